@@ -1,0 +1,77 @@
+"""Every error that speechtl raises on purpose.
+
+SpeechtlError                  exit code 2: something given is missing, malformed or not supported
+├── AudioError                 a recording cannot be read
+├── ManifestError              lines of a manifest are wrong; lists all of them
+├── RecipeError                a recipe has an unknown key or a value that is not allowed
+├── InputMismatchError         data of another input type than the encoder was trained on
+├── BundleError                a bundle is damaged, unknown or unsafe
+├── RunError                   a run folder is missing, unfinished or damaged
+├── WeightsError               pretrained weights cannot be found or are not the expected ones
+├── MissingExtraError          an optional dependency is not installed
+└── CheckFailedError           exit code 1: the check that a command makes did not pass
+
+Messages are sentences for the person who can act: what was given, what is allowed, what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpeechtlError(Exception):
+    """The root of all errors raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class AudioError(SpeechtlError):
+    """A recording cannot be read as audio, or is not usable."""
+
+
+class ManifestError(SpeechtlError):
+    """Lines of a manifest are wrong; `problems` has one sentence for each."""
+
+    def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join([message, *self.problems]))
+
+
+class RecipeError(SpeechtlError):
+    """A recipe has an unknown key or a value that is not allowed."""
+
+
+class InputMismatchError(SpeechtlError):
+    """The data's input type differs from the one the encoder was pretrained on."""
+
+
+class BundleError(SpeechtlError):
+    """A bundle is damaged, of an unknown schema, or unsafe to open."""
+
+
+class RunError(SpeechtlError):
+    """A run folder is missing, unfinished or damaged."""
+
+
+class WeightsError(SpeechtlError):
+    """Pretrained weights cannot be found, or are not the expected ones."""
+
+
+class MissingExtraError(SpeechtlError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs packages that are not installed. Install them with: pip install 'speechtl[{extra}]'")
+
+
+class CheckFailedError(SpeechtlError):
+    """The check that a command makes did not pass."""
+
+    exit_code = 1
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest known name, or an empty string."""
+    nearest = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {nearest[0]!r}?)" if nearest else ""

@@ -1,0 +1,117 @@
+"""Recordings in: any file that libsndfile reads, any rate, any number of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from speechtl.errors import AudioError
+
+SAMPLE_RATE = 16_000  # hertz, everywhere inside speechtl
+BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no more memory than one of a minute
+
+Samples = npt.NDArray[np.float32]
+
+
+def read_blocks(path: Path | str, offset: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS) -> Iterator[Samples]:
+    """Yield a recording as mono float32 blocks at 16 kHz; several channels are averaged.
+
+    `offset` and `duration` (seconds) choose a part. Raises `AudioError` when the file is missing, empty, not audio,
+    shorter than its header says, or holds samples that are not numbers.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        rate = file.samplerate
+        if file.frames <= 0:
+            raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
+        start = round(offset * rate)
+        wanted = max(file.frames - start, 0)
+        if duration is not None:
+            wanted = min(round(duration * rate), wanted)
+        if wanted == 0:
+            raise AudioError(f"{path} is {file.frames / rate:.2f} s long; the part from {offset:.2f} s on that was asked for is empty.")
+        _seek(file, path, start)
+        convert = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
+        done = 0
+        while done < wanted:
+            block = _read(file, path, min(round(block_seconds * rate), wanted - done))
+            done += len(block)
+            mono = _to_mono(block, path)
+            if convert is not None:
+                mono = convert.resample_chunk(mono, last=done >= wanted)
+            if len(mono):
+                yield mono
+
+
+def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None) -> Samples:
+    """Return a whole recording, or a part of it, as mono float32 samples `(samples,)` at 16 kHz in [-1, 1]."""
+    blocks = list(read_blocks(path, offset, duration))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def describe(path: Path | str) -> tuple[int, int, float]:
+    """Return sample rate (hertz), channels and duration (seconds) as the header tells them."""
+    with _open(Path(path)) as file:
+        return file.samplerate, file.channels, file.frames / file.samplerate
+
+
+def to_float(samples: npt.ArrayLike) -> Samples:
+    """Return one-dimensional int16 or float samples as float32 in [-1, 1]; refuse anything else."""
+    array = np.asarray(samples)
+    if array.ndim != 1:
+        raise AudioError(f"Samples must be one-dimensional (mono); got an array of shape {array.shape}.")
+    if array.dtype == np.int16:
+        return array.astype(np.float32) / np.float32(32768.0)
+    if array.dtype not in (np.float32, np.float64):
+        raise AudioError(f"Samples must be int16 or float32; got {array.dtype}.")
+    values = array.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise AudioError("The samples hold values that are not numbers (NaN or infinity).")
+    return values
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder; give an audio file.")
+    if not path.exists():
+        raise AudioError(f"{path} does not exist.")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes).")
+    try:
+        return soundfile.SoundFile(path)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{path} is not an audio file that can be read (WAV, FLAC, MP3, Ogg/Opus): {_reason(error)}") from error
+
+
+def _seek(file: soundfile.SoundFile, path: Path, start: int) -> None:
+    if start == 0:
+        return
+    try:
+        file.seek(start)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{path} is damaged: {_reason(error)}") from error
+
+
+def _read(file: soundfile.SoundFile, path: Path, frames: int) -> Samples:
+    try:
+        block: Samples = file.read(frames, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{path} is damaged: {_reason(error)}") from error
+    if len(block) < frames:
+        raise AudioError(f"{path} is cut short: its header announces {file.frames} samples, and it ends {frames - len(block)} or more before that.")
+    return block
+
+
+def _to_mono(block: Samples, path: Path) -> Samples:
+    if not np.isfinite(block).all():
+        raise AudioError(f"{path} holds samples that are not numbers (NaN or infinity).")
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split(": ", 1)[-1].strip().rstrip(".") + "."
