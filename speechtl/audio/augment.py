@@ -1,0 +1,140 @@
+"""Make one recording sound like many: other rooms, noises, distances, microphones and speeds.
+
+Every random choice is drawn from a generator that is passed in, so the same seed gives the same sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from speechtl.runtime.audio import SAMPLE_RATE, Samples
+
+FRAME = SAMPLE_RATE // 50  # samples: 20 ms, for levels
+ACTIVE_RANGE = 20.0  # dB below the loudest frame: what still counts as speech
+ROOM_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """How often and how far to change a sound; saved with the run."""
+
+    noise_probability: float = 0.7
+    snr_db: tuple[float, float] = (0.0, 25.0)
+    room_probability: float = 0.5
+    level_dbfs: tuple[float, float] = (-45.0, -12.0)  # of the loudest frames after all else
+    tilt_db: float = 6.0  # of a random slope over the band, up or down: microphones differ
+    speed: tuple[float, float] = (0.88, 1.14)
+    speed_probability: float = 0.5
+
+
+def active_level(samples: Samples) -> float:
+    """Return the RMS of the frames within 20 dB of the loudest 20 ms frame: the level of speech without its pauses."""
+    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    if len(frames) == 0:
+        return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
+    power = np.mean(frames.astype(np.float64) ** 2, axis=1)
+    return float(np.sqrt(power[power >= power.max() * 10.0 ** (-ACTIVE_RANGE / 10.0)].mean()))
+
+
+def mix(speech: Samples, noise: Samples, snr_db: float, speech_level: float | None = None) -> Samples:
+    """Add noise (as long as the speech) so that the active speech level stands `snr_db` above the noise's RMS."""
+    level = active_level(speech) if speech_level is None else speech_level
+    noise_level = float(np.sqrt(np.mean(noise.astype(np.float64) ** 2)))
+    if noise_level == 0.0 or level == 0.0:
+        return speech
+    return speech + noise * np.float32(level / noise_level * 10.0 ** (-snr_db / 20.0))
+
+
+def excerpt(sounds: Sequence[Samples], length: int, random: np.random.Generator) -> Samples:
+    """Return `length` samples of a randomly chosen sound from a random place on, repeated where it is too short."""
+    sound = sounds[random.integers(len(sounds))]
+    start = int(random.integers(len(sound)))
+    repeats = (start + length) // len(sound) + 1
+    return np.tile(sound, repeats)[start : start + length] if repeats > 1 else sound[start : start + length]
+
+
+def change_speed(samples: Samples, factor: float) -> Samples:
+    """Play faster (factor above 1) or slower; the pitch moves along."""
+    changed: Samples = soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE, quality="MQ")
+    return changed
+
+
+def in_room(samples: Samples, room: Samples) -> Samples:
+    """Let a sound pass through a room's impulse response; its length and the time of the direct sound stay."""
+    size = 1 << (len(samples) + len(room) - 1).bit_length()
+    wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(room, size), size)
+    return wet[: len(samples)].astype(np.float32)
+
+
+def tilt(samples: Samples, slope_db: float) -> Samples:
+    """Raise or lower the treble against the bass by `slope_db` over the band, around 1 kHz."""
+    spectrum = np.fft.rfft(samples)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1.0 / SAMPLE_RATE), 60.0) / 1000.0)
+    return np.fft.irfft(spectrum * 10.0 ** (slope_db * octaves / 7.0 / 20.0), len(samples)).astype(np.float32)
+
+
+class Augmenter:
+    """Rooms, then noise, then the microphone's tilt and level, each with its probability."""
+
+    def __init__(self, noises: Sequence[Samples], rooms: Sequence[Samples], settings: AugmentSettings | None = None) -> None:
+        self.noises = [noise for noise in noises if len(noise)]
+        self.rooms = rooms
+        self.settings = settings or AugmentSettings()
+
+    def __call__(self, samples: Samples, random: np.random.Generator) -> Samples:
+        """Return a changed copy of the same length."""
+        chosen = self.settings
+        level = active_level(samples)
+        if self.rooms and random.random() < chosen.room_probability:
+            samples = in_room(samples, self.rooms[random.integers(len(self.rooms))])
+        if self.noises and random.random() < chosen.noise_probability:
+            samples = mix(samples, excerpt(self.noises, len(samples), random), random.uniform(*chosen.snr_db), level)
+        samples = tilt(samples, random.uniform(-chosen.tilt_db, chosen.tilt_db))
+        return set_level(samples, random.uniform(*chosen.level_dbfs))
+
+    def speed(self, random: np.random.Generator) -> float:
+        """Draw a factor for `change_speed`; often 1."""
+        return float(random.uniform(*self.settings.speed)) if random.random() < self.settings.speed_probability else 1.0
+
+
+def set_level(samples: Samples, dbfs: float) -> Samples:
+    """Bring the active level to `dbfs` (0 dBFS is a full-scale square wave); what exceeds full scale is clipped."""
+    level = active_level(samples)
+    if level == 0.0:
+        return samples
+    return np.clip(samples * np.float32(10.0 ** (dbfs / 20.0) / level), -1.0, 1.0)
+
+
+def simulate_rooms(count: int, seed: int) -> list[Samples]:
+    """Return impulse responses of random furnished rooms by the image-source method (Allen and Berkley 1979)."""
+    return [_simulate_room(np.random.default_rng([seed, index])) for index in range(count)]
+
+
+def _simulate_room(random: np.random.Generator) -> Samples:
+    import pyroomacoustics
+
+    size = random.uniform([2.5, 2.5, 2.3], [8.0, 6.0, 3.2])
+    reverberation = random.uniform(0.15, 0.6)
+    try:
+        absorption, order = pyroomacoustics.inverse_sabine(reverberation, size)
+    except ValueError:  # the room is too large to be that dry with real walls
+        absorption, order = 0.9, 3
+    room = pyroomacoustics.ShoeBox(size, fs=SAMPLE_RATE, materials=pyroomacoustics.Material(absorption), max_order=min(order, 12))
+    room.add_source(random.uniform(0.3, size - 0.3))
+    room.add_microphone(random.uniform(0.3, size - 0.3))
+    room.compute_rir()
+    return normalize_room(np.asarray(room.rir[0][0]))
+
+
+def normalize_room(response: npt.ArrayLike) -> Samples:
+    """Cut an impulse response to begin with its direct sound, at most half a second long, with energy one."""
+    response = np.asarray(response, np.float32)
+    first = int(np.argmax(np.abs(response)))
+    kept = response[max(first - 16, 0) :][: int(ROOM_SECONDS * SAMPLE_RATE)]
+    return np.asarray(kept / np.sqrt(np.sum(kept**2)), np.float32)
+

@@ -1,0 +1,102 @@
+"""Batches for `fit`: rounds of examples, rendered epoch by epoch, with the frozen front computed once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechtl.audio.examples import ExampleMaker, Round
+from speechtl.errors import RunError
+from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
+
+FRONT_BATCH = 32  # examples that go through the frozen front at a time
+
+
+class RoundBatches:
+    """An epoch renders one more round of examples and draws balanced batches from all rounds so far.
+
+    What the frozen front makes of a round is kept, in memory and, with `folder`, on disk, so that a resumed run need
+    not compute it again. With SpecAugment, bands and moments are masked before the front.
+    """
+
+    def __init__(
+        self,
+        maker: ExampleMaker,
+        network: TransferNetwork,
+        frozen_front: int,
+        *,
+        steps: int,
+        batch_size: int = 128,
+        rounds_kept: int = 12,
+        folder: Path | None = None,
+        on_round: Callable[[int], None] | None = None,
+    ) -> None:
+        self.maker = maker
+        self.network = network
+        self.frozen_front = frozen_front
+        self.steps = steps
+        self.batch_size = batch_size
+        self.rounds_kept = rounds_kept
+        self.folder = folder
+        self.on_round = on_round
+        self._rounds: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield `(front outputs, words)` batches, half of them positives."""
+        first = max(number + 1 - self.rounds_kept, 0)
+        self._rounds = {index: self._rounds.get(index) or self.round(index) for index in range(first, number + 1)}
+        inputs = torch.cat([inputs for inputs, _ in self._rounds.values()])
+        words = torch.cat([words for _, words in self._rounds.values()])
+        positive = np.flatnonzero(~torch.isnan(words[:, 0]).numpy())
+        negative = np.flatnonzero(torch.isnan(words[:, 0]).numpy())
+        random = np.random.default_rng([self.maker.seed, number, 1])
+        for _ in range(self.steps):
+            half = self.batch_size // 2
+            chosen = torch.from_numpy(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
+            yield inputs[chosen], words[chosen]
+
+    def round(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return round `number` behind the frozen front, from disk where it is already there."""
+        path = self.folder / f"round-{number:03d}.safetensors" if self.folder else None
+        if path is not None and path.exists():
+            try:
+                tensors, _ = load_tensors(path)
+                return tensors["inputs"], tensors["words"]
+            except RunError:
+                path.unlink()  # it is only a cache
+        rendered = self.maker.render(number)
+        inputs, words = self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2]))), torch.from_numpy(rendered.words)
+        if path is not None:
+            save_tensors(path, {"inputs": inputs, "words": words}, {})
+        if self.on_round is not None:
+            self.on_round(number)
+        return inputs, words
+
+    @torch.no_grad()
+    def _front(self, features: Tensor) -> Tensor:
+        if self.frozen_front == 0:
+            return features
+        self.network.eval()
+        return torch.cat([self.network.front(part, self.frozen_front) for part in features.split(FRONT_BATCH)])
+
+
+def spec_augment(examples: Round, random: np.random.Generator, masks: int = 1, bands: int = 5, frames: int = 8) -> Tensor:
+    """Return features `(examples, 1, frames, bands)` with random bands and moments set to the mean (Park et al. 2019)."""
+    features = examples.features.copy()
+    for index in range(len(features)):
+        mean = features[index].mean()
+        for _ in range(masks):
+            width = int(random.integers(bands + 1))
+            low = int(random.integers(features.shape[2] - width))
+            features[index, :, low : low + width] = mean
+            length = int(random.integers(frames + 1))
+            start = int(random.integers(features.shape[1] - length))
+            features[index, start : start + length] = mean
+    return torch.from_numpy(features)[:, None]

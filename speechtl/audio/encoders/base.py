@@ -1,0 +1,39 @@
+"""What every audio encoder promises: its features, its timing and its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from speechtl.runtime.features import LogMelSettings
+from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec
+
+
+def audio_input(features: LogMelSettings) -> InputSpec:
+    """Return the input type of log-mel features: what must be the same in pre-training and fine-tuning."""
+    return InputSpec("audio", features.to_json())
+
+
+class AudioEncoder(Encoder):
+    """An encoder of log-mel frames `(batch, 1, frames, bands)`; gives `(batch, embedding_size, steps, 1)`.
+
+    It pads nothing in time: one output needs `receptive_field` frames, and the next comes `stride` frames later.
+    """
+
+    def __init__(self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: LogMelSettings, stride: int, receptive_field: int) -> None:
+        super().__init__(groups, info)
+        self.features = features
+        self.stride = stride
+        self.receptive_field = receptive_field
+
+    @property
+    def step_seconds(self) -> float:
+        """The time between two outputs."""
+        return self.stride * self.features.hop / self.features.sample_rate
+
+
+def silence(features: LogMelSettings, batch: int, frames: int) -> Tensor:
+    """Return log-mel frames `(batch, 1, frames, bands)` of digital silence, which precedes every stream."""
+    return torch.full((batch, 1, frames, features.bands), features.silence)

@@ -1,0 +1,47 @@
+"""Run a causal network step by step, with its state in the open.
+
+Networks here pad nothing in time: a layer with a kernel of k frames needs the k - 1 frames before. Offline it takes
+them from the recording; streaming, they are its state. Both compute the same numbers.
+All tensors are `(batch, channels, time, frequency)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TIME = 2  # the axis of time in every tensor
+
+
+class TimeConv(nn.Conv2d):
+    """A convolution over `time_kernel` frames and `band_kernel` bands: unpadded in time, centred over the bands."""
+
+    def __init__(self, inputs: int, outputs: int, time_kernel: int = 1, band_kernel: int = 1, **options: Any) -> None:
+        super().__init__(inputs, outputs, (time_kernel, band_kernel), padding=(0, band_kernel // 2), **options)
+
+    @property
+    def time_context(self) -> int:
+        """How many frames of the past one output needs beside its own."""
+        return self.kernel_size[0] - 1
+
+
+def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new_states: list[Tensor]) -> Tensor:
+    """Run a module on the next frames: take its states from the iterator in order, append the new ones.
+
+    Without an iterator every state is zero, which also tells the shapes of the states.
+    """
+    if isinstance(module, (nn.Sequential, nn.ModuleList)):
+        for child in module:
+            inputs = step(child, inputs, states, new_states)
+        return inputs
+    context = getattr(module, "time_context", 0)
+    if context:
+        batch, channels, _, bands = inputs.shape
+        past = inputs.new_zeros(batch, channels, context, bands) if states is None else next(states)
+        inputs = torch.cat([past, inputs], dim=TIME)
+        new_states.append(inputs[:, :, -context:])
+    outputs: Tensor = module(inputs)
+    return outputs

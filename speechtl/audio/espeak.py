@@ -1,0 +1,114 @@
+"""Speak one text with the shared library of eSpeak NG, in a process of its own.
+
+    python -I -S espeak.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
+    python -I -S espeak.py LIBRARY DATA < /dev/null                  (lists voices)
+
+The output is one line with the sample rate, then mono int16 samples. The library keeps state from one text to the next
+(phase of its vibrato, noise, echo), so the same text spoken twice in one process differs; a fresh process takes about
+20 ms, gives the same samples each time, and keeps a crash in the library away from the caller. Only the standard library is
+imported, so that it starts fast. Numbers of flags and parameters are those of `espeak-ng/speak_lib.h`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+
+AUDIO_OUTPUT_SYNCHRONOUS = 2
+INITIALIZE_DONT_EXIT = 0x8000
+CHARACTERS_UTF8 = 1
+POSITION_CHARACTER = 1
+PARAMETER_RATE, PARAMETER_VOLUME, PARAMETER_PITCH = 1, 2, 3
+VOLUME = 30  # of 100: several variants clip at the default
+NOISE_SEED = 1
+
+_SYNTH_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+
+class _Voice(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_void_p),  # a byte of priority, the name, a zero; the first pair counts
+        ("identifier", ctypes.c_char_p),
+        ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte),
+        ("variant", ctypes.c_ubyte),
+        ("reserved", ctypes.c_ubyte),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    )
+
+
+class Library:
+    """The shared library, ready to speak; raises `RuntimeError` or `OSError` when it is not usable."""
+
+    def __init__(self, library: str, data: str) -> None:
+        self._library = ctypes.CDLL(library)
+        self._library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
+        self.sample_rate: int = self._library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data.encode(), INITIALIZE_DONT_EXIT)
+        if self.sample_rate <= 0:
+            raise RuntimeError(f"eSpeak NG cannot read its data in {data}.")
+
+    def accents(self) -> list[str]:
+        """Return the English accents that are present, such as `en-gb-scotland`."""
+        languages = (ctypes.string_at(voice.languages + 1).decode() for voice in self._voices(None) if voice.languages)
+        return [language for language in languages if language.startswith("en-")]
+
+    def variants(self) -> list[str]:
+        """Return the variants (timbres) that are present, such as `f3`."""
+        name = ctypes.create_string_buffer(b"variant")
+        wanted = _Voice(languages=ctypes.addressof(name))
+        return [voice.identifier.decode().rpartition("/")[2] for voice in self._voices(ctypes.byref(wanted))]
+
+    def speak(self, text: str, voice: str, words_per_minute: int, pitch: int) -> bytes:
+        """Return int16 samples at `sample_rate`; `pitch` is 0 to 99, 50 being the voice's own."""
+        sound = bytearray()
+
+        def collect(samples: int | None, count: int, _events: int | None) -> int:
+            if samples and count > 0:
+                sound.extend(ctypes.string_at(samples, 2 * count))
+            return 0
+
+        callback = _SYNTH_CALLBACK(collect)
+        self._library.espeak_SetSynthCallback(callback)
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise RuntimeError(f"eSpeak NG has no voice {voice!r}.")
+        for parameter, value in ((PARAMETER_RATE, words_per_minute), (PARAMETER_VOLUME, VOLUME), (PARAMETER_PITCH, pitch)):
+            self._library.espeak_SetParameter(parameter, value, 0)
+        self._seed_noise()
+        encoded = text.encode() + b"\0"
+        size = ctypes.c_size_t(len(encoded))
+        if self._library.espeak_Synth(encoded, size, 0, POSITION_CHARACTER, 0, CHARACTERS_UTF8, None, None) != 0:
+            raise RuntimeError("eSpeak NG refused the text.")
+        self._library.espeak_Synchronize()
+        return bytes(sound)
+
+    def _seed_noise(self) -> None:
+        if hasattr(self._library, "espeak_ng_SetRandSeed"):  # since 1.52, which otherwise seeds with the time of day
+            self._library.espeak_ng_SetRandSeed(ctypes.c_long(NOISE_SEED))
+
+    def _voices(self, wanted: object) -> Iterator[_Voice]:
+        for pointer in self._library.espeak_ListVoices(wanted):
+            if not pointer:
+                return
+            yield pointer.contents
+
+
+def main(arguments: list[str]) -> None:
+    """List voices, or speak what stands on standard input."""
+    library = Library(*arguments[:2])
+    if len(arguments) == 2:
+        print(*library.accents())
+        print(*[variant for variant in library.variants() if " " not in variant])
+        return
+    voice, words_per_minute, pitch = arguments[2:]
+    sound = library.speak(sys.stdin.buffer.read().decode(), voice, int(words_per_minute), int(pitch))
+    sys.stdout.buffer.write(f"{library.sample_rate}\n".encode() + sound)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (OSError, RuntimeError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,81 @@
+"""New layers for a wake word, put behind a pretrained encoder in place of its output layer.
+
+A head takes embeddings `(batch, embedding_size, steps, 1)` and gives logits `(batch, words, steps, 1)`, one score a
+word and step. Like the encoder it pads nothing in time: `receptive_field` steps make one score.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from speechtl.audio.encoders.streaming import TimeConv
+from speechtl.errors import RecipeError
+
+
+class Standardize(nn.Module):
+    """Bring every embedding number to mean 0 and deviation 1, as measured once on the training recordings."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, size, 1, 1))
+        self.register_buffer("scale", torch.ones(1, size, 1, 1))
+
+    def measure(self, embeddings: Tensor) -> None:
+        """Take mean and deviation from embeddings `(batch, size, steps, 1)`."""
+        self.mean.copy_(embeddings.mean(dim=(0, 2, 3), keepdim=True))
+        self.scale.copy_(1.0 / embeddings.std(dim=(0, 2, 3), keepdim=True).clamp(min=1e-5))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Standardize embeddings."""
+        return (embeddings - self.mean) * self.scale
+
+
+class Head(nn.Sequential):
+    """The new layers; knows what it takes and how many steps it needs for one score."""
+
+    def __init__(self, kind: str, input_size: int, words: int, *layers: nn.Module) -> None:
+        super().__init__(Standardize(input_size), *layers)
+        self.kind = kind
+        self.input_size = input_size
+        self.words = words
+
+    @property
+    def receptive_field(self) -> int:
+        """How many embeddings make one score."""
+        return 1 + sum(getattr(layer, "time_context", 0) for layer in self)
+
+    @property
+    def standardize(self) -> Standardize:
+        """The first layer, which is measured and not trained."""
+        first = self[0]
+        assert isinstance(first, Standardize)
+        return first
+
+
+def linear_head(input_size: int, words: int = 1) -> Head:
+    """Return one new output layer: the transfer that needs the fewest recordings."""
+    return Head("linear", input_size, words, TimeConv(input_size, words))
+
+
+def conv_head(input_size: int, words: int = 1, width: int = 64, dropout: float = 0.2) -> Head:
+    """Return three causal convolutions over seven embeddings and an output layer: the head for words and phrases."""
+    layers: list[nn.Module] = []
+    size = input_size
+    for _ in range(3):
+        layers += [TimeConv(size, width, 3), nn.ReLU(), nn.Dropout(dropout)]
+        size = width
+    return Head("conv", input_size, words, *layers, TimeConv(width, words))
+
+
+HEADS = {"linear": linear_head, "conv": conv_head}
+
+
+def make_head(kind: str, input_size: int, words: int = 1) -> Head:
+    """Return a new head by its name."""
+    if kind not in HEADS:
+        raise RecipeError(f"The head {kind!r} is not known; take one of: {', '.join(HEADS)}.")
+    return HEADS[kind](input_size, words)

@@ -1,0 +1,78 @@
+"""What the licences of recordings and encoder allow a trained model to be used for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Commercial = Literal["yes", "no", "unclear"]
+_ORDER: tuple[Commercial, ...] = ("yes", "unclear", "no")  # from best to worst
+
+# Patterns over SPDX identifiers (https://spdx.org/licenses), which do not distinguish case; the first that fits decides.
+_RULES: tuple[tuple[str, Commercial, str], ...] = (
+    (r".*(^|-)nc(-|$).*|.*non-?commercial.*", "no", "non-commercial use only"),
+    (r"cc-by-sa-\d(\.\d)?(-[a-z]{2,3})?", "yes", "name the authors; what is made from it may have to be shared under the same licence"),
+    (r"cc-by-\d(\.\d)?(-[a-z]{2,3})?|licenseref-publicdomain-or-cc-by", "yes", "name the authors"),
+    (r"cc0-1\.0|licenseref-publicdomain|pddl-1\.0|cc-pddc|unlicense|0bsd|mit-0", "yes", "no conditions"),
+    (r"apache-2\.0|mit|isc|zlib|bsd-[1-4]-clause(-[a-z]+)?|cdla-permissive-[12]\.0", "yes", "keep the licence text and the notices"),
+    (r"cc-by-nd-.*", "unclear", "no derivatives; whether a trained model is one is not settled"),
+    (r"licenseref-see-source", "unclear", "the licence stands at the source and has to be read there"),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model may be used commercially, with a reason for every licence involved, the gravest first."""
+
+    commercial: Commercial
+    reasons: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verdict for a program to read."""
+        return asdict(self)
+
+
+def verdict(licences: Iterable[str | None], encoder_licence: str | None) -> Verdict:
+    """Judge a model by the licence of each clip it was trained on (one entry a clip, None when unknown) and of its encoder.
+
+    This is bookkeeping, not legal advice: anything not known to be permissive is `unclear`.
+    """
+    judged = [(*judge(licence), f"{_clips(count)} {_called(licence)}") for licence, count in _counted(licences)]
+    judged.append((*judge(encoder_licence), f"the encoder is {_called(encoder_licence)}"))
+    judged.sort(key=lambda entry: -_ORDER.index(entry[0]))
+    return Verdict(judged[0][0], [f"{subject}: {why}" for _, why, subject in judged])
+
+
+def judge(licence: str | None) -> tuple[Commercial, str]:
+    """Return whether one licence (an SPDX identifier, or several joined by AND, OR) allows commercial use, and why."""
+    if not licence or licence.strip().upper() in ("", "NOASSERTION", "NONE", "UNKNOWN"):
+        return "unclear", "no licence is named"
+    if alternatives := _split(licence, "OR"):
+        return min(map(judge, alternatives), key=lambda entry: _ORDER.index(entry[0]))
+    if conditions := _split(licence, "AND"):
+        return max(map(judge, conditions), key=lambda entry: _ORDER.index(entry[0]))
+    name = licence.strip().lower()
+    return next(
+        ((answer, why) for pattern, answer, why in _RULES if re.fullmatch(pattern, name)),
+        ("unclear", "speechtl does not know this licence"),
+    )
+
+
+def _split(licence: str, operator: str) -> list[str]:
+    parts = licence.split(f" {operator} ") if "(" not in licence else []
+    return parts if len(parts) > 1 else []
+
+
+def _counted(licences: Iterable[str | None]) -> list[tuple[str | None, int]]:
+    return Counter(licence or None for licence in licences).most_common()
+
+
+def _clips(count: int) -> str:
+    return "1 clip is" if count == 1 else f"{count} clips are"
+
+
+def _called(licence: str | None) -> str:
+    return f"under {licence}" if licence else "without a licence"

@@ -1,0 +1,36 @@
+"""The loss of a wake word: find the word by itself in its clip, stay silent on everything else."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+EARLY = 0.1  # seconds before the word's end from which on a detection counts
+LATE = 0.45  # seconds behind it until which it must come
+HARDEST = 5  # steps of a negative example that weigh as much as all of it
+
+
+class WakeWordLoss:
+    """Max-pooling over the steps near the word's end for positives (Sun et al. 2016), every step for negatives.
+
+    `times` says when each step of an example is decided, in seconds from the example's start.
+    """
+
+    def __init__(self, times: Tensor) -> None:
+        self.times = times
+
+    def __call__(self, logits: Tensor, words: Tensor) -> Tensor:
+        """Return the loss of logits `(examples, 1, steps, 1)` for word limits `(examples, 2)`, NaN for negatives."""
+        logits = logits[:, 0, :, 0]
+        start, end = words[:, :1], words[:, 1:]
+        times = self.times.to(logits.device)[None]
+        near = (times >= end - EARLY) & (times <= end + LATE)
+        is_positive = ~torch.isnan(words[:, 0])
+        silent = ~is_positive[:, None] | (times < start + 0.25 * (end - start))
+        best = logits.masked_fill(~near, -torch.inf).amax(dim=1)[is_positive]
+        hits = softplus(-best).mean() if len(best) else logits.sum() * 0.0
+        costs = softplus(logits) * silent
+        everywhere = costs.sum() / silent.sum().clamp(min=1)
+        hardest = costs.topk(min(HARDEST, costs.shape[1]), dim=1).values.mean()
+        return hits + everywhere + hardest

@@ -1,0 +1,291 @@
+"""Manifests: JSON lines that say where recordings are, what is said in them, by whom, and where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from speechtl.errors import AudioError, ManifestError, did_you_mean
+from speechtl.runtime.audio import describe, read_blocks
+
+SPLITS = ("train", "validation", "test")
+TOLERANCE = 0.1  # seconds by which a recording may differ from the duration in its manifest
+TAIL = 0.05  # seconds read from the end of a recording to see that it is whole
+
+_TEXTS = ("audio_filepath", "text", "label", "speaker", "split", "source", "url", "license", "sha256", "source_sha256")
+_NUMBERS = ("duration", "offset", "word_start", "word_end")
+_REQUIRED = ("audio_filepath", "duration")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_log = logging.getLogger("speechtl")
+
+PathLike = Path | str
+Progress = Callable[[int, int], None]  # called with how many are done, and of how many
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One line of a manifest; times are in seconds, `path` is None while the recording is not on this machine."""
+
+    audio_filepath: str
+    duration: float
+    offset: float = 0.0
+    text: str | None = None
+    label: str | None = None
+    speaker: str | None = None
+    word_start: float | None = None
+    word_end: float | None = None
+    split: str | None = None
+    source: str | None = None
+    url: str | None = None
+    license: str | None = None
+    sha256: str | None = None
+    source_sha256: str | None = None
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    manifest: Path = dataclasses.field(default=Path(), compare=False)
+    line: int = dataclasses.field(default=0, compare=False)
+    path: Path | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def where(self) -> str:
+        """Return the manifest and the line, as `file:line`."""
+        return f"{self.manifest}:{self.line}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as written: known keys in their order, then the others; keys without a value are left out."""
+        known = {name: getattr(self, name) for name in _ORDER}
+        if not self.offset:
+            known["offset"] = None
+        return {key: value for key, value in known.items() if value is not None} | self.extra
+
+
+_ORDER = tuple(field.name for field in dataclasses.fields(Clip) if field.name not in ("extra", "manifest", "line", "path"))
+
+
+def read_manifest(path: PathLike) -> list[Clip]:
+    """Return the clips of one manifest, or raise `ManifestError` with every line that is wrong."""
+    return read_manifests([path])
+
+
+def read_manifests(paths: Iterable[PathLike]) -> list[Clip]:
+    """Return the clips of several manifests, each read once; `ManifestError` lists the wrong lines of all of them."""
+    clips: list[Clip] = []
+    problems: list[str] = []
+    for path in distinct(paths):
+        clips += _parse(path, problems)
+    if problems:
+        raise ManifestError(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in manifests:", problems)
+    return clips
+
+
+def distinct(paths: Iterable[PathLike]) -> list[Path]:
+    """Return the paths in their order, each file once, however it is written."""
+    return list({Path(path).resolve(): Path(path) for path in reversed(list(paths))}.values())[::-1]
+
+
+def write_manifest(path: PathLike, clips: Iterable[Clip]) -> None:
+    """Write clips as JSON lines; the file is complete or untouched, whatever happens."""
+    path = Path(path).resolve()
+    lines = [json.dumps(clip.to_json(), ensure_ascii=False) + "\n" for clip in clips]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text("".join(lines), encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads: $SPEECHTL_CACHE, else $XDG_CACHE_HOME/speechtl, else ~/.cache/speechtl."""
+    if own := os.environ.get("SPEECHTL_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechtl"
+
+
+def cache_path(clip: Clip) -> Path | None:
+    """Return where the clip's original stands in the cache (whether or not it is there), None when it has no url or hash."""
+    digest = clip.source_sha256 or clip.sha256
+    if clip.url is None or digest is None:
+        return None
+    return cache_folder() / "audio" / digest[:2] / f"{digest}{Path(urlsplit(clip.url).path).suffix.lower()}"
+
+
+def resolve(clip: Clip) -> Path | None:
+    """Find the clip's file: from the manifest's folder, then $SPEECHTL_DATA, then the cache; None when it is in none."""
+    candidates: list[Path | None] = [clip.manifest.parent / clip.audio_filepath]
+    if data := os.environ.get("SPEECHTL_DATA"):
+        candidates.append(Path(data) / clip.audio_filepath)
+    candidates.append(cache_path(clip))
+    return next((candidate for candidate in candidates if candidate is not None and _is_file(candidate)), None)
+
+
+def fault(clip: Clip, *, whole: bool = False) -> str | None:
+    """Say why a clip cannot be used (missing, not audio, cut short), or return None; `whole` decodes all of it."""
+    if clip.path is None:
+        return _missing(clip)
+    try:
+        length = describe(clip.path)[2]
+        end = clip.offset + clip.duration
+        if length < end - TOLERANCE:
+            return f"{clip.path} is cut short: it ends at {length:.2f} s, the manifest says {end:.2f} s."
+        for _ in read_blocks(clip.path, 0.0 if whole else max(min(end, length) - TAIL, 0.0)):
+            pass
+    except AudioError as error:
+        return str(error)
+    return None
+
+
+def usable(clips: Sequence[Clip], on_skip: Callable[[Clip, str], None] | None = None, *, workers: int | None = None) -> list[Clip]:
+    """Return the clips whose recording is there and opens; report each of the others to `on_skip(clip, reason)`.
+
+    Without `on_skip` the others are logged as warnings. Raises `ManifestError` when no clip is left.
+    """
+    on_skip = on_skip or _warn
+    with ThreadPoolExecutor(workers or workers_by_default()) as pool:
+        faults = list(pool.map(fault, clips))
+    problems = []
+    for clip, reason in zip(clips, faults, strict=True):
+        if reason is not None:
+            problems.append(f"{clip.where}: {reason}")
+            on_skip(clip, reason)
+    if len(problems) == len(clips):
+        raise ManifestError(f"None of the {len(clips)} clips can be used:", problems)
+    return [clip for clip, reason in zip(clips, faults, strict=True) if reason is None]
+
+
+def workers_by_default() -> int:
+    """Return how many threads to read files with."""
+    return min(os.cpu_count() or 1, 8)
+
+
+def _warn(clip: Clip, reason: str) -> None:
+    _log.warning("skipped %s: %s", clip.where, reason)
+
+
+def _missing(clip: Clip) -> str:
+    data = os.environ.get("SPEECHTL_DATA")
+    places = f"not in {clip.manifest.parent}, not in $SPEECHTL_DATA ({data or 'not set'}), not in the cache ({cache_folder()})"
+    fetch = f" Fetch it with: speechtl data pull {clip.manifest}" if clip.url else ""
+    return f"{clip.audio_filepath} is missing: {places}.{fetch}"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or that the file system cannot spell
+        return False
+
+
+def _parse(path: Path, problems: list[str]) -> list[Clip]:
+    text = _read_text(path, problems)
+    if text is None:
+        return []
+    clips = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        found: list[str] = []
+        clip = _parse_line(line, path, number, found)
+        problems += [f"{path}:{number}: {sentence}" for sentence in found]
+        if clip is not None:
+            clips.append(dataclasses.replace(clip, path=resolve(clip)))
+    if not text.strip():
+        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
+    return clips
+
+
+def _read_text(path: Path, problems: list[str]) -> str | None:
+    if path.is_dir():
+        problems.append(f"{path} is a folder; give the manifest in it (a .jsonl file).")
+        return None
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        problems.append(f"{path} does not exist; give a manifest (a .jsonl file).")
+    except UnicodeDecodeError:
+        problems.append(f"{path} is not text in UTF-8; a manifest has one JSON object a line.")
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {error.strerror}.")
+    return None
+
+
+def _parse_line(line: str, path: Path, number: int, problems: list[str]) -> Clip | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        problems.append(f"not JSON ({error}); one JSON object is expected on every line.")
+        return None
+    if not isinstance(entry, dict):
+        problems.append(f"a JSON object is expected, got {_name(entry)}.")
+        return None
+    entry = {key: value for key, value in entry.items() if value is not None}
+    known = {key: entry.pop(key) for key in (*_TEXTS, *_NUMBERS) if key in entry}
+    problems += _wrong_types(known, entry) or _wrong_values(known)
+    if problems:
+        return None
+    known |= {key: float(known[key]) for key in _NUMBERS if key in known}
+    return Clip(**known, extra=entry, manifest=path, line=number)
+
+
+def _wrong_types(known: dict[str, Any], others: dict[str, Any]) -> list[str]:
+    problems = [f"the key {key!r} is missing{did_you_mean(key, others)}." for key in _REQUIRED if key not in known]
+    for key, value in known.items():
+        if key in _TEXTS and not isinstance(value, str):
+            problems.append(f"{key!r} must be text, got {_name(value)}.")
+        if key in _NUMBERS and not _is_number(value):
+            problems.append(f"{key!r} must be a number of seconds, got {_name(value)}.")
+    return problems
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _wrong_values(known: dict[str, Any]) -> list[str]:
+    problems = []
+    if not known["audio_filepath"]:
+        problems.append("'audio_filepath' is empty; give the path of a recording.")
+    if known["duration"] <= 0:
+        problems.append(f"'duration' must be above 0 seconds, got {known['duration']}.")
+    if known.get("offset", 0) < 0:
+        problems.append(f"'offset' must not be negative, got {known['offset']}.")
+    if known.get("split", "train") not in SPLITS:
+        problems.append(f"'split' must be one of {', '.join(SPLITS)}, got {known['split']!r}{did_you_mean(known['split'], SPLITS)}.")
+    problems += [
+        f"{key!r} must be 64 hexadecimal digits in lower case, got {known[key]!r}."
+        for key in ("sha256", "source_sha256")
+        if key in known and not _SHA256.fullmatch(known[key])
+    ]
+    return problems + _wrong_word(known)
+
+
+def _wrong_word(known: dict[str, Any]) -> list[str]:
+    start, end = known.get("word_start"), known.get("word_end")
+    if start is None and end is None:
+        return []
+    if start is None or end is None:
+        return ["'word_start' and 'word_end' go together; one of them is missing."]
+    if start < 0:
+        return [f"'word_start' must not be negative, got {start}."]
+    if end <= start:
+        return [f"'word_end' ({end}) must be after 'word_start' ({start})."]
+    if end > known["duration"] + TOLERANCE:
+        return [f"'word_end' ({end}) is after the end of the clip ({known['duration']} s)."]
+    return []
+
+
+def _name(value: object) -> str:
+    names = {dict: "an object", list: "a list", bool: "true or false", str: f"the text {value!r}"}
+    return names.get(type(value), f"{value!r}")

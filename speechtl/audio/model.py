@@ -1,0 +1,98 @@
+"""A wake-word network: a streaming encoder with a head, and the scores it gives for a stream."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from speechtl.audio.encoders import AudioEncoder, silence, step
+from speechtl.audio.heads import Head
+from speechtl.transfer import TransferNetwork
+
+Floats = npt.NDArray[np.float32]
+
+BLOCK_STEPS = 750  # scored at a time offline: a minute of audio
+
+
+class WakeWordNetwork(TransferNetwork):
+    """An audio encoder and a head, both unpadded in time."""
+
+    encoder: AudioEncoder
+    head: Head
+
+    @property
+    def context_frames(self) -> int:
+        """How many log-mel frames one score needs."""
+        return self.encoder.receptive_field + (self.head.receptive_field - 1) * self.encoder.stride
+
+    @property
+    def context_seconds(self) -> float:
+        """How much audio one score needs."""
+        return self.encoder.features.samples(self.context_frames) / self.encoder.features.sample_rate
+
+    @property
+    def silent_steps(self) -> int:
+        """How many steps of silence bring zero states to those of a stream preceded by silence."""
+        return math.ceil(self.context_frames / self.encoder.stride)
+
+    def step_times(self, frames: int) -> Tensor:
+        """Return when each score of an example of so many frames is decided, in seconds from its start."""
+        features = self.encoder.features
+        ends = range(self.context_frames, frames + 1, self.encoder.stride)
+        return torch.tensor([features.samples(end) / features.sample_rate for end in ends])
+
+    @torch.no_grad()
+    def score(self, log_mel: Floats) -> Floats:
+        """Return the scores `(steps,)` of a whole stream of log-mel frames `(frames, bands)`, preceded by silence."""
+        self.eval()
+        stride, lead = self.encoder.stride, self.context_frames - self.encoder.stride
+        frames = torch.cat([silence(self.encoder.features, 1, lead), torch.from_numpy(log_mel)[None, None]], dim=2)
+        steps = len(log_mel) // stride
+        scores = [np.zeros(0, np.float32)]
+        for first in range(0, steps, BLOCK_STEPS):
+            last = min(first + BLOCK_STEPS, steps)
+            logits = self(frames[:, :, first * stride : last * stride + lead])
+            scores.append(torch.sigmoid(logits[0, 0, :, 0]).numpy())
+        return np.concatenate(scores)
+
+
+class StepNetwork(nn.Module):
+    """A wake-word network as one step: the next frames and all states in, the score and the new states out."""
+
+    def __init__(self, network: WakeWordNetwork) -> None:
+        super().__init__()
+        self.network = network.eval()
+
+    def forward(self, frames: Tensor, states: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """Return scores `(1, words)` after frames `(1, 1, stride, bands)`; without states they are zero."""
+        new_states: list[Tensor] = []
+        given = None if states is None else iter(states)
+        for _, group in self.network.groups():
+            frames = step(group, frames, given, new_states)
+        return torch.sigmoid(frames[:, :, -1, 0]), new_states
+
+
+class TorchEngine:
+    """A wake-word network as the detector's engine, in torch."""
+
+    def __init__(self, network: WakeWordNetwork) -> None:
+        self.network = network
+        self._step = StepNetwork(network)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new stream, preceded by silence."""
+        encoder = self.network.encoder
+        self._states: list[Tensor] | None = None
+        for _ in range(self.network.silent_steps):
+            self.step(silence(encoder.features, 1, encoder.stride)[0, 0].numpy())
+
+    @torch.no_grad()
+    def step(self, frames: Floats) -> float:
+        """Return the score after the next frames `(stride, bands)`."""
+        score, self._states = self._step(torch.from_numpy(np.ascontiguousarray(frames))[None, None], self._states)
+        return float(score[0, 0])

@@ -1,0 +1,171 @@
+"""The bundle: one `.wake` file with the graph, the detector's settings, and where everything comes from.
+
+A stored zip that any tool reads. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
+against its size and hash before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.errors import BundleError
+from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.trigger import TriggerSettings
+
+SCHEMA = 1
+ABOUT = "bundle.json"
+GOLDEN = "golden.npz"
+MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked
+REQUIRED = ("name", "phrases", "sample_rate", "features", "chunk", "states", "detector", "graphs", "files")
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of the step graph: its input's name, the output that replaces it, and its shape."""
+
+    name: str
+    output: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and checked."""
+
+    path: Path
+    about: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+    @property
+    def name(self) -> str:
+        """The name that events carry."""
+        return str(self.about["name"])
+
+    @property
+    def features(self) -> LogMelSettings:
+        """What the graph takes."""
+        return LogMelSettings.from_json(self.about["features"])
+
+    @property
+    def trigger(self) -> TriggerSettings:
+        """The detector's settings at the calibrated operating point."""
+        return _construct(TriggerSettings, self.about["detector"], "detector", self.path)
+
+    @property
+    def frames_per_step(self) -> int:
+        """How many log-mel frames the graph takes at a time."""
+        return int(self.about["chunk"]["frames"])
+
+    @property
+    def silent_steps(self) -> int:
+        """How many steps of silence bring zero states to those of a stream preceded by silence."""
+        return int(self.about["chunk"]["silent_steps"])
+
+    @property
+    def states(self) -> list[State]:
+        """The graph's states, in order."""
+        return [State(state["name"], state["output"], tuple(state["shape"])) for state in self.about["states"]]
+
+    @property
+    def graphs(self) -> dict[str, dict[str, Any]]:
+        """The graphs by file name, the one to prefer first."""
+        return dict(self.about["graphs"])
+
+    def golden(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the golden audio and the scores expected of it."""
+        if GOLDEN not in self.files:
+            raise BundleError(f"{self.path} carries no golden audio; export it again.")
+        with np.load(io.BytesIO(self.files[GOLDEN]), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def open_bundle(path: Path | str) -> Bundle:
+    """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
+    path = Path(path)
+    if path.is_dir():
+        raise BundleError(f"{path} is a folder; give a .wake file. (A run folder becomes one with: speechtl export {path} -o NAME.wake)")
+    if not path.is_file():
+        raise BundleError(f"{path} does not exist.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read(path, archive)
+    except zipfile.BadZipFile as error:
+        raise BundleError(f"{path} is no bundle, or was cut short: {error}.") from error
+
+
+def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write a bundle to `path`; `about` is completed by the schema and the files' sizes and hashes."""
+    listed = {name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()}
+    document = {"schema": SCHEMA, **about, "files": listed}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in {ABOUT: json.dumps(document, indent=2, ensure_ascii=False).encode(), **files}.items():
+            # A fixed date: the same run gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+
+
+def _read(path: Path, archive: zipfile.ZipFile) -> Bundle:
+    for entry in archive.infolist():
+        if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
+            raise BundleError(f"{path} is not safe to open: it holds a file named {entry.filename!r}, which leads out of the bundle.")
+    if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+        raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
+    about = _about(path, archive)
+    files = {name: _checked(path, archive, name, listed) for name, listed in about["files"].items()}
+    bundle = Bundle(path, about, files)
+    _check_values(bundle)
+    return bundle
+
+
+def _about(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    if ABOUT not in archive.namelist():
+        raise BundleError(f"{path} is a zip file but no bundle: it has no {ABOUT}.")
+    try:
+        about = json.loads(archive.read(ABOUT))
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path} is damaged: its {ABOUT} cannot be read ({error}).") from error
+    schema = about.get("schema") if isinstance(about, dict) else None
+    if not isinstance(schema, int):
+        raise BundleError(f"{path} is damaged: its {ABOUT} has no schema number.")
+    if schema > SCHEMA:
+        raise BundleError(f"{path} has schema {schema}, made by a newer speechtl; this one reads up to {SCHEMA}. Update it with: pip install -U speechtl")
+    missing = [key for key in REQUIRED if key not in about]
+    if missing:
+        raise BundleError(f"{path} is damaged: its {ABOUT} has no {missing[0]!r}.")
+    return dict(about)
+
+
+def _checked(path: Path, archive: zipfile.ZipFile, name: str, listed: Mapping[str, Any]) -> bytes:
+    try:
+        content = archive.read(name)
+    except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"{path} is damaged: {name} is missing or cannot be read ({error}).") from error
+    if len(content) != listed.get("size") or hashlib.sha256(content).hexdigest() != listed.get("sha256"):
+        raise BundleError(f"{path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
+    return content
+
+
+def _check_values(bundle: Bundle) -> None:
+    try:
+        _ = (bundle.features, bundle.trigger, bundle.frames_per_step, bundle.silent_steps, bundle.states)
+        missing = [name for name in bundle.graphs if name not in bundle.files]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{bundle.path} is damaged: its {ABOUT} holds values of the wrong kind ({error!r}).") from error
+    if missing or not bundle.graphs:
+        raise BundleError(f"{bundle.path} is damaged: it names {'no graph' if not missing else f'the graph {missing[0]!r}, which is not in it'}.")
+
+
+def _construct(kind: Any, values: Mapping[str, Any], what: str, path: Path) -> Any:
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise BundleError(f"{path} has {what} settings that this version of speechtl does not know: {error}.") from error

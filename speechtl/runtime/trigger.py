@@ -1,0 +1,85 @@
+"""From scores to events: smoothing, threshold, refractory time. What is evaluated is what is shipped."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.errors import BundleError
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TriggerSettings:
+    """When a score becomes an event."""
+
+    threshold: float = 0.5  # the smoothed score must rise to it from below
+    smoothing: int = 2  # steps: the mean of that many last scores is compared
+    refractory: float = 1.0  # seconds after an event in which no other can follow
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.threshold <= 1.0:
+            raise BundleError(f"A threshold must be above 0 and at most 1; got {self.threshold}.")
+        if self.smoothing < 1 or self.refractory < 0.0:
+            raise BundleError(f"Smoothing must be at least 1 step and the refractory time not negative; got {self.smoothing} and {self.refractory}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON stores them."""
+        return asdict(self)
+
+
+class Trigger:
+    """Decide step by step; `step_seconds` is the time between two scores."""
+
+    def __init__(self, settings: TriggerSettings, step_seconds: float) -> None:
+        self.settings = settings
+        self._refractory = refractory_steps(settings, step_seconds)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        self._last = deque([0.0] * self.settings.smoothing, maxlen=self.settings.smoothing)
+        self._before = 0.0
+        self._since = self._refractory
+
+    def feed(self, score: float) -> float | None:
+        """Take the next score; return the smoothed one when it makes an event."""
+        self._last.append(float(score))
+        smoothed = sum(self._last) / len(self._last)
+        rising = self._before < self.settings.threshold <= smoothed
+        self._before = smoothed
+        if rising and self._since >= self._refractory:
+            self._since = 1
+            return smoothed
+        self._since += 1
+        return None
+
+
+def refractory_steps(settings: TriggerSettings, step_seconds: float) -> int:
+    """Return the refractory time in steps, at least one."""
+    return max(round(settings.refractory / step_seconds), 1)
+
+
+def smooth(scores: Floats, steps: int) -> npt.NDArray[np.float64]:
+    """Return the mean of the last `steps` scores at every step, as `Trigger` computes it."""
+    padded = np.concatenate([np.zeros(steps - 1), scores.astype(np.float64)])
+    total = np.zeros(len(scores))
+    for shift in range(steps):
+        total += padded[shift : shift + len(scores)]
+    return total / steps
+
+
+def find_events(smoothed: npt.NDArray[np.float64], threshold: float, refractory: int) -> list[int]:
+    """Return the steps at which `Trigger` makes events, for a whole stream of smoothed scores."""
+    above = smoothed >= threshold
+    rising = np.flatnonzero(above & ~np.concatenate([[False], above[:-1]]))
+    events: list[int] = []
+    for index in rising:
+        if not events or index - events[-1] >= refractory:
+            events.append(int(index))
+    return events

@@ -1,0 +1,34 @@
+"""The transfer core: keep what a big network learned, cut off its output layer, attach new layers, train as much as the data carries.
+
+It knows tensors and layers, never audio or images.
+"""
+
+from speechtl.transfer.checkpoint import load_tensors, load_weights, save_tensors
+from speechtl.transfer.fit import Batch, Batches, FitSettings, fit
+from speechtl.transfer.inputs import check_inputs
+from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, SourceNetwork, TransferNetwork, attach, cut
+from speechtl.transfer.policy import AllLayers, GradualUnfreeze, HeadOnly, LastLayers, Policy, parse_policy
+
+__all__ = [
+    "AllLayers",
+    "Batch",
+    "Batches",
+    "Encoder",
+    "EncoderInfo",
+    "FitSettings",
+    "GradualUnfreeze",
+    "HeadOnly",
+    "InputSpec",
+    "LastLayers",
+    "Policy",
+    "SourceNetwork",
+    "TransferNetwork",
+    "attach",
+    "check_inputs",
+    "cut",
+    "fit",
+    "load_tensors",
+    "load_weights",
+    "parse_policy",
+    "save_tensors",
+]

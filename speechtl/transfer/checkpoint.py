@@ -1,0 +1,61 @@
+"""Checkpoints without pickle: tensors in safetensors, everything else as JSON in the same file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from speechtl.errors import RunError
+from speechtl.files import writing
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON-like description into one file, or nothing at all."""
+    separate = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with writing(path) as beside:
+        save_file(separate, str(beside), metadata={"about": json.dumps(about)})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and their description back; raise `RunError` for a missing or damaged file."""
+    if not path.is_file():
+        raise RunError(f"{path} does not exist.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {})["about"])
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118: the file is no mapping
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} is damaged or no checkpoint of speechtl: {error}.") from error
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors into a network; raise `RunError` that names what is missing or left over."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != given:
+        wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
+        raise RunError(f"{path} holds weights of another architecture: {len(wrong)} tensors differ, the first is {wrong[0]!r}.")
+    network.load_state_dict(dict(tensors))
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's state as named tensors."""
+    states = optimizer.state_dict()["state"]
+    return {f"optimizer.{index}.{key}": torch.as_tensor(value) for index, state in states.items() for key, value in state.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put named tensors back into an optimizer of the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

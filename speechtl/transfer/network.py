@@ -1,0 +1,118 @@
+"""Networks made of a pretrained front and new layers at the end.
+
+A `SourceNetwork` is what somebody pretrained: ordered layer groups and an output layer for the old task. `cut` deletes
+that output layer, which leaves an `Encoder`; `attach` puts new layers in its place, which makes a `TransferNetwork`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from speechtl.errors import SpeechtlError
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What goes into a network: a modality ("audio", "image", "text") and the properties that must agree."""
+
+    modality: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        details = ", ".join(f"{key} {value}" for key, value in self.properties.items())
+        return f"{self.modality} ({details})" if details else self.modality
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """Where an encoder comes from and what it takes and gives."""
+
+    name: str
+    input: InputSpec
+    embedding_size: int
+    source: str = "unknown"
+    licence: str = "unknown"
+    source_hours: float | None = None  # of recordings it was pretrained on, where that is published
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return asdict(self)
+
+
+class Encoder(nn.Module):
+    """Ordered layer groups, front to back, without an output layer."""
+
+    def __init__(self, groups: Mapping[str, nn.Module], info: EncoderInfo) -> None:
+        super().__init__()
+        self.groups = nn.ModuleDict(groups)
+        self.info = info
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the embedding that the last group gives."""
+        for group in self.groups.values():
+            inputs = group(inputs)
+        return inputs
+
+
+class SourceNetwork(nn.Module):
+    """A pretrained network with the output layer of its own task."""
+
+    def __init__(self, groups: Mapping[str, nn.Module], output: nn.Module, info: EncoderInfo) -> None:
+        super().__init__()
+        self.encoder = Encoder(groups, info)
+        self.output = output
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return what the network was pretrained to say."""
+        outputs: Tensor = self.output(self.encoder(inputs))
+        return outputs
+
+
+class TransferNetwork(nn.Module):
+    """An encoder with new layers in place of its old output layer."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def groups(self) -> list[tuple[str, nn.Module]]:
+        """Return the layer groups front to back: the encoder's, then the head as the last one."""
+        return [*self.encoder.groups.items(), ("head", self.head)]
+
+    def forward(self, inputs: Tensor, start: int = 0) -> Tensor:
+        """Return the logits; `start` is the first group to run, for inputs that already went through those before it."""
+        return run_groups((group for _, group in self.groups()[start:]), inputs)
+
+    def front(self, inputs: Tensor, end: int) -> Tensor:
+        """Return what the groups before `end` make of the inputs."""
+        return run_groups((group for _, group in self.groups()[:end]), inputs)
+
+
+def run_groups(groups: Iterable[nn.Module], inputs: Tensor) -> Tensor:
+    """Run one group after the other."""
+    for group in groups:
+        inputs = group(inputs)
+    return inputs
+
+
+def cut(network: SourceNetwork | TransferNetwork) -> Encoder:
+    """Delete the output layer (or the head of an earlier transfer) with its weights; keep all other layers."""
+    return network.encoder
+
+
+Network = TypeVar("Network", bound=TransferNetwork)
+
+
+def attach(encoder: Encoder, head: nn.Module, kind: type[Network] = TransferNetwork) -> Network:  # type: ignore[assignment]
+    """Put new layers, randomly initialised, behind the encoder; `kind` is a sub-class that knows more of its inputs."""
+    expected = getattr(head, "input_size", encoder.info.embedding_size)
+    if expected != encoder.info.embedding_size:
+        raise SpeechtlError(
+            f"The head takes {expected} numbers and the encoder {encoder.info.name!r} gives {encoder.info.embedding_size}; make the head for this encoder."
+        )
+    return kind(encoder, head)

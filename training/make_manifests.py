@@ -1,0 +1,128 @@
+"""python training/make_manifests.py RECORDINGS [--out data_manifests] [--readme data_manifests/README.md]
+
+Make the manifests that are shipped from a folder of recordings (RECORDINGS/manifests/*.jsonl beside the recordings): paths
+relative to that folder, the address of every original, splits for the sets that have none, the limits of wake words.
+A recording that stands in two lines is kept once; when its two lines disagree about what is said, neither is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from speechtl.audio.align import align
+from speechtl.audio.manifest import Clip, read_manifest, write_manifest
+from speechtl.audio.manifest_stats import SplitStats, stats
+from speechtl.errors import ManifestError
+
+SOURCE = re.compile(r"github:(?P<owner>[^/:@]+)/(?P<name>[^/:@]+)@(?P<commit>[0-9a-f]{40}):(?P<path>.+)")
+ONE_WORD = re.compile(r"wake_.*|precise_(?!not_wake).*")  # sets in which every recording says the wake word once
+TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the manifests of a folder of recordings and write those that are shipped."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recordings", type=Path, help="folder that holds the recordings and manifests/*.jsonl")
+    parser.add_argument("--out", type=Path, default=Path("data_manifests"), help="where to write the manifests (data_manifests)")
+    parser.add_argument("--readme", type=Path, help="a text whose table of sets is to be renewed")
+    options = parser.parse_args(argv)
+    manifests = sorted((options.recordings / "manifests").glob("*.jsonl"))
+    if not manifests:
+        raise ManifestError(f"{options.recordings / 'manifests'} holds no manifest (*.jsonl).")
+    sets = without_repeats({path.stem: read_manifest(path) for path in manifests})
+    for name, clips in sets.items():
+        write_manifest(options.out / f"{name}.jsonl", shipped(name, clips, options.recordings))
+        print(f"{name}: {len(clips)} clips", file=sys.stderr)
+    if options.readme is not None:
+        renew_table(options.readme, [options.out / f"{name}.jsonl" for name in sets])
+    return 0
+
+
+def shipped(name: str, clips: Iterable[Clip], recordings: Path) -> list[Clip]:
+    """Return the lines of one set as they are shipped, in the order of their paths."""
+    named = [dataclasses.replace(clip, audio_filepath=relative(clip, recordings), url=address(clip)) for clip in clips]
+    named.sort(key=lambda clip: clip.audio_filepath)
+    if ONE_WORD.fullmatch(name):
+        named, done = align(named)
+        for clip, reason in done.not_found:
+            print(f"{clip.audio_filepath}: no limits of the word: {reason}", file=sys.stderr)
+    splits = split_of(name, [Path(clip.audio_filepath).name for clip in named])
+    return [dataclasses.replace(clip, split=clip.split or split) for clip, split in zip(named, splits, strict=True)]
+
+
+def relative(clip: Clip, recordings: Path) -> str:
+    """Return the clip's path relative to the folder of recordings, with forward slashes."""
+    path = os.path.normpath(clip.manifest.parent / clip.audio_filepath)
+    return Path(os.path.relpath(path, recordings)).as_posix()
+
+
+def address(clip: Clip) -> str:
+    """Return where the original can be fetched, from `github:OWNER/NAME@COMMIT:PATH`."""
+    found = SOURCE.fullmatch(clip.source or "")
+    if found is None:
+        raise ManifestError(f"{clip.where}: 'source' must read github:OWNER/NAME@COMMIT:PATH, got {clip.source!r}.")
+    return f"https://raw.githubusercontent.com/{found['owner']}/{found['name']}/{found['commit']}/{quote(found['path'])}"
+
+
+def split_of(name: str, files: Sequence[str]) -> list[str | None]:
+    """Return the split of each file of a set that comes without one; speech is left for the user to divide."""
+    if name in ("noise_kitchen", "rir"):
+        return ["test"] * len(files)
+    if name == "noise_gsc":
+        return ["test" if re.search("running_tap|dude_miaowing", file) else "train" for file in files]
+    if name == "noise_esc10":  # the fifth of the five folds that the set's author made, so that no source is in two of them
+        return ["test" if re.search(r"(^|_)5-\d+-[A-Z]\.", file) else "train" for file in files]
+    if name == "music_librosa":
+        last = sorted(files)[-4:]
+        return ["test" if file in last else "train" for file in files]
+    return [None] * len(files)
+
+
+def without_repeats(sets: dict[str, list[Clip]]) -> dict[str, list[Clip]]:
+    """Keep the first of the lines that name one original; keep none of them where one set contradicts itself."""
+    lines = defaultdict(list)
+    for name, clips in sets.items():
+        for clip in clips:
+            lines[clip.source_sha256].append((name, clip))
+    dropped = {clip.where for same in lines.values() for clip in _repeats(same)}
+    if dropped:
+        print(f"dropped {len(dropped)} lines whose recording stands in another line", file=sys.stderr)
+    return {name: [clip for clip in clips if clip.where not in dropped] for name, clips in sets.items()}
+
+
+def table(rows: Iterable[SplitStats]) -> str:
+    """Return the counts as a Markdown table."""
+    lines = ["| set | split | clips | hours | speakers | licence |", "|---|---|---:|---:|---:|---|"]
+    for row in rows:
+        licences = ", ".join(row.licences)
+        speakers = str(row.speakers) if row.speakers else ""
+        lines.append(f"| {row.manifest.stem} | {row.split or ''} | {row.clips} | {row.hours:.2f} | {speakers} | {licences} |")
+    return "\n".join(lines) + "\n"
+
+
+def renew_table(readme: Path, manifests: Iterable[Path]) -> None:
+    """Put the counts of the manifests between the marks of a text."""
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(TABLE.sub(lambda found: found[1] + table(stats(manifests)) + found[2], text), encoding="utf-8")
+
+
+def _repeats(same: Sequence[tuple[str, Clip]]) -> list[Clip]:
+    if len(same) == 1 or same[0][1].source_sha256 is None:
+        return []
+    said: dict[str, set[tuple[object, ...]]] = defaultdict(set)
+    for name, clip in same:
+        said[name].add((clip.text, clip.label, clip.extra.get("prompt")))
+    contradiction = any(len(versions) > 1 for versions in said.values())
+    return [clip for _, clip in (same if contradiction else same[1:])]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
