@@ -13,13 +13,13 @@ from speechtl.runtime.audio import SAMPLE_RATE, Samples, read_audio
 
 WINDOW = 400  # samples, 25 ms
 HOP = 80  # samples, 5 ms
-BAND = (200.0, 7000.0)  # hertz: above mains hum and rumble; up to the fricatives
-TILT = 1.5  # power of the frequency that weighs energy, 4.5 dB an octave: a final "s" counts beside a vowel
+BANDS = (200.0, 500.0, 1000.0, 2000.0, 3500.0, 5000.0, 7000.0)  # hertz, borders: above mains hum, up to the fricatives
+EVENNESS = 1000.0  # at most so many times less background (30 dB) is taken to be in one band than in another
 FLOOR_PERCENTILE = 15  # of frame levels: the background, as long as the word leaves a sixth of the clip free
-DIGITAL_SILENCE = -75.0  # dB; frames below are padding, and say nothing about the background
+DIGITAL_SILENCE = 1e-8  # mean power of a bin (one bit of 16 gives 1e-8); windows below are padding, not background
 CONTRAST = 9.0  # dB by which the loudest part must stand above the background
 DIP = 0.04  # seconds between two sounds, as from "s" to "m", over which a weak one is joined to a strong one
-GAP = 0.25  # seconds inside a word or between two that belong together ("smart mirror")
+GAP = 0.3  # seconds inside a word or between two that belong together ("smart mirror")
 REACH = 0.9  # seconds from the loudest frame: beyond them is background, not word
 FEWEST = 15  # frames that tell the level of a background
 LONG_FROM_START = 0.9  # seconds; so long a "word" that starts with the clip has background in front
@@ -46,11 +46,10 @@ def find_word(samples: Samples) -> tuple[float, float] | None:
     if len(samples) < WINDOW:
         return None
     levels = frame_levels(samples)
-    sounding = levels[levels > DIGITAL_SILENCE]
+    sounding = levels[np.isfinite(levels)]
     if len(sounding) == 0:
         return None
-    floor = float(np.percentile(sounding, FLOOR_PERCENTILE))
-    peak = float(np.percentile(levels, 98))
+    floor, peak = np.percentile(sounding, [FLOOR_PERCENTILE, 98])
     if peak - floor < CONTRAST:
         return None
     low, high = _thresholds(levels, floor, peak)
@@ -65,12 +64,22 @@ def find_word(samples: Samples) -> tuple[float, float] | None:
 
 
 def frame_levels(samples: Samples) -> Levels:
-    """Return the level (dB) between 200 and 7000 Hz of every 25 ms window, one every 5 ms: `(frames,)`."""
+    """Return how far (dB) every 25 ms window, one every 5 ms, stands above the background: `(frames,)`.
+
+    Energy counts in each band against the background of that band, so that a vowel is heard in hiss and an "s" in hum.
+    Windows of digital silence are minus infinity.
+    """
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     spectrum = np.abs(np.fft.rfft(windows * np.hanning(WINDOW), axis=1)) ** 2
-    frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
-    weights = np.where((frequencies >= BAND[0]) & (frequencies <= BAND[1]), (frequencies / 1000) ** TILT, 0.0)
-    levels: Levels = 10 * np.log10(spectrum @ (weights / len(frequencies)) + 1e-10)
+    edges = np.searchsorted(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), BANDS)
+    energy = np.add.reduceat(spectrum, edges, axis=1)[:, :-1] / np.diff(edges)
+    sounding = energy.mean(axis=1) > DIGITAL_SILENCE
+    if not sounding.any():
+        return np.full(len(energy), -np.inf)
+    background = np.percentile(energy[sounding], FLOOR_PERCENTILE, axis=0)
+    # No band may count for much more than the others: a codec empties the upper ones where it saves bits.
+    background = np.maximum(background, background.max() / EVENNESS)
+    levels: Levels = np.where(sounding, 10 * np.log10((energy / background).mean(axis=1) + 1e-9), -np.inf)
     return levels
 
 
@@ -120,7 +129,7 @@ def _limits(clip: Clip) -> tuple[tuple[float, float] | None, str]:
 def _strongest(levels: Levels, low: Levels, high: float) -> tuple[int, int] | None:
     """Return the frames of the segment that rises furthest and longest above its surroundings."""
     segments = [segment for segment in _segments(levels, low, high) if (segment[1] - segment[0]) * HOP >= SHORTEST * SAMPLE_RATE]
-    return max(segments, key=lambda segment: float(np.sum((levels - low)[slice(*segment)])), default=None)
+    return max(segments, key=lambda segment: float(np.sum(np.maximum(levels - low, 0)[slice(*segment)])), default=None)
 
 
 def _seconds(frame: int, samples: int) -> float:
@@ -130,11 +139,11 @@ def _seconds(frame: int, samples: int) -> float:
 
 def _thresholds(levels: Levels, floor: float, peak: float) -> tuple[Levels, float]:
     """Return the level that a word's frames exceed, for each frame, and the one that its loudest frame exceeds."""
-    low = np.full(len(levels), max(floor + 5.0, peak - 36.0))
+    low = np.full(len(levels), max(floor + 5.0, peak - 40.0))
     loudest, reach = int(levels.argmax()), int(REACH * SAMPLE_RATE / HOP)
     # Noise suppression often makes the background before a word louder or softer than the one after it.
     for side, far in ((slice(0, loudest), slice(0, max(loudest - reach, 0))), (slice(loudest, None), slice(loudest + reach, None))):
-        background = levels[far][levels[far] > DIGITAL_SILENCE]
+        background = levels[far][np.isfinite(levels[far])]
         if len(background) >= FEWEST:
             low[side] = np.maximum(low[side], min(float(np.median(background)) + 5.0, peak - 8.0))
     return low, max(floor + 8.0, peak - 20.0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import soxr
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from speechtl.runtime.audio import SAMPLE_RATE, Samples
 
@@ -23,8 +24,8 @@ ROOM_SECONDS = 0.5
 class AugmentSettings:
     """How often and how far to change a sound; saved with the run."""
 
-    noise_probability: float = 0.7
-    snr_db: tuple[float, float] = (0.0, 25.0)
+    noise_probability: float = 0.8
+    snr_db: tuple[float, float] = (-3.0, 25.0)
     room_probability: float = 0.5
     level_dbfs: tuple[float, float] = (-45.0, -12.0)  # of the loudest frames after all else
     tilt_db: float = 6.0  # of a random slope over the band, up or down: microphones differ
@@ -66,16 +67,15 @@ def change_speed(samples: Samples, factor: float) -> Samples:
 
 def in_room(samples: Samples, room: Samples) -> Samples:
     """Let a sound pass through a room's impulse response; its length and the time of the direct sound stay."""
-    size = 1 << (len(samples) + len(room) - 1).bit_length()
-    wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(room, size), size)
-    return wet[: len(samples)].astype(np.float32)
+    size = next_fast_len(len(samples) + len(room) - 1, real=True)
+    wet = irfft(rfft(samples, size) * rfft(room, size), size)
+    return np.asarray(wet[: len(samples)], np.float32)
 
 
 def tilt(samples: Samples, slope_db: float) -> Samples:
     """Raise or lower the treble against the bass by `slope_db` over the band, around 1 kHz."""
-    spectrum = np.fft.rfft(samples)
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1.0 / SAMPLE_RATE), 60.0) / 1000.0)
-    return np.fft.irfft(spectrum * 10.0 ** (slope_db * octaves / 7.0 / 20.0), len(samples)).astype(np.float32)
+    octaves = np.log2(np.maximum(rfftfreq(len(samples), 1.0 / SAMPLE_RATE), 60.0).astype(np.float32) / 1000.0)
+    return np.asarray(irfft(rfft(samples) * 10.0 ** (slope_db * octaves / 7.0 / 20.0), len(samples)), np.float32)
 
 
 class Augmenter:

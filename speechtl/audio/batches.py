@@ -13,7 +13,7 @@ from speechtl.audio.examples import ExampleMaker, Round
 from speechtl.errors import RunError
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
 
-FRONT_BATCH = 32  # examples that go through the frozen front at a time
+FRONT_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache
 
 
 class RoundBatches:
@@ -84,7 +84,8 @@ class RoundBatches:
         if self.frozen_front == 0:
             return features
         self.network.eval()
-        return torch.cat([self.network.front(part, self.frozen_front) for part in features.split(FRONT_BATCH)])
+        parts = features.split(FRONT_BATCH)
+        return torch.cat([self.network.front(part.contiguous(memory_format=torch.channels_last), self.frozen_front) for part in parts])
 
 
 def spec_augment(examples: Round, random: np.random.Generator, masks: int = 1, bands: int = 5, frames: int = 8) -> Tensor:

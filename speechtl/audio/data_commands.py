@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
+PLAIN_WIDTH = 160  # characters of a table where there is no terminal
+
 app = typer.Typer(name="data", help="Manifests: check, fetch, count and align recordings.", no_args_is_help=True)
 
-Manifests = Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests: JSON lines, one recording a line.", show_default=False)]
+Manifests = Annotated[
+    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests: JSON lines, one recording a line.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 
 
@@ -42,15 +46,21 @@ def verify(
         report = validate(manifests, hashes=hashes, progress=progress)
     if as_json:
         _write_json(
-            {"manifests": list(map(str, manifests)), "clips": report.clips, "ok": report.ok, "problems": [p.to_json() for p in report.problems]}
+            {
+                "manifests": list(map(str, manifests)),
+                "clips": report.clips,
+                "ok": report.ok,
+                "problems": [p.to_json() for p in report.problems],
+            }
         )
     else:
         for problem in report.problems:
             typer.echo(str(problem))
     if not report.ok:
         raise CheckFailedError(
-            f"{len(report.problems)} problems in {report.clips} clips: {len(report.broken)} of single files (training skips and reports them),"
-            f" {len(report.fatal)} that make the data set wrong (another file than the one described, a recording twice, a speaker in two splits)."
+            f"{len(report.problems)} {'problem' if len(report.problems) == 1 else 'problems'} in {report.clips} clips:"
+            f" {len(report.broken)} of single files, which training skips and reports; {len(report.fatal)} that make the data set"
+            " wrong (another file than the one described, a recording twice, a speaker in two splits)."
         )
     typer.echo(f"{report.clips} clips are there and as described.", err=as_json)
 
@@ -73,7 +83,9 @@ def pull(
     if as_json:
         _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_folder())})
     else:
-        typer.echo(f"{done.fetched} recordings fetched ({done.bytes / 1e6:.1f} MB) into {cache_folder()}, {done.present} were here already.")
+        typer.echo(
+            f"{done.fetched} recordings fetched ({done.bytes / 1e6:.1f} MB) into {cache_folder()}, {done.present} were here already."
+        )
 
 
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
@@ -83,7 +95,13 @@ def stats(manifests: Manifests, as_json: Json = False) -> None:
 
     rows = count(manifests)
     if as_json:
-        _write_json({"splits": [row.to_json() for row in rows], "clips": sum(row.clips for row in rows), "hours": round(sum(row.hours for row in rows), 4)})
+        _write_json(
+            {
+                "splits": [row.to_json() for row in rows],
+                "clips": sum(row.clips for row in rows),
+                "hours": round(sum(row.hours for row in rows), 4),
+            }
+        )
     else:
         _print_table(rows)
 
@@ -153,8 +171,7 @@ def _print_table(rows: Sequence[SplitStats]) -> None:
         table.add_row(row.manifest.stem, row.split or "-", *counts, _some(row.labels), ", ".join(row.licences))
     clips, here, hours = sum(row.clips for row in rows), sum(row.on_disk for row in rows), sum(row.hours for row in rows)
     table.add_row("total", "", str(clips), str(here), f"{hours:.2f}", "", "", "")
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 200)
+    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
 
 
 def _some(labels: dict[str, int], most: int = 3) -> str:

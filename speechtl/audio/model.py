@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.audio.encoders import AudioEncoder, silence, step
+from speechtl.audio.encoders.streaming import TIME
 from speechtl.audio.heads import Head
+from speechtl.runtime.detector import Scorer
 from speechtl.transfer import TransferNetwork
 
 Floats = npt.NDArray[np.float32]
@@ -47,11 +49,11 @@ class WakeWordNetwork(TransferNetwork):
 
     @torch.no_grad()
     def score(self, log_mel: Floats) -> Floats:
-        """Return the scores `(steps,)` of a whole stream of log-mel frames `(frames, bands)`, preceded by silence."""
+        """Return the scores `(steps,)` that frames `(frames, bands)` hold without anything before them."""
         self.eval()
         stride, lead = self.encoder.stride, self.context_frames - self.encoder.stride
-        frames = torch.cat([silence(self.encoder.features, 1, lead), torch.from_numpy(log_mel)[None, None]], dim=2)
-        steps = len(log_mel) // stride
+        frames = torch.from_numpy(log_mel)[None, None]
+        steps = (len(log_mel) - lead) // stride
         scores = [np.zeros(0, np.float32)]
         for first in range(0, steps, BLOCK_STEPS):
             last = min(first + BLOCK_STEPS, steps)
@@ -76,8 +78,27 @@ class StepNetwork(nn.Module):
         return torch.sigmoid(frames[:, :, -1, 0]), new_states
 
 
-class TorchEngine:
-    """A wake-word network as the detector's engine, in torch."""
+class OfflineEngine:
+    """A wake-word network as an engine that computes all steps it is given at once, from the frames before them."""
+
+    def __init__(self, network: WakeWordNetwork) -> None:
+        self.network = network
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new stream, preceded by silence."""
+        encoder = self.network.encoder
+        self._past = silence(encoder.features, 1, self.network.context_frames - encoder.stride)[0, 0].numpy()
+
+    def run(self, frames: Floats) -> list[float]:
+        """Return one score a step for the next frames `(steps * stride, bands)`."""
+        known = np.concatenate([self._past, frames])
+        self._past = known[len(known) - len(self._past) :]
+        return [float(score) for score in self.network.score(known)]
+
+
+class StreamingEngine:
+    """A wake-word network as an engine that computes step by step and keeps states: what is exported."""
 
     def __init__(self, network: WakeWordNetwork) -> None:
         self.network = network
@@ -88,11 +109,19 @@ class TorchEngine:
         """Begin a new stream, preceded by silence."""
         encoder = self.network.encoder
         self._states: list[Tensor] | None = None
-        for _ in range(self.network.silent_steps):
-            self.step(silence(encoder.features, 1, encoder.stride)[0, 0].numpy())
+        self.run(silence(encoder.features, 1, self.network.silent_steps * encoder.stride)[0, 0].numpy())
 
     @torch.no_grad()
-    def step(self, frames: Floats) -> float:
-        """Return the score after the next frames `(stride, bands)`."""
-        score, self._states = self._step(torch.from_numpy(np.ascontiguousarray(frames))[None, None], self._states)
-        return float(score[0, 0])
+    def run(self, frames: Floats) -> list[float]:
+        """Return one score a step for the next frames `(steps * stride, bands)`."""
+        scores = []
+        for part in torch.from_numpy(frames)[None, None].split(self.network.encoder.stride, dim=TIME):
+            score, self._states = self._step(part, self._states)
+            scores.append(float(score[0, 0]))
+        return scores
+
+
+def scorer_of(network: WakeWordNetwork, *, streaming: bool = False) -> Scorer:
+    """Return the scorer of a network; offline it computes many steps at once, streaming one after the other."""
+    engine = StreamingEngine(network) if streaming else OfflineEngine(network)
+    return Scorer(network.encoder.features, network.encoder.stride, engine)

@@ -159,6 +159,7 @@ def _open(url: str, have: int, timeout: float) -> http.client.HTTPResponse | _No
     try:
         response: http.client.HTTPResponse = _opener.open(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416 and have:
             return _Nothing()
         after = error.headers.get("Retry-After") or ""

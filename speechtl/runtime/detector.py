@@ -25,10 +25,10 @@ class Event:
 
 
 class Engine(Protocol):
-    """What turns frames into scores, one step at a time."""
+    """What turns frames into scores, step by step."""
 
-    def step(self, frames: Floats) -> float:
-        """Return the score after the next frames."""
+    def run(self, frames: Floats) -> list[float]:
+        """Return one score a step for the next whole steps of frames `(frames, bands)`."""
 
     def reset(self) -> None:
         """Begin a new stream."""
@@ -64,11 +64,10 @@ class Scorer:
     def feed(self, samples: npt.ArrayLike) -> list[float]:
         """Take the next samples (16 kHz mono, int16 or float32 in [-1, 1]); return the scores they complete."""
         self._frames = np.concatenate([self._frames, self._log_mel.feed(samples)])
-        scores = []
-        while len(self._frames) >= self.frames_per_step:
-            scores.append(self.engine.step(self._frames[: self.frames_per_step]))
-            self._frames = self._frames[self.frames_per_step :]
-            self.steps += 1
+        whole = len(self._frames) // self.frames_per_step * self.frames_per_step
+        scores = self.engine.run(self._frames[:whole]) if whole else []
+        self._frames = self._frames[whole:]
+        self.steps += len(scores)
         return scores
 
     def time(self, step: int) -> float:

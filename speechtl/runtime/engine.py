@@ -23,22 +23,25 @@ class OnnxEngine:
 
     def __init__(self, bundle: Bundle, graph: str) -> None:
         self._states = bundle.states
+        self._frames_per_step = bundle.frames_per_step
         self._session = _session(bundle, graph)
         self._outputs = [OUTPUT, *(state.output for state in self._states)]
         self._check(bundle, graph)
         features = bundle.features
         self._silent: dict[str, Any] = {state.name: np.zeros(state.shape, np.float32) for state in self._states}
         self.reset()
-        for _ in range(bundle.silent_steps):
-            self.step(np.full((bundle.frames_per_step, features.bands), features.silence, np.float32))
+        self.run(np.full((bundle.silent_steps * bundle.frames_per_step, features.bands), features.silence, np.float32))
         self._silent = self._current
 
     def reset(self) -> None:
         """Go back to the states of a stream preceded by silence."""
         self._current = self._silent
 
-    def step(self, frames: Floats) -> float:
-        """Return the score after the next frames `(frames_per_step, bands)`."""
+    def run(self, frames: Floats) -> list[float]:
+        """Return one score a step for the next frames `(steps * frames_per_step, bands)`."""
+        return [self._step(frames[first : first + self._frames_per_step]) for first in range(0, len(frames), self._frames_per_step)]
+
+    def _step(self, frames: Floats) -> float:
         outputs = self._session.run(self._outputs, {INPUT: frames[None, None], **self._current})
         self._current = {state.name: value for state, value in zip(self._states, outputs[1:], strict=True)}
         return float(outputs[0].reshape(-1)[0])

@@ -1,0 +1,111 @@
+"""Choose the detector's threshold on validation recordings, for a rate of false accepts.
+
+The validation recordings are minutes where the target is hours, so the rate beyond what was seen is extrapolated:
+the highest scores of a network follow an exponential tail (peaks over threshold; Coles 2001, section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.scoring import ScoredStream, count
+from speechtl.audio.statistics import rate_high, recall_limits
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.trigger import TriggerSettings, smooth
+
+RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
+PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
+PEAKS = 20  # highest peaks that tell the tail
+HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How often a stream without the word reaches a score: `per_hour(x) = rate * exp(-(x - start) / scale)` for logits x."""
+
+    start: float
+    scale: float
+    rate: float  # per hour, at `start`
+
+    def logit_for(self, per_hour: float) -> float:
+        """Return the logit that is reached so often."""
+        return self.start + self.scale * float(np.log(self.rate / per_hour))
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold and what it does on the validation recordings; limits are 95 %."""
+
+    false_accepts_per_hour: float  # aimed at
+    threshold: float
+    clips: int
+    detected: int
+    recall: float
+    recall_low: float
+    recall_high: float
+    hours: float
+    events: int
+    per_hour: float
+    per_hour_high: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return asdict(self)
+
+
+def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
+    """Fit the tail of the smoothed scores of streams without the word."""
+    peaks = np.sort(np.concatenate([_peaks(stream, smoothing) for stream in streams]))[::-1]
+    hours = sum(stream.hours for stream in streams)
+    kept = min(PEAKS, len(peaks) - 1)
+    if kept < 3:
+        raise SpeechtlError(f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs at least a few. Add negatives of other speakers.")
+    start = float(peaks[kept])
+    return Tail(start, max(float(np.mean(peaks[:kept] - start)), 0.05), kept / hours)
+
+
+def calibrate(
+    positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], trigger: TriggerSettings, rates: Sequence[float] = RATES
+) -> list[OperatingPoint]:
+    """Return operating points for several rates of false accepts per hour, the rarest first."""
+    tail = fit_tail(negatives, trigger.smoothing)
+    return [_measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory)) for rate in rates]
+
+
+def _threshold(tail: Tail, per_hour: float) -> float:
+    return float(_sigmoid(min(tail.logit_for(per_hour), HIGHEST_LOGIT)))
+
+
+def _measure(positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], rate: float, trigger: TriggerSettings) -> OperatingPoint:
+    delays = [delay for stream in positives for delay in count(stream, trigger).detected]
+    detected = sum(delay is not None for delay in delays)
+    events = sum(len(count(stream, trigger).false_accepts) for stream in negatives)
+    hours = sum(stream.hours for stream in negatives)
+    low, high = recall_limits(detected, len(delays))
+    recall = detected / len(delays) if delays else 0.0
+    return OperatingPoint(
+        rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, rate_high(events, hours)
+    )
+
+
+def _peaks(stream: ScoredStream, smoothing: int) -> Floats:
+    smoothed = smooth(stream.scores, smoothing)
+    window = max(round(PEAK_SECONDS / stream.step_seconds), 1)
+    whole = smoothed[: len(smoothed) // window * window].reshape(-1, window)
+    return _logit(whole.max(axis=1)) if len(whole) else np.zeros(0)
+
+
+def _logit(scores: Floats) -> Floats:
+    clipped = np.clip(scores, 1e-9, 1.0 - 1e-7)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def _sigmoid(logit: float) -> float:
+    return 1.0 / (1.0 + float(np.exp(-logit)))

@@ -1,0 +1,86 @@
+"""A run: the folder that training leaves, with the network, how it was made, and what it can do."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from speechtl import __version__
+from speechtl.audio.encoders import build_encoder
+from speechtl.audio.heads import make_head
+from speechtl.audio.model import WakeWordNetwork
+from speechtl.errors import RunError
+from speechtl.files import write_json
+from speechtl.runtime.trigger import TriggerSettings
+from speechtl.transfer import attach, load_tensors, load_weights, save_tensors
+
+SCHEMA = 1
+ABOUT = "run.json"
+WEIGHTS = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    about: Mapping[str, Any]
+    network: WakeWordNetwork
+
+    @property
+    def name(self) -> str:
+        """The name that events carry."""
+        return str(self.about["name"])
+
+    @property
+    def trigger(self) -> TriggerSettings:
+        """The detector's settings at the calibrated operating point."""
+        return TriggerSettings(**self.about["detector"])
+
+
+def save_run(folder: Path, network: WakeWordNetwork, about: Mapping[str, Any]) -> None:
+    """Write a run's files into an existing folder, the description last."""
+    save_tensors(folder / WEIGHTS, network.state_dict(), {"encoder": network.encoder.info.name})
+    document = {"schema": SCHEMA, **about, "head": {"kind": network.head.kind, "words": network.head.words}, "versions": versions()}
+    write_json(folder / ABOUT, document)
+
+
+def load_run(folder: Path | str) -> Run:
+    """Read a run back; raise `RunError` when it is missing, unfinished or damaged."""
+    folder = Path(folder)
+    if not (folder / ABOUT).is_file():
+        unfinished = folder.with_name(folder.name + ".partial").exists()
+        hint = f" Its training was not finished; go on with: speechtl train ... --out {folder} --resume" if unfinished else ""
+        raise RunError(f"{folder} is no run: it has no {ABOUT}.{hint}")
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if about["schema"] > SCHEMA:
+            raise RunError(f"{folder} was made by a newer speechtl (schema {about['schema']}; this one reads {SCHEMA}).")
+        encoder = build_encoder(about["recipe"]["transfer"]["encoder"])
+        network = attach(encoder, make_head(about["head"]["kind"], encoder.info.embedding_size, about["head"]["words"]), WakeWordNetwork)
+        TriggerSettings(**about["detector"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder / ABOUT} is damaged: {error!r}.") from error
+    load_weights(network, load_tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
+    return Run(folder, about, network.eval())
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run's folder."""
+    return (path / ABOUT).is_file()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that shapes a result."""
+    found = {"speechtl": __version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "lightning-fabric", "onnxruntime", "soxr", "soundfile"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,85 @@
+"""Play streams to a scorer and count what the detector makes of the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.streams import Passage
+from speechtl.runtime.audio import SAMPLE_RATE
+from speechtl.runtime.detector import Scorer
+from speechtl.runtime.trigger import TriggerSettings, find_events, refractory_steps, smooth
+
+GRACE = 1.5  # seconds behind the word's end in which an event still counts as its detection
+
+
+@dataclass(frozen=True)
+class Word:
+    """Where a word stands in a stream, in seconds, and whose it is."""
+
+    start: float
+    end: float
+    passage: int
+
+
+@dataclass
+class ScoredStream:
+    """The raw scores of a stream and what is true of it."""
+
+    scores: npt.NDArray[np.float32]
+    times: npt.NDArray[np.float64]
+    step_seconds: float
+    seconds: float
+    words: list[Word] = field(default_factory=list)
+    passages: list[tuple[float, str]] = field(default_factory=list)  # start in seconds, file
+
+    @property
+    def hours(self) -> float:
+        """The length of the stream."""
+        return self.seconds / 3600.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the detector did on a stream at one threshold."""
+
+    detected: list[float | None]  # for each word the delay from its end to the event in seconds, or None: missed
+    false_accepts: list[float]  # times in seconds
+
+
+def score_stream(scorer: Scorer, passages: Iterable[Passage]) -> ScoredStream:
+    """Play passages as one stream and keep all scores."""
+    scorer.reset()
+    scores: list[float] = []
+    samples = 0
+    stream = ScoredStream(np.zeros(0, np.float32), np.zeros(0), scorer.step_seconds, 0.0)
+    for index, passage in enumerate(passages):
+        start = samples / SAMPLE_RATE
+        stream.passages.append((start, passage.recording.clip.audio_filepath))
+        if passage.word is not None:
+            stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
+        scores.extend(scorer.feed(passage.samples))
+        samples += len(passage.samples)
+    stream.scores = np.array(scores, np.float32)
+    stream.times = np.array([scorer.time(step) for step in range(len(scores))])
+    stream.seconds = samples / SAMPLE_RATE
+    return stream
+
+
+def count(stream: ScoredStream, settings: TriggerSettings) -> Counts:
+    """Run the detector over the scores; each word counts once, every other event is a false accept.
+
+    An event belongs to a word when it falls between the word's start and 1.5 s after its end.
+    """
+    smoothed = smooth(stream.scores, settings.smoothing)
+    events = [float(stream.times[step]) for step in find_events(smoothed, settings.threshold, refractory_steps(settings, stream.step_seconds))]
+    detected: list[float | None] = []
+    claimed: set[float] = set()
+    for word in stream.words:
+        own = [time for time in events if word.start <= time <= word.end + GRACE and time not in claimed]
+        detected.append(own[0] - word.end if own else None)
+        claimed.update(own[:1])
+    return Counts(detected, [time for time in events if time not in claimed])

@@ -1,0 +1,22 @@
+"""Confidence limits: 95 %, exact."""
+
+from __future__ import annotations
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+def recall_limits(detected: int, clips: int) -> tuple[float, float]:
+    """Return the limits of a proportion (Clopper and Pearson 1934); (0, 1) when there are no clips."""
+    if clips == 0:
+        return 0.0, 1.0
+    alpha = 1.0 - CONFIDENCE
+    low = 0.0 if detected == 0 else float(stats.beta.ppf(alpha / 2, detected, clips - detected + 1))
+    high = 1.0 if detected == clips else float(stats.beta.ppf(1 - alpha / 2, detected + 1, clips - detected))
+    return low, high
+
+
+def rate_high(events: int, hours: float) -> float:
+    """Return the upper limit of a Poisson rate per hour, one-sided: no event in 6 hours gives 0.5."""
+    return float(stats.chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2.0 / hours) if hours > 0 else float("inf")
