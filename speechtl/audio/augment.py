@@ -137,4 +137,3 @@ def normalize_room(response: npt.ArrayLike) -> Samples:
     first = int(np.argmax(np.abs(response)))
     kept = response[max(first - 16, 0) :][: int(ROOM_SECONDS * SAMPLE_RATE)]
     return np.asarray(kept / np.sqrt(np.sum(kept**2)), np.float32)
-

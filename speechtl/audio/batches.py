@@ -72,7 +72,10 @@ class RoundBatches:
             except RunError:
                 path.unlink()  # it is only a cache
         rendered = self.maker.render(number)
-        inputs, words = self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2]))), torch.from_numpy(rendered.words)
+        inputs, words = (
+            self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2]))),
+            torch.from_numpy(rendered.words),
+        )
         if path is not None:
             save_tensors(path, {"inputs": inputs, "words": words}, {})
         if self.on_round is not None:

@@ -66,7 +66,9 @@ def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
     hours = sum(stream.hours for stream in streams)
     kept = min(PEAKS, len(peaks) - 1)
     if kept < 3:
-        raise SpeechtlError(f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs at least a few. Add negatives of other speakers.")
+        raise SpeechtlError(
+            f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs at least a few. Add negatives of other speakers."
+        )
     start = float(peaks[kept])
     return Tail(start, max(float(np.mean(peaks[:kept] - start)), 0.05), kept / hours)
 
@@ -76,7 +78,10 @@ def calibrate(
 ) -> list[OperatingPoint]:
     """Return operating points for several rates of false accepts per hour, the rarest first."""
     tail = fit_tail(negatives, trigger.smoothing)
-    return [_measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory)) for rate in rates]
+    return [
+        _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory))
+        for rate in rates
+    ]
 
 
 def _threshold(tail: Tail, per_hour: float) -> float:

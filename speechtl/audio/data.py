@@ -177,9 +177,11 @@ def _check_amounts(train: Part, validation: Part) -> None:
     if len(train.positives) < MIN_POSITIVES or not validation.positives:
         raise ManifestError(
             f"There are {len(train.positives)} positive recordings to train on and {len(validation.positives)} to validate on; "
-            f"at least {MIN_POSITIVES} and 1 are needed. Give more positives (lines with split \"test\" are not used)."
+            f'at least {MIN_POSITIVES} and 1 are needed. Give more positives (lines with split "test" are not used).'
         )
     for what, part in (("train", train), ("validate", validation)):
         seconds = sum(recording.seconds for recording in part.negatives)
         if seconds < MIN_NEGATIVE_SECONDS:
-            raise ManifestError(f"There are {seconds:.0f} s of negatives to {what} on; at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. Give more negatives.")
+            raise ManifestError(
+                f"There are {seconds:.0f} s of negatives to {what} on; at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. Give more negatives."
+            )

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speechtl.errors import CheckFailedError
+from speechtl.progress import progress as progress_of
 
 if TYPE_CHECKING:
-    from speechtl.audio.manifest import Progress
     from speechtl.audio.manifest_stats import SplitStats
-
-PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 PLAIN_WIDTH = 160  # characters of a table where there is no terminal
 
@@ -42,7 +38,7 @@ def verify(
     """
     from speechtl.audio.manifest_check import validate
 
-    with _progress("checking recordings") as progress:
+    with progress_of("checking recordings") as progress:
         report = validate(manifests, hashes=hashes, progress=progress)
     if as_json:
         _write_json(
@@ -78,7 +74,7 @@ def pull(
     from speechtl.audio.manifest import cache_folder
     from speechtl.audio.pull import pull as fetch
 
-    with _progress("fetching recordings") as progress:
+    with progress_of("fetching recordings") as progress:
         done = fetch(manifests, workers=workers, progress=progress)
     if as_json:
         _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_folder())})
@@ -116,7 +112,7 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
 
     done = {}
     for manifest in manifests:
-        with _progress(f"aligning {manifest.name}") as progress:
+        with progress_of(f"aligning {manifest.name}") as progress:
             done[manifest] = align_manifest(manifest, progress)
     for clip, reason in (entry for aligned in done.values() for entry in aligned.not_found):
         typer.echo(f"{clip.where}: no limits of the word: {reason}", err=True)
@@ -129,36 +125,6 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
     else:
         for path, aligned in done.items():
             typer.echo(f"{path}: {aligned.found} found, {aligned.kept} kept as they were, {len(aligned.not_found)} not found.")
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Progress]:
-    """Show how far the work is: a bar on a terminal, a plain line every ten seconds elsewhere, both on standard error."""
-    if not sys.stderr.isatty():
-        yield _PlainLines(title)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
-class _PlainLines:
-    """Progress for logs and pipes."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Write a line when the last one is old enough."""
-        if time.monotonic() - self.last >= PLAIN_SECONDS:
-            self.last = time.monotonic()
-            typer.echo(f"{self.title}: {done} of {total}", err=True)
 
 
 def _print_table(rows: Sequence[SplitStats]) -> None:

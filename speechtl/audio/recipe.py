@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,8 @@ class Recipe(Section):
         return self.phrases or [self.name.replace("_", " ").replace("-", " ").lower()]
 
 
-def read_recipe(path: Path | str) -> Recipe:
-    """Read a recipe file; raise `RecipeError` that names every wrong key or value."""
+def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
+    """Read a recipe file, with single keys replaced; raise `RecipeError` that names every wrong key or value."""
     path = Path(path)
     if path.is_dir() or not path.exists():
         raise RecipeError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a recipe file (TOML).")
@@ -115,6 +116,9 @@ def read_recipe(path: Path | str) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}.") from error
+    for section, keys in (replacing or {}).items():
+        if keys:
+            values[section] = {**values.get(section, {}), **keys}
     return make_recipe(values, base=path.parent, source=str(path))
 
 
@@ -127,7 +131,7 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
     data = recipe.data
     rooms = data.rooms if isinstance(data.rooms, str) else [base / room for room in data.rooms]
     if isinstance(rooms, str) and rooms not in ("simulated", "none"):
-        raise RecipeError(f"{source}: data.rooms is {rooms!r}; it must be \"simulated\", \"none\" or a list of manifests of impulse responses.")
+        raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
     anchored = {key: [base / path for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
     return recipe.model_copy(update={"data": data.model_copy(update={**anchored, "rooms": rooms})})
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.align import find_word
-from speechtl.audio.manifest import Clip
+from speechtl.audio.manifest import Clip, fault
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import SAMPLE_RATE, Samples, read_audio
 
@@ -42,22 +42,22 @@ def load_recordings(
     """
     with ThreadPoolExecutor(workers) as pool:
         loaded = list(pool.map(lambda clip: _load(clip, find_words), clips))
-    for problem in loaded:
-        if isinstance(problem, str):
-            on_skip(problem)
+    problems = [problem for problem in loaded if isinstance(problem, str)]
     recordings = [recording for recording in loaded if isinstance(recording, Recording)]
     if clips and not recordings:
-        raise ManifestError(f"None of the {len(clips)} recordings of {clips[0].manifest} can be read.")
+        raise ManifestError(f"None of the {len(clips)} recordings of {clips[0].manifest} can be used; the first:", problems[:1])
+    for problem in problems:
+        on_skip(problem)
     return recordings
 
 
 def _load(clip: Clip, find_words: bool) -> Recording | str:
     if clip.path is None:
-        return f"{clip.manifest}:{clip.line}: {clip.audio_filepath} was not found"
+        return f"{clip.where}: {fault(clip)}"
     try:
-        samples = read_audio(clip.path, clip.offset or 0.0, clip.duration if clip.offset is not None else None)
+        samples = read_audio(clip.path, clip.offset, clip.duration or None)
     except AudioError as error:
-        return f"{clip.manifest}:{clip.line}: {error}"
+        return f"{clip.where}: {error}"
     word = (0.0, len(samples) / SAMPLE_RATE)
     if clip.word_start is not None and clip.word_end is not None:
         word = (clip.word_start, clip.word_end)

@@ -75,7 +75,9 @@ def count(stream: ScoredStream, settings: TriggerSettings) -> Counts:
     An event belongs to a word when it falls between the word's start and 1.5 s after its end.
     """
     smoothed = smooth(stream.scores, settings.smoothing)
-    events = [float(stream.times[step]) for step in find_events(smoothed, settings.threshold, refractory_steps(settings, stream.step_seconds))]
+    events = [
+        float(stream.times[step]) for step in find_events(smoothed, settings.threshold, refractory_steps(settings, stream.step_seconds))
+    ]
     detected: list[float | None] = []
     claimed: set[float] = set()
     for word in stream.words:

@@ -18,7 +18,9 @@ BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no mo
 Samples = npt.NDArray[np.float32]
 
 
-def read_blocks(path: Path | str, offset: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS) -> Iterator[Samples]:
+def read_blocks(
+    path: Path | str, offset: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
+) -> Iterator[Samples]:
     """Yield a recording as mono float32 blocks at 16 kHz; several channels are averaged.
 
     `offset` and `duration` (seconds) choose a part. Raises `AudioError` when the file is missing, empty, not audio,
@@ -103,7 +105,9 @@ def _read(file: soundfile.SoundFile, path: Path, frames: int) -> Samples:
     except soundfile.SoundFileError as error:
         raise AudioError(f"{path} is damaged: {_reason(error)}") from error
     if len(block) < frames:
-        raise AudioError(f"{path} is cut short: its header announces {file.frames} samples, and it ends {frames - len(block)} or more before that.")
+        raise AudioError(
+            f"{path} is cut short: its header announces {file.frames} samples, and it ends {frames - len(block)} or more before that."
+        )
     return block
 
 

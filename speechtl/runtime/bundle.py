@@ -137,7 +137,9 @@ def _about(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     if not isinstance(schema, int):
         raise BundleError(f"{path} is damaged: its {ABOUT} has no schema number.")
     if schema > SCHEMA:
-        raise BundleError(f"{path} has schema {schema}, made by a newer speechtl; this one reads up to {SCHEMA}. Update it with: pip install -U speechtl")
+        raise BundleError(
+            f"{path} has schema {schema}, made by a newer speechtl; this one reads up to {SCHEMA}. Update it with: pip install -U speechtl"
+        )
     missing = [key for key in REQUIRED if key not in about]
     if missing:
         raise BundleError(f"{path} is damaged: its {ABOUT} has no {missing[0]!r}.")
@@ -161,7 +163,9 @@ def _check_values(bundle: Bundle) -> None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{bundle.path} is damaged: its {ABOUT} holds values of the wrong kind ({error!r}).") from error
     if missing or not bundle.graphs:
-        raise BundleError(f"{bundle.path} is damaged: it names {'no graph' if not missing else f'the graph {missing[0]!r}, which is not in it'}.")
+        raise BundleError(
+            f"{bundle.path} is damaged: it names {'no graph' if not missing else f'the graph {missing[0]!r}, which is not in it'}."
+        )
 
 
 def _construct(kind: Any, values: Mapping[str, Any], what: str, path: Path) -> Any:

@@ -68,7 +68,9 @@ def open_engine(bundle: Bundle, graph: str | None = None) -> OnnxEngine:
         raise BundleError(f"{bundle.path} has no graph {graph!r}; it has: {', '.join(bundle.graphs)}.")
     if (graph or runnable) and (graph is None or graph in runnable):
         return OnnxEngine(bundle, graph or runnable[0])
-    raise SpeechtlError(f"Nothing on this machine runs {graph or 'a graph'} of {bundle.path}; install ONNX Runtime with: pip install onnxruntime")
+    raise SpeechtlError(
+        f"Nothing on this machine runs {graph or 'a graph'} of {bundle.path}; install ONNX Runtime with: pip install onnxruntime"
+    )
 
 
 def _session(bundle: Bundle, graph: str) -> Any:
@@ -84,4 +86,6 @@ def _session(bundle: Bundle, graph: str) -> Any:
     try:
         return onnxruntime.InferenceSession(bundle.files[graph], options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001: ONNX Runtime raises a dozen types without a common parent
-        raise BundleError(f"{bundle.path}: ONNX Runtime {onnxruntime.__version__} cannot load {graph}: {str(error).splitlines()[0]}") from error
+        raise BundleError(
+            f"{bundle.path}: ONNX Runtime {onnxruntime.__version__} cannot load {graph}: {str(error).splitlines()[0]}"
+        ) from error

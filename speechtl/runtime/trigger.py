@@ -26,7 +26,9 @@ class TriggerSettings:
         if not 0.0 < self.threshold <= 1.0:
             raise BundleError(f"A threshold must be above 0 and at most 1; got {self.threshold}.")
         if self.smoothing < 1 or self.refractory < 0.0:
-            raise BundleError(f"Smoothing must be at least 1 step and the refractory time not negative; got {self.smoothing} and {self.refractory}.")
+            raise BundleError(
+                f"Smoothing must be at least 1 step and the refractory time not negative; got {self.smoothing} and {self.refractory}."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON stores them."""

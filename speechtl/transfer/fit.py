@@ -86,7 +86,9 @@ def fit(
             inputs, *targets = (fabric.to_device(tensor) for tensor in batch)
             value = loss(wrapped(inputs, start=start), *targets)
             if not torch.isfinite(value):
-                raise SpeechtlError(f"The loss is not a number in epoch {epoch + 1}; try a smaller learning rate than {settings.learning_rate}.")
+                raise SpeechtlError(
+                    f"The loss is not a number in epoch {epoch + 1}; try a smaller learning rate than {settings.learning_rate}."
+                )
             optimizer.zero_grad()
             fabric.backward(value)
             fabric.clip_gradients(wrapped, optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False)

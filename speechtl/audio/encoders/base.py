@@ -22,7 +22,9 @@ class AudioEncoder(Encoder):
     It pads nothing in time: one output needs `receptive_field` frames, and the next comes `stride` frames later.
     """
 
-    def __init__(self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: LogMelSettings, stride: int, receptive_field: int) -> None:
+    def __init__(
+        self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: LogMelSettings, stride: int, receptive_field: int
+    ) -> None:
         super().__init__(groups, info)
         self.features = features
         self.stride = stride

@@ -116,7 +116,9 @@ def _checked(path: Path) -> Path:
         raise WeightsError(f"{path} is not a file; give the embedding_model.onnx of openWakeWord v0.5.1.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != SHA256:
-        raise WeightsError(f"{path} is not the published speech embedding: its SHA-256 is {digest}, expected {SHA256}. Delete it, or give another file.")
+        raise WeightsError(
+            f"{path} is not the published speech embedding: its SHA-256 is {digest}, expected {SHA256}. Delete it, or give another file."
+        )
     return path
 
 

@@ -1,0 +1,186 @@
+"""Evaluate the shipped detector on continuous audio: recall and false accepts with exact limits, and the delay."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechtl.audio.data import read_clips
+from speechtl.audio.manifest import Clip
+from speechtl.audio.model import scorer_of
+from speechtl.audio.recordings import Recording, load_recordings
+from speechtl.audio.run import is_run, load_run
+from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
+from speechtl.audio.statistics import rate_high, recall_limits
+from speechtl.audio.streams import Condition, without_words, words_in_background
+from speechtl.errors import ManifestError
+from speechtl.progress import progress
+from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.detector import Scorer
+from speechtl.runtime.trigger import TriggerSettings
+
+SCHEMA = 1
+SEED = 1
+DET_THRESHOLDS = [0.01, 0.02, 0.05, *(round(value, 2) for value in np.arange(0.1, 0.95, 0.05)), 0.95, 0.98, 0.99, 0.995, 0.998, 0.999]
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is evaluated: a run or a bundle."""
+
+    path: Path
+    name: str
+    scorer: Scorer
+    trigger: TriggerSettings
+    trained_on: frozenset[str]  # beginnings of the recordings' hashes
+    phrases: Sequence[str]
+
+
+def open_model(path: Path | str, threshold: float | None = None) -> Model:
+    """Open a run folder or a bundle; `threshold` replaces the calibrated one."""
+    path = Path(path)
+    if is_run(path) or (path.is_dir() and not path.suffix):
+        run = load_run(path)
+        name, about, scorer, trigger = run.name, run.about, scorer_of(run.network), run.trigger
+    else:
+        bundle = open_bundle(path)
+        name, about, scorer, trigger = bundle.name, bundle.about, Scorer.of(bundle), bundle.trigger
+    if threshold is not None:
+        trigger = replace(trigger, threshold=threshold)
+    return Model(path, name, scorer, trigger, frozenset(about.get("data", {}).get("recordings", ())), about["phrases"])
+
+
+def evaluate(
+    model: Model,
+    positives: Sequence[Path],
+    negatives: Sequence[Path],
+    *,
+    noise: Sequence[Path] = (),
+    snr_db: Sequence[float] = (10.0,),
+    split: str = "test",
+    note: Note,
+) -> dict[str, Any]:
+    """Return the report on recordings that the model was not trained on.
+
+    Of manifests with splits, the lines of `split` are taken; every recording that training or validation has heard is left out.
+    """
+    spoken = _choose(positives, split, model, note, find_words=True)
+    silent = _choose(negatives, split, model, note, without=model.phrases)
+    clean = _score(model, spoken, Condition(), "playing positives")
+    background = _score_negatives(model, silent)
+    counts, accepts = count(clean, model.trigger), count(background, model.trigger)
+    slices = [_slice("clean", "condition", counts.detected), *_speaker_slices(spoken, counts)]
+    if noise:
+        noises = [recording.samples() for recording in _choose(noise, split, model, note)]
+        for snr in snr_db:
+            noisy = count(_score(model, spoken, Condition("noise", snr, noises), f"playing positives in noise, {snr:g} dB"), model.trigger)
+            slices.insert(1, _slice(f"noise at {snr:g} dB", "condition", noisy.detected))
+    return {
+        "schema": SCHEMA,
+        "model": str(model.path),
+        "name": model.name,
+        "positives": _recall(counts.detected),
+        "negatives": _false_accepts(accepts, background.hours),
+        "threshold": model.trigger.threshold,
+        "detector": model.trigger.to_json(),
+        "delay_ms": _delays(counts.detected),
+        "det": _det(clean, background, model.trigger),
+        "slices": slices,
+        "missed": [spoken[index].clip.audio_filepath for index, delay in enumerate(counts.detected) if delay is None],
+        "false_accepts": [_locate(background, time) for time in accepts.false_accepts],
+        "false_accepts_beside_words": len(counts.false_accepts),
+    }
+
+
+def _choose(
+    paths: Sequence[Path], split: str, model: Model, note: Note, *, find_words: bool = False, without: Sequence[str] = ()
+) -> list[Recording]:
+    clips = read_clips(paths)
+    if any(clip.split for clip in clips):
+        clips = [clip for clip in clips if clip.split in (split, None)]
+    heard = [clip for clip in clips if clip.sha256 and clip.sha256[:16] in model.trained_on]
+    if heard:
+        note(f"Left out {len(heard)} recordings that {model.name} was trained or validated on.")
+    said = [clip for clip in clips if _says(clip, without)]
+    if said:
+        note(f"Left out {len(said)} negatives whose text has the wake word.")
+    kept = [clip for clip in clips if clip not in heard and clip not in said]
+    if not kept:
+        names = ", ".join(str(path) for path in paths)
+        raise ManifestError(f"No recording of {names} is left to evaluate on: none has split {split!r} and was not used in training.")
+    return load_recordings(kept, find_words=find_words, on_skip=lambda problem: note(f"Skipped: {problem}"))
+
+
+def _says(clip: Clip, phrases: Sequence[str]) -> bool:
+    words = f" {clip.text or ''} . {clip.label or ''} ".lower()
+    return any(f" {phrase.lower()} " in words for phrase in phrases)
+
+
+def _score(model: Model, recordings: Sequence[Recording], condition: Condition, title: str) -> ScoredStream:
+    with progress(title) as advance:
+        passages = words_in_background(recordings, condition, SEED)
+        return score_stream(model.scorer, _counted(passages, len(recordings), advance))
+
+
+def _score_negatives(model: Model, recordings: Sequence[Recording]) -> ScoredStream:
+    with progress("playing negatives") as advance:
+        return score_stream(model.scorer, _counted(without_words(recordings, Condition(), SEED), len(recordings), advance))
+
+
+def _counted(passages: Any, total: int, advance: Callable[[int, int], None]) -> Any:
+    for index, passage in enumerate(passages, 1):
+        yield passage
+        advance(index, total)
+
+
+def _recall(detected: Sequence[float | None]) -> dict[str, Any]:
+    hits = sum(delay is not None for delay in detected)
+    low, high = recall_limits(hits, len(detected))
+    recall = hits / len(detected) if detected else 0.0
+    return {"clips": len(detected), "detected": hits, "recall": recall, "recall_low": low, "recall_high": high}
+
+
+def _false_accepts(counts: Counts, hours: float) -> dict[str, Any]:
+    events = len(counts.false_accepts)
+    return {"hours": hours, "events": events, "per_hour": events / hours, "per_hour_high": rate_high(events, hours)}
+
+
+def _delays(detected: Sequence[float | None]) -> dict[str, float | None]:
+    delays = [delay * 1000.0 for delay in detected if delay is not None]
+    if not delays:
+        return {"p50": None, "p95": None}
+    return {"p50": round(float(np.percentile(delays, 50)), 1), "p95": round(float(np.percentile(delays, 95)), 1)}
+
+
+def _slice(name: str, kind: str, detected: Sequence[float | None]) -> dict[str, Any]:
+    return {"name": name, "kind": kind, **_recall(detected), "delay_ms": _delays(detected)}
+
+
+def _speaker_slices(recordings: Sequence[Recording], counts: Counts) -> list[dict[str, Any]]:
+    by_speaker: dict[str, list[float | None]] = defaultdict(list)
+    for recording, delay in zip(recordings, counts.detected, strict=True):
+        if recording.clip.speaker:
+            by_speaker[recording.clip.speaker].append(delay)
+    return [_slice(speaker, "speaker", detected) for speaker, detected in sorted(by_speaker.items())]
+
+
+def _det(words: ScoredStream, background: ScoredStream, trigger: TriggerSettings) -> list[list[float]]:
+    rows = []
+    for threshold in sorted({*DET_THRESHOLDS, trigger.threshold}):
+        settings = replace(trigger, threshold=threshold)
+        detected = count(words, settings).detected
+        hits = sum(delay is not None for delay in detected)
+        rows.append([threshold, hits / max(len(detected), 1), len(count(background, settings).false_accepts) / background.hours])
+    return rows
+
+
+def _locate(stream: ScoredStream, time: float) -> dict[str, Any]:
+    start, file = max(passage for passage in stream.passages if passage[0] <= time)
+    return {"file": file, "time": round(time - start, 2)}

@@ -1,0 +1,214 @@
+"""Train a wake word: transfer, fit, calibrate, and leave a run."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechtl.audio.augment import Augmenter, normalize_room, simulate_rooms
+from speechtl.audio.batches import FRONT_BATCH, RoundBatches
+from speechtl.audio.calibrate import RATES, OperatingPoint, calibrate, fit_tail
+from speechtl.audio.data import Data, Part, prepare
+from speechtl.audio.encoders import audio_input, load_encoder
+from speechtl.audio.examples import SECONDS, ExampleMaker
+from speechtl.audio.heads import make_head
+from speechtl.audio.licences import verdict
+from speechtl.audio.loss import WakeWordLoss
+from speechtl.audio.model import WakeWordNetwork, scorer_of
+from speechtl.audio.recipe import Recipe
+from speechtl.audio.run import ABOUT, is_run, save_run
+from speechtl.audio.scoring import ScoredStream, score_stream
+from speechtl.audio.streams import Condition, without_words, words_in_background
+from speechtl.audio.synthetic_noise import synthetic_noises
+from speechtl.errors import RunError
+from speechtl.files import replace_folder
+from speechtl.progress import progress, say
+from speechtl.runtime.audio import SAMPLE_RATE, Samples
+from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.trigger import TriggerSettings
+from speechtl.transfer import Policy, attach, check_inputs, fit, parse_policy
+from speechtl.transfer.network import run_groups
+
+ROOMS = 60
+VALIDATION_ROOMS = 8
+VALIDATION_SNR = 10.0  # dB
+CHECKPOINT = "checkpoint.safetensors"
+MEASURED = 400  # examples that tell the embeddings' mean and deviation
+
+
+def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
+    """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description.
+
+    Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption.
+    """
+    started = time.monotonic()
+    if resume and is_run(out):
+        raise RunError(f"{out} is already finished; there is nothing to resume.")
+    work = _working_folder(out, resume)
+    data = prepare(recipe, say)
+    work.mkdir(parents=True, exist_ok=True)
+    _describe(data)
+    rooms = _rooms(recipe, data)
+    torch.manual_seed(recipe.train.seed)
+    encoder = load_encoder(recipe.transfer.encoder)
+    check_inputs(encoder, audio_input(LogMelSettings()))
+    network = attach(encoder, make_head(recipe.transfer.head, encoder.info.embedding_size), WakeWordNetwork)
+    policy = parse_policy(recipe.transfer.policy)
+    history = _fit(network, policy, recipe, data, rooms, work, resume)
+    fitted = time.monotonic()
+    say("Calibrating the threshold on the validation recordings.")
+    trigger, points = _calibrate(network, recipe, data.validation)
+    about = {
+        "name": recipe.name,
+        "phrases": recipe.spoken,
+        "recipe": recipe.model_dump(mode="json"),
+        "encoder": encoder.info.to_json(),
+        "policy": repr(policy),
+        "detector": trigger.to_json(),
+        "operating_points": [point.to_json() for point in points],
+        "data": _provenance(data),
+        "licence": verdict([clip.license for clip in data.clips()], encoder.info.licence).to_json(),
+        "history": history,
+        "seconds": {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)},
+    }
+    finished = work / "finished"
+    shutil.rmtree(finished, ignore_errors=True)
+    finished.mkdir()
+    save_run(finished, network, about)
+    replace_folder(finished, out)
+    shutil.rmtree(work)
+    return about
+
+
+def _working_folder(out: Path, resume: bool) -> Path:
+    if out.exists() and not is_run(out) and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists and is no run (it has no {ABOUT}); choose another --out.")
+    work = out.with_name(out.name + ".partial")
+    if resume and not work.is_dir():
+        raise RunError(f"There is nothing to resume: {work} does not exist. Leave out --resume.")
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    return work
+
+
+def _describe(data: Data) -> None:
+    for name, part in (("training", data.train), ("validation", data.validation)):
+        minutes = [sum(recording.seconds for recording in kind) / 60.0 for kind in (part.positives, part.negatives, part.noise)]
+        people = len({recording.clip.speaker for recording in part.positives if recording.clip.speaker})
+        say(
+            f"For {name}: {len(part.positives)} positives of {people} speakers ({minutes[0]:.1f} min), "
+            f"{minutes[1]:.1f} min of negatives, {minutes[2]:.1f} min of noise."
+        )
+
+
+def _rooms(recipe: Recipe, data: Data) -> list[Samples]:
+    if recipe.data.rooms == "simulated":
+        return simulate_rooms(ROOMS, recipe.train.seed)
+    return [normalize_room(recording.samples()) for recording in data.rooms]
+
+
+def _fit(
+    network: WakeWordNetwork, policy: Policy, recipe: Recipe, data: Data, rooms: list[Samples], work: Path, resume: bool
+) -> list[dict[str, Any]]:
+    settings = recipe.train.fit_settings()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    features = network.encoder.features
+    noises = [*_sounds(data.train), *synthetic_noises(recipe.train.seed)]
+    maker = ExampleMaker(
+        data.train.positives,
+        data.train.negatives,
+        Augmenter(noises, rooms),
+        features,
+        network.context_seconds,
+        repeats=recipe.train.repeats,
+        seed=recipe.train.seed,
+    )
+    front = policy.frozen_front(network, settings.epochs)
+    batches = RoundBatches(maker, network, front, steps=recipe.train.steps, batch_size=recipe.train.batch_size, folder=work / "rounds")
+    _measure_embeddings(network, batches, front)
+    loss = WakeWordLoss(network.step_times(features.frames(int(SECONDS * SAMPLE_RATE))))
+    with progress("training, epoch") as advance:
+        return fit(
+            network,
+            batches,
+            loss,
+            policy,
+            settings,
+            checkpoint=work / CHECKPOINT,
+            resume=resume,
+            on_epoch=lambda epoch, record: advance(epoch + 1, settings.epochs),
+        )
+
+
+@torch.no_grad()
+def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: int) -> None:
+    inputs = batches.round(0)[0]
+    spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()]
+    network.eval()
+    groups = [group for _, group in network.groups()[front:-1]]
+    network.head.standardize.measure(torch.cat([run_groups(groups, part) for part in spread.split(FRONT_BATCH)]))
+
+
+def _calibrate(network: WakeWordNetwork, recipe: Recipe, part: Part) -> tuple[TriggerSettings, list[OperatingPoint]]:
+    """Shift the scores so that 0.5 is near the wanted operating point; return the trigger there and all operating points."""
+    wanted = recipe.calibrate.false_accepts_per_hour
+    trigger = TriggerSettings(0.5, recipe.calibrate.smoothing, recipe.calibrate.refractory)
+    positives, negatives = _validation_streams(network, part, recipe.train.seed)
+    shift = fit_tail(negatives, trigger.smoothing).logit_for(wanted)
+    _shift_scores(network, shift, [*positives, *negatives])
+    points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}))
+    threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
+    return TriggerSettings(threshold, trigger.smoothing, trigger.refractory), points
+
+
+def _validation_streams(network: WakeWordNetwork, part: Part, seed: int) -> tuple[list[ScoredStream], list[ScoredStream]]:
+    noises = [*_sounds(part), *synthetic_noises(seed + 1)]
+    clean = Condition()
+    noisy = Condition("noise", VALIDATION_SNR, noises)
+    rooms = Condition("rooms", rooms=simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000))
+    scorer = scorer_of(network)
+    positives = [score_stream(scorer, words_in_background(part.positives, condition, seed)) for condition in (clean, noisy)]
+    negatives = [score_stream(scorer, without_words(part.negatives, condition, seed)) for condition in (clean, noisy, rooms)]
+    return positives, negatives
+
+
+@torch.no_grad()
+def _shift_scores(network: WakeWordNetwork, shift: float, streams: Iterable[ScoredStream]) -> None:
+    output = network.head[-1]
+    assert isinstance(output, torch.nn.Conv2d)
+    assert output.bias is not None
+    output.bias -= shift
+    for stream in streams:
+        scores = np.clip(stream.scores.astype(np.float64), 1e-12, 1.0 - 1e-7)
+        stream.scores = (1.0 / (1.0 + (1.0 - scores) / scores * np.exp(shift))).astype(np.float32)
+
+
+def _sounds(part: Part) -> list[Samples]:
+    return [recording.samples() for recording in part.noise]
+
+
+def _provenance(data: Data) -> dict[str, Any]:
+    def amounts(part: Part) -> dict[str, Any]:
+        return {
+            name: {
+                "clips": len(recordings),
+                "minutes": round(sum(recording.seconds for recording in recordings) / 60.0, 2),
+                "speakers": len({recording.clip.speaker for recording in recordings if recording.clip.speaker}),
+            }
+            for name, recordings in (("positives", part.positives), ("negatives", part.negatives), ("noise", part.noise))
+        }
+
+    clips = data.clips()
+    return {
+        "train": amounts(data.train),
+        "validation": amounts(data.validation),
+        "licences": sorted({clip.license or "unknown" for clip in clips}),
+        "sources": sorted({(clip.source or "own recordings").split("@")[0] for clip in clips}),
+        "recordings": sorted({clip.sha256[:16] for clip in clips if clip.sha256}),
+    }

@@ -1,0 +1,226 @@
+"""The `speechtl` command. Heavy imports happen inside the sub-commands."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from speechtl import __version__
+from speechtl.audio.data_commands import app as data_app
+from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
+from speechtl.progress import say
+
+TRAIN_PACKAGES = {"torch", "lightning_fabric", "safetensors", "pydantic", "pyroomacoustics", "scipy", "onnx", "onnxscript", "matplotlib"}
+
+app = typer.Typer(
+    name="speechtl",
+    help="Wake-word detection by transfer learning, from a workstation to a Raspberry Pi.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app)
+
+Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
+BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]
+Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score for an event, in place of the calibrated one.")]
+
+
+def main() -> None:
+    """Run the command line: errors raised on purpose become one sentence on stderr and an exit code."""
+    try:
+        app()
+    except SpeechtlError as error:
+        _stop(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
+            raise
+        _stop(str(MissingExtraError("This command", "train")), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
+        sys.exit(0)
+    except OSError as error:
+        _stop(_os_sentence(error), 2)
+    except KeyboardInterrupt:
+        _stop("Stopped.", 130)
+
+
+def _stop(sentence: str, code: int) -> None:
+    print(f"speechtl: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _os_sentence(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"The disk is full{where}; free some space and run the command again. Nothing half written was left."
+    return f"{error.strerror or error}{where}."
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"speechtl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """Wake-word detection by transfer learning, from a workstation to a Raspberry Pi."""
+
+
+@app.command(epilog="Example: speechtl train training/recipes/computer.toml --out runs/computer")
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe (TOML).", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Without a recipe: the wake word's name.")] = None,
+    phrase: Annotated[list[str] | None, typer.Option(help="What is spoken; by default the name.")] = None,
+    positives: Annotated[list[Path] | None, typer.Option(help="Manifest or folder of recordings of the word; may be repeated.")] = None,
+    negatives: Annotated[list[Path] | None, typer.Option(help="Manifest or folder of anything else; may be repeated.")] = None,
+    noise: Annotated[list[Path] | None, typer.Option(help="Manifest or folder of noises to mix in; may be repeated.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Pretrained encoder.")] = None,
+    head: Annotated[str | None, typer.Option(help="New layers: linear or conv.")] = None,
+    policy: Annotated[str | None, typer.Option(help="What to train: head, last:2, all or gradual.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a wake word by transfer; prints recall and false accepts with 95 % limits."""
+    from speechtl.audio.recipe import make_recipe, read_recipe
+    from speechtl.audio.report import training_summary
+    from speechtl.audio.train import train as run_training
+
+    if recipe is not None and (name or positives or negatives):
+        raise RecipeError("Give either a recipe or --name with --positives and --negatives, not both.")
+    if recipe is None and not (name and positives and negatives):
+        raise RecipeError("Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
+    data = {"positives": positives, "negatives": negatives, "noise": noise}
+    given: dict[str, Any] = {
+        "data": {key: [str(path) for path in paths] for key, paths in data.items() if paths},
+        "transfer": {key: value for key, value in (("encoder", encoder), ("head", head), ("policy", policy)) if value},
+        "train": {} if seed is None else {"seed": seed},
+    }
+    if recipe is None:
+        made = make_recipe({"name": name, "phrases": phrase or [], **given}, base=Path(), source="The command line")
+    else:
+        made = read_recipe(recipe, given)
+    out = out or Path("runs") / made.name
+    about = run_training(made, out, resume=resume)
+    _print_json(about) if as_json else typer.echo(training_summary(about, out))
+
+
+@app.command(
+    epilog="Example: speechtl evaluate runs/computer --positives data_manifests/wake_computer.jsonl "
+    "--negatives data_manifests/speechocean762.jsonl --out report"
+)
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder or a bundle.", show_default=False)],
+    positives: Annotated[list[Path], typer.Option(help="Manifest or folder of the word; may be repeated.", show_default=False)],
+    negatives: Annotated[list[Path], typer.Option(help="Manifest or folder of anything else; may be repeated.", show_default=False)],
+    noise: Annotated[list[Path] | None, typer.Option(help="Also play the word in these noises; may be repeated.")] = None,
+    snr: Annotated[list[float] | None, typer.Option(help="At this signal-to-noise ratio in dB; may be repeated.  [default: 10]")] = None,
+    split: Annotated[str, typer.Option(help="Which lines of manifests that have splits.")] = "test",
+    threshold: Threshold = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the shipped detector on continuous audio: recall, false accepts and delay, with exact 95 % limits."""
+    from speechtl.audio.evaluate import evaluate as run_evaluation
+    from speechtl.audio.evaluate import open_model
+    from speechtl.audio.report import evaluation_summary, write_report
+
+    report = run_evaluation(
+        open_model(model, threshold), positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say
+    )
+    if out is not None:
+        write_report(out, report)
+    _print_json(report) if as_json else typer.echo(evaluation_summary(report))
+
+
+@app.command(epilog="Example: speechtl export runs/computer -o computer.wake")
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Export a run as one file for the device, and prove that it gives the network's scores."""
+    from speechtl.audio.run import load_run
+    from speechtl.export.bundle import export_run
+
+    about = export_run(load_run(run), out)
+    worst = max(result["largest_difference"] for result in about["parity"])
+    if as_json:
+        _print_json({"bundle": str(out), "bytes": out.stat().st_size, "graphs": about["graphs"], "parity": about["parity"]})
+    else:
+        typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, scores within {worst:.1e} of the network.")
+
+
+@app.command(epilog="Example: speechtl verify computer.wake")
+def verify(bundle: BundleArgument, as_json: Json = False) -> None:
+    """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
+    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.verify import verify as run_verification
+
+    results = run_verification(open_bundle(bundle))
+    if as_json:
+        _print_json([result.to_json() for result in results])
+    for result in results if not as_json else []:
+        typer.echo(
+            f"{result.graph}: largest difference {result.largest_difference:.1e} over {result.streams} ways to cut the audio, "
+            f"{result.tolerance:.0e} allowed: {'ok' if result.ok else 'FAILED'}"
+        )
+    if not results or not all(result.ok for result in results):
+        raise CheckFailedError(f"{bundle} does not give the scores it was made with on this machine.")
+
+
+@app.command(epilog="Example: speechtl detect computer.wake recording.wav   or: arecord -t raw -f S16_LE -r 16000 | speechtl detect computer.wake -")
+def detect(
+    bundle: BundleArgument,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples (int16).", show_default=False)],
+    threshold: Threshold = None,
+    rate: Annotated[int, typer.Option(min=1000, max=384_000, help="Of raw samples on standard input, in hertz.")] = 16_000,
+    channels: Annotated[int, typer.Option(min=1, max=64, help="Of raw samples on standard input.")] = 1,
+    graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the wake word in recordings of any rate and format; prints one line an event."""
+    from speechtl.runtime.files import detect_file, detect_raw
+    from speechtl.runtime.detector import Detector
+
+    detector = Detector.open(bundle, threshold=threshold, graph=graph)
+    failed = 0
+    for file in files:
+        found = detect_raw(detector, sys.stdin.buffer, rate, channels) if file == "-" else detect_file(detector, Path(file), say)
+        try:
+            for event in found:
+                line = {"file": file, "name": event.name, "time": round(event.time, 3), "score": round(event.score, 4)}
+                text = f"{file}: {event.name} at {event.time:.2f} s (score {event.score:.2f})"
+                typer.echo(json.dumps(line, ensure_ascii=False) if as_json else text)
+        except SpeechtlError as error:
+            if len(files) == 1:
+                raise
+            say(f"speechtl: {error}")
+            failed += 1
+    if failed:
+        raise SpeechtlError(f"{failed} of {len(files)} files could not be read.")
+
+
+@app.command(epilog="Example: speechtl demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the run, the bundle and the recordings.")] = Path("runs/demo"),
+    word: Annotated[str, typer.Option(help="The wake word; real recordings are used for 'computer' where they are at hand.")] = "computer",
+    real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Insist on real or synthesised recordings.")] = None,
+) -> None:
+    """Do the main job in a few minutes: make or find recordings, train, export, detect, and show what came out."""
+    from speechtl.audio.demo import run_demo
+
+    run_demo(out, word, real)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))

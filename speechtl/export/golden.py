@@ -1,0 +1,55 @@
+"""Golden audio: a few seconds that the program makes itself, with the scores that the torch network gives them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from speechtl.audio.model import WakeWordNetwork, scorer_of
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.audio import SAMPLE_RATE, Samples
+
+SEED = 20
+VOICES = 3
+
+
+def golden_audio(phrases: Sequence[str]) -> Samples:
+    """Return int16-exact samples: noise, a voice-like sweep, and the phrases by synthesised voices where those are installed."""
+    random = np.random.default_rng(SEED)
+    quiet = [random.standard_normal(SAMPLE_RATE // 2) * 1e-3]
+    parts = [*quiet, _sweep(random), *quiet]
+    for spoken in _spoken(phrases):
+        parts += [spoken, *quiet]
+    samples = np.concatenate([*parts, random.standard_normal(SAMPLE_RATE // 2) * 0.05])
+    return (np.round(np.clip(samples, -1.0, 1.0) * 32767.0) / 32768.0).astype(np.float32)
+
+
+def golden(network: WakeWordNetwork, phrases: Sequence[str]) -> bytes:
+    """Return `golden.npz`: the audio (int16) and the scores expected of it."""
+    audio = golden_audio(phrases)
+    file = io.BytesIO()
+    np.savez_compressed(file, audio=np.round(audio * 32768.0).astype(np.int16), scores=np.array(scorer_of(network).feed(audio), np.float32))
+    return file.getvalue()
+
+
+def _sweep(random: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+    """A buzz of 120 Hz whose two resonances move as in vowels."""
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    sound = np.zeros(len(time))
+    for harmonic in range(1, 30):
+        hertz = 120.0 * harmonic
+        near = sum(np.exp(-(((hertz - centre) / 150.0) ** 2)) for centre in (500 + 250 * np.sin(9 * time), 1700 + 600 * np.cos(7 * time)))
+        sound += near * np.sin(2 * np.pi * hertz * time + random.uniform(0, 6.28))
+    return np.asarray(0.2 * sound / np.abs(sound).max() * np.sin(np.pi * time) ** 0.5)
+
+
+def _spoken(phrases: Sequence[str]) -> list[Samples]:
+    from speechtl.audio.synthesis import speak, voices
+
+    try:
+        chosen = voices()
+        return [speak(phrases[0], voice) for voice in chosen[:: max(len(chosen) // VOICES, 1)][:VOICES]]
+    except SpeechtlError:  # no synthesiser is installed: the golden audio does without speech
+        return []

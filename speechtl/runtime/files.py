@@ -1,0 +1,59 @@
+"""Detection in recordings and in raw samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+
+from speechtl.errors import AudioError
+from speechtl.runtime.audio import SAMPLE_RATE, describe, read_blocks
+from speechtl.runtime.detector import Detector, Event
+
+TAIL_SECONDS = 0.5  # of silence played behind a recording, so that a word at its very end is heard to its end
+BLOCK_SECONDS = 0.64  # read at a time
+
+
+def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> Iterator[Event]:
+    """Yield the events of a recording; raise `AudioError` when it cannot be read or is too short to score."""
+    blocks = read_blocks(path, block_seconds=BLOCK_SECONDS)
+    first = next(blocks)
+    _, channels, seconds = describe(path)
+    if channels > 2:
+        note(f"{path} has {channels} channels; their mean is what is heard.")
+    needed = detector.scorer.time(0)
+    if seconds < needed:
+        raise AudioError(f"{path} is {seconds * 1000:.1f} ms long; a score needs at least {needed * 1000:.0f} ms of audio.")
+    detector.reset()
+    yield from detector.feed(first)
+    for block in blocks:
+        yield from detector.feed(block)
+    yield from detector.feed(np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32))
+
+
+def detect_raw(detector: Detector, stream: BinaryIO, rate: int, channels: int) -> Iterator[Event]:
+    """Yield the events of raw little-endian int16 samples, each as soon as it is decided; `rate` in hertz."""
+    convert = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
+    frame = 2 * channels
+    detector.reset()
+    held = b""
+    while chunk := _read_some(stream, max(rate * 80 // 1000, 1) * frame):
+        held += chunk
+        whole = len(held) // frame * frame
+        samples = np.frombuffer(held[:whole], "<i2").reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768.0)
+        held = held[whole:]
+        yield from detector.feed(samples if convert is None else convert.resample_chunk(samples))
+    if held:
+        raise AudioError(f"The raw samples end within a frame: {len(held)} bytes are left where {frame} make one.")
+    if convert is not None:
+        yield from detector.feed(convert.resample_chunk(np.zeros(0, np.float32), last=True))
+    yield from detector.feed(np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32))
+
+
+def _read_some(stream: BinaryIO, size: int) -> bytes:
+    """Return what has arrived, without waiting for more than there is."""
+    read1 = getattr(stream, "read1", None)
+    return bytes(read1(size) if read1 is not None else stream.read(size))
