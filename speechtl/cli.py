@@ -70,7 +70,9 @@ def _version(value: bool) -> None:
 
 
 @app.callback()
-def options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     """Wake-word detection by transfer learning, from a workstation to a Raspberry Pi."""
 
 
@@ -178,7 +180,9 @@ def verify(bundle: BundleArgument, as_json: Json = False) -> None:
         raise CheckFailedError(f"{bundle} does not give the scores it was made with on this machine.")
 
 
-@app.command(epilog="Example: speechtl detect computer.wake recording.wav   or: arecord -t raw -f S16_LE -r 16000 | speechtl detect computer.wake -")
+@app.command(
+    epilog="Example: speechtl detect computer.wake recording.wav   or: arecord -t raw -f S16_LE -r 16000 | speechtl detect computer.wake -"
+)
 def detect(
     bundle: BundleArgument,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples (int16).", show_default=False)],
@@ -189,8 +193,8 @@ def detect(
     as_json: Json = False,
 ) -> None:
     """Find the wake word in recordings of any rate and format; prints one line an event."""
-    from speechtl.runtime.files import detect_file, detect_raw
     from speechtl.runtime.detector import Detector
+    from speechtl.runtime.files import detect_file, detect_raw
 
     detector = Detector.open(bundle, threshold=threshold, graph=graph)
     failed = 0
@@ -217,7 +221,7 @@ def demo(
     real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Insist on real or synthesised recordings.")] = None,
 ) -> None:
     """Do the main job in a few minutes: make or find recordings, train, export, detect, and show what came out."""
-    from speechtl.audio.demo import run_demo
+    from speechtl.demo import run_demo
 
     run_demo(out, word, real)
 

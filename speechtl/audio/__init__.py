@@ -1,0 +1,1 @@
+"""Wake words: encoders, heads, manifests, augmentation, training and evaluation."""

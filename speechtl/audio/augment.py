@@ -53,7 +53,7 @@ def mix(speech: Samples, noise: Samples, snr_db: float, speech_level: float | No
 
 def excerpt(sounds: Sequence[Samples], length: int, random: np.random.Generator) -> Samples:
     """Return `length` samples of a randomly chosen sound from a random place on, repeated where it is too short."""
-    sound = sounds[random.integers(len(sounds))]
+    sound = sounds[int(random.integers(len(sounds)))]
     start = int(random.integers(len(sound)))
     repeats = (start + length) // len(sound) + 1
     return np.tile(sound, repeats)[start : start + length] if repeats > 1 else sound[start : start + length]
@@ -91,7 +91,7 @@ class Augmenter:
         chosen = self.settings
         level = active_level(samples)
         if self.rooms and random.random() < chosen.room_probability:
-            samples = in_room(samples, self.rooms[random.integers(len(self.rooms))])
+            samples = in_room(samples, self.rooms[int(random.integers(len(self.rooms)))])
         if self.noises and random.random() < chosen.noise_probability:
             samples = mix(samples, excerpt(self.noises, len(samples), random), random.uniform(*chosen.snr_db), level)
         samples = tilt(samples, random.uniform(-chosen.tilt_db, chosen.tilt_db))
@@ -107,7 +107,8 @@ def set_level(samples: Samples, dbfs: float) -> Samples:
     level = active_level(samples)
     if level == 0.0:
         return samples
-    return np.clip(samples * np.float32(10.0 ** (dbfs / 20.0) / level), -1.0, 1.0)
+    changed: Samples = np.clip(samples * np.float32(10.0 ** (dbfs / 20.0) / level), -1.0, 1.0)
+    return changed
 
 
 def simulate_rooms(count: int, seed: int) -> list[Samples]:

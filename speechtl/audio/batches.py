@@ -87,7 +87,7 @@ class RoundBatches:
         if self.frozen_front == 0:
             return features
         self.network.eval()
-        parts = features.split(FRONT_BATCH)
+        parts = torch.split(features, FRONT_BATCH)
         return torch.cat([self.network.front(part.contiguous(memory_format=torch.channels_last), self.frozen_front) for part in parts])
 
 

@@ -183,5 +183,6 @@ def _check_amounts(train: Part, validation: Part) -> None:
         seconds = sum(recording.seconds for recording in part.negatives)
         if seconds < MIN_NEGATIVE_SECONDS:
             raise ManifestError(
-                f"There are {seconds:.0f} s of negatives to {what} on; at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. Give more negatives."
+                f"There are {seconds:.0f} s of negatives to {what} on; at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. "
+                "Give more negatives."
             )

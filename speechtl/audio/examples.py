@@ -113,7 +113,7 @@ class ExampleMaker:
         """Return what stands around a word's clip: nothing, or other speech that ends somewhere."""
         tape = np.zeros(self.length, np.float32)
         if self.negatives and random.random() < 0.4:
-            other = self.negatives[random.integers(len(self.negatives))].samples()
+            other = self.negatives[int(random.integers(len(self.negatives)))].samples()
             shift = int(random.integers(self.length))
             kept = other[: self.length - shift]
             tape[shift : shift + len(kept)] = kept

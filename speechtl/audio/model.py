@@ -115,7 +115,7 @@ class StreamingEngine:
     def run(self, frames: Floats) -> list[float]:
         """Return one score a step for the next frames `(steps * stride, bands)`."""
         scores = []
-        for part in torch.from_numpy(frames)[None, None].split(self.network.encoder.stride, dim=TIME):
+        for part in torch.split(torch.from_numpy(frames)[None, None], self.network.encoder.stride, dim=TIME):
             score, self._states = self._step(part, self._states)
             scores.append(float(score[0, 0]))
         return scores

@@ -17,7 +17,8 @@ def training_summary(about: Mapping[str, Any], out: Path) -> str:
     return "\n".join(
         [
             f"{about['name']}: trained and calibrated in {minutes:.1f} minutes.",
-            f"On the validation recordings (speakers not trained on; half of the words in noise), at a threshold of {point['threshold']:.2f}:",
+            f"On the validation recordings (speakers not trained on; half of the words in noise), "
+            f"at a threshold of {point['threshold']:.2f}:",
             f"  recall         {_percent(point)}",
             f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
             f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",

@@ -60,7 +60,7 @@ def without_words(recordings: Sequence[Recording], condition: Condition, seed: i
 def surround(samples: Samples, condition: Condition, random: np.random.Generator, level: float) -> Samples:
     """Put samples into a condition; `level` is the speech's own active level."""
     if condition.rooms:
-        samples = in_room(samples, condition.rooms[random.integers(len(condition.rooms))])
+        samples = in_room(samples, condition.rooms[int(random.integers(len(condition.rooms)))])
     if condition.snr_db is not None and condition.noises:
         samples = mix(samples, excerpt(condition.noises, len(samples), random), condition.snr_db, level)
     return samples

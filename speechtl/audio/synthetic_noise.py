@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from speechtl.runtime.audio import SAMPLE_RATE, Samples
 
@@ -37,5 +38,5 @@ def _hum(hertz: float, random: np.random.Generator) -> Samples:
     return _normal(np.sum(partials, axis=0))
 
 
-def _normal(samples: np.ndarray) -> Samples:  # type: ignore[type-arg]
+def _normal(samples: npt.NDArray[np.float64]) -> Samples:
     return np.asarray(samples / np.sqrt(np.mean(samples**2)) * 0.1, np.float32)

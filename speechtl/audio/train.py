@@ -152,7 +152,7 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: 
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()]
     network.eval()
     groups = [group for _, group in network.groups()[front:-1]]
-    network.head.standardize.measure(torch.cat([run_groups(groups, part) for part in spread.split(FRONT_BATCH)]))
+    network.head.standardize.measure(torch.cat([run_groups(groups, part) for part in torch.split(spread, FRONT_BATCH)]))
 
 
 def _calibrate(network: WakeWordNetwork, recipe: Recipe, part: Part) -> tuple[TriggerSettings, list[OperatingPoint]]:

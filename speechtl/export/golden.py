@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.errors import SpeechtlError
@@ -18,12 +19,12 @@ VOICES = 3
 def golden_audio(phrases: Sequence[str]) -> Samples:
     """Return int16-exact samples: noise, a voice-like sweep, and the phrases by synthesised voices where those are installed."""
     random = np.random.default_rng(SEED)
-    quiet = [random.standard_normal(SAMPLE_RATE // 2) * 1e-3]
-    parts = [*quiet, _sweep(random), *quiet]
+    quiet = random.standard_normal(SAMPLE_RATE // 2) * 1e-3
+    parts = [quiet, _sweep(random), quiet]
     for spoken in _spoken(phrases):
-        parts += [spoken, *quiet]
+        parts += [spoken.astype(np.float64), quiet]
     samples = np.concatenate([*parts, random.standard_normal(SAMPLE_RATE // 2) * 0.05])
-    return (np.round(np.clip(samples, -1.0, 1.0) * 32767.0) / 32768.0).astype(np.float32)
+    return np.asarray(np.round(np.clip(samples, -1.0, 1.0) * 32767.0) / 32768.0, np.float32)
 
 
 def golden(network: WakeWordNetwork, phrases: Sequence[str]) -> bytes:
@@ -34,7 +35,7 @@ def golden(network: WakeWordNetwork, phrases: Sequence[str]) -> bytes:
     return file.getvalue()
 
 
-def _sweep(random: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+def _sweep(random: np.random.Generator) -> npt.NDArray[np.float64]:
     """A buzz of 120 Hz whose two resonances move as in vowels."""
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     sound = np.zeros(len(time))

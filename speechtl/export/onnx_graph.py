@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
 import warnings
@@ -20,10 +21,8 @@ OPSET = 18
 
 def to_onnx(network: WakeWordNetwork) -> tuple[bytes, list[State]]:
     """Return the graph `(log_mel, states) -> (score, new states)` as ONNX, and what its states are."""
-    try:
-        import onnxscript  # noqa: F401: the exporter needs it and says so less clearly
-    except ImportError as error:
-        raise MissingExtraError("Export to ONNX", "train") from error
+    if importlib.util.find_spec("onnxscript") is None:
+        raise MissingExtraError("Export to ONNX", "train")
     step = StepNetwork(network)
     frames = silence(network.encoder.features, 1, network.encoder.stride)
     with torch.no_grad():
@@ -50,4 +49,5 @@ def _export(step: StepNetwork, inputs: tuple[torch.Tensor, list[torch.Tensor]], 
     except torch.onnx.errors.OnnxExporterError as error:
         raise SpeechtlError(f"The network cannot be converted to ONNX: {str(error).splitlines()[0]}") from error
     assert program is not None
-    return program.model_proto.SerializeToString()
+    graph: bytes = program.model_proto.SerializeToString()
+    return graph

@@ -59,7 +59,10 @@ class Bundle:
     @property
     def trigger(self) -> TriggerSettings:
         """The detector's settings at the calibrated operating point."""
-        return _construct(TriggerSettings, self.about["detector"], "detector", self.path)
+        try:
+            return TriggerSettings(**self.about["detector"])
+        except TypeError as error:
+            raise BundleError(f"{self.path} has detector settings that this version of speechtl does not know: {error}.") from error
 
     @property
     def frames_per_step(self) -> int:
@@ -166,10 +169,3 @@ def _check_values(bundle: Bundle) -> None:
         raise BundleError(
             f"{bundle.path} is damaged: it names {'no graph' if not missing else f'the graph {missing[0]!r}, which is not in it'}."
         )
-
-
-def _construct(kind: Any, values: Mapping[str, Any], what: str, path: Path) -> Any:
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise BundleError(f"{path} has {what} settings that this version of speechtl does not know: {error}.") from error

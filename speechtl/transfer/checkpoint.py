@@ -30,7 +30,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             about: dict[str, Any] = json.loads((file.metadata() or {})["about"])
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118: the file is no mapping
+            return {name: file.get_tensor(name) for name in list(file.keys())}, about
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise RunError(f"{path} is damaged or no checkpoint of speechtl: {error}.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,14 +76,16 @@ def fit(
     about = {"settings": asdict(settings), "policy": repr(policy), "steps": len(batches)}
     if resume and checkpoint is not None and checkpoint.exists():
         history = _restore(checkpoint, about, network, optimizer, average)
-    if len(batches) < 1:
-        raise SpeechtlError("There is not a single batch to train on; give more examples.")
-    total = settings.epochs * len(batches)
+    steps = len(batches) // fabric.world_size
+    if steps < 1:
+        raise SpeechtlError(f"There are {len(batches)} batches in an epoch for {fabric.world_size} processes; give more examples.")
+    total = settings.epochs * steps
     for epoch in range(len(history), settings.epochs):
         policy.apply(network, epoch)
         losses = []
-        for index, batch in enumerate(batches.epoch(epoch)):
-            _set_rates(optimizer, peaks, epoch * len(batches) + index, total, settings.warmup)
+        own = islice(batches.epoch(epoch), fabric.global_rank, steps * fabric.world_size, fabric.world_size)
+        for index, batch in enumerate(own):
+            _set_rates(optimizer, peaks, epoch * steps + index, total, settings.warmup)
             inputs, *targets = (fabric.to_device(tensor) for tensor in batch)
             value = loss(wrapped(inputs, start=start), *targets)
             if not torch.isfinite(value):
@@ -95,7 +98,9 @@ def fit(
             optimizer.step()
             average.update(network)
             losses.append(value.detach())
-        history.append({"epoch": epoch + 1, "loss": float(fabric.all_reduce(torch.stack(losses).mean()))})
+        mean = fabric.all_reduce(torch.stack(losses).mean())
+        assert isinstance(mean, Tensor)
+        history.append({"epoch": epoch + 1, "loss": float(mean)})
         if checkpoint is not None and fabric.is_global_zero:
             _save(checkpoint, about, network, optimizer, average, history)
         if on_epoch is not None and fabric.is_global_zero:

@@ -19,5 +19,6 @@ def check_inputs(encoder: Encoder, data: InputSpec) -> None:
     if different:
         sides = "; ".join(f"{key} is {source.properties.get(key)} there and {data.properties.get(key)} here" for key in different)
         raise InputMismatchError(
-            f"The encoder {encoder.info.name!r} was pretrained on {source.modality} of another form: {sides}. Bring the data into the encoder's form."
+            f"The encoder {encoder.info.name!r} was pretrained on {source.modality} of another form: {sides}. "
+            "Bring the data into the encoder's form."
         )

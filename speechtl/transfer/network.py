@@ -113,6 +113,7 @@ def attach(encoder: Encoder, head: nn.Module, kind: type[Network] = TransferNetw
     expected = getattr(head, "input_size", encoder.info.embedding_size)
     if expected != encoder.info.embedding_size:
         raise SpeechtlError(
-            f"The head takes {expected} numbers and the encoder {encoder.info.name!r} gives {encoder.info.embedding_size}; make the head for this encoder."
+            f"The head takes {expected} numbers and the encoder {encoder.info.name!r} gives "
+            f"{encoder.info.embedding_size}; make the head for this encoder."
         )
     return kind(encoder, head)

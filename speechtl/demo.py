@@ -1,0 +1,159 @@
+"""`speechtl demo`: the main job in a few minutes, with real recordings where they are at hand, else with synthesised ones."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from speechtl.audio.data import read_clips
+from speechtl.audio.manifest import Clip
+from speechtl.audio.recipe import Recipe, make_recipe
+from speechtl.audio.recordings import Recording, load_recordings
+from speechtl.audio.report import training_summary
+from speechtl.audio.run import load_run
+from speechtl.audio.streams import quiet
+from speechtl.audio.synthesis import make_set, mixed_recording
+from speechtl.audio.train import train
+from speechtl.errors import SpeechtlError
+from speechtl.export.bundle import export_run
+from speechtl.files import writing
+from speechtl.progress import progress, say
+from speechtl.runtime.audio import SAMPLE_RATE
+from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.files import detect_file
+
+MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # there in a checkout
+REAL_WORD = "computer"
+REAL_NEGATIVES = ("speechocean762", "librispeech", "precise_not_wake")
+REAL_NOISE = ("noise_esc10", "noise_gsc")
+SYNTHETIC_CLIPS = 160
+SYNTHETIC_MINUTES = 10.0
+EPOCHS = 6
+MIXED_SECONDS = 40.0
+GRACE = 1.5  # seconds behind a word in which an event is its detection
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the demo trains on, and a recording it has not heard, with the limits of the words in it (seconds)."""
+
+    recipe: Recipe
+    mixed: Path
+    words: list[tuple[float, float]]
+
+
+def run_demo(out: Path, word: str, real: bool | None) -> None:
+    """Train, export and detect; print a table and leave the run, the bundle and the recording in `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    material = _material(out, word, real)
+    about = train(material.recipe, out / "run")
+    bundle = out / f"{material.recipe.name}.wake"
+    export_run(load_run(out / "run"), bundle)
+    events = list(detect_file(Detector.open(bundle), material.mixed, say))
+    print(training_summary(about, out / "run").rsplit("\n", 1)[0])
+    print(f"\n{material.mixed}, made of recordings not heard in training, through {bundle}:")
+    _print_table(material.words, events)
+    print(f"\nTry it yourself: speechtl detect {bundle} {material.mixed}")
+
+
+def _material(out: Path, word: str, real: bool | None) -> Material:
+    if real is not False and word == REAL_WORD and _recordings_at_hand():
+        say("The real recordings of 'computer' are at hand: training on those.")
+        return _real(out)
+    if real:
+        raise SpeechtlError(
+            f"There are no real recordings of {word!r} at hand. For 'computer', in a checkout, fetch them with: "
+            f"speechtl data pull {MANIFESTS}/wake_computer.jsonl {' '.join(f'{MANIFESTS}/{name}.jsonl' for name in REAL_NEGATIVES)}"
+        )
+    return _synthetic(out, word)
+
+
+def _recordings_at_hand() -> bool:
+    names = (f"wake_{REAL_WORD}", *REAL_NEGATIVES)
+    return all((MANIFESTS / f"{name}.jsonl").exists() for name in names) and all(
+        clip.path is not None for clip in read_clips([MANIFESTS / f"{name}.jsonl" for name in names])
+    )
+
+
+def _real(out: Path) -> Material:
+    def manifests(*names: str) -> list[str]:
+        return [str(MANIFESTS / f"{name}.jsonl") for name in names]
+
+    data = {
+        "positives": manifests(f"wake_{REAL_WORD}"),
+        "negatives": manifests(*REAL_NEGATIVES),
+        "noise": manifests(*(name for name in REAL_NOISE if all(clip.path for clip in read_clips([MANIFESTS / f"{name}.jsonl"])))),
+    }
+    words, others = (_test_clips(MANIFESTS / f"{name}.jsonl") for name in (f"wake_{REAL_WORD}", REAL_NEGATIVES[0]))
+    return Material(
+        _recipe(REAL_WORD, data), *_mix(out / "mixed.wav", words, [clip for clip in others if REAL_WORD not in (clip.text or "")])
+    )
+
+
+def _synthetic(out: Path, word: str) -> Material:
+    say(f"Making recordings of {word!r} with a speech synthesiser (for real use, record real people).")
+    folder = out / "recordings"
+    with progress("speaking, percent") as advance:
+        made = make_set(
+            folder,
+            [word],
+            clips=SYNTHETIC_CLIPS,
+            negatives_minutes=SYNTHETIC_MINUTES,
+            progress=lambda done, _what: advance(round(100 * done), 100),
+        )
+    mixed = mixed_recording(folder, seconds=MIXED_SECONDS)
+    data = {"positives": [str(made.positives.resolve())], "negatives": [str(made.negatives.resolve())]}
+    return Material(_recipe(word, data), mixed.path, [(spoken.start, spoken.end) for spoken in mixed.words])
+
+
+def _recipe(word: str, data: dict[str, list[str]]) -> Recipe:
+    name = word.strip().lower().replace(" ", "_")
+    values: dict[str, Any] = {"name": name, "phrases": [word], "data": data, "train": {"epochs": EPOCHS}}
+    return make_recipe(values, base=Path(), source="The demo")
+
+
+def _test_clips(manifest: Path) -> list[Clip]:
+    return [clip for clip in read_clips([manifest]) if clip.split == "test"]
+
+
+def _mix(path: Path, words: list[Clip], others: list[Clip]) -> tuple[Path, list[tuple[float, float]]]:
+    """Write a recording in which test words stand between test sentences; return where the words are."""
+    random = np.random.default_rng(0)
+    parts, limits, at = [], [], 0
+    for word, other in zip(_some(words, random), _some(others, random), strict=False):
+        pause = quiet(int(random.uniform(0.3, 0.8) * SAMPLE_RATE), random)
+        start = (at + len(other.pcm) + len(pause)) / SAMPLE_RATE
+        limits.append((start + word.word[0], start + word.word[1]))
+        parts += [other.samples(), pause, word.samples()]
+        at += sum(map(len, parts[-3:]))
+        if at > MIXED_SECONDS * SAMPLE_RATE:
+            break
+    with writing(path) as beside:
+        soundfile.write(beside, np.concatenate(parts), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    return path, limits
+
+
+def _some(clips: list[Clip], random: np.random.Generator) -> list[Recording]:
+    chosen = [clips[index] for index in random.permutation(len(clips))[:12]]
+    return load_recordings(chosen, find_words=True, on_skip=say)
+
+
+def _print_table(words: list[tuple[float, float]], events: list[Event]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("word spoken at", "detected at", "score")
+    left = list(events)
+    for start, end in words:
+        own = next((event for event in left if start <= event.time <= end + GRACE), None)
+        if own is not None:
+            left.remove(own)
+        table.add_row(f"{start:.2f} s", "missed" if own is None else f"{own.time:.2f} s", "" if own is None else f"{own.score:.2f}")
+    for event in left:
+        table.add_row("not spoken", f"{event.time:.2f} s", f"{event.score:.2f}")
+    Console(width=int(os.environ.get("COLUMNS", "80"))).print(table)
