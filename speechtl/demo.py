@@ -23,9 +23,9 @@ from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_run
 from speechtl.files import writing
 from speechtl.progress import progress, say
-from speechtl.runtime.audio import SAMPLE_RATE
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.files import detect_file
+from speechtl.runtime.samples import SAMPLE_RATE
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # there in a checkout
 REAL_WORD = "computer"

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.manifest import Clip, PathLike, Progress, fault, read_manifest, write_manifest
-from speechtl.runtime.audio import SAMPLE_RATE, Samples, read_audio
+from speechtl.runtime.audio import read_audio
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 WINDOW = 400  # samples, 25 ms
 HOP = 80  # samples, 5 ms

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-from speechtl.runtime.audio import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 FRAME = SAMPLE_RATE // 50  # samples: 20 ms, for levels
 ACTIVE_RANGE = 20.0  # dB below the loudest frame: what still counts as speech

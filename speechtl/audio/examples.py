@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from speechtl.audio.augment import Augmenter, change_speed
 from speechtl.audio.recordings import Recording
-from speechtl.runtime.audio import SAMPLE_RATE, Samples
 from speechtl.runtime.features import LogMel, LogMelSettings
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 Floats = npt.NDArray[np.float32]
 

@@ -34,6 +34,20 @@ class Standardize(nn.Module):
         return (embeddings - self.mean) * self.scale
 
 
+class MemberMean(nn.Module):
+    """The mean logit of an ensemble's members; in training every member's own, `(batch, members * words, steps, 1)`."""
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.members = members
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return logits `(batch, words, steps, 1)`."""
+        if self.training:
+            return logits
+        return torch.stack(torch.chunk(logits, self.members, dim=1)).mean(dim=0)
+
+
 class Head(nn.Sequential):
     """The new layers; knows what it takes and how many steps it needs for one score."""
 
@@ -48,6 +62,13 @@ class Head(nn.Sequential):
         """How many embeddings make one score."""
         return 1 + sum(getattr(layer, "time_context", 0) for layer in self)
 
+    @torch.no_grad()
+    def shift(self, amount: float) -> None:
+        """Lower every logit by `amount`."""
+        output = [layer for layer in self if isinstance(layer, TimeConv)][-1]
+        assert output.bias is not None
+        output.bias -= amount
+
     @property
     def standardize(self) -> Standardize:
         """The first layer, which is measured and not trained."""
@@ -61,14 +82,16 @@ def linear_head(input_size: int, words: int = 1) -> Head:
     return Head("linear", input_size, words, TimeConv(input_size, words))
 
 
-def conv_head(input_size: int, words: int = 1, width: int = 64, dropout: float = 0.2) -> Head:
-    """Return three causal convolutions over seven embeddings and an output layer: the head for words and phrases."""
+def conv_head(input_size: int, words: int = 1, width: int = 32, members: int = 5, dropout: float = 0.2) -> Head:
+    """Return three causal convolutions over seven embeddings and an output layer: the head for words and phrases.
+
+    With little data, networks from different random starts disagree where they have to guess. So several narrow ones
+    stand side by side (as groups of one convolution), learn each for itself, and give their mean (Lakshminarayanan et al. 2017).
+    """
     layers: list[nn.Module] = []
-    size = input_size
-    for _ in range(3):
-        layers += [TimeConv(size, width, 3), nn.ReLU(), nn.Dropout(dropout)]
-        size = width
-    return Head("conv", input_size, words, *layers, TimeConv(width, words))
+    for inputs, groups in ((input_size, 1), (width * members, members), (width * members, members)):
+        layers += [TimeConv(inputs, width * members, 3, groups=groups), nn.ReLU(), nn.Dropout(dropout)]
+    return Head("conv", input_size, words, *layers, TimeConv(width * members, words * members, groups=members), MemberMean(members))
 
 
 HEADS = {"linear": linear_head, "conv": conv_head}

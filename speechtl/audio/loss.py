@@ -8,7 +8,9 @@ from torch.nn.functional import softplus
 
 EARLY = 0.1  # seconds before the word's end from which on a detection counts
 LATE = 0.45  # seconds behind it until which it must come
-HARDEST = 5  # steps of a negative example that weigh as much as all of it
+HARDEST = 5  # steps of a negative example that are counted again
+HARDEST_WEIGHT = 3.0
+MODESTY = 0.01  # of the mean squared logit: keeps a network from being sure of what it saw only once
 
 
 class WakeWordLoss:
@@ -21,8 +23,12 @@ class WakeWordLoss:
         self.times = times
 
     def __call__(self, logits: Tensor, words: Tensor) -> Tensor:
-        """Return the loss of logits `(examples, 1, steps, 1)` for word limits `(examples, 2)`, NaN for negatives."""
-        logits = logits[:, 0, :, 0]
+        """Return the loss of logits `(examples, members, steps, 1)` for word limits `(examples, 2)`, NaN for negatives.
+
+        Every member of an ensemble is judged by itself.
+        """
+        words = words.repeat_interleave(logits.shape[1], dim=0)
+        logits = logits[..., 0].flatten(0, 1)
         start, end = words[:, :1], words[:, 1:]
         times = self.times.to(logits.device)[None]
         near = (times >= end - EARLY) & (times <= end + LATE)
@@ -33,4 +39,4 @@ class WakeWordLoss:
         costs = softplus(logits) * silent
         everywhere = costs.sum() / silent.sum().clamp(min=1)
         hardest = costs.topk(min(HARDEST, costs.shape[1]), dim=1).values.mean()
-        return hits + everywhere + hardest
+        return hits + everywhere + HARDEST_WEIGHT * hardest + MODESTY * logits.square().mean()

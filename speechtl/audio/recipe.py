@@ -70,8 +70,8 @@ class TransferSection(Section):
 class TrainSection(Section):
     """How long and how fast to train."""
 
-    epochs: int = Field(default=16, ge=1)
-    steps: int = Field(default=100, ge=1)  # batches an epoch
+    epochs: int = Field(default=12, ge=1)
+    steps: int = Field(default=35, ge=1)  # batches an epoch
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from speechtl.audio.align import find_word
 from speechtl.audio.manifest import Clip, fault
 from speechtl.errors import AudioError, ManifestError
-from speechtl.runtime.audio import SAMPLE_RATE, Samples, read_audio
+from speechtl.runtime.audio import read_audio
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.streams import Passage
-from speechtl.runtime.audio import SAMPLE_RATE
 from speechtl.runtime.detector import Scorer
+from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import TriggerSettings, find_events, refractory_steps, smooth
 
 GRACE = 1.5  # seconds behind the word's end in which an event still counts as its detection

@@ -9,7 +9,7 @@ import numpy as np
 
 from speechtl.audio.augment import active_level, excerpt, in_room, mix
 from speechtl.audio.recordings import Recording
-from speechtl.runtime.audio import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 BEFORE = 2.0  # seconds of background heard before a clip
 BEHIND = 2.0  # seconds behind it

@@ -17,7 +17,8 @@ from speechtl.audio.sentences import plain, sentences
 from speechtl.audio.synthesizers import Voice, speak, voices
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import write_text, writing
-from speechtl.runtime.audio import SAMPLE_RATE, describe, read_audio
+from speechtl.runtime.audio import describe, read_audio
+from speechtl.runtime.samples import SAMPLE_RATE
 
 __all__ = ["MixedRecording", "SpokenWord", "SyntheticSet", "Voice", "make_set", "mixed_recording", "speak", "voices"]
 

@@ -25,7 +25,7 @@ import soxr
 from speechtl.audio import espeak
 from speechtl.audio.sentences import plain
 from speechtl.errors import AudioError, MissingExtraError
-from speechtl.runtime.audio import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE
 
 WORDS_PER_MINUTE = 175  # eSpeak NG's own rate
 PITCH_CENTRE, PITCH_PER_OCTAVE = 50, 75  # eSpeak NG's scale of 0 to 99; measured, it bends a little

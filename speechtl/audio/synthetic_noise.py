@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime.audio import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 SECONDS = 10.0
 

@@ -29,8 +29,8 @@ from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
 from speechtl.files import replace_folder
 from speechtl.progress import progress, say
-from speechtl.runtime.audio import SAMPLE_RATE, Samples
 from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import Policy, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.network import run_groups
@@ -178,12 +178,8 @@ def _validation_streams(network: WakeWordNetwork, part: Part, seed: int) -> tupl
     return positives, negatives
 
 
-@torch.no_grad()
 def _shift_scores(network: WakeWordNetwork, shift: float, streams: Iterable[ScoredStream]) -> None:
-    output = network.head[-1]
-    assert isinstance(output, torch.nn.Conv2d)
-    assert output.bias is not None
-    output.bias -= shift
+    network.head.shift(shift)
     for stream in streams:
         scores = np.clip(stream.scores.astype(np.float64), 1e-12, 1.0 - 1e-7)
         stream.scores = (1.0 / (1.0 + (1.0 - scores) / scores * np.exp(shift))).astype(np.float32)

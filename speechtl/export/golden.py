@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.audio import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 SEED = 20
 VOICES = 3

@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
 from speechtl.errors import AudioError
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
-SAMPLE_RATE = 16_000  # hertz, everywhere inside speechtl
 BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no more memory than one of a minute
-
-Samples = npt.NDArray[np.float32]
 
 
 def read_blocks(
@@ -38,7 +35,7 @@ def read_blocks(
         if wanted == 0:
             raise AudioError(f"{path} is {file.frames / rate:.2f} s long; the part from {offset:.2f} s on that was asked for is empty.")
         _seek(file, path, start)
-        convert = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
+        convert = resampler(rate)
         done = 0
         while done < wanted:
             block = _read(file, path, min(round(block_seconds * rate), wanted - done))
@@ -48,6 +45,11 @@ def read_blocks(
                 mono = convert.resample_chunk(mono, last=done >= wanted)
             if len(mono):
                 yield mono
+
+
+def resampler(rate: int) -> soxr.ResampleStream | None:
+    """Return a streaming converter from `rate` (hertz) to 16 kHz, or None where there is nothing to convert."""
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
 
 
 def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None) -> Samples:
@@ -60,21 +62,6 @@ def describe(path: Path | str) -> tuple[int, int, float]:
     """Return sample rate (hertz), channels and duration (seconds) as the header tells them."""
     with _open(Path(path)) as file:
         return file.samplerate, file.channels, file.frames / file.samplerate
-
-
-def to_float(samples: npt.ArrayLike) -> Samples:
-    """Return one-dimensional int16 or float samples as float32 in [-1, 1]; refuse anything else."""
-    array = np.asarray(samples)
-    if array.ndim != 1:
-        raise AudioError(f"Samples must be one-dimensional (mono); got an array of shape {array.shape}.")
-    if array.dtype == np.int16:
-        return array.astype(np.float32) / np.float32(32768.0)
-    if array.dtype not in (np.float32, np.float64):
-        raise AudioError(f"Samples must be int16 or float32; got {array.dtype}.")
-    values = array.astype(np.float32, copy=False)
-    if not np.isfinite(values).all():
-        raise AudioError("The samples hold values that are not numbers (NaN or infinity).")
-    return values
 
 
 def _open(path: Path) -> soundfile.SoundFile:

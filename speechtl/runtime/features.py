@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
-from speechtl.runtime.audio import SAMPLE_RATE, to_float
+from speechtl.runtime.samples import SAMPLE_RATE, to_float
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import soxr
 
 from speechtl.errors import AudioError
-from speechtl.runtime.audio import SAMPLE_RATE, describe, read_blocks
+from speechtl.runtime.audio import describe, read_blocks, resampler
 from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.samples import SAMPLE_RATE
 
 TAIL_SECONDS = 0.5  # of silence played behind a recording, so that a word at its very end is heard to its end
 BLOCK_SECONDS = 0.64  # read at a time
@@ -36,7 +36,7 @@ def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> 
 
 def detect_raw(detector: Detector, stream: BinaryIO, rate: int, channels: int) -> Iterator[Event]:
     """Yield the events of raw little-endian int16 samples, each as soon as it is decided; `rate` in hertz."""
-    convert = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
+    convert = resampler(rate)
     frame = 2 * channels
     detector.reset()
     held = b""

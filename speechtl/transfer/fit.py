@@ -106,6 +106,7 @@ def fit(
         if on_epoch is not None and fabric.is_global_zero:
             on_epoch(epoch, history[-1])
     average.put_into(network)
+    network.cpu()
     network.eval()
     return history
 

@@ -1,0 +1,108 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from speechtl.audio.augment import Augmenter
+from speechtl.audio.batches import RoundBatches, spec_augment
+from speechtl.audio.examples import ExampleMaker, Round
+from speechtl.runtime.features import LogMelSettings
+from speechtl.transfer import HeadOnly
+
+
+@pytest.fixture(scope="module")
+def maker(recording_of, bursts) -> ExampleMaker:
+    random = np.random.default_rng(1)
+    words = [recording_of(bursts((0.3,), 1.0), (0.3, 0.7)) for _ in range(4)]
+    others = [recording_of(random.normal(0, 0.01, 80_000).astype(np.float32)) for _ in range(3)]
+    return ExampleMaker(words, others, Augmenter([], []), LogMelSettings(), 0.5, partial=0.0, seed=3)
+
+
+def batches(maker, network, **options) -> RoundBatches:
+    return RoundBatches(maker, network, 2, **({"steps": 3, "batch_size": 8} | options))
+
+
+def epoch(made: RoundBatches, number: int) -> list[tuple[torch.Tensor, ...]]:
+    return [tuple(tensor.clone() for tensor in batch) for batch in made.epoch(number)]
+
+
+def same(first, second) -> bool:
+    return all(
+        torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
+        for a, b in zip(first, second, strict=True)
+        for one, other in zip(a, b, strict=True)
+    )
+
+
+def test_half_of_every_batch_are_positives(maker, tiny_network):
+    for size in (8, 9):
+        for inputs, words in batches(maker, tiny_network, batch_size=size).epoch(0):
+            assert len(inputs) == len(words) == size
+            assert (~torch.isnan(words[:, 0])).sum() == size // 2
+
+
+def test_an_epoch_depends_on_its_number_alone(maker, tiny_network):
+    made = batches(maker, tiny_network)
+    epochs = [epoch(made, number) for number in range(3)]
+    assert same(epoch(batches(maker, tiny_network), 2), epochs[2])
+    assert not same(epochs[0], epochs[1])
+
+
+def test_what_the_front_gives_is_kept_on_disk_and_read_back(maker, tiny_network, tmp_path):
+    rendered = []
+    made = batches(maker, tiny_network, folder=tmp_path, on_round=rendered.append)
+    expected = epoch(made, 1)
+    again = batches(maker, tiny_network, folder=tmp_path, on_round=rendered.append)
+    assert same(epoch(again, 1), expected)
+    assert rendered == [0, 1]
+
+
+def test_a_damaged_round_on_disk_is_rendered_again(maker, tiny_network, tmp_path):
+    expected = epoch(batches(maker, tiny_network, folder=tmp_path), 0)
+    (tmp_path / "round-000.safetensors").write_bytes(b"half")
+    assert same(epoch(batches(maker, tiny_network, folder=tmp_path), 0), expected)
+
+
+def test_inputs_are_what_the_frozen_front_makes_of_the_features(maker, tiny_network):
+    inputs, words = batches(maker, tiny_network).round(0)
+    features, _ = RoundBatches(maker, tiny_network, 0, steps=1).round(0)
+    torch.testing.assert_close(inputs, tiny_network.front(features, 2), rtol=1e-5, atol=1e-5)
+    assert len(words) == len(features)
+
+
+def test_rendering_a_round_leaves_the_mode_of_the_layers_that_learn(maker, tiny):
+    network = tiny("conv")
+    HeadOnly().apply(network)
+    made = batches(maker, copy.deepcopy(network))
+    made.network = network
+    next(made.epoch(0))
+    assert all(module.training for module in network.head.modules())
+    assert not any(module.training for module in network.encoder.groups.modules())
+
+
+def test_old_rounds_are_dropped(maker, tiny_network):
+    made = batches(maker, tiny_network, rounds_kept=2)
+    for number in range(4):
+        epoch(made, number)
+    assert list(made._rounds) == [2, 3]
+
+
+def test_masks_cover_few_bands_and_frames_with_the_mean():
+    features = np.random.default_rng(0).normal(8, 1, (20, 100, 32)).astype(np.float32)
+    masked = spec_augment(Round(features, np.zeros((20, 2), np.float32)), np.random.default_rng(1))
+    assert masked.shape == (20, 1, 100, 32)
+    changed = masked[:, 0].numpy() != features
+    assert 0 < changed.mean() < 5 / 32 + 8 / 100
+    whole_bands, whole_frames = changed.all(axis=1).sum(axis=1), changed.all(axis=2).sum(axis=1)
+    assert whole_bands.max() <= 5
+    assert whole_frames.max() <= 8
+    for index in range(20):
+        np.testing.assert_allclose(masked[index, 0].numpy()[changed[index]], features[index].mean(), rtol=1e-5)
+
+
+def test_masks_leave_the_original_as_it_was():
+    features = np.random.default_rng(0).normal(8, 1, (5, 100, 32)).astype(np.float32)
+    before = features.copy()
+    spec_augment(Round(features, np.zeros((5, 2), np.float32)), np.random.default_rng(1))
+    np.testing.assert_array_equal(features, before)

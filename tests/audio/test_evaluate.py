@@ -1,0 +1,114 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from scipy import stats
+
+from speechtl.audio.evaluate import evaluate, open_model
+from speechtl.audio.report import evaluation_summary
+from speechtl.errors import BundleError, ManifestError
+
+RATE = 16_000
+
+
+@pytest.fixture
+def report(tiny_bundle, corpus):
+    def run(split: str = "test", threshold: float | None = None, positives=None, negatives=None, **options) -> dict:
+        notes: list[str] = []
+        made = evaluate(
+            open_model(tiny_bundle, threshold),
+            [positives or corpus / "positives.jsonl"],
+            [negatives or corpus / "negatives.jsonl"],
+            split=split,
+            note=notes.append,
+            **options,
+        )
+        return made | {"notes": notes}
+
+    return run
+
+
+def test_every_burst_is_found_and_nothing_else(report):
+    made = report()
+    exact = stats.binomtest(3, 3).proportion_ci(0.95, method="exact")
+    assert made["positives"] == {"clips": 3, "detected": 3, "recall": 1.0, "recall_low": pytest.approx(exact.low), "recall_high": 1.0}
+    hours = 3 * 20.3 / 3600
+    assert made["negatives"]["events"] == 0
+    assert made["negatives"]["hours"] == pytest.approx(hours, abs=1e-4)
+    assert made["negatives"]["per_hour_high"] == pytest.approx(stats.chi2.ppf(0.95, 2) / 2 / hours, rel=1e-3)
+    assert -400 < made["delay_ms"]["p50"] <= made["delay_ms"]["p95"] < 0  # a burst is heard before it ends
+    assert made["schema"] == 1
+    assert made["threshold"] == 0.5
+    json.dumps(made, allow_nan=False)
+
+
+def test_only_the_split_asked_for_is_played(report):
+    assert report("train")["positives"]["clips"] == 6
+    assert report("validation")["positives"]["clips"] == 2
+
+
+def test_a_threshold_out_of_reach_misses_every_word(report):
+    made = report(threshold=1.0)
+    assert made["positives"]["detected"] == 0
+    assert len(made["missed"]) == 3
+    assert made["delay_ms"] == {"p50": None, "p95": None}
+    assert "0 of 3" in evaluation_summary(made)
+
+
+def test_the_trade_off_falls_with_the_threshold(report):
+    rows = report()["det"]
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert [0.5, 1.0, 0.0] in rows
+
+
+def test_false_accepts_are_located_in_their_recording(report, corpus, bursts):
+    soundfile.write(corpus / "loud.wav", bursts((1.0,), 3.0), RATE)
+    soundfile.write(corpus / "soft.wav", bursts((), 3.0), RATE)
+    lines = [{"audio_filepath": name, "duration": 3.0} for name in ("soft.wav", "loud.wav", "soft.wav")]
+    (corpus / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = report(negatives=corpus / "n.jsonl")
+    assert made["negatives"]["events"] == 1
+    assert made["false_accepts"] == [{"file": "loud.wav", "time": pytest.approx(1.06, abs=0.1)}]
+
+
+def test_speakers_and_noise_have_slices_of_their_own(report, corpus):
+    made = report(noise=[corpus / "noise.jsonl"], snr_db=(20.0, 5.0))
+    names = [(part["kind"], part["name"]) for part in made["slices"]]
+    assert ("condition", "clean") in names
+    assert {("condition", "noise at 20 dB"), ("condition", "noise at 5 dB")} <= set(names)
+    assert [name for kind, name in names if kind == "speaker"] == ["p10", "p8", "p9"]
+
+
+@pytest.mark.parametrize("text", ["burst", "Burst!", "A burst, please.", "Say: burst"])
+def test_negatives_in_which_the_word_is_said_are_left_out(report, corpus, text):
+    lines = [json.loads(line) for line in (corpus / "negatives.jsonl").read_text().splitlines()]
+    lines[-1]["text"] = text
+    lines[-2]["text"] = "outbursts"
+    (corpus / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = report(negatives=corpus / "n.jsonl")
+    assert made["negatives"]["hours"] == pytest.approx(2 * 20.3 / 3600, abs=1e-4)
+    assert any("Left out 1 negatives" in note for note in made["notes"])
+
+
+def test_recordings_that_training_has_heard_are_left_out(remake, corpus):
+    lines = [json.loads(line) for line in (corpus / "positives.jsonl").read_text().splitlines()]
+    model = open_model(remake({"data": {"recordings": [lines[-1]["sha256"][:16]]}}))
+    notes: list[str] = []
+    made = evaluate(model, [corpus / "positives.jsonl"], [corpus / "negatives.jsonl"], note=notes.append)
+    assert made["positives"]["clips"] == 2
+    assert any("Left out 1 recordings" in note for note in notes)
+
+
+def test_nothing_left_to_evaluate_on_is_an_error(report):
+    with pytest.raises(ManifestError, match="No recording of"):
+        report("dev")
+
+
+def test_what_is_neither_run_nor_bundle_is_an_error(tmp_path):
+    with pytest.raises(BundleError, match="does not exist"):
+        open_model(tmp_path / "none.wake")
+
+
+def test_the_det_counts_are_finite(report):
+    assert np.isfinite(np.array(report()["det"])).all()

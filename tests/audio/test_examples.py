@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from speechtl.audio import examples
+from speechtl.audio.augment import Augmenter, AugmentSettings
+from speechtl.audio.examples import SECONDS, ExampleMaker
+from speechtl.runtime.features import LogMelSettings
+
+RATE = 16_000
+CONTEXT = 0.5
+UNCHANGED = AugmentSettings(noise_probability=0.0, room_probability=0.0, speed_probability=0.0)
+
+
+@pytest.fixture
+def maker(recording_of, bursts):
+    def make(positives: int = 3, negatives: int = 3, augmenter: Augmenter | None = None, **options) -> ExampleMaker:
+        random = np.random.default_rng(1)
+        words = [recording_of(bursts((0.3 + 0.1 * index,), 1.2), (0.3 + 0.1 * index, 0.7 + 0.1 * index)) for index in range(positives)]
+        others = [recording_of(random.normal(0, 0.01, RATE * (3 + index)).astype(np.float32)) for index in range(negatives)]
+        return ExampleMaker(words, others, augmenter or Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT, **options)
+
+    return make
+
+
+def test_the_same_seed_renders_the_same_round(maker):
+    noisy = Augmenter([np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)], [])
+    first, again = maker(augmenter=noisy, seed=4).render(2), maker(augmenter=noisy, seed=4).render(2, workers=1)
+    np.testing.assert_array_equal(first.features, again.features)
+    np.testing.assert_array_equal(first.words, again.words)
+
+
+def test_rounds_and_seeds_differ(maker):
+    made = maker(seed=4)
+    rounds = [made.render(0), made.render(1), maker(seed=5).render(0)]
+    assert len({rendered.features[:6].tobytes() for rendered in rounds}) == 3
+    assert len({rendered.words[:6].tobytes() for rendered in rounds}) == 3
+
+
+def test_a_round_holds_every_positive_as_often_as_asked_and_windows_of_one_length(maker):
+    rendered = maker(positives=3, repeats=4, partial=0.0).render(0)
+    assert (~np.isnan(rendered.words[:, 0])).sum() == 12
+    assert rendered.features.shape[1:] == (LogMelSettings().frames(int(SECONDS * RATE)), 32)
+    assert rendered.features.dtype == rendered.words.dtype == np.float32
+    assert len(rendered.features) == len(rendered.words) > 12
+
+
+def test_the_limits_of_a_word_are_where_it_sounds(maker):
+    for _, example in zip(range(8), positives_of(maker(positives=1, negatives=0, repeats=8, partial=0.0)), strict=True):
+        start, end = example.word
+        loud = np.flatnonzero(np.abs(example.samples) > 0.1) / RATE
+        assert loud.min() == pytest.approx(start, abs=0.002)
+        assert loud.max() == pytest.approx(end, abs=0.002)
+        assert CONTEXT < end <= SECONDS - examples.TAIL
+        assert len(example.samples) == SECONDS * RATE
+
+
+def test_limits_follow_a_change_of_speed(maker):
+    fast = Augmenter([], [], AugmentSettings(noise_probability=0, room_probability=0, speed=(1.25, 1.25), speed_probability=1.0))
+    for example in positives_of(maker(positives=1, negatives=0, partial=0.0, augmenter=fast)):
+        loud = np.flatnonzero(np.abs(example.samples) > 0.1) / RATE
+        assert example.word[1] - example.word[0] == pytest.approx(0.4 / 1.25, abs=1e-3)
+        assert (loud.min(), loud.max()) == pytest.approx(example.word, abs=0.005)
+
+
+def positives_of(maker: ExampleMaker) -> list:
+    random = np.random.default_rng(0)
+    return [maker._positive(recording, random) for recording in maker.positives for _ in range(8)]
+
+
+def test_a_part_of_the_word_is_an_example_without_the_word(maker):
+    made = maker(positives=1, negatives=0, partial=1.0)
+    for example in positives_of(made):
+        assert example.word is None
+        loud = np.flatnonzero(np.abs(example.samples) > 0.1)
+        assert 0.25 * 0.4 * RATE < loud.max() - loud.min() < 0.65 * 0.4 * RATE
+
+
+def test_the_tape_covers_every_negative_sample(maker):
+    made = maker(negatives=5)
+    for number in range(4):
+        windows = made._tape(np.random.default_rng(number))
+        heard = np.concatenate([window[int(CONTEXT * RATE) :] for window in windows])
+        for recording in made.negatives:
+            samples = recording.samples()
+            for part in (samples[:500], samples[len(samples) // 2 :][:500], samples[-500:]):
+                places = np.flatnonzero(np.abs(heard - part[0]) < 1e-9)
+                assert any(np.array_equal(heard[place : place + 500], part) for place in places)
+
+
+def test_a_single_short_negative_is_a_window(recording_of):
+    short = recording_of(np.full(RATE, 0.01, np.float32))
+    made = ExampleMaker([], [short], Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)
+    assert sum(np.count_nonzero(window) for window in made._tape(np.random.default_rng(0))) >= RATE
+
+
+def test_windows_overlap_by_what_the_network_needs_to_see(maker):
+    windows = maker(negatives=5)._tape(np.random.default_rng(0))
+    context = int(CONTEXT * RATE)
+    assert len(windows) > 3
+    for one, other in zip(windows, windows[1:], strict=False):
+        assert len(one) == len(other) == SECONDS * RATE
+        np.testing.assert_array_equal(one[-context:], other[:context])
+    assert not windows[0][:context].any()

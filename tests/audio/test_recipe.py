@@ -1,0 +1,120 @@
+import pytest
+
+from speechtl.audio.recipe import make_recipe, read_recipe
+from speechtl.errors import RecipeError
+
+SMALL = 'name = "word"\n[data]\npositives = ["p.jsonl"]\nnegatives = ["n.jsonl", "/far/n.jsonl"]\n'
+
+
+def write(tmp_path, text: str):
+    (tmp_path / "r.toml").write_text(text, encoding="utf-8")
+    return tmp_path / "r.toml"
+
+
+def test_everything_but_name_and_recordings_has_a_default(tmp_path):
+    recipe = read_recipe(write(tmp_path, SMALL))
+    assert recipe.transfer.encoder == "speech-embedding"
+    assert recipe.transfer.policy == "head"
+    assert recipe.calibrate.false_accepts_per_hour == 0.5
+    assert recipe.spoken == ["word"]
+
+
+def test_paths_are_relative_to_the_recipe(tmp_path):
+    recipe = read_recipe(write(tmp_path, SMALL + 'rooms = ["r.jsonl"]\n'))
+    assert recipe.data.positives == [tmp_path / "p.jsonl"]
+    assert [str(path) for path in recipe.data.negatives] == [str(tmp_path / "n.jsonl"), "/far/n.jsonl"]
+    assert recipe.data.rooms == [tmp_path / "r.jsonl"]
+
+
+def test_a_name_is_spoken_as_words(tmp_path):
+    assert read_recipe(write(tmp_path, SMALL.replace("word", "Smart_mirror-on"))).spoken == ["smart mirror on"]
+    assert read_recipe(write(tmp_path, 'phrases = ["hey you"]\n' + SMALL)).spoken == ["hey you"]
+
+
+@pytest.mark.parametrize(
+    ("change", "suggestion"),
+    [
+        ("[train]\nepoch = 3\n", "'train.epoch' is not known (did you mean 'epochs'?)"),
+        ("[trian]\nepochs = 3\n", "'trian' is not known (did you mean 'train'?)"),
+        ("[transfer]\nencoders = 'x'\n", "'transfer.encoders' is not known (did you mean 'encoder'?)"),
+        ("[transfer]\nencoder = 'speech_embeding'\n", "did you mean 'speech-embedding'?"),
+        ("[transfer]\nhead = 'covn'\n", "did you mean 'conv'?"),
+        ("[transfer]\npolicy = 'tail'\n", "head, last:2 (any number), all, gradual"),
+    ],
+)
+def test_what_is_unknown_suggests_the_nearest(tmp_path, change, suggestion):
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(write(tmp_path, SMALL + change))
+    assert suggestion in str(caught.value)
+
+
+def test_every_wrong_key_and_value_is_in_one_message(tmp_path):
+    text = 'nmae = "x"\n[data]\npositives = []\n[train]\nepochs = "many"\nsteps = 0\n[calibrate]\nfalse_accepts_per_hour = -1\n'
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(write(tmp_path, text))
+    message = str(caught.value)
+    for part in (
+        "r.toml",
+        "'nmae'",
+        "'name' is missing",
+        "'data.negatives' is missing",
+        "data.positives",
+        "train.epochs",
+        "'many'",
+        "train.steps",
+        "-1",
+    ):
+        assert part in message
+    assert "\n" not in message
+    assert "http" not in message
+
+
+@pytest.mark.parametrize("name", ["", "two words", "../up", "a/b", ".hidden", "x" * 65])
+def test_a_name_that_could_not_be_a_files_is_refused(tmp_path, name):
+    with pytest.raises(RecipeError, match="'name'"):
+        read_recipe(write(tmp_path, SMALL.replace('"word"', f'"{name}"')))
+
+
+@pytest.mark.parametrize("text", ["name = word", "[data", "\x00"])
+def test_what_is_no_toml_is_refused(tmp_path, text):
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        read_recipe(write(tmp_path, text))
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="does not exist"):
+        read_recipe(tmp_path / "none.toml")
+    with pytest.raises(RecipeError, match="is a folder"):
+        read_recipe(tmp_path)
+
+
+def test_rooms_are_simulated_none_or_manifests(tmp_path):
+    assert read_recipe(write(tmp_path, SMALL + 'rooms = "none"\n')).data.rooms == "none"
+    with pytest.raises(RecipeError, match='"simulated", "none" or a list'):
+        read_recipe(write(tmp_path, SMALL + 'rooms = "large"\n'))
+
+
+def test_single_keys_can_be_replaced(tmp_path):
+    recipe = read_recipe(
+        write(tmp_path, SMALL + "[train]\nepochs = 3\nsteps = 7\n"), {"train": {"epochs": 5}, "transfer": {"policy": "all"}}
+    )
+    assert (recipe.train.epochs, recipe.train.steps, recipe.transfer.policy) == (5, 7, "all")
+    assert recipe.train.fit_settings().epochs == 5
+
+
+def test_a_section_that_is_no_table_is_refused_in_words(tmp_path):
+    with pytest.raises(RecipeError, match="train"):
+        read_recipe(write(tmp_path, 'train = "long"\n' + SMALL), {"train": {"epochs": 5}})
+
+
+def test_values_checked_are_those_given(tmp_path):
+    with pytest.raises(RecipeError, match=r"validation_share.*given: 0\.95"):
+        make_recipe({"name": "a", "data": {"positives": ["p"], "negatives": ["n"], "validation_share": 0.95}}, base=tmp_path, source="here")
+
+
+@pytest.mark.parametrize("name", ["computer", "jarvis", "smart_mirror", "alexa"])
+def test_the_recipes_of_the_project_are_right_and_their_manifests_are_there(name, request):
+    recipe = read_recipe(request.config.rootpath / "training" / "recipes" / f"{name}.toml")
+    assert recipe.name == name
+    for paths in (recipe.data.positives, recipe.data.negatives, recipe.data.noise):
+        assert all(path.is_file() for path in paths)

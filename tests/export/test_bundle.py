@@ -1,0 +1,44 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from speechtl.errors import CheckFailedError
+from speechtl.export import bundle as module
+from speechtl.export.bundle import export_run
+from speechtl.export.golden import golden_audio
+from speechtl.runtime.bundle import open_bundle
+
+
+def test_a_bundle_carries_what_the_run_says_and_the_proof_of_its_parity(tiny_bundle, tiny_run):
+    about = open_bundle(tiny_bundle).about
+    assert about["detector"] == tiny_run.about["detector"]
+    assert about["encoder"] == json.loads(json.dumps(tiny_run.about["encoder"]))
+    assert about["parity"][0]["ok"] is True
+    assert about["chunk"] == {"frames": 4, "samples": 640, "silent_steps": 3}
+    assert about["features"]["kind"] == "log_mel"
+    assert about["licence"]["commercial"] == "yes"
+
+
+def test_the_same_run_gives_the_same_graph_and_golden_audio(tiny_bundle, tiny_run, tmp_path):
+    export_run(tiny_run, tmp_path / "again.wake")
+    with zipfile.ZipFile(tiny_bundle) as one, zipfile.ZipFile(tmp_path / "again.wake") as other:
+        for name in one.namelist():
+            assert one.read(name) == other.read(name), name
+
+
+def test_a_graph_that_differs_is_not_written(tiny, tiny_run, tmp_path, monkeypatch):
+    real = module.to_onnx
+    monkeypatch.setattr(module, "to_onnx", lambda network: real(tiny(seed=9)))
+    with pytest.raises(CheckFailedError, match=r"differs from the network by.*nothing was written"):
+        export_run(tiny_run, tmp_path / "a.wake")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_golden_audio_is_exact_in_int16_neither_silent_nor_clipped():
+    audio = golden_audio(["computer"])
+    np.testing.assert_array_equal(audio * 32768, np.round(audio * 32768))
+    assert 2 * 16_000 < len(audio) < 20 * 16_000
+    assert 0.1 < np.abs(audio).max() < 1.0
+    np.testing.assert_array_equal(golden_audio(["computer"]), audio)

@@ -1,0 +1,97 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from speechtl.errors import BundleError, SpeechtlError
+from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.engine import open_engine
+
+
+def graph(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]) -> bytes:
+    """Return a real ONNX graph of such inputs whose outputs are constants."""
+    nodes = [
+        helper.make_node("ConstantOfShape", [f"{name}_shape"], [name], value=helper.make_tensor("value", TensorProto.FLOAT, [1], [0.5]))
+        for name in outputs
+    ]
+    made = helper.make_graph(
+        nodes,
+        "made",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [helper.make_tensor(f"{name}_shape", TensorProto.INT64, [len(shape)], shape) for name, shape in outputs.items()],
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+STATES = [{"name": "state_0", "output": "new_state_0", "shape": [1, 2, 2, 2]}]
+INPUTS = {"log_mel": (1, 1, 4, 32), "state_0": (1, 2, 2, 2)}
+OUTPUTS = {"score": (1, 1), "new_state_0": (1, 2, 2, 2)}
+
+
+def test_a_graph_that_fits_its_description_runs(remake):
+    engine = open_engine(open_bundle(remake({"states": STATES}, {"model.onnx": graph(INPUTS, OUTPUTS)})))
+    assert engine.run(np.zeros((12, 32), np.float32)) == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "says"),
+    [
+        (INPUTS | {"log_mel": (1, 1, 8, 32)}, OUTPUTS, "'log_mel' should be"),
+        (INPUTS | {"log_mel": (1, 1, 4, 40)}, OUTPUTS, "'log_mel' should be"),
+        (INPUTS | {"state_0": (1, 2, 3, 2)}, OUTPUTS, "'state_0' should be"),
+        (INPUTS | {"state_1": (1, 2)}, OUTPUTS, "'state_1' should be absent"),
+        ({"sound": (1, 1, 4, 32), "state_0": (1, 2, 2, 2)}, OUTPUTS, "should be"),
+        (INPUTS, {"new_state_0": (1, 2, 2, 2)}, "no output 'score'"),
+        (INPUTS, {"score": (1, 1)}, "no output 'new_state_0'"),
+    ],
+)
+def test_a_graph_with_other_inputs_or_outputs_is_refused(remake, inputs, outputs, says):
+    bundle = open_bundle(remake({"states": STATES}, {"model.onnx": graph(inputs, outputs)}))
+    with pytest.raises(BundleError, match=says):
+        open_engine(bundle)
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph at all"])
+def test_a_graph_that_cannot_be_loaded_is_refused_in_one_line(remake, content):
+    bundle = open_bundle(remake(files={"model.onnx": content}))
+    with pytest.raises(BundleError, match=r"cannot load model\.onnx") as caught:
+        open_engine(bundle)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_operator_that_is_not_known_is_refused(remake, tiny_bundle):
+    model = onnx.load_from_string(open_bundle(tiny_bundle).files["model.onnx"])
+    model.graph.node[0].op_type = "Oracle"
+    with pytest.raises(BundleError, match="cannot load"):
+        open_engine(open_bundle(remake(files={"model.onnx": model.SerializeToString()})))
+
+
+def test_an_unknown_graph_is_refused_with_those_there_are(tiny_bundle):
+    with pytest.raises(BundleError, match=r"no graph 'model\.int8\.onnx'; it has: model\.onnx"):
+        open_engine(open_bundle(tiny_bundle), "model.int8.onnx")
+
+
+def test_graphs_of_other_runtimes_are_passed_over_or_refused_by_name(remake):
+    other = {"model.tflite": {"runtime": "litert"}}
+    both = open_bundle(remake({"graphs": other | {"model.onnx": {"runtime": "onnx"}}}, {"model.tflite": b"x"}))
+    assert open_engine(both).run(np.full((4, 32), 4.0, np.float32))[0] == pytest.approx(0.0, abs=0.5)
+    with pytest.raises(SpeechtlError, match=r"Nothing on this machine runs model\.tflite"):
+        open_engine(both, "model.tflite")
+    with pytest.raises(SpeechtlError, match="Nothing on this machine"):
+        open_engine(open_bundle(remake({"graphs": other}, {"model.tflite": b"x"})))
+
+
+def test_a_stream_begins_in_the_state_after_long_silence(tiny_bundle):
+    engine = open_engine(open_bundle(tiny_bundle))
+    scores = engine.run(np.full((400, 32), open_bundle(tiny_bundle).features.silence, np.float32))
+    assert max(scores) - min(scores) < 1e-6
+
+
+def test_a_reset_leads_back_to_silence(tiny_bundle):
+    engine = open_engine(open_bundle(tiny_bundle))
+    frames = np.random.default_rng(0).uniform(4, 10, (40, 32)).astype(np.float32)
+    first = engine.run(frames)
+    engine.reset()
+    assert engine.run(frames) == first
+    assert engine.run(frames) != first

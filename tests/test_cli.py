@@ -1,0 +1,247 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+import speechtl
+
+RATE = 16_000
+
+
+def run(*arguments, cwd=None, stdin: bytes | None = None, before=None, timeout: float = 100) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if key != "SPEECHTL_DATA"} | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "speechtl", *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=cwd, input=stdin, capture_output=True, timeout=timeout, check=False, preexec_fn=before, env=environment
+    )
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def assert_one_sentence(done, says: str, code: int = 2) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("speechtl: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert says in done.stderr
+
+
+@pytest.fixture
+def recording(bursts, tmp_path):
+    soundfile.write(tmp_path / "two bursts.wav", bursts((0.5, 2.0), 3.0), RATE)
+    return tmp_path / "two bursts.wav"
+
+
+def test_the_version_is_the_packages():
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"speechtl {speechtl.__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "export", "verify", "detect", "data", "demo"])
+def test_every_command_has_help(command):
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    assert command == "data" or "Example: speechtl" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["detect", "--treshold", "0.5"], ["dettect"], ["detect"], ["detect", "a", "b", "--threshold", "2"], ["train", "--seed", "x"]])
+def test_wrong_usage_is_exit_code_2(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Usage" in done.stderr
+
+
+def test_detections_are_json_lines_and_nothing_else(tiny_bundle, recording):
+    done = run("detect", tiny_bundle, recording, "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [list(line) for line in lines] == [["file", "name", "time", "score"]] * 2
+    for line, start in zip(lines, (0.5, 2.0), strict=True):
+        assert line["file"] == str(recording)
+        assert line["name"] == "burst"
+        assert start < line["time"] < start + 0.2
+        assert 0.5 <= line["score"] <= 1.0
+
+
+def test_detections_are_lines_for_people(tiny_bundle, recording):
+    done = run("detect", tiny_bundle, recording)
+    assert done.stdout.splitlines()[0].startswith(f"{recording}: burst at 0.5")
+
+
+def test_a_file_without_the_word_prints_nothing_and_is_no_error(tiny_bundle, tmp_path):
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(RATE), RATE)
+    done = run("detect", tiny_bundle, tmp_path / "quiet.wav", "--json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_raw_samples_come_from_standard_input(tiny_bundle, bursts):
+    samples = np.round(bursts((0.5,), 1.5) * 32768).astype("<i2")
+    done = run("detect", tiny_bundle, "-", "--json", "--channels", "2", stdin=np.repeat(samples, 2).tobytes())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["file"] == "-"
+
+
+def test_a_broken_file_among_others_is_named_and_the_others_are_heard(tiny_bundle, recording, tmp_path):
+    (tmp_path / "text.wav").write_text("no sound")
+    done = run("detect", tiny_bundle, tmp_path / "text.wav", recording, tmp_path / "none.wav", "--json")
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 2
+    assert "text.wav is not an audio file" in done.stderr
+    assert "none.wav does not exist" in done.stderr
+    assert "2 of 3 files" in done.stderr
+
+
+def test_bad_recordings_are_one_sentence(tiny_bundle, tmp_path):
+    assert_one_sentence(run("detect", tiny_bundle, tmp_path / "none.wav"), "none.wav does not exist")
+    (tmp_path / "empty.wav").touch()
+    assert_one_sentence(run("detect", tiny_bundle, tmp_path / "empty.wav"), "is empty")
+
+
+def test_bad_bundles_are_one_sentence(tiny_bundle, recording, tmp_path, remake):
+    assert_one_sentence(run("detect", tmp_path / "none.wake", recording), "none.wake does not exist")
+    assert_one_sentence(run("detect", recording, recording), "is no bundle")
+    (tmp_path / "cut.wake").write_bytes(tiny_bundle.read_bytes()[:3000])
+    assert_one_sentence(run("verify", tmp_path / "cut.wake"), "cut short")
+    assert_one_sentence(run("detect", tiny_bundle, recording, "--graph", "x.onnx"), "it has: model.onnx")
+    broken = remake(files={"model.onnx": b"no graph"})
+    assert_one_sentence(run("verify", broken), "cannot load model.onnx")
+
+
+def test_an_untouched_bundle_verifies_and_an_altered_one_is_exit_code_1(tiny_bundle, remake):
+    import io
+
+    from speechtl.runtime.bundle import open_bundle
+
+    done = run("verify", tiny_bundle)
+    assert done.returncode == 0
+    assert "model.onnx" in done.stdout
+    assert "ok" in done.stdout
+    golden = open_bundle(tiny_bundle).golden()
+    file = io.BytesIO()
+    np.savez(file, audio=golden["audio"], scores=golden["scores"] * 0.9)
+    done = run("verify", remake(files={"golden.npz": file.getvalue()}), "--json")
+    assert_one_sentence(done, "does not give the scores", code=1)
+    assert json.loads(done.stdout)[0]["ok"] is False
+
+
+def test_bad_recipes_are_one_sentence(tmp_path):
+    assert_one_sentence(run("train", tmp_path / "none.toml"), "does not exist")
+    (tmp_path / "r.toml").write_text('nmae = "x"\n[data]\npositives = ["p"]\n')
+    done = run("train", tmp_path / "r.toml")
+    assert_one_sentence(done, "did you mean 'name'?")
+    assert "'data.negatives' is missing" in done.stderr
+    (tmp_path / "r.toml").write_text("name = ")
+    assert_one_sentence(run("train", tmp_path / "r.toml"), "not valid TOML")
+
+
+def test_a_recipe_and_a_name_exclude_each_other(tmp_path):
+    assert_one_sentence(run("train", tmp_path / "r.toml", "--name", "x"), "not both")
+    assert_one_sentence(run("train", "--name", "x"), "--positives and --negatives")
+
+
+def test_what_is_no_run_is_one_sentence(tmp_path):
+    assert_one_sentence(run("export", tmp_path, "-o", tmp_path / "a.wake"), "is no run")
+    assert_one_sentence(run("evaluate", tmp_path / "none", "--positives", "p", "--negatives", "n"), "does not exist")
+
+
+def test_missing_manifests_are_named_with_what_to_do(tmp_path):
+    done = run("train", "--name", "x", "--positives", "p.jsonl", "--negatives", "n.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("speechtl: ")
+    assert "p.jsonl does not exist" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_noise_on_the_command_line_is_relative_to_where_one_stands(corpus):
+    from speechtl.audio.recipe import read_recipe
+
+    (corpus / "deep").mkdir()
+    (corpus / "deep" / "word.toml").write_text((corpus / "word.toml").read_text().replace('["', '["../').replace("tiny", "scratch"))
+    read_recipe(corpus / "deep" / "word.toml")
+    done = run("train", "deep/word.toml", "--noise", "none_here.jsonl", cwd=corpus)
+    assert done.returncode == 2
+    assert "none_here.jsonl does not exist" in done.stderr
+    assert "deep" not in done.stderr.split("none_here.jsonl")[0].rsplit("speechtl:")[-1]
+
+
+@pytest.fixture
+def trained(corpus, tiny_run):
+    """A finished run with random weights in the full architecture."""
+    import torch
+
+    from speechtl.audio.encoders import build_encoder
+    from speechtl.audio.heads import make_head
+    from speechtl.audio.model import WakeWordNetwork
+    from speechtl.audio.run import save_run
+    from speechtl.transfer import attach
+
+    torch.manual_seed(0)
+    encoder = build_encoder("scratch")
+    (corpus / "run").mkdir()
+    about = {**tiny_run.about, "recipe": {"transfer": {"encoder": "scratch"}}, "encoder": encoder.info.to_json()}
+    save_run(corpus / "run", attach(encoder, make_head("linear", 96), WakeWordNetwork), about)
+    return corpus / "run"
+
+
+def small_files_only() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(trained, tmp_path):
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = run("export", trained, "-o", tmp_path / "a.wake", before=small_files_only)
+    assert_one_sentence(done, "disk is full")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_an_export_verifies_and_says_how_large_it_is(trained, tmp_path):
+    done = run("export", trained, "-o", tmp_path / "new" / "a.wake", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["bytes"] == (tmp_path / "new" / "a.wake").stat().st_size
+    assert all(result["ok"] for result in said["parity"])
+    assert run("verify", tmp_path / "new" / "a.wake").returncode == 0
+
+
+def test_an_evaluation_is_json_on_standard_output_and_a_report_in_a_folder(tiny_bundle, corpus):
+    done = run(
+        "evaluate", tiny_bundle, "--positives", "positives.jsonl", "--negatives", "negatives.jsonl", "--json", "--out", "report", cwd=corpus
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["positives"]["recall"] == 1.0
+    assert json.loads((corpus / "report" / "report.json").read_text()) == report
+    assert "burst" in (corpus / "report" / "report.html").read_text()
+
+
+def test_a_reader_that_goes_away_is_no_error(tiny_bundle, recording):
+    command = [sys.executable, "-m", "speechtl", "detect", str(tiny_bundle), *[str(recording)] * 40, "--json"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdout.readline()
+    child.stdout.close()
+    said = child.stderr.read().decode()
+    child.stderr.close()
+    assert (child.wait(60), said) == (0, "")
+
+
+def test_an_interruption_is_exit_code_130_without_a_traceback(tiny_bundle, bursts):
+    command = [sys.executable, "-m", "speechtl", "detect", str(tiny_bundle), "-", "--json"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdin.write(np.round(bursts((0.5,), 1.5) * 32768).astype("<i2").tobytes())
+    child.stdin.flush()
+    child.stdout.readline()  # the event has been told while the stream goes on
+    time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in said.decode()

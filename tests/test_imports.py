@@ -1,0 +1,131 @@
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+PACKAGE = Path(__file__).parents[1] / "speechtl"
+TRAINING = ("torch", "librosa", "pydantic", "lightning_fabric", "scipy", "safetensors", "pyroomacoustics", "onnx", "matplotlib")
+
+
+def imports(path: Path, inside: bool) -> set[str]:
+    """Return the modules that a file imports; `inside` counts imports within functions, too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        node.depth = getattr(node, "depth", False)
+        for child in ast.iter_child_nodes(node):
+            child.depth = node.depth or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if node.depth and not inside:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+ARROWS = {
+    "runtime": ("audio", "transfer", "image", "export", "cli"),
+    "transfer": ("audio", "image", "runtime", "export", "cli"),
+    "audio": ("export", "cli", "image"),
+    "image": ("export", "cli", "audio"),
+    "export": ("cli", "image"),
+}
+
+
+@pytest.mark.parametrize("folder", ARROWS)
+def test_imports_point_one_way(folder):
+    forbidden = tuple(f"speechtl.{name}" for name in ARROWS[folder])
+    if folder in ("runtime", "transfer"):
+        forbidden += ("librosa", "torchaudio")
+    if folder == "runtime":
+        forbidden += TRAINING
+    wrong = {
+        str(path.relative_to(PACKAGE)): found
+        for path in sorted((PACKAGE / folder).rglob("*.py"))
+        if (found := sorted(name for name in imports(path, inside=True) if within(name, forbidden)))
+    }
+    assert wrong == {}
+
+
+def test_the_command_line_imports_nothing_heavy_at_the_top():
+    heavy = (*TRAINING, "numpy", "onnxruntime", "speechtl.transfer", "speechtl.export")
+    assert not [name for name in imports(PACKAGE / "cli.py", inside=False) if within(name, heavy)]
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("code", ["import speechtl", "import sys; sys.argv = ['speechtl', '--help']; from speechtl.cli import app; app()"])
+def test_neither_the_package_nor_its_help_imports_what_only_training_needs(code):
+    tell = "import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules, file=sys.stderr)); "
+    done = python(tell + code)
+    assert done.returncode == 0, done.stderr
+    loaded = done.stderr.split("LOADED ")[1].split()
+    assert "speechtl" in loaded
+    assert not set(loaded) & {*TRAINING, "onnxruntime"}
+
+
+# Recent versions of typer bring pydantic themselves, so only the library is tried without it.
+FORBID = """
+import sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {forbidden!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Forbid())
+"""
+COMMAND = FORBID.format(forbidden={*TRAINING} - {"pydantic"}) + "from speechtl.cli import main; sys.argv[0] = 'speechtl'; main()"
+LIBRARY = (
+    FORBID.format(forbidden={*TRAINING, "typer", "rich"})
+    + """
+from speechtl.runtime import Detector
+from speechtl.runtime.files import detect_file
+for event in detect_file(Detector.open(sys.argv[1]), sys.argv[2], print):
+    print(event.name)
+"""
+)
+
+
+@pytest.fixture
+def recording(bursts, tmp_path):
+    soundfile.write(tmp_path / "a.wav", bursts((1.0,), 2.0), 16_000)
+    return tmp_path / "a.wav"
+
+
+def test_the_runtime_as_a_library_needs_numpy_onnxruntime_soxr_and_soundfile(tiny_bundle, recording):
+    done = python(LIBRARY, str(tiny_bundle), str(recording))
+    assert done.stdout == "burst\n", done.stderr
+
+
+def test_detection_runs_where_nothing_of_training_is_installed(tiny_bundle, recording):
+    done = python(COMMAND, "detect", str(tiny_bundle), str(recording), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["name"] == "burst"
+
+
+def test_verification_runs_where_nothing_of_training_is_installed(tiny_bundle):
+    done = python(COMMAND, "verify", str(tiny_bundle))
+    assert done.returncode == 0, done.stderr
+    assert "ok" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [["train", "x.toml"], ["evaluate", "x", "--positives", "p", "--negatives", "n"], ["export", "x", "-o", "y"]]
+)
+def test_what_needs_training_packages_prints_the_pip_command(command):
+    done = python(COMMAND, *command)
+    assert done.returncode == 2
+    assert done.stderr == "speechtl: This command needs packages that are not installed. Install them with: pip install 'speechtl[train]'\n"

