@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 import speechtl
+from speechtl.cli import main
 
 RATE = 16_000
 
@@ -24,6 +25,22 @@ def run(*arguments, cwd=None, stdin: bytes | None = None, before=None, timeout: 
     done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command line in this process, where what is heavy to import is imported already."""
+
+    def inside(*arguments, cwd=None) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["speechtl", *map(str, arguments)])
+        if cwd is not None:
+            monkeypatch.chdir(cwd)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, stopped.value.code or 0, said.out, said.err)
+
+    return inside
 
 
 def assert_one_sentence(done, says: str, code: int = 2) -> None:
@@ -45,16 +62,19 @@ def test_the_version_is_the_packages():
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "export", "verify", "detect", "data", "demo"])
-def test_every_command_has_help(command):
-    done = run(command, "--help")
+def test_every_command_has_help(command, call):
+    done = call(command, "--help")
     assert done.returncode == 0
     assert "Usage" in done.stdout
     assert command == "data" or "Example: speechtl" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["detect", "--treshold", "0.5"], ["dettect"], ["detect"], ["detect", "a", "b", "--threshold", "2"], ["train", "--seed", "x"]])
-def test_wrong_usage_is_exit_code_2(arguments):
-    done = run(*arguments)
+@pytest.mark.parametrize(
+    "arguments",
+    [["detect", "--treshold", "0.5"], ["dettect"], ["detect"], ["detect", "a", "b", "--threshold", "2"], ["train", "--seed", "x"]],
+)
+def test_wrong_usage_is_exit_code_2(arguments, call):
+    done = call(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Usage" in done.stderr
@@ -73,14 +93,14 @@ def test_detections_are_json_lines_and_nothing_else(tiny_bundle, recording):
         assert 0.5 <= line["score"] <= 1.0
 
 
-def test_detections_are_lines_for_people(tiny_bundle, recording):
-    done = run("detect", tiny_bundle, recording)
+def test_detections_are_lines_for_people(tiny_bundle, recording, call):
+    done = call("detect", tiny_bundle, recording)
     assert done.stdout.splitlines()[0].startswith(f"{recording}: burst at 0.5")
 
 
-def test_a_file_without_the_word_prints_nothing_and_is_no_error(tiny_bundle, tmp_path):
+def test_a_file_without_the_word_prints_nothing_and_is_no_error(tiny_bundle, tmp_path, call):
     soundfile.write(tmp_path / "quiet.wav", np.zeros(RATE), RATE)
-    done = run("detect", tiny_bundle, tmp_path / "quiet.wav", "--json")
+    done = call("detect", tiny_bundle, tmp_path / "quiet.wav", "--json")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -91,9 +111,9 @@ def test_raw_samples_come_from_standard_input(tiny_bundle, bursts):
     assert json.loads(done.stdout)["file"] == "-"
 
 
-def test_a_broken_file_among_others_is_named_and_the_others_are_heard(tiny_bundle, recording, tmp_path):
+def test_a_broken_file_among_others_is_named_and_the_others_are_heard(tiny_bundle, recording, tmp_path, call):
     (tmp_path / "text.wav").write_text("no sound")
-    done = run("detect", tiny_bundle, tmp_path / "text.wav", recording, tmp_path / "none.wav", "--json")
+    done = call("detect", tiny_bundle, tmp_path / "text.wav", recording, tmp_path / "none.wav", "--json")
     assert done.returncode == 2
     assert len(done.stdout.splitlines()) == 2
     assert "text.wav is not an audio file" in done.stderr
@@ -101,74 +121,74 @@ def test_a_broken_file_among_others_is_named_and_the_others_are_heard(tiny_bundl
     assert "2 of 3 files" in done.stderr
 
 
-def test_bad_recordings_are_one_sentence(tiny_bundle, tmp_path):
-    assert_one_sentence(run("detect", tiny_bundle, tmp_path / "none.wav"), "none.wav does not exist")
+def test_bad_recordings_are_one_sentence(tiny_bundle, tmp_path, call):
+    assert_one_sentence(call("detect", tiny_bundle, tmp_path / "none.wav"), "none.wav does not exist")
     (tmp_path / "empty.wav").touch()
-    assert_one_sentence(run("detect", tiny_bundle, tmp_path / "empty.wav"), "is empty")
+    assert_one_sentence(call("detect", tiny_bundle, tmp_path / "empty.wav"), "is empty")
 
 
-def test_bad_bundles_are_one_sentence(tiny_bundle, recording, tmp_path, remake):
-    assert_one_sentence(run("detect", tmp_path / "none.wake", recording), "none.wake does not exist")
-    assert_one_sentence(run("detect", recording, recording), "is no bundle")
+def test_bad_bundles_are_one_sentence(tiny_bundle, recording, tmp_path, remake, call):
+    assert_one_sentence(call("detect", tmp_path / "none.wake", recording), "none.wake does not exist")
+    assert_one_sentence(call("detect", recording, recording), "is no bundle")
     (tmp_path / "cut.wake").write_bytes(tiny_bundle.read_bytes()[:3000])
-    assert_one_sentence(run("verify", tmp_path / "cut.wake"), "cut short")
-    assert_one_sentence(run("detect", tiny_bundle, recording, "--graph", "x.onnx"), "it has: model.onnx")
+    assert_one_sentence(call("verify", tmp_path / "cut.wake"), "cut short")
+    assert_one_sentence(call("detect", tiny_bundle, recording, "--graph", "x.onnx"), "it has: model.onnx")
     broken = remake(files={"model.onnx": b"no graph"})
-    assert_one_sentence(run("verify", broken), "cannot load model.onnx")
+    assert_one_sentence(call("verify", broken), "cannot load model.onnx")
 
 
-def test_an_untouched_bundle_verifies_and_an_altered_one_is_exit_code_1(tiny_bundle, remake):
+def test_an_untouched_bundle_verifies_and_an_altered_one_is_exit_code_1(tiny_bundle, remake, call):
     import io
 
     from speechtl.runtime.bundle import open_bundle
 
-    done = run("verify", tiny_bundle)
+    done = call("verify", tiny_bundle)
     assert done.returncode == 0
     assert "model.onnx" in done.stdout
     assert "ok" in done.stdout
     golden = open_bundle(tiny_bundle).golden()
     file = io.BytesIO()
     np.savez(file, audio=golden["audio"], scores=golden["scores"] * 0.9)
-    done = run("verify", remake(files={"golden.npz": file.getvalue()}), "--json")
+    done = call("verify", remake(files={"golden.npz": file.getvalue()}), "--json")
     assert_one_sentence(done, "does not give the scores", code=1)
     assert json.loads(done.stdout)[0]["ok"] is False
 
 
-def test_bad_recipes_are_one_sentence(tmp_path):
-    assert_one_sentence(run("train", tmp_path / "none.toml"), "does not exist")
+def test_bad_recipes_are_one_sentence(tmp_path, call):
+    assert_one_sentence(call("train", tmp_path / "none.toml"), "does not exist")
     (tmp_path / "r.toml").write_text('nmae = "x"\n[data]\npositives = ["p"]\n')
-    done = run("train", tmp_path / "r.toml")
+    done = call("train", tmp_path / "r.toml")
     assert_one_sentence(done, "did you mean 'name'?")
     assert "'data.negatives' is missing" in done.stderr
     (tmp_path / "r.toml").write_text("name = ")
-    assert_one_sentence(run("train", tmp_path / "r.toml"), "not valid TOML")
+    assert_one_sentence(call("train", tmp_path / "r.toml"), "not valid TOML")
 
 
-def test_a_recipe_and_a_name_exclude_each_other(tmp_path):
-    assert_one_sentence(run("train", tmp_path / "r.toml", "--name", "x"), "not both")
-    assert_one_sentence(run("train", "--name", "x"), "--positives and --negatives")
+def test_a_recipe_and_a_name_exclude_each_other(tmp_path, call):
+    assert_one_sentence(call("train", tmp_path / "r.toml", "--name", "x"), "not both")
+    assert_one_sentence(call("train", "--name", "x"), "--positives and --negatives")
 
 
-def test_what_is_no_run_is_one_sentence(tmp_path):
-    assert_one_sentence(run("export", tmp_path, "-o", tmp_path / "a.wake"), "is no run")
-    assert_one_sentence(run("evaluate", tmp_path / "none", "--positives", "p", "--negatives", "n"), "does not exist")
+def test_what_is_no_run_is_one_sentence(tmp_path, call):
+    assert_one_sentence(call("export", tmp_path, "-o", tmp_path / "a.wake"), "is no run")
+    assert_one_sentence(call("evaluate", tmp_path / "none", "--positives", "p", "--negatives", "n"), "does not exist")
 
 
-def test_missing_manifests_are_named_with_what_to_do(tmp_path):
-    done = run("train", "--name", "x", "--positives", "p.jsonl", "--negatives", "n.jsonl", cwd=tmp_path)
+def test_missing_manifests_are_named_with_what_to_do(tmp_path, call):
+    done = call("train", "--name", "x", "--positives", "p.jsonl", "--negatives", "n.jsonl", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("speechtl: ")
     assert "p.jsonl does not exist" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_noise_on_the_command_line_is_relative_to_where_one_stands(corpus):
+def test_noise_on_the_command_line_is_relative_to_where_one_stands(corpus, call):
     from speechtl.audio.recipe import read_recipe
 
     (corpus / "deep").mkdir()
     (corpus / "deep" / "word.toml").write_text((corpus / "word.toml").read_text().replace('["', '["../').replace("tiny", "scratch"))
     read_recipe(corpus / "deep" / "word.toml")
-    done = run("train", "deep/word.toml", "--noise", "none_here.jsonl", cwd=corpus)
+    done = call("train", "deep/word.toml", "--noise", "none_here.jsonl", cwd=corpus)
     assert done.returncode == 2
     assert "none_here.jsonl does not exist" in done.stderr
     assert "deep" not in done.stderr.split("none_here.jsonl")[0].rsplit("speechtl:")[-1]
@@ -204,17 +224,17 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(trained, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_an_export_verifies_and_says_how_large_it_is(trained, tmp_path):
-    done = run("export", trained, "-o", tmp_path / "new" / "a.wake", "--json")
+def test_an_export_verifies_and_says_how_large_it_is(trained, tmp_path, call):
+    done = call("export", trained, "-o", tmp_path / "new" / "a.wake", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["bytes"] == (tmp_path / "new" / "a.wake").stat().st_size
     assert all(result["ok"] for result in said["parity"])
-    assert run("verify", tmp_path / "new" / "a.wake").returncode == 0
+    assert call("verify", tmp_path / "new" / "a.wake").returncode == 0
 
 
-def test_an_evaluation_is_json_on_standard_output_and_a_report_in_a_folder(tiny_bundle, corpus):
-    done = run(
+def test_an_evaluation_is_json_on_standard_output_and_a_report_in_a_folder(tiny_bundle, corpus, call):
+    done = call(
         "evaluate", tiny_bundle, "--positives", "positives.jsonl", "--negatives", "negatives.jsonl", "--json", "--out", "report", cwd=corpus
     )
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from speechtl.audio.manifest import Clip, read_manifests
+from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.errors import AudioError, ManifestError
@@ -104,7 +105,8 @@ def _read_folder(folder: Path) -> list[Clip]:
         except AudioError:
             duration = 0.0  # loading it says what is wrong
         speaker = path.parent.name if path.parent != folder else None
-        clips.append(Clip(path.name, duration, speaker=speaker, manifest=folder, line=number, path=path))
+        where = str(path.relative_to(folder))
+        clips.append(Clip(where, duration, speaker=speaker, sha256=sha256_of(path), manifest=folder, line=number, path=path))
     return clips
 
 

@@ -39,6 +39,7 @@ class Model:
     name: str
     scorer: Scorer
     trigger: TriggerSettings
+    threshold_source: str  # "calibrated" or "given"
     trained_on: frozenset[str]  # beginnings of the recordings' hashes
     phrases: Sequence[str]
 
@@ -54,7 +55,8 @@ def open_model(path: Path | str, threshold: float | None = None) -> Model:
         name, about, scorer, trigger = bundle.name, bundle.about, Scorer.of(bundle), bundle.trigger
     if threshold is not None:
         trigger = replace(trigger, threshold=threshold)
-    return Model(path, name, scorer, trigger, frozenset(about.get("data", {}).get("recordings", ())), about["phrases"])
+    source = "calibrated" if threshold is None else "given"
+    return Model(path, name, scorer, trigger, source, frozenset(about.get("data", {}).get("recordings", ())), about["phrases"])
 
 
 def evaluate(
@@ -76,26 +78,29 @@ def evaluate(
     clean = _score(model, spoken, Condition(), "playing positives")
     background = _score_negatives(model, silent)
     counts, accepts = count(clean, model.trigger), count(background, model.trigger)
-    slices = [_slice("clean", "condition", counts.detected), *_speaker_slices(spoken, counts)]
+    conditions = [_slice("clean", "condition", counts.detected)]
     if noise:
         noises = [recording.samples() for recording in _choose(noise, split, model, note)]
         for snr in snr_db:
             noisy = count(_score(model, spoken, Condition("noise", snr, noises), f"playing positives in noise, {snr:g} dB"), model.trigger)
-            slices.insert(1, _slice(f"noise at {snr:g} dB", "condition", noisy.detected))
+            conditions.append(_slice(f"noise at {snr:g} dB", "condition", noisy.detected))
     return {
         "schema": SCHEMA,
         "model": str(model.path),
         "name": model.name,
         "positives": _recall(counts.detected),
-        "negatives": _false_accepts(accepts, background.hours),
+        "negatives": _false_accepts(accepts, counts, background.hours + clean.hours_beside_words),
         "threshold": model.trigger.threshold,
+        "threshold_source": model.threshold_source,
         "detector": model.trigger.to_json(),
         "delay_ms": _delays(counts.detected),
         "det": _det(clean, background, model.trigger),
-        "slices": slices,
+        "slices": [*conditions, *_speaker_slices(spoken, counts)],
         "missed": [spoken[index].clip.audio_filepath for index, delay in enumerate(counts.detected) if delay is None],
-        "false_accepts": [_locate(background, time) for time in accepts.false_accepts],
-        "false_accepts_beside_words": len(counts.false_accepts),
+        "false_accepts": [
+            *(_locate(background, time) for time in accepts.false_accepts),
+            *(_locate(clean, time) for time in counts.false_accepts),
+        ],
     }
 
 
@@ -147,9 +152,12 @@ def _recall(detected: Sequence[float | None]) -> dict[str, Any]:
     return {"clips": len(detected), "detected": hits, "recall": recall, "recall_low": low, "recall_high": high}
 
 
-def _false_accepts(counts: Counts, hours: float) -> dict[str, Any]:
-    events = len(counts.false_accepts)
-    return {"hours": hours, "events": events, "per_hour": events / hours, "per_hour_high": rate_high(events, hours)}
+def _false_accepts(background: Counts, words: Counts, hours: float) -> dict[str, Any]:
+    """Count every event that is no word's: in the negatives, and beside the words in the stream of positives."""
+    beside = len(words.false_accepts)
+    events = len(background.false_accepts) + beside
+    rates = {"per_hour": events / hours, "per_hour_high": rate_high(events, hours)}
+    return {"hours": hours, "events": events, **rates, "events_beside_words": beside}
 
 
 def _delays(detected: Sequence[float | None]) -> dict[str, float | None]:
@@ -175,9 +183,9 @@ def _det(words: ScoredStream, background: ScoredStream, trigger: TriggerSettings
     rows = []
     for threshold in sorted({*DET_THRESHOLDS, trigger.threshold}):
         settings = replace(trigger, threshold=threshold)
-        detected = count(words, settings).detected
-        hits = sum(delay is not None for delay in detected)
-        rows.append([threshold, hits / max(len(detected), 1), len(count(background, settings).false_accepts) / background.hours])
+        spoken = count(words, settings)
+        accepts = _false_accepts(count(background, settings), spoken, background.hours + words.hours_beside_words)
+        rows.append([threshold, _recall(spoken.detected)["recall"], accepts["per_hour"]])
     return rows
 
 

@@ -18,7 +18,7 @@ def training_summary(about: Mapping[str, Any], out: Path) -> str:
         [
             f"{about['name']}: trained and calibrated in {minutes:.1f} minutes.",
             f"On the validation recordings (speakers not trained on; half of the words in noise), "
-            f"at a threshold of {point['threshold']:.2f}:",
+            f"at a threshold of {point['threshold']:.4g}:",
             f"  recall         {_percent(point)}",
             f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
             f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",
@@ -32,7 +32,7 @@ def evaluation_summary(report: Mapping[str, Any]) -> str:
     """Return a report as lines of text."""
     negatives, delay = report["negatives"], report["delay_ms"]
     lines = [
-        f"{report['name']} at a threshold of {report['threshold']:.2f}:",
+        f"{report['name']} at a threshold of {report['threshold']:.4g}:",
         f"  recall               {_percent(report['positives'])}",
         *(f"  recall, {part['name']:<13}{_percent(part)}" for part in report["slices"][1:] if part["kind"] == "condition"),
         f"  false accepts        {negatives['events']} in {negatives['hours']:.2f} h = {negatives['per_hour']:.2f} per hour "

@@ -120,7 +120,8 @@ def page(report: Mapping[str, Any]) -> str:
 
 
 def _cards(report: Mapping[str, Any]) -> str:
-    words, noise, beside = report["positives"], report["negatives"], report["false_accepts_beside_words"]
+    words, noise = report["positives"], report["negatives"]
+    beside = noise["events_beside_words"]
     missed = f"{100 * _miss(words):.1f} %" if words["clips"] else "unknown"
     fired = f"{_number(noise['per_hour'])} per hour" if noise["events"] else f"none in {_number(noise['hours'])} h"
     others = [part for part in report["slices"] if part["kind"] == "condition" and part["name"] != "clean"]
@@ -131,7 +132,9 @@ def _cards(report: Mapping[str, Any]) -> str:
             *(f'<p class="muted">With {escape(part["name"])} it {_misses(part)}.</p>' for part in others),
             '</section>\n<section class="card"><h2>How often it fires by mistake</h2>',
             f'<p class="big">{fired}</p><p>{_false_accepts(noise)}.</p>',
-            f'<p class="muted">It also fired {_several(beside, "time")} beside the words; that is not in the rate.</p>' if beside else "",
+            f'<p class="muted">Of these, {_several(beside, "event")} stood beside the words in the stream of positives.</p>'
+            if beside
+            else "",
             "</section>\n</div>",
         ]
     )

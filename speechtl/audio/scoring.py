@@ -41,6 +41,11 @@ class ScoredStream:
         """The length of the stream."""
         return self.seconds / 3600.0
 
+    @property
+    def hours_beside_words(self) -> float:
+        """The length of the stream without the stretches in which an event is a word's detection."""
+        return (self.seconds - sum(word.end + GRACE - word.start for word in self.words)) / 3600.0
+
 
 @dataclass(frozen=True)
 class Counts:

@@ -163,9 +163,9 @@ def test_a_folder_stands_for_its_recordings_and_its_sub_folders_for_speakers(tmp
             soundfile.write(tmp_path / "f" / name, np.zeros(RATE), RATE)
     clips = read_clips([tmp_path / "f"])
     assert {(clip.audio_filepath, clip.speaker) for clip in clips} == {
-        ("1.wav", "anna"),
-        ("2.flac", "anna"),
-        ("1.ogg", "deep"),
+        ("anna/1.wav", "anna"),
+        ("anna/2.flac", "anna"),
+        ("ben/deep/1.ogg", "deep"),
         ("loose.wav", None),
     }
     assert all(clip.duration == pytest.approx(1.0) for clip in clips)

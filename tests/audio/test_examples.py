@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -97,7 +99,7 @@ def test_windows_overlap_by_what_the_network_needs_to_see(maker):
     windows = maker(negatives=5)._tape(np.random.default_rng(0))
     context = int(CONTEXT * RATE)
     assert len(windows) > 3
-    for one, other in zip(windows, windows[1:], strict=False):
+    for one, other in itertools.pairwise(windows):
         assert len(one) == len(other) == SECONDS * RATE
         np.testing.assert_array_equal(one[-context:], other[:context])
     assert not windows[0][:context].any()

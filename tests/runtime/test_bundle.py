@@ -194,7 +194,7 @@ def test_values_out_of_range_are_refused_in_words(remake, changes):
 
 
 def test_unknown_detector_settings_are_refused(remake):
-    with pytest.raises(BundleError, match="detector settings.*patience"):
+    with pytest.raises(BundleError, match=r"detector settings.*patience"):
         open_bundle(remake({"detector": {"threshold": 0.5, "patience": 3}}))
 
 

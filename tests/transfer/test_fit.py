@@ -1,4 +1,5 @@
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -145,7 +146,7 @@ def test_a_loss_that_is_no_number_stops_with_advice(network, toy_batches):
 
 
 def test_no_batches_are_an_error(network, toy_batches):
-    with pytest.raises(SpeechtlError, match="batch.*give more examples"):
+    with pytest.raises(SpeechtlError, match=r"batch.*give more examples"):
         fit(network, toy_batches(0), loss, AllLayers(), SETTINGS)
 
 
@@ -172,7 +173,7 @@ def test_every_group_learns_at_its_rate_through_warm_up_and_cosine(network, toy_
     assert max(heads) == pytest.approx(0.08)
     assert heads.index(max(heads)) in (1, 2)
     assert heads[11] == pytest.approx(0.04)  # half of the way down the cosine: (11 - 2) / 18
-    assert all(later <= earlier for earlier, later in zip(heads[2:], heads[3:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(heads[2:]))
     assert heads[-1] < 0.001
 
 

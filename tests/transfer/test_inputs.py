@@ -45,4 +45,4 @@ def test_the_encoders_of_the_project_take_its_features():
     for name in ENCODERS:
         check_inputs(build_encoder(name), audio_input(LogMelSettings()))
         with pytest.raises(InputMismatchError, match="sample_rate is 16000 there and 8000 here"):
-            check_inputs(build_encoder(name), audio_input(LogMelSettings(sample_rate=8000)))
+            check_inputs(build_encoder(name), InputSpec("audio", LogMelSettings().to_json() | {"sample_rate": 8000}))
