@@ -176,13 +176,13 @@ def real_clips():
     return clips
 
 
-def make_recording(samples: np.ndarray, word: tuple[float, float] | None = None, speaker: str | None = None, name: str = "a.wav"):
+def make_recording(samples: np.ndarray, word: tuple[float, float] | None = None, fold: int = 0):
     from speechtl.audio.manifest import Clip
     from speechtl.audio.recordings import Recording
 
     seconds = len(samples) / RATE
     pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
-    return Recording(Clip(name, seconds, speaker=speaker), pcm, word or (0.0, seconds))
+    return Recording(Clip("a.wav", seconds), pcm, word or (0.0, seconds), fold)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,6 @@ class RoundBatches:
         batch_size: int = 128,
         rounds_kept: int = 12,
         folder: Path | None = None,
-        on_round: Callable[[int], None] | None = None,
     ) -> None:
         self.maker = maker
         self.network = network
@@ -42,51 +41,45 @@ class RoundBatches:
         self.batch_size = batch_size
         self.rounds_kept = rounds_kept
         self.folder = folder
-        self.on_round = on_round
-        self._rounds: dict[int, tuple[Tensor, Tensor]] = {}
+        self._rounds: dict[int, Batch] = {}
 
     def __len__(self) -> int:
         return self.steps
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield `(front outputs, words)` batches, half of them positives."""
+        """Yield `(front outputs, words, folds)` batches, half of them positives."""
         first = max(number + 1 - self.rounds_kept, 0)
         self._rounds = {index: self._rounds.get(index) or self.round(index) for index in range(first, number + 1)}
-        inputs = torch.cat([inputs for inputs, _ in self._rounds.values()])
-        words = torch.cat([words for _, words in self._rounds.values()])
+        inputs, words, folds = (torch.cat(parts) for parts in zip(*self._rounds.values(), strict=True))
         positive = np.flatnonzero(~torch.isnan(words[:, 0]).numpy())
         negative = np.flatnonzero(torch.isnan(words[:, 0]).numpy())
         random = np.random.default_rng([self.maker.seed, number, 1])
         for _ in range(self.steps):
             half = self.batch_size // 2
             chosen = torch.from_numpy(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
-            yield inputs[chosen], words[chosen]
+            yield inputs[chosen], words[chosen], folds[chosen]
 
-    def round(self, number: int) -> tuple[Tensor, Tensor]:
+    def round(self, number: int) -> Batch:
         """Return round `number` behind the frozen front, from disk where it is already there."""
         path = self.folder / f"round-{number:03d}.safetensors" if self.folder else None
         if path is not None and path.exists():
             try:
                 tensors, _ = load_tensors(path)
-                return tensors["inputs"], tensors["words"]
+                return tensors["inputs"], tensors["words"], tensors["folds"]
             except RunError:
                 path.unlink()  # it is only a cache
         rendered = self.maker.render(number)
-        inputs, words = (
-            self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2]))),
-            torch.from_numpy(rendered.words),
-        )
+        inputs = self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2])))
+        words, folds = torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
         if path is not None:
-            save_tensors(path, {"inputs": inputs, "words": words}, {})
-        if self.on_round is not None:
-            self.on_round(number)
-        return inputs, words
+            save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
+        return inputs, words, folds
 
     @torch.no_grad()
     def _front(self, features: Tensor) -> Tensor:
+        """Run the frozen groups, which the policy keeps in evaluation mode; the others' mode is left alone."""
         if self.frozen_front == 0:
             return features
-        self.network.eval()
         parts = torch.split(features, FRONT_BATCH)
         return torch.cat([self.network.front(part.contiguous(memory_format=torch.channels_last), self.frozen_front) for part in parts])
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,30 +20,28 @@ SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au"}
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
 
+FOLDS = 4
+HELD_OUT = 0  # the fold that is validated on where not every fold is
+VALIDATION_NOISE = 0.2  # of the noise files, used in validation only
+
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Recordings of one side: for training or for validation."""
+class Data:
+    """Everything a training run hears; every recording of a word or of speech belongs to a fold, with all of its speaker's."""
 
     positives: list[Recording]
     negatives: list[Recording]
     noise: list[Recording]
-
-
-@dataclass(frozen=True)
-class Data:
-    """Everything a training run hears."""
-
-    train: Part
-    validation: Part
+    validation_noise: list[Recording]
     rooms: list[Recording]
+    marked: bool  # the manifests themselves say what to validate on; it is the held-out fold
 
     def clips(self) -> list[Clip]:
         """Return every clip used, for provenance."""
-        parts = (self.train, self.validation)
-        return [recording.clip for part in parts for kind in (part.positives, part.negatives, part.noise) for recording in kind]
+        kinds = (self.positives, self.negatives, self.noise, self.validation_noise)
+        return [recording.clip for kind in kinds for recording in kind]
 
 
 def prepare(recipe: Recipe, note: Note) -> Data:
@@ -51,36 +49,28 @@ def prepare(recipe: Recipe, note: Note) -> Data:
 
     Lines with split "test" are never used. Raises `ManifestError` when too little is left.
     """
-    positives = _not_test(read_clips(recipe.data.positives))
-    negatives = _without(_not_test(read_clips(recipe.data.negatives)), recipe.spoken, note)
-    held_out = _validation_speakers(positives, negatives, recipe.data.validation_share, recipe.train.seed)
-    if not held_out.whole_speakers:
-        note("All positives are of one speaker, so validation uses other clips of that speaker: expect worse numbers from other people.")
     random = np.random.default_rng([recipe.train.seed, 1])
-    minutes, share = recipe.data.negative_minutes, recipe.data.validation_share
-    chosen = {
-        "train": _draw([clip for clip in negatives if not held_out(clip)], minutes * (1 - share), random),
-        "validation": _draw([clip for clip in negatives if held_out(clip)], minutes * share, random),
-    }
-    noise = _not_test(read_clips(recipe.data.noise)) if recipe.data.noise else []
-    noise_held_out = _validation_speakers([], noise, share, recipe.train.seed, by_file=True)
+    positives = _not_test(read_clips(recipe.data.positives))
+    others = _without(_not_test(read_clips(recipe.data.negatives)), recipe.spoken, note)
+    negatives = _draw(others, recipe.data.negative_minutes, random)
+    fold_of = _folds(positives, negatives, random, note)
 
     def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
-        return load_recordings(clips, find_words=word, on_skip=lambda problem: note(f"Skipped: {problem}"))
+        recordings = load_recordings(clips, find_words=word, on_skip=lambda problem: note(f"Skipped: {problem}"))
+        return [replace(recording, fold=fold_of.get(_key(recording.clip, fold_of), 0)) for recording in recordings]
 
-    train = Part(
-        load([clip for clip in positives if not held_out(clip)], word=True),
-        load(chosen["train"]),
-        load([clip for clip in noise if not noise_held_out(clip)]),
+    noise = load(_not_test(read_clips(recipe.data.noise)))
+    held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
+    data = Data(
+        load(positives, word=True),
+        load(negatives),
+        [recording for index, recording in enumerate(noise) if index not in held_out],
+        [recording for index, recording in enumerate(noise) if index in held_out],
+        load(_not_test(read_clips(recipe.data.rooms))) if isinstance(recipe.data.rooms, list) else [],
+        _is_marked(positives),
     )
-    validation = Part(
-        load([clip for clip in positives if held_out(clip)], word=True),
-        load(chosen["validation"]),
-        load([clip for clip in noise if noise_held_out(clip)]),
-    )
-    rooms = load(_not_test(read_clips(recipe.data.rooms))) if isinstance(recipe.data.rooms, list) else []
-    _check_amounts(train, validation)
-    return Data(train, validation, rooms)
+    _check_amounts(data)
+    return data
 
 
 def read_clips(paths: Sequence[Path]) -> list[Clip]:
@@ -110,37 +100,40 @@ def _read_folder(folder: Path) -> list[Clip]:
     return clips
 
 
-@dataclass(frozen=True)
-class _HeldOut:
-    """Tells which clips are kept for validation."""
-
-    keys: frozenset[str]
-    marked: bool  # the manifests say so themselves
-    whole_speakers: bool
-    by_file: bool = False
-
-    def __call__(self, clip: Clip) -> bool:
-        if self.marked and clip.split is not None:
-            return clip.split == "validation"
-        return (_file_key(clip) if self.by_file or not self.whole_speakers else _speaker_key(clip)) in self.keys
+def _is_marked(positives: Sequence[Clip]) -> bool:
+    return any(clip.split == "validation" for clip in positives)
 
 
-def _validation_speakers(positives: Sequence[Clip], negatives: Sequence[Clip], share: float, seed: int, by_file: bool = False) -> _HeldOut:
-    random = np.random.default_rng([seed, 0])
-    marked = any(clip.split == "validation" for clip in positives)
-    whole = by_file or not positives or len({_speaker_key(clip) for clip in positives}) > 1
-    key = _speaker_key if whole and not by_file else _file_key
-    keys: set[str] = set()
+def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, note: Note) -> dict[str, int]:
+    """Return the fold of every speaker (or of every file, where there are too few speakers), alike in size for both kinds.
+
+    Lines with split "validation" are the held-out fold, where a manifest has any.
+    """
+    key = _speaker_key
+    if len({_speaker_key(clip) for clip in positives}) < FOLDS:
+        note(
+            f"The positives are of fewer than {FOLDS} speakers, so validation hears other clips of the same people: expect worse of others."
+        )
+        key = _file_key
+    folds: dict[str, int] = {}
     for clips in (positives, negatives):
-        total = sum(clip.duration for clip in clips)
-        held = sum(clip.duration for clip in clips if key(clip) in keys)
-        remaining = sorted({key(clip) for clip in clips} - keys)
-        for candidate in random.permutation(remaining)[: max(len(remaining) - 1, 0)]:
-            if held >= share * total:
-                break
-            keys.add(str(candidate))
-            held += sum(clip.duration for clip in clips if key(clip) == candidate)
-    return _HeldOut(frozenset(keys), marked, whole, by_file)
+        if _is_marked(clips):
+            folds |= {key(clip): HELD_OUT if clip.split == "validation" else HELD_OUT + 1 for clip in clips}
+            continue
+        seconds: dict[str, float] = {}
+        for clip in clips:
+            seconds[key(clip)] = seconds.get(key(clip), 0.0) + clip.duration
+        filled = [sum(length for name, length in seconds.items() if folds.get(name) == fold) for fold in range(FOLDS)]
+        names = sorted(seconds.keys() - folds.keys())
+        for index in random.permutation(len(names)):
+            fold = int(np.argmin(filled))
+            folds[names[index]] = fold
+            filled[fold] += seconds[names[index]]
+    return folds
+
+
+def _key(clip: Clip, folds: Mapping[str, int]) -> str:
+    return _file_key(clip) if _file_key(clip) in folds else _speaker_key(clip)
 
 
 def _speaker_key(clip: Clip) -> str:
@@ -175,16 +168,17 @@ def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator) ->
     return drawn
 
 
-def _check_amounts(train: Part, validation: Part) -> None:
-    if len(train.positives) < MIN_POSITIVES or not validation.positives:
+def _check_amounts(data: Data) -> None:
+    if len(data.positives) < MIN_POSITIVES:
         raise ManifestError(
-            f"There are {len(train.positives)} positive recordings to train on and {len(validation.positives)} to validate on; "
-            f'at least {MIN_POSITIVES} and 1 are needed. Give more positives (lines with split "test" are not used).'
+            f"There are {len(data.positives)} positive recordings to train on; at least {MIN_POSITIVES} are needed. "
+            'Give more positives (lines with split "test" are not used).'
         )
-    for what, part in (("train", train), ("validate", validation)):
-        seconds = sum(recording.seconds for recording in part.negatives)
+    for fold in {recording.fold for recording in data.positives}:
+        seconds = sum(recording.seconds for recording in data.negatives if recording.fold == fold)
         if seconds < MIN_NEGATIVE_SECONDS:
+            total = sum(recording.seconds for recording in data.negatives)
             raise ManifestError(
-                f"There are {seconds:.0f} s of negatives to {what} on; at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. "
-                "Give more negatives."
+                f"There are {total:.0f} s of negatives, of which {seconds:.0f} s could be validated on at a time; "
+                f"at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. Give more negatives, of more speakers."
             )

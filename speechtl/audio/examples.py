@@ -28,18 +28,20 @@ FADE = SAMPLE_RATE // 50  # samples
 
 @dataclass(frozen=True)
 class Example:
-    """Samples of one example; for positives the word's limits in seconds, else None."""
+    """Samples of one example, from recordings of one fold; for positives the word's limits in seconds, else None."""
 
     samples: Samples
+    fold: int
     word: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Round:
-    """A round of examples as features `(examples, frames, bands)` and the words' limits, NaN for negatives."""
+    """A round of examples as features `(examples, frames, bands)`, the words' limits, NaN for negatives, and the folds."""
 
     features: Floats
     words: Floats  # (examples, 2) seconds
+    folds: npt.NDArray[np.int64]  # of the recordings in each example
 
 
 class ExampleMaker:
@@ -58,7 +60,9 @@ class ExampleMaker:
         seed: int = 0,
     ) -> None:
         self.positives = positives
-        self.negatives = negatives
+        self.by_fold: dict[int, list[Recording]] = {}
+        for recording in negatives:
+            self.by_fold.setdefault(recording.fold, []).append(recording)
         self.augmenter = augmenter
         self.log_mel = LogMel(features)
         self.context = context_seconds
@@ -69,31 +73,34 @@ class ExampleMaker:
 
     def render(self, number: int, workers: int = 2) -> Round:
         """Return round `number`."""
-        windows = self._tape(np.random.default_rng([self.seed, number]))
-        jobs: list[Recording | Samples] = [*list(self.positives) * self.repeats, *windows]
+        random = np.random.default_rng([self.seed, number])
+        windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
+        jobs: list[Recording | Example] = [*list(self.positives) * self.repeats, *windows]
         with ThreadPoolExecutor(workers) as pool:
             rendered = list(pool.map(self._render_one, jobs, range(len(jobs)), [number] * len(jobs)))
         features = np.stack([frames for frames, _ in rendered])
-        return Round(features, np.array([word or (np.nan, np.nan) for _, word in rendered], np.float32))
+        words = np.array([example.word or (np.nan, np.nan) for _, example in rendered], np.float32)
+        return Round(features, words, np.array([example.fold for _, example in rendered], np.int64))
 
-    def _render_one(self, job: Recording | Samples, index: int, number: int) -> tuple[Floats, tuple[float, float] | None]:
+    def _render_one(self, job: Recording | Example, index: int, number: int) -> tuple[Floats, Example]:
         random = np.random.default_rng([self.seed, number, index])
-        example = self._positive(job, random) if isinstance(job, Recording) else Example(job)
-        return self.log_mel.compute(self.augmenter(example.samples, random)), example.word
+        example = self._positive(job, random) if isinstance(job, Recording) else job
+        return self.log_mel.compute(self.augmenter(example.samples, random)), example
 
-    def _tape(self, random: np.random.Generator) -> list[Samples]:
-        """Return windows over all negatives in random order, each a little faster or slower, with short pauses between."""
+    def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
+        """Return windows over a fold's negatives in random order, each a little faster or slower, with short pauses between."""
         pieces: list[Samples] = [np.zeros(int(self.context * SAMPLE_RATE), np.float32)]
         seconds = 0.0
-        for index in random.permutation(len(self.negatives)):
-            seconds += self.negatives[index].seconds
-            if seconds > TAPE_SECONDS:
+        for index in random.permutation(len(negatives)):
+            seconds += negatives[index].seconds
+            if seconds > TAPE_SECONDS / len(self.by_fold):
                 break
-            pieces.append(change_speed(self.negatives[index].samples(), self.augmenter.speed(random)))
+            pieces.append(change_speed(negatives[index].samples(), self.augmenter.speed(random)))
             pieces.append(np.zeros(int(random.uniform(0.0, 0.4) * SAMPLE_RATE), np.float32))
+        pieces.append(np.zeros(self.length, np.float32))  # so that the last window is whole
         tape = np.concatenate(pieces)
         hop = self.length - int(self.context * SAMPLE_RATE)
-        return [tape[start : start + self.length] for start in range(0, len(tape) - self.length, hop)]
+        return [Example(tape[start : start + self.length], fold) for start in range(0, len(tape) - self.length, hop)]
 
     def _positive(self, recording: Recording, random: np.random.Generator) -> Example:
         speed = self.augmenter.speed(random)
@@ -103,17 +110,17 @@ class ExampleMaker:
         if partial:
             clip = _fade_out(clip[: int((start + random.uniform(0.3, 0.6) * (end - start)) * SAMPLE_RATE)])
         word_end = random.uniform(self.context + 0.05, SECONDS - TAIL)
-        tape = self._background(random)
+        tape = self._background(self.by_fold.get(recording.fold, ()), random)
         offset = int((word_end - end) * SAMPLE_RATE)
         first, last = max(offset, 0), min(offset + len(clip), self.length)
         tape[first:last] = clip[first - offset : last - offset]
-        return Example(tape, None if partial else (start + offset / SAMPLE_RATE, word_end))
+        return Example(tape, recording.fold, None if partial else (start + offset / SAMPLE_RATE, word_end))
 
-    def _background(self, random: np.random.Generator) -> Samples:
-        """Return what stands around a word's clip: nothing, or other speech that ends somewhere."""
+    def _background(self, others: Sequence[Recording], random: np.random.Generator) -> Samples:
+        """Return what stands around a word's clip: nothing, or other speech that begins somewhere."""
         tape = np.zeros(self.length, np.float32)
-        if self.negatives and random.random() < 0.4:
-            other = self.negatives[int(random.integers(len(self.negatives)))].samples()
+        if others and random.random() < 0.4:
+            other = others[int(random.integers(len(others)))].samples()
             shift = int(random.integers(self.length))
             kept = other[: self.length - shift]
             tape[shift : shift + len(kept)] = kept

@@ -6,11 +6,15 @@ word and step. Like the encoder it pads nothing in time: `receptive_field` steps
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from speechtl.audio.encoders.streaming import TimeConv
 from speechtl.errors import RecipeError
+
+MEMBERS = 4  # of an ensemble
 
 
 class Standardize(nn.Module):
@@ -35,17 +39,19 @@ class Standardize(nn.Module):
 
 
 class MemberMean(nn.Module):
-    """The mean logit of an ensemble's members; in training every member's own, `(batch, members * words, steps, 1)`."""
+    """The mean logit of an ensemble's members, or of the chosen ones; in training every member's own."""
 
     def __init__(self, members: int) -> None:
         super().__init__()
         self.members = members
+        self.chosen = list(range(members))  # those whose mean is taken
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Return logits `(batch, words, steps, 1)`."""
+        """Return logits `(batch, words, steps, 1)`; in training `(batch, members * words, steps, 1)`."""
         if self.training:
             return logits
-        return torch.stack(torch.chunk(logits, self.members, dim=1)).mean(dim=0)
+        by_member = torch.chunk(logits, self.members, dim=1)
+        return torch.stack([by_member[member] for member in self.chosen]).mean(dim=0)
 
 
 class Head(nn.Sequential):
@@ -70,6 +76,25 @@ class Head(nn.Sequential):
         output.bias -= amount
 
     @property
+    def ensemble(self) -> MemberMean:
+        """The last layer, which takes the mean of the members."""
+        last = self[-1]
+        assert isinstance(last, MemberMean)
+        return last
+
+    @torch.no_grad()
+    def only(self, members: Sequence[int]) -> Head:
+        """Return a head of these members alone."""
+        smaller = make_head(self.kind, self.input_size, self.words, len(members))
+        smaller.standardize.load_state_dict(self.standardize.state_dict())
+        for small, large in zip(smaller, self, strict=True):
+            if isinstance(small, TimeConv) and isinstance(large, TimeConv):
+                for name, values in large.named_parameters():
+                    blocks = torch.chunk(values, self.ensemble.members, dim=0)
+                    small.get_parameter(name).copy_(torch.cat([blocks[member] for member in members]))
+        return smaller
+
+    @property
     def standardize(self) -> Standardize:
         """The first layer, which is measured and not trained."""
         first = self[0]
@@ -77,12 +102,12 @@ class Head(nn.Sequential):
         return first
 
 
-def linear_head(input_size: int, words: int = 1) -> Head:
-    """Return one new output layer: the transfer that needs the fewest recordings."""
-    return Head("linear", input_size, words, TimeConv(input_size, words))
+def linear_head(input_size: int, words: int = 1, members: int = MEMBERS) -> Head:
+    """Return one new output layer (the mean of several, which is one again): the transfer that needs the fewest recordings."""
+    return Head("linear", input_size, words, TimeConv(input_size, words * members), MemberMean(members))
 
 
-def conv_head(input_size: int, words: int = 1, width: int = 32, members: int = 5, dropout: float = 0.2) -> Head:
+def conv_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 32, dropout: float = 0.2) -> Head:
     """Return three causal convolutions over seven embeddings and an output layer: the head for words and phrases.
 
     With little data, networks from different random starts disagree where they have to guess. So several narrow ones
@@ -97,8 +122,8 @@ def conv_head(input_size: int, words: int = 1, width: int = 32, members: int = 5
 HEADS = {"linear": linear_head, "conv": conv_head}
 
 
-def make_head(kind: str, input_size: int, words: int = 1) -> Head:
+def make_head(kind: str, input_size: int, words: int = 1, members: int = MEMBERS) -> Head:
     """Return a new head by its name."""
     if kind not in HEADS:
         raise RecipeError(f"The head {kind!r} is not known; take one of: {', '.join(HEADS)}.")
-    return HEADS[kind](input_size, words)
+    return HEADS[kind](input_size, words, members)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -16,19 +18,22 @@ MODESTY = 0.01  # of the mean squared logit: keeps a network from being sure of 
 class WakeWordLoss:
     """Max-pooling over the steps near the word's end for positives (Sun et al. 2016), every step for negatives.
 
-    `times` says when each step of an example is decided, in seconds from the example's start.
+    `times` says when each step of an example is decided, in seconds from the example's start; `held_out` has for each
+    member of the ensemble the fold of recordings that it must not learn from.
     """
 
-    def __init__(self, times: Tensor) -> None:
+    def __init__(self, times: Tensor, held_out: Sequence[int]) -> None:
         self.times = times
+        self.held_out = torch.tensor(held_out)
 
-    def __call__(self, logits: Tensor, words: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, words: Tensor, folds: Tensor) -> Tensor:
         """Return the loss of logits `(examples, members, steps, 1)` for word limits `(examples, 2)`, NaN for negatives.
 
-        Every member of an ensemble is judged by itself.
+        Every member of an ensemble is judged by itself, and not on the examples of the fold that it is not to know.
         """
-        words = words.repeat_interleave(logits.shape[1], dim=0)
-        logits = logits[..., 0].flatten(0, 1)
+        known = (folds[:, None] != self.held_out.to(folds.device)[None]).flatten()
+        words = words.repeat_interleave(logits.shape[1], dim=0)[known]
+        logits = logits[..., 0].flatten(0, 1)[known]
         start, end = words[:, :1], words[:, 1:]
         times = self.times.to(logits.device)[None]
         near = (times >= end - EARLY) & (times <= end + LATE)

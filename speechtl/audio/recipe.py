@@ -36,8 +36,7 @@ class DataSection(Section):
     negatives: list[Path] = Field(min_length=1)
     noise: list[Path] = []
     rooms: str | list[Path] = "simulated"  # or "none", or manifests of impulse responses
-    negative_minutes: float = Field(default=50.0, gt=0)  # drawn from the negatives at most, validation included
-    validation_share: float = Field(default=0.2, gt=0, lt=0.9)  # of the speakers
+    negative_minutes: float = Field(default=50.0, gt=0)  # drawn from the negatives at most
 
 
 class TransferSection(Section):

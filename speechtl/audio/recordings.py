@@ -18,11 +18,12 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip and its sound; `word` is where the word stands (seconds from the start of the sound)."""
+    """A clip and its sound; `word` is where the word stands (seconds from the start of the sound), `fold` who is held out together."""
 
     clip: Clip
     pcm: npt.NDArray[np.int16]
     word: tuple[float, float]
+    fold: int = 0
 
     def samples(self) -> Samples:
         """Return the sound as float32 in [-1, 1]."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from speechtl import __version__
-from speechtl.audio.encoders import build_encoder
-from speechtl.audio.heads import make_head
+from speechtl.audio.encoders import AudioEncoder, build_encoder
+from speechtl.audio.heads import Head, make_head
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.errors import RunError
 from speechtl.files import write_json
@@ -46,7 +46,7 @@ class Run:
 def save_run(folder: Path, network: WakeWordNetwork, about: Mapping[str, Any]) -> None:
     """Write a run's files into an existing folder, the description last."""
     save_tensors(folder / WEIGHTS, network.state_dict(), {"encoder": network.encoder.info.name})
-    document = {"schema": SCHEMA, **about, "head": {"kind": network.head.kind, "words": network.head.words}, "versions": versions()}
+    document = {"schema": SCHEMA, **about, "head": _head_json(network.head), "versions": versions()}
     write_json(folder / ABOUT, document)
 
 
@@ -62,12 +62,20 @@ def load_run(folder: Path | str) -> Run:
         if about["schema"] > SCHEMA:
             raise RunError(f"{folder} was made by a newer speechtl (schema {about['schema']}; this one reads {SCHEMA}).")
         encoder = build_encoder(about["recipe"]["transfer"]["encoder"])
-        network = attach(encoder, make_head(about["head"]["kind"], encoder.info.embedding_size, about["head"]["words"]), WakeWordNetwork)
+        network = attach(encoder, _make_head(encoder, **about["head"]), WakeWordNetwork)
         TriggerSettings(**about["detector"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / ABOUT} is damaged: {error!r}.") from error
     load_weights(network, load_tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
     return Run(folder, about, network.eval())
+
+
+def _head_json(head: Head) -> dict[str, Any]:
+    return {"kind": head.kind, "words": head.words, "members": head.ensemble.members}
+
+
+def _make_head(encoder: AudioEncoder, kind: str, words: int, members: int) -> Head:
+    return make_head(kind, encoder.info.embedding_size, words, members)
 
 
 def is_run(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ import torch
 from speechtl.audio.augment import Augmenter, normalize_room, simulate_rooms
 from speechtl.audio.batches import FRONT_BATCH, RoundBatches
 from speechtl.audio.calibrate import RATES, OperatingPoint, calibrate, fit_tail
-from speechtl.audio.data import Data, Part, prepare
+from speechtl.audio.data import FOLDS, HELD_OUT, Data, prepare
 from speechtl.audio.encoders import audio_input, load_encoder
 from speechtl.audio.examples import SECONDS, ExampleMaker
-from speechtl.audio.heads import make_head
+from speechtl.audio.heads import MEMBERS, make_head
 from speechtl.audio.licences import verdict
 from speechtl.audio.loss import WakeWordLoss
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.audio.recipe import Recipe
+from speechtl.audio.recordings import Recording
 from speechtl.audio.run import ABOUT, is_run, save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, without_words, words_in_background
@@ -32,13 +33,14 @@ from speechtl.progress import progress, say
 from speechtl.runtime.features import LogMelSettings
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.trigger import TriggerSettings
-from speechtl.transfer import Policy, attach, check_inputs, fit, parse_policy
+from speechtl.transfer import HeadOnly, Policy, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.network import run_groups
 
 ROOMS = 60
 VALIDATION_ROOMS = 8
 VALIDATION_SNR = 10.0  # dB
 CHECKPOINT = "checkpoint.safetensors"
+NO_FOLD = -1  # held out from a member that learns from all
 MEASURED = 400  # examples that tell the embeddings' mean and deviation
 
 
@@ -58,12 +60,14 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     torch.manual_seed(recipe.train.seed)
     encoder = load_encoder(recipe.transfer.encoder)
     check_inputs(encoder, audio_input(LogMelSettings()))
-    network = attach(encoder, make_head(recipe.transfer.head, encoder.info.embedding_size), WakeWordNetwork)
     policy = parse_policy(recipe.transfer.policy)
-    history = _fit(network, policy, recipe, data, rooms, work, resume)
+    held_out = _held_out(policy, data)
+    network = attach(encoder, make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out)), WakeWordNetwork)
+    history = _fit(network, policy, held_out, recipe, data, rooms, work, resume)
     fitted = time.monotonic()
-    say("Calibrating the threshold on the validation recordings.")
-    trigger, points = _calibrate(network, recipe, data.validation)
+    say("Calibrating the threshold on people that the network, or its twin that listens, has not learned from.")
+    trigger, points = _calibrate(network, held_out, recipe, data)
+    network.head = network.head.only(_shipped(held_out))
     about = {
         "name": recipe.name,
         "phrases": recipe.spoken,
@@ -98,13 +102,12 @@ def _working_folder(out: Path, resume: bool) -> Path:
 
 
 def _describe(data: Data) -> None:
-    for name, part in (("training", data.train), ("validation", data.validation)):
-        minutes = [sum(recording.seconds for recording in kind) / 60.0 for kind in (part.positives, part.negatives, part.noise)]
-        people = len({recording.clip.speaker for recording in part.positives if recording.clip.speaker})
-        say(
-            f"For {name}: {len(part.positives)} positives of {people} speakers ({minutes[0]:.1f} min), "
-            f"{minutes[1]:.1f} min of negatives, {minutes[2]:.1f} min of noise."
-        )
+    minutes = [sum(recording.seconds for recording in kind) / 60.0 for kind in (data.positives, data.negatives, data.noise)]
+    people = len({recording.clip.speaker for recording in data.positives if recording.clip.speaker})
+    say(
+        f"{len(data.positives)} positives of {people} speakers ({minutes[0]:.1f} min), {minutes[1]:.1f} min of negatives, "
+        f"{minutes[2]:.1f} min of noise."
+    )
 
 
 def _rooms(recipe: Recipe, data: Data) -> list[Samples]:
@@ -114,15 +117,21 @@ def _rooms(recipe: Recipe, data: Data) -> list[Samples]:
 
 
 def _fit(
-    network: WakeWordNetwork, policy: Policy, recipe: Recipe, data: Data, rooms: list[Samples], work: Path, resume: bool
+    network: WakeWordNetwork,
+    policy: Policy,
+    held_out: list[int],
+    recipe: Recipe,
+    data: Data,
+    rooms: list[Samples],
+    work: Path,
+    resume: bool,
 ) -> list[dict[str, Any]]:
     settings = recipe.train.fit_settings()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = network.encoder.features
-    noises = [*_sounds(data.train), *synthetic_noises(recipe.train.seed)]
+    noises = [*_sounds(data.noise), *synthetic_noises(recipe.train.seed)]
     maker = ExampleMaker(
-        data.train.positives,
-        data.train.negatives,
+        data.positives,
+        data.negatives,
         Augmenter(noises, rooms),
         features,
         network.context_seconds,
@@ -132,7 +141,7 @@ def _fit(
     front = policy.frozen_front(network, settings.epochs)
     batches = RoundBatches(maker, network, front, steps=recipe.train.steps, batch_size=recipe.train.batch_size, folder=work / "rounds")
     _measure_embeddings(network, batches, front)
-    loss = WakeWordLoss(network.step_times(features.frames(int(SECONDS * SAMPLE_RATE))))
+    loss = WakeWordLoss(network.step_times(features.frames(int(SECONDS * SAMPLE_RATE))), held_out)
     with progress("training, epoch") as advance:
         return fit(
             network,
@@ -148,62 +157,85 @@ def _fit(
 
 @torch.no_grad()
 def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: int) -> None:
+    network.eval()
     inputs = batches.round(0)[0]
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()]
-    network.eval()
     groups = [group for _, group in network.groups()[front:-1]]
     network.head.standardize.measure(torch.cat([run_groups(groups, part) for part in torch.split(spread, FRONT_BATCH)]))
 
 
-def _calibrate(network: WakeWordNetwork, recipe: Recipe, part: Part) -> tuple[TriggerSettings, list[OperatingPoint]]:
+def _held_out(policy: Policy, data: Data) -> list[int]:
+    """Return for each member of the ensemble the fold that it does not learn from.
+
+    With a frozen encoder, for every fold a twin of the head learns beside it from all other folds, so that all
+    recordings can be validated on, while the head that is shipped learns from all (cross-validation). An encoder that
+    learns would carry over what it heard, so then one fold is held out from everything.
+    """
+    if isinstance(policy, HeadOnly) and not data.marked:
+        return [fold for fold in (*range(FOLDS), NO_FOLD) for _ in range(MEMBERS)]
+    return [HELD_OUT] * MEMBERS
+
+
+def _shipped(held_out: list[int]) -> list[int]:
+    """Return the members of the head that is shipped."""
+    return [member for member, fold in enumerate(held_out) if fold == NO_FOLD] or list(range(len(held_out)))
+
+
+def _calibrate(network: WakeWordNetwork, held_out: list[int], recipe: Recipe, data: Data) -> tuple[TriggerSettings, list[OperatingPoint]]:
     """Shift the scores so that 0.5 is near the wanted operating point; return the trigger there and all operating points."""
     wanted = recipe.calibrate.false_accepts_per_hour
     trigger = TriggerSettings(0.5, recipe.calibrate.smoothing, recipe.calibrate.refractory)
-    positives, negatives = _validation_streams(network, part, recipe.train.seed)
+    positives, negatives = _validation_streams(network, held_out, data, recipe.train.seed)
     shift = fit_tail(negatives, trigger.smoothing).logit_for(wanted)
-    _shift_scores(network, shift, [*positives, *negatives])
+    network.head.shift(shift)
+    _shift_scores(shift, [*positives, *negatives])
     points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}))
     threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
     return TriggerSettings(threshold, trigger.smoothing, trigger.refractory), points
 
 
-def _validation_streams(network: WakeWordNetwork, part: Part, seed: int) -> tuple[list[ScoredStream], list[ScoredStream]]:
-    noises = [*_sounds(part), *synthetic_noises(seed + 1)]
+def _validation_streams(
+    network: WakeWordNetwork, held_out: list[int], data: Data, seed: int
+) -> tuple[list[ScoredStream], list[ScoredStream]]:
+    """Play every held-out fold to the members that have not learned from it: words, and everything else, in several conditions."""
+    noises = [*_sounds(data.validation_noise), *synthetic_noises(seed + 1)]
     clean = Condition()
     noisy = Condition("noise", VALIDATION_SNR, noises)
-    rooms = Condition("rooms", rooms=simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000))
+    in_rooms = Condition("rooms", rooms=simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000))
     scorer = scorer_of(network)
-    positives = [score_stream(scorer, words_in_background(part.positives, condition, seed)) for condition in (clean, noisy)]
-    negatives = [score_stream(scorer, without_words(part.negatives, condition, seed)) for condition in (clean, noisy, rooms)]
+    positives, negatives = [], []
+    for fold in sorted(set(held_out) - {NO_FOLD}):
+        network.head.ensemble.chosen = [member for member, out in enumerate(held_out) if out == fold]
+        words = [recording for recording in data.positives if recording.fold == fold]
+        others = [recording for recording in data.negatives if recording.fold == fold]
+        positives += [score_stream(scorer, words_in_background(words, condition, seed)) for condition in (clean, noisy)]
+        negatives += [score_stream(scorer, without_words(others, condition, seed)) for condition in (clean, noisy, in_rooms)]
     return positives, negatives
 
 
-def _shift_scores(network: WakeWordNetwork, shift: float, streams: Iterable[ScoredStream]) -> None:
-    network.head.shift(shift)
+def _shift_scores(shift: float, streams: Iterable[ScoredStream]) -> None:
     for stream in streams:
         scores = np.clip(stream.scores.astype(np.float64), 1e-12, 1.0 - 1e-7)
         stream.scores = (1.0 / (1.0 + (1.0 - scores) / scores * np.exp(shift))).astype(np.float32)
 
 
-def _sounds(part: Part) -> list[Samples]:
-    return [recording.samples() for recording in part.noise]
+def _sounds(recordings: Sequence[Recording]) -> list[Samples]:
+    return [recording.samples() for recording in recordings]
 
 
 def _provenance(data: Data) -> dict[str, Any]:
-    def amounts(part: Part) -> dict[str, Any]:
-        return {
-            name: {
-                "clips": len(recordings),
-                "minutes": round(sum(recording.seconds for recording in recordings) / 60.0, 2),
-                "speakers": len({recording.clip.speaker for recording in recordings if recording.clip.speaker}),
-            }
-            for name, recordings in (("positives", part.positives), ("negatives", part.negatives), ("noise", part.noise))
+    kinds = {"positives": data.positives, "negatives": data.negatives, "noise": [*data.noise, *data.validation_noise]}
+    amounts = {
+        name: {
+            "clips": len(recordings),
+            "minutes": round(sum(recording.seconds for recording in recordings) / 60.0, 2),
+            "speakers": len({recording.clip.speaker for recording in recordings if recording.clip.speaker}),
         }
-
+        for name, recordings in kinds.items()
+    }
     clips = data.clips()
     return {
-        "train": amounts(data.train),
-        "validation": amounts(data.validation),
+        **amounts,
         "licences": sorted({clip.license or "unknown" for clip in clips}),
         "sources": sorted({(clip.source or "own recordings").split("@")[0] for clip in clips}),
         "recordings": sorted({clip.sha256[:16] for clip in clips if clip.sha256}),

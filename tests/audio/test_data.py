@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.audio.data import prepare, read_clips
+from speechtl.audio.data import HELD_OUT, prepare, read_clips
 from speechtl.audio.recipe import make_recipe
 from speechtl.errors import ManifestError
 
@@ -68,43 +68,63 @@ def test_lines_of_the_test_split_are_never_used(manifest):
     assert len([clip for clip in used if clip.audio_filepath.startswith("x/")]) == 3
 
 
-def assert_apart(data) -> None:
-    train, validation = data.train, data.validation
-    assert not speakers(train.positives + train.negatives) & speakers(validation.positives + validation.negatives)
-    assert not files(train.positives + train.negatives + train.noise) & files(
-        validation.positives + validation.negatives + validation.noise
-    )
+def folds(recordings) -> dict[str, set[int]]:
+    """Return for every speaker the folds that its recordings are in."""
+    found: dict[str, set[int]] = {}
+    for recording in recordings:
+        found.setdefault(recording.clip.speaker, set()).add(recording.fold)
+    return found
+
+
+def with_seed(recipe, seed: int):
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_speaker_is_on_both_sides(manifest, seed):
+def test_no_speaker_is_in_two_folds(manifest, seed):
     positives = manifest("p", people(8))
-    negatives = manifest("n", talk(6) + [{"speaker": f"p{person}", "duration": 20.0} for person in range(8)])
-    made = recipe(positives, negatives)
-    made = made.model_copy(update={"train": made.train.model_copy(update={"seed": seed})})
-    data = prepare(made, note=lambda text: None)
-    assert_apart(data)
-    assert data.validation.positives
-    assert len(data.train.positives) >= 6
+    negatives = manifest("n", talk(8) + [{"speaker": f"p{person}", "duration": 20.0} for person in range(8)])
+    data = prepare(with_seed(recipe(positives, negatives), seed), note=lambda text: None)
+    found = folds([*data.positives, *data.negatives])
+    assert len(found) == 16
+    assert all(len(own) == 1 for own in found.values())
+    assert {recording.fold for recording in data.positives} == {recording.fold for recording in data.negatives} == {0, 1, 2, 3}
+    seconds = [sum(recording.seconds for recording in data.negatives if recording.fold == fold) for fold in range(4)]
+    assert max(seconds) <= 2 * min(seconds)
 
 
-def test_no_speaker_is_on_both_sides_when_manifests_mark_their_validation_lines(manifest):
+def test_marked_validation_lines_are_the_held_out_fold_and_their_speakers_are_in_no_other(manifest):
     positives = manifest("p", people(6, split="train") + [{"speaker": f"v{person}", "split": "validation"} for person in range(3)])
     negatives = manifest("n", talk(8) + [{"speaker": f"{kind}{person}", "duration": 20.0} for kind in "pv" for person in range(3)])
     data = prepare(recipe(positives, negatives), note=lambda text: None)
-    assert speakers(data.validation.positives) == {"v0", "v1", "v2"}
-    assert_apart(data)
+    assert data.marked
+    assert speakers(recording for recording in data.positives if recording.fold == HELD_OUT) == {"v0", "v1", "v2"}
+    assert all(len(own) == 1 for own in folds([*data.positives, *data.negatives]).values())
+
+
+def test_marks_in_the_negatives_alone_leave_negatives_for_every_fold(manifest):
+    negatives = manifest(
+        "n", talk(8, split="train") + [{"speaker": f"v{person}", "duration": 40.0, "split": "validation"} for person in range(3)]
+    )
+    data = prepare(recipe(manifest("p", people(8)), negatives), note=lambda text: None)
+    assert {recording.fold for recording in data.positives} <= {recording.fold for recording in data.negatives}
+    assert all(len(own) == 1 for own in folds([*data.positives, *data.negatives]).values())
 
 
 def test_with_one_speaker_the_clips_are_divided_with_a_note_and_the_negatives_by_speaker(manifest):
     positives = manifest("p", [{"speaker": "me"}] * 12)
-    negatives = manifest("n", [{"speaker": f"n{person}", "duration": 10.0} for person in range(6) for _ in range(5)])
+    negatives = manifest("n", [{"speaker": f"n{person}", "duration": 10.0} for person in range(8) for _ in range(4)])
     notes = []
     data = prepare(recipe(positives, negatives), notes.append)
-    assert not files(data.train.positives) & files(data.validation.positives)
-    assert data.validation.positives
-    assert any("one speaker" in note for note in notes)
-    assert not speakers(data.train.negatives) & speakers(data.validation.negatives)
+    assert len(folds(data.positives)["me"]) > 1
+    assert any("the same people" in note for note in notes)
+    assert all(len(own) == 1 for own in folds(data.negatives).values())
+
+
+def test_some_noise_is_kept_for_validation_alone(manifest):
+    data = prepare(recipe(manifest("p", people(8)), manifest("n", talk()), noise=[str(manifest("x", [{}] * 10))]), note=lambda text: None)
+    assert (len(data.noise), len(data.validation_noise)) == (8, 2)
+    assert not files(data.noise) & files(data.validation_noise)
 
 
 def test_negatives_in_which_the_word_is_said_are_left_out_with_a_note(manifest):
@@ -121,27 +141,24 @@ def test_negatives_in_which_the_word_is_said_are_left_out_with_a_note(manifest):
 
 def test_no_more_negatives_are_taken_than_asked_for(manifest):
     data = prepare(recipe(manifest("p", people(6)), manifest("n", talk(20)), negative_minutes=5.0), note=lambda text: None)
-    seconds = sum(recording.seconds for part in (data.train, data.validation) for recording in part.negatives)
-    assert 200 < seconds <= 300
+    assert 200 < sum(recording.seconds for recording in data.negatives) <= 300
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_one_recording_that_is_too_long_does_not_shut_out_the_others(manifest, seed):
-    negatives = manifest("n", talk(8) + [{"speaker": f"long{index}", "duration": 200.0} for index in range(4)])
-    made = recipe(manifest("p", people(6)), negatives, negative_minutes=3.0, validation_share=0.4)
-    made = made.model_copy(update={"train": made.train.model_copy(update={"seed": seed})})
-    data = prepare(made, note=lambda text: None)
-    assert sum(recording.seconds for recording in data.train.negatives) >= 60
-    assert sum(recording.seconds for recording in data.validation.negatives) >= 30
+    negatives = manifest("n", talk(12) + [{"speaker": f"long{index}", "duration": 400.0} for index in range(4)])
+    made = recipe(manifest("p", people(8)), negatives, negative_minutes=5.0)
+    data = prepare(with_seed(made, seed), note=lambda text: None)
+    assert sum(recording.seconds for recording in data.negatives) >= 240
 
 
 def test_too_few_positives_are_an_error_with_numbers(manifest):
-    with pytest.raises(ManifestError, match="There are 2 positive recordings to train on and 1 to validate on; at least 5 and 1"):
+    with pytest.raises(ManifestError, match="There are 3 positive recordings to train on; at least 5 are needed"):
         prepare(recipe(manifest("p", people(3, clips=1)), manifest("n", talk())), note=lambda text: None)
 
 
 def test_too_few_negatives_are_an_error_with_numbers(manifest):
-    with pytest.raises(ManifestError, match=r"s of negatives to (train|validate) on; at least 30 s"):
+    with pytest.raises(ManifestError, match=r"There are 15 s of negatives.*at least 30 s are needed"):
         prepare(recipe(manifest("p", people(6)), manifest("n", talk(3, seconds=5.0))), note=lambda text: None)
 
 
@@ -150,7 +167,7 @@ def test_a_broken_recording_is_reported_and_left_out(manifest, tmp_path):
     (tmp_path / "p" / "3.wav").write_bytes(b"broken")
     notes = []
     data = prepare(recipe(positives, manifest("n", talk())), notes.append)
-    assert len(data.train.positives) + len(data.validation.positives) == 11
+    assert len(data.positives) == 11
     assert any("3.wav" in note and "Skipped" in note for note in notes)
 
 

@@ -1,4 +1,4 @@
-import itertools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,10 +15,15 @@ UNCHANGED = AugmentSettings(noise_probability=0.0, room_probability=0.0, speed_p
 
 @pytest.fixture
 def maker(recording_of, bursts):
-    def make(positives: int = 3, negatives: int = 3, augmenter: Augmenter | None = None, **options) -> ExampleMaker:
+    def make(positives: int = 3, negatives: int = 3, augmenter: Augmenter | None = None, folds: int = 1, **options) -> ExampleMaker:
         random = np.random.default_rng(1)
-        words = [recording_of(bursts((0.3 + 0.1 * index,), 1.2), (0.3 + 0.1 * index, 0.7 + 0.1 * index)) for index in range(positives)]
-        others = [recording_of(random.normal(0, 0.01, RATE * (3 + index)).astype(np.float32)) for index in range(negatives)]
+        words = [
+            recording_of(bursts((0.3 + 0.1 * index,), 1.2), (0.3 + 0.1 * index, 0.7 + 0.1 * index), index % folds)
+            for index in range(positives)
+        ]
+        others = [
+            recording_of(random.normal(0, 0.01, RATE * (3 + index)).astype(np.float32), None, index % folds) for index in range(negatives)
+        ]
         return ExampleMaker(words, others, augmenter or Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT, **options)
 
     return make
@@ -77,13 +82,17 @@ def test_a_part_of_the_word_is_an_example_without_the_word(maker):
         assert 0.25 * 0.4 * RATE < loud.max() - loud.min() < 0.65 * 0.4 * RATE
 
 
-def test_the_tape_covers_every_negative_sample(maker):
-    made = maker(negatives=5)
-    for number in range(4):
-        windows = made._tape(np.random.default_rng(number))
-        heard = np.concatenate([window[int(CONTEXT * RATE) :] for window in windows])
-        for recording in made.negatives:
-            samples = recording.samples()
+def tapes(made: ExampleMaker, number: int = 0) -> list:
+    random = np.random.default_rng(number)
+    return [example for fold, negatives in made.by_fold.items() for example in made._tape(fold, negatives, random)]
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_the_tape_covers_every_negative_sample(maker, folds):
+    made = maker(negatives=5, folds=folds)
+    for number in range(3):
+        heard = np.concatenate([example.samples[int(CONTEXT * RATE) :] for example in tapes(made, number)])
+        for samples in (recording.samples() for negatives in made.by_fold.values() for recording in negatives):
             for part in (samples[:500], samples[len(samples) // 2 :][:500], samples[-500:]):
                 places = np.flatnonzero(np.abs(heard - part[0]) < 1e-9)
                 assert any(np.array_equal(heard[place : place + 500], part) for place in places)
@@ -92,14 +101,32 @@ def test_the_tape_covers_every_negative_sample(maker):
 def test_a_single_short_negative_is_a_window(recording_of):
     short = recording_of(np.full(RATE, 0.01, np.float32))
     made = ExampleMaker([], [short], Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)
-    assert sum(np.count_nonzero(window) for window in made._tape(np.random.default_rng(0))) >= RATE
+    assert sum(np.count_nonzero(example.samples) for example in tapes(made)) >= RATE
 
 
 def test_windows_overlap_by_what_the_network_needs_to_see(maker):
-    windows = maker(negatives=5)._tape(np.random.default_rng(0))
+    windows = [example.samples for example in tapes(maker(negatives=5))]
     context = int(CONTEXT * RATE)
     assert len(windows) > 3
-    for one, other in itertools.pairwise(windows):
+    for one, other in pairwise(windows):
         assert len(one) == len(other) == SECONDS * RATE
         np.testing.assert_array_equal(one[-context:], other[:context])
     assert not windows[0][:context].any()
+
+
+def test_no_example_mixes_folds(recording_of):
+    """Every fold sounds at a level of its own."""
+    levels = {0: 0.01, 1: 0.03, 2: 0.09}
+    words = [recording_of(np.full(RATE, level, np.float32), (0.2, 0.8), fold) for fold, level in levels.items()]
+    others = [recording_of(np.full(2 * RATE, level, np.float32), None, fold) for fold, level in levels.items() for _ in range(3)]
+    made = ExampleMaker(words, others, Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT, partial=0.0)
+    for example in [*positives_of(made), *tapes(made)]:
+        heard = set(np.round(np.unique(example.samples[example.samples > 0.005]), 2))
+        assert heard <= {np.float32(levels[example.fold]).round(2)}
+
+
+def test_a_round_tells_the_fold_of_every_example(maker):
+    rendered = maker(positives=4, negatives=4, folds=2, repeats=1).render(0)
+    assert rendered.folds[:4].tolist() == [0, 1, 0, 1]
+    assert set(rendered.folds[4:]) == {0, 1}
+    assert len(rendered.folds) == len(rendered.features)

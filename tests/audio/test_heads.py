@@ -22,8 +22,23 @@ def test_a_score_depends_on_as_many_steps_as_announced(kind):
     assert used.nonzero().flatten().tolist() == list(range(head.receptive_field))
 
 
-def test_a_linear_head_is_one_new_output_layer():
-    assert sum(weights.numel() for weights in make_head("linear", 96).parameters()) == 97
+def test_a_linear_head_is_one_linear_layer_however_many_members_it_is_the_mean_of():
+    head = make_head("linear", 96).eval()
+    weights, bias = head[1].weight[:, :, 0, 0].mean(dim=0), head[1].bias.mean()
+    embeddings = torch.randn(1, 96, 7, 1)
+    expected = torch.einsum("c,ct->t", weights, embeddings[0, :, :, 0]) + bias
+    torch.testing.assert_close(head(embeddings)[0, 0, :, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_the_mean_may_be_that_of_chosen_members(kind):
+    head, embeddings = make_head(kind, 10), torch.randn(2, 10, 12, 1)
+    for layer in head:
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = 0.0
+    members = head.train()(embeddings)
+    head.eval().ensemble.chosen = [0, 3]
+    torch.testing.assert_close(head(embeddings), members[:, [0, 3]].mean(dim=1, keepdim=True))
 
 
 @pytest.mark.parametrize("kind", HEADS)

@@ -4,12 +4,12 @@ import torch
 from speechtl.audio.loss import WakeWordLoss
 
 TIMES = torch.arange(0.5, 4.0, 0.08)
-LOSS = WakeWordLoss(TIMES)
+LOSS = WakeWordLoss(TIMES, held_out=[9])
 NO_WORD = [float("nan")] * 2
 
 
 def value(logits: torch.Tensor, *words) -> torch.Tensor:
-    return LOSS(logits[:, None, :, None], torch.tensor(words))
+    return LOSS(logits[:, None, :, None], torch.tensor(words), torch.zeros(len(words), dtype=torch.int64))
 
 
 def gradient(*words) -> torch.Tensor:
@@ -82,5 +82,16 @@ def test_every_member_of_an_ensemble_is_judged_by_itself():
     torch.manual_seed(0)
     logits = torch.randn(3, 4, len(TIMES), 1)
     words = torch.tensor([(1.5, 2.0), NO_WORD, (2.0, 2.8)])
-    alone = [LOSS(logits[:, [member]], words) for member in range(4)]
-    assert LOSS(logits, words) == pytest.approx(float(sum(alone)) / 4, rel=1e-5)
+    folds = torch.zeros(3, dtype=torch.int64)
+    alone = [LOSS(logits[:, [member]], words, folds) for member in range(4)]
+    assert WakeWordLoss(TIMES, [9] * 4)(logits, words, folds) == pytest.approx(float(sum(alone)) / 4, rel=1e-5)
+
+
+def test_a_member_does_not_learn_from_the_fold_held_out_from_it():
+    torch.manual_seed(0)
+    logits = torch.randn(4, 3, len(TIMES), 1, requires_grad=True)
+    words = torch.tensor([(1.5, 2.0), NO_WORD, (2.0, 2.8), NO_WORD])
+    folds = torch.tensor([0, 0, 1, 2])
+    WakeWordLoss(TIMES, held_out=[0, 1, 2])(logits, words, folds).backward()
+    learned = logits.grad.abs().sum(dim=(2, 3)) > 0
+    assert learned.tolist() == [[False, True, True], [False, True, True], [True, False, True], [True, True, False]]

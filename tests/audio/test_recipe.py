@@ -108,8 +108,8 @@ def test_a_section_that_is_no_table_is_refused_in_words(tmp_path):
 
 
 def test_values_checked_are_those_given(tmp_path):
-    with pytest.raises(RecipeError, match=r"validation_share.*given: 0\.95"):
-        make_recipe({"name": "a", "data": {"positives": ["p"], "negatives": ["n"], "validation_share": 0.95}}, base=tmp_path, source="here")
+    with pytest.raises(RecipeError, match=r"negative_minutes.*given: -2"):
+        make_recipe({"name": "a", "data": {"positives": ["p"], "negatives": ["n"], "negative_minutes": -2}}, base=tmp_path, source="here")
 
 
 @pytest.mark.parametrize("name", ["computer", "jarvis", "smart_mirror", "alexa"])

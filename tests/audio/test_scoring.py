@@ -51,6 +51,10 @@ def test_smoothing_and_refractory_time_are_the_detectors():
     assert len(count(stream([5.0, 5.2, 5.4], []), TRIGGER).false_accepts) == 2
 
 
+def test_time_in_which_an_event_is_a_words_is_no_time_for_false_accepts():
+    assert stream([], [(2.0, 3.0), (12.0, 13.0)], 20.0).hours_beside_words == pytest.approx((20.0 - 2 * (1.0 + 1.5)) / 3600)
+
+
 def test_what_is_counted_is_what_the_shipped_detector_does(tiny_network, recording_of, bursts):
     words = [recording_of(bursts((start,), 1.2), (start, start + 0.4)) for start in (0.2, 0.5)]
     passages = list(words_in_background(words, Condition(), seed=1))

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from speechtl.audio import train as module
+from speechtl.audio.data import prepare
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.train import train
 from speechtl.errors import InputMismatchError, RunError
 from speechtl.runtime.features import LogMelSettings
+from speechtl.transfer import AllLayers, HeadOnly
 
 pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
 
@@ -28,8 +30,7 @@ def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):
     about = train(recipe, corpus / "run")
     run = load_run(corpus / "run")
     assert json.loads(json.dumps(about))["name"] == run.name == "burst"
-    assert run.about["data"]["train"]["positives"] == {"clips": 6, "minutes": 0.12, "speakers": 6}
-    assert run.about["data"]["validation"]["positives"]["clips"] == 2
+    assert run.about["data"]["positives"] == {"clips": 8, "minutes": 0.16, "speakers": 8}
     assert run.about["licence"]["commercial"] == "yes"
     assert run.about["data"]["licences"] == ["CC0-1.0"]
     assert [record["epoch"] for record in run.about["history"]] == [1, 2, 3]
@@ -100,7 +101,7 @@ def test_resuming_with_a_changed_recipe_is_refused(recipe, corpus, monkeypatch):
     monkeypatch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(recipe, corpus / "run")
-    changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation_share": 0.4})})
+    changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"negative_minutes": 2.0})})
     with pytest.raises(RunError):
         train(changed, corpus / "run", resume=True)
 
@@ -124,12 +125,52 @@ def test_an_encoder_of_other_features_is_refused(recipe, corpus, monkeypatch):
         train(recipe, corpus / "run")
 
 
-def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):
-    from speechtl.audio.data import prepare
+def unmarked(corpus) -> None:
+    """Take the validation marks out: every fold is then held out from some members."""
+    for path in (corpus / "positives.jsonl", corpus / "negatives.jsonl"):
+        path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
 
-    part = prepare(recipe, lambda text: None).validation
-    positives, negatives = module._validation_streams(tiny_network, part, 0)
-    module._shift_scores(tiny_network, 1.7, [*positives, *negatives])
-    again, silent = module._validation_streams(tiny_network, part, 0)
+
+def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+    held_out = module._held_out(HeadOnly(), data, tiny_network.head.ensemble.members)
+    positives, negatives = module._validation_streams(tiny_network, held_out, data, 0)
+    tiny_network.head.shift(1.7)
+    module._shift_scores(1.7, [*positives, *negatives])
+    again, silent = module._validation_streams(tiny_network, held_out, data, 0)
     for stream, expected in zip([*positives, *negatives], [*again, *silent], strict=True):
         np.testing.assert_allclose(stream.scores, expected.scores, atol=1e-5)
+
+
+def test_every_recording_is_validated_on_once_a_condition_and_never_by_a_member_that_learned_from_it(
+    recipe, corpus, tiny_network, monkeypatch
+):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+    members = tiny_network.head.ensemble.members
+    held_out = module._held_out(HeadOnly(), data, members)
+    asked = []
+
+    def record(scorer, passages):
+        passages = list(passages)
+        asked.append((tuple(tiny_network.head.ensemble.chosen), {passage.recording.fold for passage in passages}, len(passages)))
+        return real(scorer, passages)
+
+    real = module.score_stream
+    monkeypatch.setattr(module, "score_stream", record)
+    positives, _ = module._validation_streams(tiny_network, held_out, data, 0)
+    for chosen, folds, _ in asked:
+        assert all({held_out[member]} == folds for member in chosen)
+    assert sum(len(stream.words) for stream in positives) == 2 * len(data.positives)
+    assert sum(count for _, _, count in asked) == 2 * len(data.positives) + 3 * len(data.negatives)
+    assert tiny_network.head.ensemble.chosen == list(range(members))
+
+
+def test_with_marked_lines_or_an_encoder_that_learns_one_fold_is_held_out_from_all(recipe, corpus):
+    marked = prepare(recipe, lambda text: None)
+    unmarked(corpus)
+    free = prepare(recipe, lambda text: None)
+    assert len(set(module._held_out(HeadOnly(), marked, 12))) == 1
+    assert len(set(module._held_out(AllLayers(), free, 12))) == 1
+    assert set(module._held_out(HeadOnly(), free, 12)) == {recording.fold for recording in free.positives}

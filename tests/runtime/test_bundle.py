@@ -56,7 +56,7 @@ def test_what_is_no_zip_is_refused(tmp_path, content):
 def test_a_bundle_cut_short_is_refused(tiny_bundle, tmp_path, share):
     content = tiny_bundle.read_bytes()
     (tmp_path / "a.wake").write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(BundleError, match="cut short|no bundle"):
+    with pytest.raises(BundleError, match=r"cut short|no bundle"):
         open_bundle(tmp_path / "a.wake")
 
 
@@ -78,7 +78,8 @@ def test_a_changed_byte_is_noticed(tiny_bundle, tmp_path, name):
 
 
 def test_content_of_right_checksum_and_wrong_hash_is_noticed(tiny_bundle, tmp_path):
-    files = read(tiny_bundle) | {"model.onnx": b"another graph"}
+    files = read(tiny_bundle)
+    files["model.onnx"] = files["model.onnx"][::-1]
     with zipfile.ZipFile(tmp_path / "a.wake", "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
