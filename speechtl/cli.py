@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,9 +41,10 @@ def main() -> None:
         if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
             raise
         _stop(str(MissingExtraError("This command", "train")), 2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
-        sys.exit(0)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer makes an exit code of 1 of it
+            sys.exit(0)
+        raise
     except OSError as error:
         _stop(_os_sentence(error), 2)
     except KeyboardInterrupt:
@@ -103,7 +103,7 @@ def train(
         raise RecipeError("Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
     data = {"positives": positives, "negatives": negatives, "noise": noise}
     given: dict[str, Any] = {
-        "data": {key: [str(path) for path in paths] for key, paths in data.items() if paths},
+        "data": {key: [str(path.absolute()) for path in paths] for key, paths in data.items() if paths},
         "transfer": {key: value for key, value in (("encoder", encoder), ("head", head), ("policy", policy)) if value},
         "train": {} if seed is None else {"seed": seed},
     }

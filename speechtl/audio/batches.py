@@ -65,11 +65,11 @@ class RoundBatches:
         if path is not None and path.exists():
             try:
                 tensors, _ = load_tensors(path)
-                return tensors["inputs"], tensors["words"], tensors["folds"]
+                return _in_layout(tensors["inputs"]), tensors["words"], tensors["folds"]
             except RunError:
                 path.unlink()  # it is only a cache
         rendered = self.maker.render(number)
-        inputs = self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2])))
+        inputs = _in_layout(self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2]))))
         words, folds = torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
         if path is not None:
             save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
@@ -77,11 +77,19 @@ class RoundBatches:
 
     @torch.no_grad()
     def _front(self, features: Tensor) -> Tensor:
-        """Run the frozen groups, which the policy keeps in evaluation mode; the others' mode is left alone."""
+        """Run the frozen groups in evaluation mode, on the network's device; the others' mode is left alone."""
         if self.frozen_front == 0:
             return features
-        parts = torch.split(features, FRONT_BATCH)
-        return torch.cat([self.network.front(part.contiguous(memory_format=torch.channels_last), self.frozen_front) for part in parts])
+        for _, group in self.network.groups()[: self.frozen_front]:
+            group.eval()
+        device = next(self.network.parameters()).device
+        parts = (part.to(device, memory_format=torch.channels_last) for part in torch.split(features, FRONT_BATCH))
+        return torch.cat([self.network.front(part, self.frozen_front).cpu() for part in parts])
+
+
+def _in_layout(inputs: Tensor) -> Tensor:
+    """Return inputs in one layout in memory, new or from disk: layers round differently with another."""
+    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def spec_augment(examples: Round, random: np.random.Generator, masks: int = 1, bands: int = 5, frames: int = 8) -> Tensor:

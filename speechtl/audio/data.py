@@ -109,17 +109,21 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], random: np.rand
 
     Lines with split "validation" are the held-out fold, where a manifest has any.
     """
-    key = _speaker_key
-    if len({_speaker_key(clip) for clip in positives}) < FOLDS:
+    marked = _is_marked(positives)
+    people = {_speaker_key(clip) for clip in positives}
+    divided = people if len(people) < FOLDS and not marked else set()
+    if divided:
         note(
             f"The positives are of fewer than {FOLDS} speakers, so validation hears other clips of the same people: expect worse of others."
         )
-        key = _file_key
+
+    def key(clip: Clip) -> str:
+        return _file_key(clip) if _speaker_key(clip) in divided else _speaker_key(clip)
+
     folds: dict[str, int] = {}
     for clips in (positives, negatives):
-        if _is_marked(clips):
-            folds |= {key(clip): HELD_OUT if clip.split == "validation" else HELD_OUT + 1 for clip in clips}
-            continue
+        if marked:
+            folds |= {key(clip): HELD_OUT if clip.split == "validation" else HELD_OUT + 1 for clip in clips if clip.split is not None}
         seconds: dict[str, float] = {}
         for clip in clips:
             seconds[key(clip)] = seconds.get(key(clip), 0.0) + clip.duration
@@ -148,10 +152,16 @@ def _not_test(clips: Sequence[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.split != "test"]
 
 
+def says(clip: Clip, phrases: Sequence[str]) -> bool:
+    """Say whether a clip's text or label has one of the phrases in it, word for word, whatever stands between the words."""
+    text = f"{clip.text or ''} | {clip.label or ''}".lower()
+    spoken = (r"\W+".join(re.escape(word) for word in phrase.lower().split()) for phrase in phrases)
+    return any(re.search(rf"(?<!\w){phrase}(?!\w)", text) for phrase in spoken if phrase)
+
+
 def _without(clips: Sequence[Clip], phrases: Sequence[str], note: Note) -> list[Clip]:
     """Leave out negatives in which a phrase is said, as far as their text or label tells."""
-    pattern = re.compile("|".join(rf"\b{re.escape(phrase.lower())}\b" for phrase in phrases))
-    kept = [clip for clip in clips if not pattern.search(f"{clip.text or ''} . {clip.label or ''}".lower())]
+    kept = [clip for clip in clips if not says(clip, phrases)]
     if len(kept) < len(clips):
         note(f"Left out {len(clips) - len(kept)} negatives whose text has {' or '.join(map(repr, phrases))}.")
     return kept
@@ -162,7 +172,7 @@ def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator) ->
     seconds = 0.0
     for index in random.permutation(len(clips)):
         if seconds + clips[index].duration > minutes * 60.0:
-            break
+            continue
         seconds += clips[index].duration
         drawn.append(clips[index])
     return drawn

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.audio.data import read_clips
-from speechtl.audio.manifest import Clip
+from speechtl.audio.data import read_clips, says
 from speechtl.audio.model import scorer_of
 from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.run import is_run, load_run
@@ -110,22 +109,16 @@ def _choose(
     clips = read_clips(paths)
     if any(clip.split for clip in clips):
         clips = [clip for clip in clips if clip.split in (split, None)]
-    heard = [clip for clip in clips if clip.sha256 and clip.sha256[:16] in model.trained_on]
-    if heard:
-        note(f"Left out {len(heard)} recordings that {model.name} was trained or validated on.")
-    said = [clip for clip in clips if _says(clip, without)]
-    if said:
-        note(f"Left out {len(said)} negatives whose text has the wake word.")
-    kept = [clip for clip in clips if clip not in heard and clip not in said]
+    fresh = [clip for clip in clips if not (clip.sha256 and clip.sha256[:16] in model.trained_on)]
+    if len(fresh) < len(clips):
+        note(f"Left out {len(clips) - len(fresh)} recordings that {model.name} was trained or validated on.")
+    kept = [clip for clip in fresh if not says(clip, without)]
+    if len(kept) < len(fresh):
+        note(f"Left out {len(fresh) - len(kept)} negatives whose text has the wake word.")
     if not kept:
         names = ", ".join(str(path) for path in paths)
         raise ManifestError(f"No recording of {names} is left to evaluate on: none has split {split!r} and was not used in training.")
     return load_recordings(kept, find_words=find_words, on_skip=lambda problem: note(f"Skipped: {problem}"))
-
-
-def _says(clip: Clip, phrases: Sequence[str]) -> bool:
-    words = f" {clip.text or ''} . {clip.label or ''} ".lower()
-    return any(f" {phrase.lower()} " in words for phrase in phrases)
 
 
 def _score(model: Model, recordings: Sequence[Recording], condition: Condition, title: str) -> ScoredStream:

@@ -117,7 +117,8 @@ def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | N
         raise RecipeError(f"{path} is not valid TOML: {error}.") from error
     for section, keys in (replacing or {}).items():
         if keys:
-            values[section] = {**values.get(section, {}), **keys}
+            before = values.get(section, {})
+            values[section] = {**before, **keys} if isinstance(before, dict) else before
     return make_recipe(values, base=path.parent, source=str(path))
 
 

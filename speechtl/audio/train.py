@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -28,7 +29,7 @@ from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
-from speechtl.files import replace_folder
+from speechtl.files import replace_folder, write_json
 from speechtl.progress import progress, say
 from speechtl.runtime.features import LogMelSettings
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -54,7 +55,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
         raise RunError(f"{out} is already finished; there is nothing to resume.")
     work = _working_folder(out, resume)
     data = prepare(recipe, say)
-    work.mkdir(parents=True, exist_ok=True)
+    _bind(work, recipe, data, resume)
     _describe(data)
     rooms = _rooms(recipe, data)
     torch.manual_seed(recipe.train.seed)
@@ -99,6 +100,17 @@ def _working_folder(out: Path, resume: bool) -> Path:
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     return work
+
+
+def _bind(work: Path, recipe: Recipe, data: Data, resume: bool) -> None:
+    """Note in the working folder what it belongs to; what is kept there is of no use to another recipe or other recordings."""
+    given = {"recipe": recipe.model_dump(mode="json"), "recordings": [[clip.where, clip.sha256] for clip in data.clips()]}
+    note = work / "given.json"
+    if resume and note.exists() and json.loads(note.read_text(encoding="utf-8")) != given:
+        raise RunError(
+            f"{work} was begun with another recipe or other recordings; start again without --resume, or go back to the old ones."
+        )
+    write_json(note, given)
 
 
 def _describe(data: Data) -> None:

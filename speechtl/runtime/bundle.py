@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ SCHEMA = 1
 ABOUT = "bundle.json"
 GOLDEN = "golden.npz"
 MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked
+# What reading a damaged zip raises, beside what zipfile means to raise.
+DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
 REQUIRED = ("name", "phrases", "sample_rate", "features", "chunk", "states", "detector", "graphs", "files")
 
 
@@ -102,7 +105,9 @@ def open_bundle(path: Path | str) -> Bundle:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
-    except zipfile.BadZipFile as error:
+    except PermissionError:
+        raise
+    except DAMAGE as error:
         raise BundleError(f"{path} is no bundle, or was cut short: {error}.") from error
 
 
@@ -123,7 +128,10 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Bundle:
     if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
     about = _about(path, archive)
-    files = {name: _checked(path, archive, name, listed) for name, listed in about["files"].items()}
+    listing = about["files"]
+    if not isinstance(listing, dict) or not all(isinstance(listed, dict) for listed in listing.values()):
+        raise BundleError(f"{path} is damaged: its {ABOUT} does not list its files.")
+    files = {name: _checked(path, archive, name, listed) for name, listed in listing.items()}
     bundle = Bundle(path, about, files)
     _check_values(bundle)
     return bundle
@@ -134,7 +142,7 @@ def _about(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         raise BundleError(f"{path} is a zip file but no bundle: it has no {ABOUT}.")
     try:
         about = json.loads(archive.read(ABOUT))
-    except (ValueError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise BundleError(f"{path} is damaged: its {ABOUT} cannot be read ({error}).") from error
     schema = about.get("schema") if isinstance(about, dict) else None
     if not isinstance(schema, int):
@@ -152,7 +160,7 @@ def _about(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
 def _checked(path: Path, archive: zipfile.ZipFile, name: str, listed: Mapping[str, Any]) -> bytes:
     try:
         content = archive.read(name)
-    except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (KeyError, *DAMAGE) as error:
         raise BundleError(f"{path} is damaged: {name} is missing or cannot be read ({error}).") from error
     if len(content) != listed.get("size") or hashlib.sha256(content).hexdigest() != listed.get("sha256"):
         raise BundleError(f"{path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
@@ -162,7 +170,13 @@ def _checked(path: Path, archive: zipfile.ZipFile, name: str, listed: Mapping[st
 def _check_values(bundle: Bundle) -> None:
     try:
         _ = (bundle.features, bundle.trigger, bundle.frames_per_step, bundle.silent_steps, bundle.states)
-        missing = [name for name in bundle.graphs if name not in bundle.files]
+        missing = [name for name, about in bundle.graphs.items() if name not in bundle.files or not about.get("runtime")]
+        if (
+            bundle.frames_per_step < 1
+            or bundle.silent_steps < 0
+            or min((1, *(size for state in bundle.states for size in state.shape))) < 1
+        ):
+            raise ValueError("sizes below 1")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{bundle.path} is damaged: its {ABOUT} holds values of the wrong kind ({error!r}).") from error
     if missing or not bundle.graphs:

@@ -8,6 +8,7 @@ the loudest value of the call; a stream cannot know that value, so a fixed floor
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +36,16 @@ class LogMelSettings:
     low_hz: float = 60.0
     high_hz: float = 3800.0
     floor_db: float = 20.0  # of mel power in int16 scale; some 90 dB below a voice that fills the scale
+
+    def __post_init__(self) -> None:
+        sizes = (self.window, self.dft, self.hop, self.bands)
+        if self.sample_rate != SAMPLE_RATE or any(type(size) is not int or size < 1 for size in sizes) or self.window > self.dft:
+            raise BundleError(
+                f"The log-mel settings cannot be used: {self}. "
+                f"The rate must be {SAMPLE_RATE}, all sizes at least 1, and the window within the DFT."
+            )
+        if not 0.0 <= self.low_hz < self.high_hz <= self.sample_rate / 2 or not math.isfinite(self.floor_db):
+            raise BundleError(f"The log-mel settings cannot be used: {self}. The bands must lie between 0 and {self.sample_rate // 2} Hz.")
 
     @property
     def silence(self) -> float:

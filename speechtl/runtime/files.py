@@ -20,7 +20,7 @@ BLOCK_SECONDS = 0.64  # read at a time
 def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> Iterator[Event]:
     """Yield the events of a recording; raise `AudioError` when it cannot be read or is too short to score."""
     blocks = read_blocks(path, block_seconds=BLOCK_SECONDS)
-    first = next(blocks)
+    first = next(blocks, np.zeros(0, np.float32))
     _, channels, seconds = describe(path)
     if channels > 2:
         note(f"{path} has {channels} channels; their mean is what is heard.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,9 +26,10 @@ class TriggerSettings:
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold <= 1.0:
             raise BundleError(f"A threshold must be above 0 and at most 1; got {self.threshold}.")
-        if self.smoothing < 1 or self.refractory < 0.0:
+        if type(self.smoothing) is not int or self.smoothing < 1 or not 0.0 <= self.refractory < math.inf:
             raise BundleError(
-                f"Smoothing must be at least 1 step and the refractory time not negative; got {self.smoothing} and {self.refractory}."
+                f"Smoothing must be a whole number of steps, at least 1, "
+                f"and the refractory time not negative; got {self.smoothing} and {self.refractory}."
             )
 
     def to_json(self) -> dict[str, Any]:

