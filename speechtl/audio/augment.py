@@ -24,8 +24,8 @@ ROOM_SECONDS = 0.5
 class AugmentSettings:
     """How often and how far to change a sound; saved with the run."""
 
-    noise_probability: float = 0.8
-    snr_db: tuple[float, float] = (-3.0, 25.0)
+    noise_probability: float = 0.85
+    snr_db: tuple[float, float] = (-5.0, 20.0)
     room_probability: float = 0.5
     level_dbfs: tuple[float, float] = (-45.0, -12.0)  # of the loudest frames after all else
     tilt_db: float = 6.0  # of a random slope over the band, up or down: microphones differ

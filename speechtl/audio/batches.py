@@ -31,7 +31,7 @@ class RoundBatches:
         *,
         steps: int,
         batch_size: int = 128,
-        rounds_kept: int = 12,
+        rounds_kept: int = 24,
         folder: Path | None = None,
     ) -> None:
         self.maker = maker

@@ -68,7 +68,7 @@ def test_damaged_or_missing_weights_are_an_error(folder):
 
 
 def test_weights_of_another_architecture_are_an_error(folder):
-    change(folder, head={"kind": "conv", "words": 1})
+    change(folder, head={"kind": "conv", "words": 1, "members": 1})
     with pytest.raises(RunError, match="another architecture"):
         load_run(folder)
 
