@@ -1,0 +1,32 @@
+import json
+
+import pytest
+
+from speechtl import demo
+from speechtl.errors import SpeechtlError
+
+pytest.importorskip("espeakng_loader")
+
+
+@pytest.fixture
+def small(monkeypatch, embedding_path):
+    """Make the demo's work small: it need not learn the word."""
+    for name, value in {"EPOCHS": 1, "SYNTHETIC_CLIPS": 24, "SYNTHETIC_MINUTES": 5.0, "MIXED_SECONDS": 20.0}.items():
+        monkeypatch.setattr(demo, name, value)
+
+
+def test_the_synthetic_demo_goes_from_recordings_to_a_table_of_detections(small, tmp_path, capsys):
+    demo.run_demo(tmp_path / "demo", "marvin", real=None)
+    assert (tmp_path / "demo" / "marvin.wake").is_file()
+    assert (tmp_path / "demo" / "mixed.wav").exists() or list((tmp_path / "demo").rglob("mixed.wav"))
+    assert json.loads((tmp_path / "demo" / "run" / "run.json").read_text())["phrases"] == ["marvin"]
+    printed = capsys.readouterr().out
+    assert "word spoken at" in printed
+    assert "speechtl detect" in printed
+
+
+def test_insisting_on_real_recordings_that_are_not_there_says_how_to_fetch_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
+    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SpeechtlError, match="speechtl data pull"):
+        demo.run_demo(tmp_path / "demo", "computer", real=True)
