@@ -34,7 +34,7 @@ class AugmentSettings:
 
 
 def active_level(samples: Samples) -> float:
-    """Return the RMS of the frames within 20 dB of the loudest 20 ms frame: the level of speech without its pauses."""
+    """Return the RMS of the frames within 20 dB of the loudest 20 ms frame: the level of a sound without its pauses."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     if len(frames) == 0:
         return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
@@ -43,9 +43,12 @@ def active_level(samples: Samples) -> float:
 
 
 def mix(speech: Samples, noise: Samples, snr_db: float, speech_level: float | None = None) -> Samples:
-    """Add noise (as long as the speech) so that the active speech level stands `snr_db` above the noise's RMS."""
+    """Add noise (as long as the speech) so that the active level of the speech stands `snr_db` above that of the noise.
+
+    Both levels leave out pauses: a single bark at 10 dB is 10 dB below the word, however long the silence around it.
+    """
     level = active_level(speech) if speech_level is None else speech_level
-    noise_level = float(np.sqrt(np.mean(noise.astype(np.float64) ** 2)))
+    noise_level = active_level(noise)
     if noise_level == 0.0 or level == 0.0:
         return speech
     return speech + noise * np.float32(level / noise_level * 10.0 ** (-snr_db / 20.0))

@@ -41,6 +41,13 @@ def test_pauses_do_not_count_as_speech():
     assert 20 * np.log10(0.1 / rms(added)) == pytest.approx(10.0, abs=0.4)
 
 
+def test_pauses_do_not_count_as_noise():
+    speech = noise(3.0)
+    burst = np.concatenate([np.zeros(RATE, np.float32), noise(1.0, seed=3), np.zeros(RATE, np.float32)])
+    added = (mix(speech, burst, 10.0) - speech)[RATE : 2 * RATE]
+    assert 20 * np.log10(rms(speech) / rms(added)) == pytest.approx(10.0, abs=0.4)
+
+
 def test_silence_and_missing_noise_are_left_as_they_are():
     speech, silence = noise(), np.zeros(2 * RATE, np.float32)
     np.testing.assert_array_equal(mix(speech, silence, 10.0), speech)
