@@ -59,7 +59,10 @@ def _stop(sentence: str, code: int) -> None:
 def _os_sentence(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"The disk is full{where}; free some space and run the command again. Nothing half written was left."
+        return (
+            f"The disk is full{where}; free some space and run the command again (train goes on with --resume). "
+            "No file was left half written."
+        )
     return f"{error.strerror or error}{where}."
 
 
@@ -97,8 +100,8 @@ def train(
     from speechtl.audio.report import training_summary
     from speechtl.audio.train import train as run_training
 
-    if recipe is not None and (name or positives or negatives):
-        raise RecipeError("Give either a recipe or --name with --positives and --negatives, not both.")
+    if recipe is not None and (name or phrase or positives or negatives):
+        raise RecipeError("A recipe says its own name, phrases, positives and negatives; leave out those options, or the recipe.")
     if recipe is None and not (name and positives and negatives):
         raise RecipeError("Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
     data = {"positives": positives, "negatives": negatives, "noise": noise}

@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from speechtl.errors import SpeechtlError
+
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write a file to; it takes the target's place when the block ends without an error."""
+    if target.is_dir():
+        raise SpeechtlError(f"{target} is a folder; give the name of a file.")
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

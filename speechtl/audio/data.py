@@ -40,7 +40,7 @@ class Data:
 
     def clips(self) -> list[Clip]:
         """Return every clip used, for provenance."""
-        kinds = (self.positives, self.negatives, self.noise, self.validation_noise)
+        kinds = (self.positives, self.negatives, self.noise, self.validation_noise, self.rooms)
         return [recording.clip for kind in kinds for recording in kind]
 
 

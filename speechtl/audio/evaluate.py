@@ -13,7 +13,7 @@ import numpy as np
 from speechtl.audio.data import read_clips, says
 from speechtl.audio.model import scorer_of
 from speechtl.audio.recordings import Recording, load_recordings
-from speechtl.audio.run import is_run, load_run
+from speechtl.audio.run import load_run
 from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.statistics import rate_high, recall_limits
 from speechtl.audio.streams import Condition, without_words, words_in_background
@@ -46,7 +46,7 @@ class Model:
 def open_model(path: Path | str, threshold: float | None = None) -> Model:
     """Open a run folder or a bundle; `threshold` replaces the calibrated one."""
     path = Path(path)
-    if is_run(path) or (path.is_dir() and not path.suffix):
+    if path.is_dir():
         run = load_run(path)
         name, about, scorer, trigger = run.name, run.about, scorer_of(run.network), run.trigger
     else:

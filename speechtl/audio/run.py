@@ -22,6 +22,7 @@ from speechtl.transfer import attach, load_tensors, load_weights, save_tensors
 SCHEMA = 1
 ABOUT = "run.json"
 WEIGHTS = "network.safetensors"
+REQUIRED = ("name", "phrases", "operating_points", "encoder", "policy", "data", "licence", "versions")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ def load_run(folder: Path | str) -> Run:
         encoder = build_encoder(about["recipe"]["transfer"]["encoder"])
         network = attach(encoder, _make_head(encoder, **about["head"]), WakeWordNetwork)
         TriggerSettings(**about["detector"])
+        missing = [key for key in REQUIRED if key not in about]
+        if missing:
+            raise KeyError(missing[0])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / ABOUT} is damaged: {error!r}.") from error
     load_weights(network, load_tensors(folder / WEIGHTS)[0], folder / WEIGHTS)

@@ -51,6 +51,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption.
     """
     started = time.monotonic()
+    out = out.absolute()
     if resume and is_run(out):
         raise RunError(f"{out} is already finished; there is nothing to resume.")
     work = _working_folder(out, resume)

@@ -29,6 +29,7 @@ GOLDEN = "golden.npz"
 MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked
 # What reading a damaged zip raises, beside what zipfile means to raise.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
+MAX_STEPS = 10_000  # far beyond any network's memory
 REQUIRED = ("name", "phrases", "sample_rate", "features", "chunk", "states", "detector", "graphs", "files")
 
 
@@ -91,8 +92,14 @@ class Bundle:
         """Return the golden audio and the scores expected of it."""
         if GOLDEN not in self.files:
             raise BundleError(f"{self.path} carries no golden audio; export it again.")
-        with np.load(io.BytesIO(self.files[GOLDEN]), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        try:
+            with np.load(io.BytesIO(self.files[GOLDEN]), allow_pickle=False) as arrays:
+                golden = {name: arrays[name] for name in arrays.files}
+        except DAMAGE as error:
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} cannot be read ({error}).") from error
+        if any(name not in golden or golden[name].ndim != 1 or golden[name].dtype.kind not in "if" for name in ("audio", "scores")):
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
+        return golden
 
 
 def open_bundle(path: Path | str) -> Bundle:
@@ -172,11 +179,19 @@ def _check_values(bundle: Bundle) -> None:
         _ = (bundle.features, bundle.trigger, bundle.frames_per_step, bundle.silent_steps, bundle.states)
         missing = [name for name, about in bundle.graphs.items() if name not in bundle.files or not about.get("runtime")]
         if (
-            bundle.frames_per_step < 1
+            not isinstance(bundle.about["name"], str)
+            or not isinstance(bundle.about["phrases"], list)
+            or not all(isinstance(phrase, str) for phrase in bundle.about["phrases"])
+            or not isinstance(bundle.about.get("data", {}), dict)
+        ):
+            raise ValueError("name, phrases or data")
+        if (
+            not 1 <= bundle.frames_per_step <= MAX_STEPS
+            or bundle.silent_steps > MAX_STEPS
             or bundle.silent_steps < 0
             or min((1, *(size for state in bundle.states for size in state.shape))) < 1
         ):
-            raise ValueError("sizes below 1")
+            raise ValueError("sizes out of range")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{bundle.path} is damaged: its {ABOUT} holds values of the wrong kind ({error!r}).") from error
     if missing or not bundle.graphs:
