@@ -165,7 +165,7 @@ def test_bad_recipes_are_one_sentence(tmp_path, call):
 
 
 def test_a_recipe_and_a_name_exclude_each_other(tmp_path, call):
-    assert_one_sentence(call("train", tmp_path / "r.toml", "--name", "x"), "not both")
+    assert_one_sentence(call("train", tmp_path / "r.toml", "--name", "x"), "leave out those options")
     assert_one_sentence(call("train", "--name", "x"), "--positives and --negatives")
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from speechtl.errors import SpeechtlError
 from speechtl.files import replace_folder, write_json, write_text, writing
 
 
@@ -33,3 +34,8 @@ def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
     replace_folder(tmp_path / "new", tmp_path / "old")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["new"]
+
+
+def test_a_folder_is_no_target_for_a_file(tmp_path):
+    with pytest.raises(SpeechtlError, match="is a folder"), writing(tmp_path):
+        pass

@@ -223,6 +223,7 @@ def _validation_streams(
         others = [recording for recording in data.negatives if recording.fold == fold]
         positives += [score_stream(scorer, words_in_background(words, condition, seed)) for condition in (clean, noisy)]
         negatives += [score_stream(scorer, without_words(others, condition, seed)) for condition in (clean, noisy, in_rooms)]
+    network.head.ensemble.chosen = list(range(len(held_out)))
     return positives, negatives
 
 

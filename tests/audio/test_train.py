@@ -6,6 +6,7 @@ import torch
 
 from speechtl.audio import train as module
 from speechtl.audio.data import prepare
+from speechtl.audio.heads import MEMBERS, make_head
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.train import train
@@ -134,7 +135,8 @@ def unmarked(corpus) -> None:
 def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):
     unmarked(corpus)
     data = prepare(recipe, lambda text: None)
-    held_out = module._held_out(HeadOnly(), data, tiny_network.head.ensemble.members)
+    held_out = module._held_out(HeadOnly(), data)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
     positives, negatives = module._validation_streams(tiny_network, held_out, data, 0)
     tiny_network.head.shift(1.7)
     module._shift_scores(1.7, [*positives, *negatives])
@@ -148,8 +150,9 @@ def test_every_recording_is_validated_on_once_a_condition_and_never_by_a_member_
 ):
     unmarked(corpus)
     data = prepare(recipe, lambda text: None)
-    members = tiny_network.head.ensemble.members
-    held_out = module._held_out(HeadOnly(), data, members)
+    held_out = module._held_out(HeadOnly(), data)
+    members = len(held_out)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=members)
     asked = []
 
     def record(scorer, passages):
@@ -171,6 +174,14 @@ def test_with_marked_lines_or_an_encoder_that_learns_one_fold_is_held_out_from_a
     marked = prepare(recipe, lambda text: None)
     unmarked(corpus)
     free = prepare(recipe, lambda text: None)
-    assert len(set(module._held_out(HeadOnly(), marked, 12))) == 1
-    assert len(set(module._held_out(AllLayers(), free, 12))) == 1
-    assert set(module._held_out(HeadOnly(), free, 12)) == {recording.fold for recording in free.positives}
+    assert len(set(module._held_out(HeadOnly(), marked))) == 1
+    assert len(set(module._held_out(AllLayers(), free))) == 1
+    assert set(module._held_out(HeadOnly(), free)) == {recording.fold for recording in free.positives} | {module.NO_FOLD}
+
+
+def test_the_shipped_head_is_the_part_that_learned_from_all_folds(recipe, corpus):
+    unmarked(corpus)
+    held_out = module._held_out(HeadOnly(), prepare(recipe, lambda text: None))
+    shipped = module._shipped(held_out)
+    assert len(shipped) == MEMBERS
+    assert {held_out[member] for member in shipped} == {module.NO_FOLD}

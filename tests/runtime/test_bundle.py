@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import BundleError, SpeechtlError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle import open_bundle, write_bundle
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.verify import verify
 
@@ -217,3 +217,12 @@ def test_golden_audio_that_is_absent_is_reported(remake, tmp_path, tiny_bundle):
         archive.writestr("model.onnx", files["model.onnx"])
     with pytest.raises(BundleError, match="golden"):
         verify(open_bundle(tmp_path / "a.wake"))
+
+
+def test_golden_audio_that_cannot_be_read_is_a_damaged_bundle(tiny_bundle, tmp_path):
+    bundle = open_bundle(tiny_bundle)
+    files = {**bundle.files, "golden.npz": b"no arrays"}
+    about = {key: value for key, value in bundle.about.items() if key not in ("schema", "files")}
+    write_bundle(tmp_path / "a.wake", about, files)
+    with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
+        open_bundle(tmp_path / "a.wake").golden()
