@@ -98,8 +98,9 @@ def _working_folder(out: Path, resume: bool) -> Path:
     work = out.with_name(out.name + ".partial")
     if resume and not work.is_dir():
         raise RunError(f"There is nothing to resume: {work} does not exist. Leave out --resume.")
-    if not resume:
-        shutil.rmtree(work, ignore_errors=True)
+    if not resume and work.exists():
+        say(f"Starting again: what an earlier run left in {work} is thrown away (--resume would go on from it).")
+        shutil.rmtree(work)
     return work
 
 

@@ -85,7 +85,7 @@ def _session(bundle: Bundle, graph: str) -> Any:
     options.log_severity_level = 4  # what it has to say comes as an exception, too
     try:
         return onnxruntime.InferenceSession(bundle.files[graph], options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001: ONNX Runtime raises a dozen types without a common parent
+    except Exception as error:  # ONNX Runtime raises a dozen types without a common parent
         raise BundleError(
             f"{bundle.path}: ONNX Runtime {onnxruntime.__version__} cannot load {graph}: {str(error).splitlines()[0]}"
         ) from error
