@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from speechtl.errors import AudioError, ManifestError, did_you_mean
+from speechtl.files import write_text
 from speechtl.runtime.audio import describe, read_blocks
 
 SPLITS = ("train", "validation", "test")
@@ -94,14 +95,7 @@ def distinct(paths: Iterable[PathLike]) -> list[Path]:
 def write_manifest(path: PathLike, clips: Iterable[Clip]) -> None:
     """Write clips as JSON lines; the file is complete or untouched, whatever happens."""
     path = Path(path).resolve()
-    lines = [json.dumps(clip.to_json(), ensure_ascii=False) + "\n" for clip in clips]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text("".join(lines), encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_text(path, "".join(json.dumps(clip.to_json(), ensure_ascii=False) + "\n" for clip in clips))
 
 
 def cache_folder() -> Path:
