@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.run import load_run
 from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.statistics import rate_high, recall_limits
-from speechtl.audio.streams import Condition, without_words, words_in_background
+from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.errors import ManifestError
 from speechtl.progress import progress
 from speechtl.runtime.bundle import open_bundle
@@ -74,14 +74,15 @@ def evaluate(
     """
     spoken = _choose(positives, split, model, note, find_words=True)
     silent = _choose(negatives, split, model, note, without=model.phrases)
-    clean = _score(model, spoken, Condition(), "playing positives")
-    background = _score_negatives(model, silent)
+    clean = _score(model, words_in_background(spoken, Condition(), SEED), len(spoken), "playing positives")
+    background = _score(model, without_words(silent, Condition(), SEED), len(silent), "playing negatives")
     counts, accepts = count(clean, model.trigger), count(background, model.trigger)
     conditions = [_slice("clean", "condition", counts.detected)]
     if noise:
         noises = [recording.samples() for recording in _choose(noise, split, model, note)]
         for snr in snr_db:
-            noisy = count(_score(model, spoken, Condition("noise", snr, noises), f"playing positives in noise, {snr:g} dB"), model.trigger)
+            passages = words_in_background(spoken, Condition("noise", snr, noises), SEED)
+            noisy = count(_score(model, passages, len(spoken), f"playing positives in noise, {snr:g} dB"), model.trigger)
             conditions.append(_slice(f"noise at {snr:g} dB", "condition", noisy.detected))
     return {
         "schema": SCHEMA,
@@ -121,18 +122,12 @@ def _choose(
     return load_recordings(kept, find_words=find_words, on_skip=lambda problem: note(f"Skipped: {problem}"))
 
 
-def _score(model: Model, recordings: Sequence[Recording], condition: Condition, title: str) -> ScoredStream:
+def _score(model: Model, passages: Iterable[Passage], total: int, title: str) -> ScoredStream:
     with progress(title) as advance:
-        passages = words_in_background(recordings, condition, SEED)
-        return score_stream(model.scorer, _counted(passages, len(recordings), advance))
+        return score_stream(model.scorer, _counted(passages, total, advance))
 
 
-def _score_negatives(model: Model, recordings: Sequence[Recording]) -> ScoredStream:
-    with progress("playing negatives") as advance:
-        return score_stream(model.scorer, _counted(without_words(recordings, Condition(), SEED), len(recordings), advance))
-
-
-def _counted(passages: Any, total: int, advance: Callable[[int, int], None]) -> Any:
+def _counted(passages: Iterable[Passage], total: int, advance: Callable[[int, int], None]) -> Iterator[Passage]:
     for index, passage in enumerate(passages, 1):
         yield passage
         advance(index, total)
