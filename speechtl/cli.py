@@ -15,7 +15,18 @@ from speechtl.audio.data_commands import app as data_app
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
 from speechtl.progress import say
 
-TRAIN_PACKAGES = {"torch", "lightning_fabric", "safetensors", "pydantic", "pyroomacoustics", "scipy", "onnx", "onnxscript", "matplotlib"}
+TRAIN_PACKAGES = {
+    "torch",
+    "lightning_fabric",
+    "safetensors",
+    "pydantic",
+    "pyroomacoustics",
+    "scipy",
+    "onnx",
+    "onnxscript",
+    "matplotlib",
+    "tomli",
+}
 
 app = typer.Typer(
     name="speechtl",
@@ -28,7 +39,7 @@ app.add_typer(data_app)
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]
-Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score for an event, in place of the calibrated one.")]
+Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score for an event, above 0, in place of the calibrated one.")]
 
 
 def main() -> None:
@@ -139,6 +150,8 @@ def evaluate(
     from speechtl.audio.evaluate import open_model
     from speechtl.audio.report import evaluation_summary, write_report
 
+    if out is not None and out.exists() and not out.is_dir():
+        raise SpeechtlError(f"{out} is a file; give a folder for report.json and report.html.")
     report = run_evaluation(
         open_model(model, threshold), positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say
     )

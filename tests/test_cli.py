@@ -174,6 +174,12 @@ def test_what_is_no_run_is_one_sentence(tmp_path, call):
     assert_one_sentence(call("evaluate", tmp_path / "none", "--positives", "p", "--negatives", "n"), "does not exist")
 
 
+def test_evaluate_refuses_a_file_as_its_folder_before_it_begins(tiny_bundle, tmp_path):
+    (tmp_path / "report").write_text("mine")
+    done = call("evaluate", tiny_bundle, "--positives", "p", "--negatives", "n", "--out", tmp_path / "report")
+    assert_one_sentence(done, "is a file; give a folder")
+
+
 def test_missing_manifests_are_named_with_what_to_do(tmp_path, call):
     done = call("train", "--name", "x", "--positives", "p.jsonl", "--negatives", "n.jsonl", cwd=tmp_path)
     assert done.returncode == 2

@@ -50,8 +50,11 @@ def prepare(recipe: Recipe, note: Note) -> Data:
     Lines with split "test" are never used. Raises `ManifestError` when too little is left.
     """
     random = np.random.default_rng([recipe.train.seed, 1])
-    positives = _not_test(read_clips(recipe.data.positives))
-    others = _without(_not_test(read_clips(recipe.data.negatives)), recipe.spoken, note)
+    given = {kind: read_clips(getattr(recipe.data, kind)) for kind in ("positives", "negatives", "noise")}
+    given["rooms"] = read_clips(recipe.data.rooms) if isinstance(recipe.data.rooms, list) else []
+    usable = _for_training(given, note)
+    positives = usable["positives"]
+    others = _without(usable["negatives"], recipe.spoken, note)
     negatives = _draw(others, recipe.data.negative_minutes, random)
     fold_of = _folds(positives, negatives, random, note)
 
@@ -59,14 +62,14 @@ def prepare(recipe: Recipe, note: Note) -> Data:
         recordings = load_recordings(clips, find_words=word, on_skip=lambda problem: note(f"Skipped: {problem}"))
         return [replace(recording, fold=fold_of.get(_key(recording.clip, fold_of), 0)) for recording in recordings]
 
-    noise = load(_not_test(read_clips(recipe.data.noise)))
+    noise = load(usable["noise"])
     held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
     data = Data(
         load(positives, word=True),
         load(negatives),
         [recording for index, recording in enumerate(noise) if index not in held_out],
         [recording for index, recording in enumerate(noise) if index in held_out],
-        load(_not_test(read_clips(recipe.data.rooms))) if isinstance(recipe.data.rooms, list) else [],
+        load(usable["rooms"]),
         _is_marked(positives),
     )
     _check_amounts(data)
@@ -148,8 +151,35 @@ def _file_key(clip: Clip) -> str:
     return f"file {clip.sha256 or clip.path or clip.audio_filepath}"
 
 
-def _not_test(clips: Sequence[Clip]) -> list[Clip]:
-    return [clip for clip in clips if clip.split != "test"]
+def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, list[Clip]]:
+    """Leave out lines of split "test", whoever and whatever is tested on in any of the manifests, and recordings given before."""
+    tested = [clip for clips in given.values() for clip in clips if clip.split == "test"]
+    people = {clip.speaker for clip in tested if clip.speaker}
+    recordings = {name for clip in tested for name in _names(clip)}
+    known: set[tuple[str, float]] = set()
+    usable = {}
+    for kind, clips in given.items():
+        rest = [clip for clip in clips if clip.split != "test"]
+        fresh = [clip for clip in rest if clip.speaker not in people and recordings.isdisjoint(_names(clip))]
+        if len(fresh) < len(rest):
+            note(f"Left out {len(rest) - len(fresh)} {kind} whose speaker or recording another line has in split 'test'.")
+        usable[kind] = [clip for clip in fresh if not _seen(clip, known)]
+        if len(usable[kind]) < len(fresh):
+            note(f"Left out {len(fresh) - len(usable[kind])} {kind} that were given before, as another line or another kind.")
+    return usable
+
+
+def _names(clip: Clip) -> set[str]:
+    """Return everything that identifies a clip's recording."""
+    return {name for name in (clip.sha256, clip.source_sha256, clip.path and str(clip.path.resolve())) if name}
+
+
+def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
+    """Say whether the same part of the same recording is known already; from now on it is."""
+    parts = {(name, clip.offset) for name in _names(clip)}
+    seen = not known.isdisjoint(parts)
+    known |= parts
+    return seen
 
 
 def says(clip: Clip, phrases: Sequence[str]) -> bool:

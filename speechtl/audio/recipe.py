@@ -143,7 +143,15 @@ def _sentence(problem: Any) -> str:
         return f"The key {where!r} is not known{did_you_mean(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}."
     if problem["type"] == "missing":
         return f"The key {where!r} is missing."
-    return f"{where!r}: {problem['msg'].removeprefix('Value error, ').rstrip('.')} (given: {problem['input']!r})."
+    if problem["type"] == "too_short":
+        return f"The list {where!r} is empty; give at least one manifest or folder."
+    if problem["type"] in ("list_type", "path_type"):
+        form = "a list of manifests or folders" if problem["type"] == "list_type" else "the path of a manifest or a folder"
+        return f"{where!r} must be {form} (given: {problem['input']!r})."
+    if problem["type"] == "model_type":
+        return f"{where!r} must be a section of its own, as in [{where}] (given: {problem['input']!r})."
+    what = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it must be").rstrip(".")
+    return f"{where!r}: {what} (given: {problem['input']!r})."
 
 
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import soxr
 from speechtl.errors import AudioError
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
+STREAMED_BYTES = 0x7F000000  # and more is announced by programs that cannot know how much will follow
 BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no more memory than one of a minute
 
 
@@ -26,8 +28,7 @@ def read_blocks(
     path = Path(path)
     with _open(path) as file:
         rate = file.samplerate
-        if file.frames <= 0:
-            raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
+        _check_length(file, path)
         start = round(offset * rate)
         wanted = max(file.frames - start, 0)
         if duration is not None:
@@ -75,6 +76,15 @@ def _open(path: Path) -> soundfile.SoundFile:
         return soundfile.SoundFile(path)
     except soundfile.SoundFileError as error:
         raise AudioError(f"{path} is not an audio file that can be read (WAV, FLAC, MP3, Ogg/Opus): {_reason(error)}") from error
+
+
+def _check_length(file: soundfile.SoundFile, path: Path) -> None:
+    """Refuse a file without audio, and a WAV or AIFF file that was cut short, which libsndfile notes and otherwise passes over."""
+    if file.frames <= 0:
+        raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
+    note = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if note and int(note[2]) < int(note[1]) < STREAMED_BYTES:
+        raise AudioError(f"{path} is cut short: its header announces {note[1]} bytes of audio, and {note[2]} are there.")
 
 
 def _seek(file: soundfile.SoundFile, path: Path, start: int) -> None:

@@ -11,6 +11,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,9 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Bundle:
     listing = about["files"]
     if not isinstance(listing, dict) or not all(isinstance(listed, dict) for listed in listing.values()):
         raise BundleError(f"{path} is damaged: its {ABOUT} does not list its files.")
+    unlisted = sorted((Counter(archive.namelist()) - Counter([ABOUT, *listing])).elements())
+    if unlisted:
+        raise BundleError(f"{path} is damaged: it holds {unlisted[0]!r} besides what its {ABOUT} lists.")
     files = {name: _checked(path, archive, name, listed) for name, listed in listing.items()}
     bundle = Bundle(path, about, files)
     _check_values(bundle)
@@ -152,7 +156,7 @@ def _about(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     except DAMAGE as error:
         raise BundleError(f"{path} is damaged: its {ABOUT} cannot be read ({error}).") from error
     schema = about.get("schema") if isinstance(about, dict) else None
-    if not isinstance(schema, int):
+    if type(schema) is not int or schema < 1:
         raise BundleError(f"{path} is damaged: its {ABOUT} has no schema number.")
     if schema > SCHEMA:
         raise BundleError(

@@ -21,6 +21,7 @@ from speechtl.runtime.samples import SAMPLE_RATE, to_float
 Floats = npt.NDArray[np.float32]
 
 INT16_SCALE = 32768.0
+LARGEST = 8192  # samples of a DFT, and bands: more than any front end has
 FRAMES_AT_A_TIME = 512  # bounds the memory of a long recording to a few megabytes
 
 
@@ -39,10 +40,14 @@ class LogMelSettings:
 
     def __post_init__(self) -> None:
         sizes = (self.window, self.dft, self.hop, self.bands)
-        if self.sample_rate != SAMPLE_RATE or any(type(size) is not int or size < 1 for size in sizes) or self.window > self.dft:
+        if (
+            self.sample_rate != SAMPLE_RATE
+            or any(type(size) is not int or not 1 <= size <= LARGEST for size in sizes)
+            or self.window > self.dft
+        ):
             raise BundleError(
                 f"The log-mel settings cannot be used: {self}. "
-                f"The rate must be {SAMPLE_RATE}, all sizes at least 1, and the window within the DFT."
+                f"The rate must be {SAMPLE_RATE}, all sizes from 1 to {LARGEST}, and the window within the DFT."
             )
         if not 0.0 <= self.low_hz < self.high_hz <= self.sample_rate / 2 or not math.isfinite(self.floor_db):
             raise BundleError(f"The log-mel settings cannot be used: {self}. The bands must lie between 0 and {self.sample_rate // 2} Hz.")

@@ -146,7 +146,7 @@ def _set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], step: int, 
 def _save(path: Path, about: Record, network: TransferNetwork, optimizer: Any, average: WeightAverage, history: list[Record]) -> None:
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.weights.items()}
-    tensors |= optimizer_tensors(optimizer) | {"random": torch.get_rng_state()}
+    tensors |= optimizer_tensors(optimizer) | _random_states()
     save_tensors(path, tensors, about | {"history": history, "updates": average.updates})
 
 
@@ -160,8 +160,15 @@ def _restore(path: Path, about: Record, network: TransferNetwork, optimizer: Any
     average.updates = saved["updates"]
     restore_optimizer(optimizer, tensors)
     torch.set_rng_state(tensors["random"])
+    if torch.cuda.is_available() and "random_cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random_cuda"])
     history: list[Record] = saved["history"]
     return history
+
+
+def _random_states() -> dict[str, Tensor]:
+    device = {"random_cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"random": torch.get_rng_state(), **device}
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -57,8 +57,8 @@ def speakers(recordings) -> set[str]:
 
 
 def test_lines_of_the_test_split_are_never_used(manifest):
-    positives = manifest("p", people(6) + people(2, split="test"))
-    negatives = manifest("n", talk() + talk(3, split="test"))
+    positives = manifest("p", people(6) + [{"speaker": f"t{person}", "split": "test"} for person in range(2)])
+    negatives = manifest("n", talk() + [{"speaker": "t2", "duration": 30.0, "split": "test"}])
     noise = manifest("x", [{"split": "test"}, {}, {}, {}])
     data = prepare(recipe(positives, negatives, noise=[str(noise)]), note=lambda text: None)
     used = data.clips()
@@ -66,6 +66,33 @@ def test_lines_of_the_test_split_are_never_used(manifest):
     assert not [clip for clip in used if clip.split == "test"]
     assert len([clip for clip in used if clip.audio_filepath.startswith("p/")]) == 12
     assert len([clip for clip in used if clip.audio_filepath.startswith("x/")]) == 3
+
+
+def test_who_is_tested_on_in_one_manifest_is_left_out_of_all_others_with_a_note(manifest):
+    positives = manifest("p", people(6))
+    negatives = manifest("n", [*talk(), {"speaker": "p3", "duration": 30.0, "split": "test"}])
+    notes: list[str] = []
+    data = prepare(recipe(positives, negatives), notes.append)
+    assert speakers(data.positives) == {"p0", "p1", "p2", "p4", "p5"}
+    assert any("Left out 2 positives" in note and "'test'" in note for note in notes)
+
+
+def test_a_recording_that_is_tested_on_under_another_name_is_left_out(manifest):
+    positives = manifest("p", [*people(6), {"sha256": "ab" * 32}])
+    tested = manifest("q", [{"sha256": "ab" * 32, "split": "test"}, {"speaker": "q0"}])
+    made = recipe(positives, manifest("n", talk()))
+    both = made.model_copy(update={"data": made.data.model_copy(update={"positives": [positives, tested]})})
+    assert len(prepare(both, note=lambda text: None).positives) == 13  # 12 of p, and q0
+
+
+def test_a_recording_given_as_the_word_and_as_something_else_is_no_negative(manifest):
+    positives = manifest("p", [{"speaker": f"p{index}", "sha256": f"{index:064x}"} for index in range(6)])
+    negatives = manifest("n", [*talk(), {"speaker": "p2", "sha256": f"{2:064x}"}])
+    notes: list[str] = []
+    data = prepare(recipe(positives, negatives), notes.append)
+    assert len(data.positives) == 6
+    assert "p2" not in speakers(data.negatives)
+    assert any("Left out 1 negatives that were given before" in note for note in notes)
 
 
 def folds(recordings) -> dict[str, set[int]]:

@@ -107,6 +107,19 @@ def test_a_section_that_is_no_table_is_refused_in_words(tmp_path):
         read_recipe(write(tmp_path, 'train = "long"\n' + SMALL), {"train": {"epochs": 5}})
 
 
+@pytest.mark.parametrize(
+    ("positives", "says"),
+    [
+        ([], "The list 'data.positives' is empty; give at least one manifest or folder"),
+        ("a.jsonl", "'data.positives' must be a list of manifests or folders"),
+        ([1], "'data.positives.0' must be the path of a manifest or a folder"),
+    ],
+)
+def test_a_wrong_list_of_recordings_is_refused_in_words(tmp_path, positives, says):
+    with pytest.raises(RecipeError, match=says):
+        make_recipe({"name": "a", "data": {"positives": positives, "negatives": ["n"]}}, base=tmp_path, source="here")
+
+
 def test_values_checked_are_those_given(tmp_path):
     with pytest.raises(RecipeError, match=r"negative_minutes.*given: -2"):
         make_recipe({"name": "a", "data": {"positives": ["p"], "negatives": ["n"], "negative_minutes": -2}}, base=tmp_path, source="here")

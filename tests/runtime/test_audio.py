@@ -60,6 +60,11 @@ def cut_short(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def cut_short_wav(path, format="WAV"):
+    soundfile.write(path, tone(1.0, RATE), RATE, format=format)
+    path.write_bytes(path.read_bytes()[:20_000])
+
+
 def not_a_number(path):
     samples = tone(1.0, RATE)
     samples[9000] = np.nan
@@ -76,9 +81,11 @@ def not_a_number(path):
         (lambda path: path.write_bytes(b"RIFF"), "not an audio file"),
         (lambda path: soundfile.write(path, np.zeros(0), RATE, format="WAV"), "holds no audio"),
         (cut_short, "cut short|damaged"),
+        (cut_short_wav, "cut short: its header announces 32000 bytes of audio"),
+        (lambda path: cut_short_wav(path, "AIFF"), "cut short"),
         (not_a_number, "not numbers"),
     ],
-    ids=["missing", "folder", "empty", "text", "stub", "no samples", "truncated", "NaN"],
+    ids=["missing", "folder", "empty", "text", "stub", "no samples", "truncated", "truncated WAV", "truncated AIFF", "NaN"],
 )
 def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, make, says):
     path = tmp_path / "bad.wav"
@@ -86,6 +93,15 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, make, says):
     with pytest.raises(AudioError, match=says) as caught:
         read_audio(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("announced", [0xFFFFFFFF, 0x7FFFF000])
+def test_a_stream_that_did_not_know_its_length_is_read(tmp_path, announced):
+    soundfile.write(tmp_path / "a.wav", tone(1.0, RATE), RATE)
+    content = (tmp_path / "a.wav").read_bytes()
+    place = content.index(b"data") + 4
+    (tmp_path / "a.wav").write_bytes(content[:place] + announced.to_bytes(4, "little") + content[place + 4 :])
+    assert len(read_audio(tmp_path / "a.wav")) == RATE
 
 
 @pytest.mark.parametrize("part", [(1.0, None), (7.5, None), (0.2, 0.0)])

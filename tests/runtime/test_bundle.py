@@ -60,6 +60,30 @@ def test_a_bundle_cut_short_is_refused(tiny_bundle, tmp_path, share):
         open_bundle(tmp_path / "a.wake")
 
 
+def test_a_file_that_is_not_listed_is_refused(tiny_bundle, tmp_path):
+    (tmp_path / "a.wake").write_bytes(tiny_bundle.read_bytes())
+    with zipfile.ZipFile(tmp_path / "a.wake", "a") as archive:
+        archive.writestr("extra.txt", "hello")
+    with pytest.raises(BundleError, match=r"'extra.txt' besides what its bundle.json lists"):
+        open_bundle(tmp_path / "a.wake")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_that_is_there_twice_is_refused(tiny_bundle, tmp_path):
+    (tmp_path / "a.wake").write_bytes(tiny_bundle.read_bytes())
+    with zipfile.ZipFile(tmp_path / "a.wake", "a") as archive:
+        archive.writestr("model.onnx", b"other")
+    with pytest.raises(BundleError, match=r"'model.onnx' besides"):
+        open_bundle(tmp_path / "a.wake")
+
+
+@pytest.mark.parametrize("schema", [True, 0, -1, "1", 1.5])
+def test_a_schema_that_is_no_number_from_one_on_is_refused(tiny_bundle, tmp_path, schema):
+    rewrite(tiny_bundle, tmp_path / "a.wake", lambda about: about.update(schema=schema))
+    with pytest.raises(BundleError, match="no schema number"):
+        open_bundle(tmp_path / "a.wake")
+
+
 def test_a_folder_and_a_missing_file_are_refused(tmp_path):
     with pytest.raises(BundleError, match=r"folder.*speechtl export"):
         open_bundle(tmp_path)
