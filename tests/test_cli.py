@@ -174,7 +174,7 @@ def test_what_is_no_run_is_one_sentence(tmp_path, call):
     assert_one_sentence(call("evaluate", tmp_path / "none", "--positives", "p", "--negatives", "n"), "does not exist")
 
 
-def test_evaluate_refuses_a_file_as_its_folder_before_it_begins(tiny_bundle, tmp_path):
+def test_evaluate_refuses_a_file_as_its_folder_before_it_begins(tiny_bundle, tmp_path, call):
     (tmp_path / "report").write_text("mine")
     done = call("evaluate", tiny_bundle, "--positives", "p", "--negatives", "n", "--out", tmp_path / "report")
     assert_one_sentence(done, "is a file; give a folder")

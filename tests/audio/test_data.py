@@ -58,7 +58,7 @@ def speakers(recordings) -> set[str]:
 
 def test_lines_of_the_test_split_are_never_used(manifest):
     positives = manifest("p", people(6) + [{"speaker": f"t{person}", "split": "test"} for person in range(2)])
-    negatives = manifest("n", talk() + [{"speaker": "t2", "duration": 30.0, "split": "test"}])
+    negatives = manifest("n", [*talk(), {"speaker": "t2", "duration": 30.0, "split": "test"}])
     noise = manifest("x", [{"split": "test"}, {}, {}, {}])
     data = prepare(recipe(positives, negatives, noise=[str(noise)]), note=lambda text: None)
     used = data.clips()
