@@ -40,6 +40,10 @@ app.add_typer(data_app)
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]
 Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score for an event, above 0, in place of the calibrated one.")]
+GraphOption = Annotated[str | None, typer.Option("--graph", help="Which graph of the bundle to run; by default the one it prefers.")]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime; by default what is installed.")
+]
 
 
 def main() -> None:
@@ -189,8 +193,8 @@ def verify(bundle: BundleArgument, as_json: Json = False) -> None:
         _print_json([result.to_json() for result in results])
     for result in results if not as_json else []:
         typer.echo(
-            f"{result.graph}: largest difference {result.largest_difference:.1e} over {result.streams} ways to cut the audio, "
-            f"{result.tolerance:.0e} allowed: {'ok' if result.ok else 'FAILED'}"
+            f"{result.graph} in {result.engine}: largest difference {result.largest_difference:.1e} over {result.streams} ways to cut "
+            f"the audio, {result.tolerance:.0e} allowed: {'ok' if result.ok else 'FAILED'}"
         )
     if not results or not all(result.ok for result in results):
         raise CheckFailedError(f"{bundle} does not give the scores it was made with on this machine.")
@@ -205,14 +209,15 @@ def detect(
     threshold: Threshold = None,
     rate: Annotated[int, typer.Option(min=1000, max=384_000, help="Of raw samples on standard input, in hertz.")] = 16_000,
     channels: Annotated[int, typer.Option(min=1, max=64, help="Of raw samples on standard input.")] = 1,
-    graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run.")] = None,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
     as_json: Json = False,
 ) -> None:
     """Find the wake word in recordings of any rate and format; prints one line an event."""
     from speechtl.runtime.detector import Detector
     from speechtl.runtime.files import detect_file, detect_raw
 
-    detector = Detector.open(bundle, threshold=threshold, graph=graph)
+    detector = Detector.open(bundle, threshold=threshold, graph=graph, engine=engine)
     failed = 0
     for file in files:
         found = detect_raw(detector, sys.stdin.buffer, rate, channels) if file == "-" else detect_file(detector, Path(file), say)

@@ -94,11 +94,11 @@ class OfflineEngine:
         encoder = self.network.encoder
         self._past = silence(encoder.features, 1, self.network.context_frames - encoder.stride)[0, 0].numpy()
 
-    def run(self, frames: Floats) -> list[float]:
-        """Return one score a step for the next frames `(steps * stride, bands)`."""
+    def run(self, frames: Floats) -> Floats:
+        """Return scores `(steps, 1)` for the next frames `(steps * stride, bands)`."""
         known = np.concatenate([self._past, frames])
         self._past = known[len(known) - len(self._past) :]
-        return [float(score) for score in self.network.score(known)]
+        return self.network.score(known)[:, None]
 
 
 class StreamingEngine:
@@ -116,13 +116,13 @@ class StreamingEngine:
         self.run(silence(encoder.features, 1, self.network.silent_steps * encoder.stride)[0, 0].numpy())
 
     @torch.no_grad()
-    def run(self, frames: Floats) -> list[float]:
-        """Return one score a step for the next frames `(steps * stride, bands)`."""
+    def run(self, frames: Floats) -> Floats:
+        """Return scores `(steps, words)` for the next frames `(steps * stride, bands)`."""
         scores = []
         for part in torch.split(torch.from_numpy(frames)[None, None], self.network.encoder.stride, dim=TIME):
             score, self._states = self._step(part, self._states)
-            scores.append(float(score[0, 0]))
-        return scores
+            scores.append(score.numpy())
+        return np.concatenate(scores)
 
 
 def scorer_of(network: WakeWordNetwork, *, streaming: bool = False) -> Scorer:

@@ -58,7 +58,7 @@ class Counts:
 def score_stream(scorer: Scorer, passages: Iterable[Passage]) -> ScoredStream:
     """Play passages as one stream and keep all scores."""
     scorer.reset()
-    scores: list[float] = []
+    scores = [np.zeros((0, scorer.words), np.float32)]
     samples = 0
     stream = ScoredStream(np.zeros(0, np.float32), np.zeros(0), scorer.step_seconds, 0.0)
     for index, passage in enumerate(passages):
@@ -66,10 +66,10 @@ def score_stream(scorer: Scorer, passages: Iterable[Passage]) -> ScoredStream:
         stream.passages.append((start, passage.recording.clip.audio_filepath))
         if passage.word is not None:
             stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
-        scores.extend(scorer.feed(passage.samples))
+        scores.append(scorer.feed(passage.samples))
         samples += len(passage.samples)
-    stream.scores = np.array(scores, np.float32)
-    stream.times = np.array([scorer.time(step) for step in range(len(scores))])
+    stream.scores = np.concatenate(scores)[:, 0]
+    stream.times = np.array([scorer.time(step) for step in range(len(stream.scores))])
     stream.seconds = samples / SAMPLE_RATE
     return stream
 

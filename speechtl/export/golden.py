@@ -31,7 +31,7 @@ def golden(network: WakeWordNetwork, phrases: Sequence[str]) -> bytes:
     """Return `golden.npz`: the audio (int16) and the scores expected of it."""
     audio = golden_audio(phrases)
     file = io.BytesIO()
-    np.savez_compressed(file, audio=np.round(audio * 32768.0).astype(np.int16), scores=np.array(scorer_of(network).feed(audio), np.float32))
+    np.savez_compressed(file, audio=np.round(audio * 32768.0).astype(np.int16), scores=scorer_of(network).feed(audio))
     return file.getvalue()
 
 

@@ -44,6 +44,33 @@ class State:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """One graph of a bundle: its file, in what format and layout, and whether the exporter found it fit for use."""
+
+    name: str
+    format: str  # "onnx" or "tflite"
+    precision: str  # "fp32" or "int8"
+    layout: str = "NCHW"  # of its frames and states; the bundle gives their shapes as (1, channels, frames, bands)
+    default: bool = True  # False: runs only when it is asked for by name
+    tolerance: float | None = None  # the largest score difference that its verification allows
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a shape of the bundle in the layout of this graph."""
+        if self.layout == "NCHW" or len(shape) != 4:
+            return shape
+        return (shape[0], shape[2], shape[3], shape[1])
+
+
+@dataclass(frozen=True)
+class Word:
+    """A wake word of a bundle: the name that its events carry, how it is said, and when its score becomes an event."""
+
+    name: str
+    phrases: tuple[str, ...]
+    trigger: TriggerSettings
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A bundle that was read and checked."""
 
@@ -53,7 +80,7 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The name that events carry."""
+        """What the bundle is called; with one word, the name that its events carry."""
         return str(self.about["name"])
 
     @property
@@ -62,10 +89,19 @@ class Bundle:
         return LogMelSettings.from_json(self.about["features"])
 
     @property
+    def words(self) -> list[Word]:
+        """The wake words, in the order of the graph's scores; a bundle of one word is described by its own entries."""
+        described = self.about.get("words") or [self.about]
+        return [Word(str(word["name"]), tuple(word["phrases"]), self._trigger(word["detector"])) for word in described]
+
+    @property
     def trigger(self) -> TriggerSettings:
-        """The detector's settings at the calibrated operating point."""
+        """The (first) word's detector settings at the calibrated operating point."""
+        return self.words[0].trigger
+
+    def _trigger(self, settings: Mapping[str, Any]) -> TriggerSettings:
         try:
-            return TriggerSettings(**self.about["detector"])
+            return TriggerSettings(**settings)
         except TypeError as error:
             raise BundleError(f"{self.path} has detector settings that this version of speechtl does not know: {error}.") from error
 
@@ -85,9 +121,22 @@ class Bundle:
         return [State(state["name"], state["output"], tuple(state["shape"])) for state in self.about["states"]]
 
     @property
-    def graphs(self) -> dict[str, dict[str, Any]]:
+    def graphs(self) -> dict[str, Graph]:
         """The graphs by file name, the one to prefer first."""
-        return dict(self.about["graphs"])
+        return {name: self._graph(name, about) for name, about in self.about["graphs"].items()}
+
+    def _graph(self, name: str, about: Mapping[str, Any]) -> Graph:
+        layout, tolerance = about.get("layout", "NCHW"), about.get("tolerance")
+        if layout not in ("NCHW", "NHWC"):
+            raise BundleError(f"{self.path} has a graph {name} of layout {layout!r}, which this version of speechtl does not know.")
+        return Graph(
+            name,
+            str(about["runtime"]),
+            str(about.get("precision", "fp32")),
+            layout,
+            about.get("default", True) is not False,
+            None if tolerance is None else float(tolerance),
+        )
 
     def golden(self) -> dict[str, npt.NDArray[Any]]:
         """Return the golden audio and the scores expected of it."""
@@ -98,7 +147,10 @@ class Bundle:
                 golden = {name: arrays[name] for name in arrays.files}
         except DAMAGE as error:
             raise BundleError(f"{self.path} is damaged: {GOLDEN} cannot be read ({error}).") from error
-        if any(name not in golden or golden[name].ndim != 1 or golden[name].dtype.kind not in "if" for name in ("audio", "scores")):
+        if any(
+            name not in golden or golden[name].ndim not in ranks or golden[name].dtype.kind not in "if"
+            for name, ranks in (("audio", (1,)), ("scores", (1, 2)))
+        ):
             raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
         return golden
 
@@ -180,15 +232,17 @@ def _checked(path: Path, archive: zipfile.ZipFile, name: str, listed: Mapping[st
 
 def _check_values(bundle: Bundle) -> None:
     try:
-        _ = (bundle.features, bundle.trigger, bundle.frames_per_step, bundle.silent_steps, bundle.states)
-        missing = [name for name, about in bundle.graphs.items() if name not in bundle.files or not about.get("runtime")]
-        if (
-            not isinstance(bundle.about["name"], str)
-            or not isinstance(bundle.about["phrases"], list)
-            or not all(isinstance(phrase, str) for phrase in bundle.about["phrases"])
-            or not isinstance(bundle.about.get("data", {}), dict)
+        _ = (bundle.features, bundle.words, bundle.frames_per_step, bundle.silent_steps, bundle.states)
+        missing = [name for name, graph in bundle.graphs.items() if name not in bundle.files or not graph.format]
+        if not isinstance(bundle.about.get("data", {}), dict) or not all(
+            isinstance(word["name"], str)
+            and isinstance(word["phrases"], list)
+            and all(isinstance(phrase, str) for phrase in word["phrases"])
+            for word in (bundle.about, *(bundle.about.get("words") or ()))
         ):
             raise ValueError("name, phrases or data")
+        if len({word.name for word in bundle.words}) < len(bundle.words):
+            raise ValueError("two words of one name")
         if (
             not 1 <= bundle.frames_per_step <= MAX_STEPS
             or bundle.silent_steps > MAX_STEPS

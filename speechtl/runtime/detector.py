@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -9,10 +10,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime.bundle import Bundle, open_bundle
+from speechtl.runtime.bundle import Bundle, Word, open_bundle
 from speechtl.runtime.engine import Floats, open_engine
 from speechtl.runtime.features import LogMel, LogMelSettings
-from speechtl.runtime.trigger import Trigger, TriggerSettings
+from speechtl.runtime.trigger import Trigger
 
 
 @dataclass(frozen=True)
@@ -27,27 +28,28 @@ class Event:
 class Engine(Protocol):
     """What turns frames into scores, step by step."""
 
-    def run(self, frames: Floats) -> list[float]:
-        """Return one score a step for the next whole steps of frames `(frames, bands)`."""
+    def run(self, frames: Floats) -> Floats:
+        """Return scores `(steps, words)` for the next whole steps of frames `(frames, bands)`."""
 
     def reset(self) -> None:
         """Begin a new stream."""
 
 
 class Scorer:
-    """Scores of a stream: one every `frames_per_step` frames, the same for every chunk length."""
+    """Scores of a stream: one of each word every `frames_per_step` frames, the same for every chunk length."""
 
-    def __init__(self, features: LogMelSettings, frames_per_step: int, engine: Engine) -> None:
+    def __init__(self, features: LogMelSettings, frames_per_step: int, engine: Engine, words: int = 1) -> None:
         self.features = features
         self.frames_per_step = frames_per_step
         self.engine = engine
+        self.words = words
         self._log_mel = LogMel(features)
         self.reset()
 
     @classmethod
-    def of(cls, bundle: Bundle, graph: str | None = None) -> Scorer:
-        """Return the scorer of a bundle's graph."""
-        return cls(bundle.features, bundle.frames_per_step, open_engine(bundle, graph))
+    def of(cls, bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Scorer:
+        """Return the scorer of a bundle's graph: the one it prefers of those that run here, or the one asked for."""
+        return cls(bundle.features, bundle.frames_per_step, open_engine(bundle, graph, engine), len(bundle.words))
 
     @property
     def step_seconds(self) -> float:
@@ -61,11 +63,11 @@ class Scorer:
         self._frames = np.zeros((0, self.features.bands), np.float32)
         self.engine.reset()
 
-    def feed(self, samples: npt.ArrayLike) -> list[float]:
-        """Take the next samples (16 kHz mono, int16 or float32 in [-1, 1]); return the scores they complete."""
+    def feed(self, samples: npt.ArrayLike) -> Floats:
+        """Take the next samples (16 kHz mono, int16 or float32 in [-1, 1]); return the scores `(steps, words)` they complete."""
         self._frames = np.concatenate([self._frames, self._log_mel.feed(samples)])
         whole = len(self._frames) // self.frames_per_step * self.frames_per_step
-        scores = self.engine.run(self._frames[:whole]) if whole else []
+        scores = self.engine.run(self._frames[:whole]) if whole else np.zeros((0, self.words), np.float32)
         self._frames = self._frames[whole:]
         self.steps += len(scores)
         return scores
@@ -76,31 +78,39 @@ class Scorer:
 
 
 class Detector:
-    """Events of a stream of one wake word."""
+    """Events of a stream: of one wake word, or of several that share an encoder, each with its own threshold."""
 
-    def __init__(self, name: str, scorer: Scorer, trigger: TriggerSettings) -> None:
-        self.name = name
+    def __init__(self, scorer: Scorer, words: Sequence[Word]) -> None:
         self.scorer = scorer
-        self._trigger = Trigger(trigger, scorer.step_seconds)
+        self.words = list(words)
+        self._triggers = [Trigger(word.trigger, scorer.step_seconds) for word in words]
 
     @classmethod
-    def open(cls, path: Path | str, *, threshold: float | None = None, graph: str | None = None) -> Detector:
-        """Open a bundle; `threshold` replaces the calibrated one, `graph` names one of its graphs."""
+    def open(cls, path: Path | str, *, threshold: float | None = None, graph: str | None = None, engine: str | None = None) -> Detector:
+        """Open a bundle.
+
+        `threshold` replaces the calibrated ones, `graph` names one of the bundle's graphs, and `engine` what runs it:
+        `onnxruntime`, `ai-edge-litert` or `tflite-runtime`; by default the graph that the bundle prefers of those that run here.
+        """
         bundle = open_bundle(path)
-        trigger = bundle.trigger if threshold is None else replace(bundle.trigger, threshold=threshold)
-        return cls(bundle.name, Scorer.of(bundle, graph), trigger)
+        words = bundle.words
+        if threshold is not None:
+            words = [replace(word, trigger=replace(word.trigger, threshold=threshold)) for word in words]
+        return cls(Scorer.of(bundle, graph, engine), words)
 
     def reset(self) -> None:
         """Begin a new stream, preceded by silence."""
         self.scorer.reset()
-        self._trigger.reset()
+        for trigger in self._triggers:
+            trigger.reset()
 
     def feed(self, samples: npt.ArrayLike) -> list[Event]:
         """Take the next samples (16 kHz mono, int16 or float32 in [-1, 1], any number); return the events they complete."""
         events = []
         first = self.scorer.steps
-        for index, score in enumerate(self.scorer.feed(samples)):
-            smoothed = self._trigger.feed(score)
-            if smoothed is not None:
-                events.append(Event(self.name, self.scorer.time(first + index), smoothed))
+        for index, scores in enumerate(self.scorer.feed(samples).tolist()):
+            for word, trigger, score in zip(self.words, self._triggers, scores, strict=True):
+                smoothed = trigger.feed(score)
+                if smoothed is not None:
+                    events.append(Event(word.name, self.scorer.time(first + index), smoothed))
         return events

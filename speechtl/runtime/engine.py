@@ -1,91 +1,197 @@
-"""Run a bundle's step graph: log-mel frames in, one score out, states kept between."""
+"""Run a bundle's step graph: log-mel frames in, scores out, states kept between; the same for every runtime.
+
+A graph is in one of two formats, and each format has engines that run it: ONNX Runtime for `onnx`, LiteRT or its
+predecessor tflite-runtime for `tflite`. Which are installed and which graph the bundle prefers decides what runs.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.errors import BundleError, SpeechtlError
-from speechtl.runtime.bundle import Bundle
+from speechtl.errors import BundleError, SpeechtlError, did_you_mean
+from speechtl.runtime.bundle import Bundle, Graph, State
 
 Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 INPUT = "log_mel"
 OUTPUT = "score"
 
 
-class OnnxEngine:
-    """A step graph in ONNX Runtime, on one thread."""
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a graph; `value = scale * (number - zero_point)` where it is quantised, else the scale is 0."""
 
-    runtime = "onnx"
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float = 0.0
+    zero_point: int = 0
 
-    def __init__(self, bundle: Bundle, graph: str) -> None:
-        self._states = bundle.states
-        self._frames_per_step = bundle.frames_per_step
-        self._session = _session(bundle, graph)
-        self._outputs = [OUTPUT, *(state.output for state in self._states)]
-        self._check(bundle, graph)
-        features = bundle.features
-        self._silent: dict[str, Any] = {state.name: np.zeros(state.shape, np.float32) for state in self._states}
-        self.reset()
-        self.run(np.full((bundle.silent_steps * bundle.frames_per_step, features.bands), features.silence, np.float32))
-        self._silent = self._current
+
+class Session(Protocol):
+    """A loaded graph in some runtime, on one thread, with its states."""
+
+    @property
+    def inputs(self) -> Mapping[str, Tensor]:
+        """What the graph takes, by name."""
+
+    @property
+    def outputs(self) -> Mapping[str, Tensor]:
+        """What the graph gives, by name."""
+
+    def bind(self, states: Sequence[State]) -> None:
+        """Carry these states from step to step; called once, after names and shapes were checked."""
+
+    def load(self, states: Sequence[Array]) -> None:
+        """Set the states, as `save` returned them."""
+
+    def save(self) -> list[Array]:
+        """Return a copy of the states."""
+
+    def step(self, frames: Floats) -> Floats:
+        """Return the scores `(words,)` after the next frames `(frames, bands)`, and go on to the new states."""
+
+
+def _onnxruntime(content: bytes) -> Session:
+    from speechtl.runtime.onnx_engine import OnnxSession
+
+    return OnnxSession(content)
+
+
+def _litert(content: bytes) -> Session:
+    from ai_edge_litert import interpreter
+
+    from speechtl.runtime.tflite_engine import TfliteSession
+
+    return TfliteSession(interpreter, content)
+
+
+def _tflite_runtime(content: bytes) -> Session:
+    from tflite_runtime import interpreter
+
+    from speechtl.runtime.tflite_engine import TfliteSession
+
+    return TfliteSession(interpreter, content)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime: what pip calls it, what Python calls it, the format it runs, and how a graph is loaded."""
+
+    package: str
+    module: str
+    format: str
+    load: Callable[[bytes], Session]
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is on this machine."""
+        return importlib.util.find_spec(self.module) is not None
+
+
+RUNTIMES = {
+    runtime.package: runtime
+    for runtime in (
+        Runtime("onnxruntime", "onnxruntime", "onnx", _onnxruntime),
+        Runtime("ai-edge-litert", "ai_edge_litert", "tflite", _litert),
+        Runtime("tflite-runtime", "tflite_runtime", "tflite", _tflite_runtime),
+    )
+}
+
+
+class Engine:
+    """A bundle's graph in a runtime: one row of scores a step."""
+
+    def __init__(self, bundle: Bundle, graph: Graph, runtime: Runtime) -> None:
+        self.graph = graph.name
+        self.runtime = runtime.package
+        self._frames = bundle.frames_per_step
+        self._words = len(bundle.words)
+        self._session = _load(bundle, graph, runtime)
+        _check(bundle, graph, self._session)
+        self._session.bind(bundle.states)
+        self._session.load([np.zeros(self._session.inputs[state.name].shape) for state in bundle.states])
+        self.run(np.full((bundle.silent_steps * self._frames, bundle.features.bands), bundle.features.silence, np.float32))
+        self._silent = self._session.save()
 
     def reset(self) -> None:
         """Go back to the states of a stream preceded by silence."""
-        self._current = self._silent
+        self._session.load(self._silent)
 
-    def run(self, frames: Floats) -> list[float]:
-        """Return one score a step for the next frames `(steps * frames_per_step, bands)`."""
-        return [self._step(frames[first : first + self._frames_per_step]) for first in range(0, len(frames), self._frames_per_step)]
-
-    def _step(self, frames: Floats) -> float:
-        outputs = self._session.run(self._outputs, {INPUT: frames[None, None], **self._current})
-        self._current = {state.name: value for state, value in zip(self._states, outputs[1:], strict=True)}
-        return float(outputs[0].reshape(-1)[0])
-
-    def _check(self, bundle: Bundle, graph: str) -> None:
-        frames = (1, 1, bundle.frames_per_step, bundle.features.bands)
-        expected = {INPUT: frames, **{state.name: state.shape for state in self._states}}
-        given = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
-        if given != expected:
-            wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
-            raise BundleError(
-                f"{bundle.path} is damaged: the inputs of {graph} are not those that it announces. {wrong[0]!r} should be "
-                f"{expected.get(wrong[0], 'absent')} and is {given.get(wrong[0], 'absent')}."
-            )
-        missing = set(self._outputs) - {value.name for value in self._session.get_outputs()}
-        if missing:
-            raise BundleError(f"{bundle.path} is damaged: {graph} has no output {min(missing)!r}.")
+    def run(self, frames: Floats) -> Floats:
+        """Return scores `(steps, words)` for the next frames `(steps * frames_per_step, bands)`."""
+        scores = np.empty((len(frames) // self._frames, self._words), np.float32)
+        for step in range(len(scores)):
+            scores[step] = self._session.step(frames[step * self._frames : (step + 1) * self._frames])
+        return scores
 
 
-def open_engine(bundle: Bundle, graph: str | None = None) -> OnnxEngine:
-    """Return an engine for the named graph, or for the first one that a runtime on this machine can run."""
-    runnable = [name for name, about in bundle.graphs.items() if about.get("runtime") == OnnxEngine.runtime]
+def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Engine:
+    """Return an engine for the bundle's first graph that something on this machine runs.
+
+    `graph` (a file of the bundle) and `engine` (a key of `RUNTIMES`) narrow the choice. Graphs that the exporter did not
+    find accurate enough are run only by name. Raises `BundleError` for a graph that is not there or refused by the runtime,
+    `SpeechtlError` when nothing on this machine runs it.
+    """
     if graph is not None and graph not in bundle.graphs:
         raise BundleError(f"{bundle.path} has no graph {graph!r}; it has: {', '.join(bundle.graphs)}.")
-    if (graph or runnable) and (graph is None or graph in runnable):
-        return OnnxEngine(bundle, graph or runnable[0])
-    raise SpeechtlError(
-        f"Nothing on this machine runs {graph or 'a graph'} of {bundle.path}; install ONNX Runtime with: pip install onnxruntime"
-    )
+    if engine is not None and engine not in RUNTIMES:
+        raise SpeechtlError(f"The engine {engine!r} is not known{did_you_mean(engine, RUNTIMES)}; take one of: {', '.join(RUNTIMES)}.")
+    wanted = [bundle.graphs[graph]] if graph else [made for made in bundle.graphs.values() if made.default]
+    for made, runtime in pairs(bundle, wanted):
+        if engine in (None, runtime.package):
+            return Engine(bundle, made, runtime)
+    raise SpeechtlError(_nothing_runs(bundle, wanted, graph, engine))
 
 
-def _session(bundle: Bundle, graph: str) -> Any:
+def pairs(bundle: Bundle, graphs: Sequence[Graph] | None = None) -> list[tuple[Graph, Runtime]]:
+    """Return each graph of the bundle with each runtime on this machine that runs it, what is preferred first."""
+    chosen = bundle.graphs.values() if graphs is None else graphs
+    return [(graph, runtime) for graph in chosen for runtime in RUNTIMES.values() if runtime.format == graph.format and runtime.installed]
+
+
+def _nothing_runs(bundle: Bundle, graphs: Sequence[Graph], graph: str | None, engine: str | None) -> str:
+    formats = {made.format for made in graphs}
+    able = [runtime.package for runtime in RUNTIMES.values() if runtime.format in formats]
+    what = f"{graph} of {bundle.path}" if graph else f"a graph of {bundle.path}"
+    if engine is not None and engine not in able:
+        return f"{engine} does not run {what}; take: {', '.join(able) or 'a newer speechtl'}."
+    if not able:
+        return f"Nothing that this version of speechtl knows runs {what}. Update it with: pip install -U speechtl"
+    return f"Nothing on this machine runs {what}; install a runtime with: pip install {engine or able[0]}"
+
+
+def _load(bundle: Bundle, graph: Graph, runtime: Runtime) -> Session:
     try:
-        import onnxruntime
+        return runtime.load(bundle.files[graph.name])
     except ImportError as error:
-        raise SpeechtlError(f"{graph} needs ONNX Runtime, which is not installed. Install it with: pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what it has to say comes as an exception, too
-    try:
-        return onnxruntime.InferenceSession(bundle.files[graph], options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a dozen types without a common parent
-        raise BundleError(
-            f"{bundle.path}: ONNX Runtime {onnxruntime.__version__} cannot load {graph}: {str(error).splitlines()[0]}"
+        raise SpeechtlError(
+            f"{runtime.package} is installed but does not start ({error}). "
+            f"Install it again with: pip install --force-reinstall {runtime.package}"
         ) from error
+    except Exception as error:  # runtimes raise a dozen types without a common parent
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BundleError(f"{bundle.path}: {runtime.package} cannot load {graph.name}: {reason}") from error
+
+
+def _check(bundle: Bundle, graph: Graph, session: Session) -> None:
+    """Refuse a graph whose inputs and outputs are not those that the bundle announces."""
+    frames = (1, 1, bundle.frames_per_step, bundle.features.bands)
+    inputs = {INPUT: graph.shape(frames), **{state.name: graph.shape(state.shape) for state in bundle.states}}
+    outputs = {OUTPUT: (1, len(bundle.words)), **{state.output: graph.shape(state.shape) for state in bundle.states}}
+    for kind, announced, tensors in (("inputs", inputs, session.inputs), ("outputs", outputs, session.outputs)):
+        given = {name: tensor.shape for name, tensor in tensors.items()}
+        if kind == "outputs":
+            given = {name: shape for name, shape in given.items() if name in announced}
+        wrong = sorted(name for name in announced.keys() | given.keys() if announced.get(name) != given.get(name))
+        if wrong:
+            raise BundleError(
+                f"{bundle.path} is damaged: the {kind} of {graph.name} are not those that it announces. {wrong[0]!r} should be "
+                f"{announced.get(wrong[0], 'absent')} and is {given.get(wrong[0], 'absent')}."
+            )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from speechtl.runtime.bundle import Bundle
 from speechtl.runtime.detector import Scorer
-from speechtl.runtime.engine import OnnxEngine
+from speechtl.runtime.engine import pairs
 
 CHUNKS = (160, 441, 1280, 1999, 16_000)  # samples
 PHASES = (0, 1, 79)  # samples that come as a chunk of their own at the start
@@ -22,6 +22,7 @@ class Parity:
     """The largest score difference of a graph over all chunk lengths and start phases."""
 
     graph: str
+    engine: str
     largest_difference: float
     tolerance: float
     streams: int
@@ -36,22 +37,21 @@ def verify(bundle: Bundle) -> list[Parity]:
     """Play the golden audio to every graph that runs here, in chunks of many lengths, and compare the scores."""
     golden = bundle.golden()
     results = []
-    for graph, about in bundle.graphs.items():
-        if about.get("runtime") != OnnxEngine.runtime:
-            continue
-        scorer = Scorer.of(bundle, graph)
+    for graph, runtime in pairs(bundle):
+        scorer = Scorer.of(bundle, graph.name, runtime.package)
         differences = [_difference(scorer, golden, chunk, phase) for chunk in CHUNKS for phase in PHASES]
-        tolerance = float(about.get("tolerance", TOLERANCE))
-        results.append(Parity(graph, max(differences), tolerance, len(differences), max(differences) <= tolerance))
+        tolerance = TOLERANCE if graph.tolerance is None else graph.tolerance
+        results.append(Parity(graph.name, runtime.package, max(differences), tolerance, len(differences), max(differences) <= tolerance))
     return results
 
 
 def _difference(scorer: Scorer, golden: dict[str, npt.NDArray[Any]], chunk: int, phase: int) -> float:
     scorer.reset()
     audio, expected = golden["audio"], golden["scores"]
-    scores = scorer.feed(audio[:phase])
-    for start in range(phase, len(audio), chunk):
-        scores += scorer.feed(audio[start : start + chunk])
-    if len(scores) != len(expected):
+    parts = [scorer.feed(audio[:phase])]
+    parts += [scorer.feed(audio[start : start + chunk]) for start in range(phase, len(audio), chunk)]
+    scores = np.concatenate(parts).astype(np.float64)
+    expected = expected.reshape(len(expected), -1)
+    if scores.shape != expected.shape:
         return float("inf")
-    return float(np.abs(np.array(scores, np.float64) - expected).max())
+    return float(np.abs(scores - expected).max())

@@ -14,10 +14,7 @@ TOLERANCE = 1e-4
 
 def feed(scorer: Scorer, samples: np.ndarray, chunk: int) -> np.ndarray:
     scorer.reset()
-    scores: list[float] = []
-    for start in range(0, len(samples), chunk):
-        scores += scorer.feed(samples[start : start + chunk])
-    return np.array(scores)
+    return np.concatenate([scorer.feed(samples[start : start + chunk])[:, 0] for start in range(0, len(samples), chunk)])
 
 
 def exported(network: WakeWordNetwork, path) -> Scorer:

@@ -4,6 +4,7 @@ import pytest
 from speechtl.audio.model import scorer_of
 from speechtl.audio.scoring import ScoredStream, Word, count, score_stream
 from speechtl.audio.streams import Condition, words_in_background
+from speechtl.runtime.bundle import Word as WakeWord
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.trigger import TriggerSettings
 
@@ -61,7 +62,7 @@ def test_what_is_counted_is_what_the_shipped_detector_does(tiny_network, recordi
     trigger = TriggerSettings(0.5, 2, 0.5)
     scored = score_stream(scorer_of(tiny_network), passages)
     counts = count(scored, trigger)
-    events = Detector("burst", scorer_of(tiny_network, streaming=True), trigger).feed(
+    events = Detector(scorer_of(tiny_network, streaming=True), [WakeWord("burst", ("burst",), trigger)]).feed(
         np.concatenate([passage.samples for passage in passages])
     )
     ends = [word.end for word in scored.words]

@@ -31,7 +31,7 @@ OUTPUTS = {"score": (1, 1), "new_state_0": (1, 2, 2, 2)}
 
 def test_a_graph_that_fits_its_description_runs(remake):
     engine = open_engine(open_bundle(remake({"states": STATES}, {"model.onnx": graph(INPUTS, OUTPUTS)})))
-    assert engine.run(np.zeros((12, 32), np.float32)) == [0.5, 0.5, 0.5]
+    assert engine.run(np.zeros((12, 32), np.float32)).tolist() == [[0.5], [0.5], [0.5]]
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_a_graph_that_fits_its_description_runs(remake):
         (INPUTS | {"state_0": (1, 2, 3, 2)}, OUTPUTS, "'state_0' should be"),
         (INPUTS | {"state_1": (1, 2)}, OUTPUTS, "'state_1' should be absent"),
         ({"sound": (1, 1, 4, 32), "state_0": (1, 2, 2, 2)}, OUTPUTS, "should be"),
-        (INPUTS, {"new_state_0": (1, 2, 2, 2)}, "no output 'score'"),
-        (INPUTS, {"score": (1, 1)}, "no output 'new_state_0'"),
+        (INPUTS, {"new_state_0": (1, 2, 2, 2)}, "'score' should be .* is absent"),
+        (INPUTS, {"score": (1, 1)}, "'new_state_0' should be .* is absent"),
     ],
 )
 def test_a_graph_with_other_inputs_or_outputs_is_refused(remake, inputs, outputs, says):
@@ -73,19 +73,19 @@ def test_an_unknown_graph_is_refused_with_those_there_are(tiny_bundle):
 
 
 def test_graphs_of_other_runtimes_are_passed_over_or_refused_by_name(remake):
-    other = {"model.tflite": {"runtime": "litert"}}
-    both = open_bundle(remake({"graphs": other | {"model.onnx": {"runtime": "onnx"}}}, {"model.tflite": b"x"}))
-    assert open_engine(both).run(np.full((4, 32), 4.0, np.float32))[0] == pytest.approx(0.0, abs=0.5)
-    with pytest.raises(SpeechtlError, match=r"Nothing on this machine runs model\.tflite"):
-        open_engine(both, "model.tflite")
-    with pytest.raises(SpeechtlError, match="Nothing on this machine"):
-        open_engine(open_bundle(remake({"graphs": other}, {"model.tflite": b"x"})))
+    other = {"model.xyz": {"runtime": "xyz"}}
+    both = open_bundle(remake({"graphs": other | {"model.onnx": {"runtime": "onnx"}}}, {"model.xyz": b"x"}))
+    assert open_engine(both).graph == "model.onnx"
+    with pytest.raises(SpeechtlError, match=r"Nothing that this version of speechtl knows runs model\.xyz"):
+        open_engine(both, "model.xyz")
+    with pytest.raises(SpeechtlError, match="pip install -U speechtl"):
+        open_engine(open_bundle(remake({"graphs": other}, {"model.xyz": b"x"})))
 
 
 def test_a_stream_begins_in_the_state_after_long_silence(tiny_bundle):
     engine = open_engine(open_bundle(tiny_bundle))
     scores = engine.run(np.full((400, 32), open_bundle(tiny_bundle).features.silence, np.float32))
-    assert max(scores) - min(scores) < 1e-6
+    assert np.ptp(scores) < 1e-6
 
 
 def test_a_reset_leads_back_to_silence(tiny_bundle):
@@ -93,5 +93,5 @@ def test_a_reset_leads_back_to_silence(tiny_bundle):
     frames = np.random.default_rng(0).uniform(4, 10, (40, 32)).astype(np.float32)
     first = engine.run(frames)
     engine.reset()
-    assert engine.run(frames) == first
-    assert engine.run(frames) != first
+    assert np.array_equal(engine.run(frames), first)
+    assert not np.array_equal(engine.run(frames), first)

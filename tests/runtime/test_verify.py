@@ -58,5 +58,5 @@ def test_an_altered_weight_fails(tiny_bundle, remake):
 
 
 def test_graphs_of_other_runtimes_are_not_judged(remake):
-    other = {"model.tflite": {"runtime": "litert"}}
+    other = {"model.tflite": {"runtime": "xyz"}}
     assert verify(open_bundle(remake({"graphs": other}, {"model.tflite": b"x"}))) == []
