@@ -27,6 +27,7 @@ TRAIN_PACKAGES = {
     "matplotlib",
     "tomli",
 }
+SEVERAL = {"--positives", "--negatives", "--noise", "--phrase"}  # options of train that may have several values
 
 app = typer.Typer(
     name="speechtl",
@@ -49,7 +50,7 @@ EngineOption = Annotated[
 def main() -> None:
     """Run the command line: errors raised on purpose become one sentence on stderr and an exit code."""
     try:
-        app()
+        app(_one_value_each(sys.argv[1:]))
     except SpeechtlError as error:
         _stop(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -64,6 +65,21 @@ def main() -> None:
         _stop(_os_sentence(error), 2)
     except KeyboardInterrupt:
         _stop("Stopped.", 130)
+
+
+def _one_value_each(arguments: list[str]) -> list[str]:
+    """Let `train --positives A B` stand for `--positives A --positives B`; the parser takes one value an option."""
+    if arguments[:1] != ["train"]:
+        return arguments
+    spread: list[str] = []
+    several = ""  # the option whose values may go on
+    for argument in arguments:
+        if argument.startswith("-") or argument.endswith(".toml"):
+            several = argument if argument in SEVERAL else ""
+        elif several and spread[-1] != several:
+            spread.append(several)
+        spread.append(argument)
+    return spread
 
 
 def _stop(sentence: str, code: int) -> None:
@@ -99,9 +115,9 @@ def train(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe (TOML).", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Without a recipe: the wake word's name.")] = None,
     phrase: Annotated[list[str] | None, typer.Option(help="What is spoken; by default the name.")] = None,
-    positives: Annotated[list[Path] | None, typer.Option(help="Manifest or folder of recordings of the word; may be repeated.")] = None,
-    negatives: Annotated[list[Path] | None, typer.Option(help="Manifest or folder of anything else; may be repeated.")] = None,
-    noise: Annotated[list[Path] | None, typer.Option(help="Manifest or folder of noises to mix in; may be repeated.")] = None,
+    positives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of recordings of the word.")] = None,
+    negatives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of anything else.")] = None,
+    noise: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of noises to mix in.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Pretrained encoder.")] = None,
     head: Annotated[str | None, typer.Option(help="New layers: linear or conv.")] = None,
     policy: Annotated[str | None, typer.Option(help="What to train: head, last:2, all or gradual.")] = None,

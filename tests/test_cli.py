@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import speechtl
-from speechtl.cli import main
+from speechtl.cli import _one_value_each, main
 
 RATE = 16_000
 
@@ -167,6 +167,16 @@ def test_bad_recipes_are_one_sentence(tmp_path, call):
 def test_a_recipe_and_a_name_exclude_each_other(tmp_path, call):
     assert_one_sentence(call("train", tmp_path / "r.toml", "--name", "x"), "leave out those options")
     assert_one_sentence(call("train", "--name", "x"), "--positives and --negatives")
+
+
+def test_options_of_train_take_several_values():
+    given = ["train", "--name", "x", "--positives", "a", "b", "--noise", "n", "--seed", "1", "--negatives", "c", "--negatives", "d", "e"]
+    assert _one_value_each(given) == [
+        *("train", "--name", "x", "--positives", "a", "--positives", "b", "--noise", "n", "--seed", "1"),
+        *("--negatives", "c", "--negatives", "d", "--negatives", "e"),
+    ]
+    assert _one_value_each(["train", "--noise", "n", "a.toml"]) == ["train", "--noise", "n", "a.toml"]
+    assert _one_value_each(["detect", "a.wake", "--json", "b"]) == ["detect", "a.wake", "--json", "b"]
 
 
 def test_what_is_no_run_is_one_sentence(tmp_path, call):
