@@ -1,0 +1,81 @@
+"""Tell systemd how a service fares: READY=1, WATCHDOG=1 and STOPPING=1 over $NOTIFY_SOCKET (sd_notify(3)).
+
+Where no systemd listens every call does nothing, so that a service need not ask.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+from speechtl.progress import say
+
+
+class Notifier:
+    """The line to systemd; `watchdog_seconds` is how often it wants a sign of life, None where it wants none."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._address = _address(environment.get("NOTIFY_SOCKET", ""))
+        self.watchdog_seconds = _watchdog_seconds(environment) if self._address else None
+        self._last_alive = -float("inf")
+        self._failed = False
+
+    def ready(self, status: str = "") -> None:
+        """Say that the service has started; `status` is what `systemctl status` shows."""
+        self._send("READY=1", status)
+
+    def reloading(self) -> None:
+        """Say that a reload begins; `ready` ends it."""
+        self._send("RELOADING=1", monotonic=True)
+
+    def status(self, status: str) -> None:
+        """Change what `systemctl status` shows."""
+        self._send(status=status)
+
+    def stopping(self) -> None:
+        """Say that the service is about to end."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Give the sign of life: to be called as often as one likes, sent twice as often as systemd wants it."""
+        if self.watchdog_seconds is None:
+            return
+        now = time.monotonic()
+        if now - self._last_alive >= self.watchdog_seconds / 2.0:
+            self._last_alive = now
+            self._send("WATCHDOG=1")
+
+    def _send(self, state: str = "", status: str = "", monotonic: bool = False) -> None:
+        if self._address is None:
+            return
+        lines = [state] if state else []
+        if status:
+            lines.append("STATUS=" + " ".join(status.splitlines()))
+        if monotonic:
+            lines.append(f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as line:
+                line.sendto("\n".join(lines).encode(), self._address)
+        except OSError as error:
+            if not self._failed:
+                say(f"speechtl: systemd cannot be told how the service fares ({error.strerror or error}); it may restart it.")
+            self._failed = True
+
+
+def _address(given: str) -> str | None:
+    """Return the socket's address: a path, or a name in the abstract space, which systemd writes with an @."""
+    if given.startswith("@"):
+        return "\0" + given[1:]
+    return given if given.startswith("/") else None
+
+
+def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
+    """Return the interval that systemd set for this process; WATCHDOG_PID names another one's."""
+    try:
+        microseconds = int(environment.get("WATCHDOG_USEC", "0"))
+        process = int(environment.get("WATCHDOG_PID", os.getpid()))
+    except ValueError:
+        return None
+    return microseconds / 1e6 if microseconds > 0 and process == os.getpid() else None
