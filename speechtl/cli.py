@@ -14,6 +14,7 @@ from speechtl import __version__
 from speechtl.audio.data_commands import app as data_app
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
 from speechtl.progress import say
+from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 
 TRAIN_PACKAGES = {
     "torch",
@@ -37,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app)
+app.command(epilog=LISTEN_EXAMPLE)(listen)
+app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]

@@ -8,6 +8,7 @@ SpeechtlError                  exit code 2: something given is missing, malforme
 ├── BundleError                a bundle is damaged, unknown or unsafe
 ├── RunError                   a run folder is missing, unfinished or damaged
 ├── WeightsError               pretrained weights cannot be found or are not the expected ones
+├── MicrophoneError            there is no microphone, or it cannot be opened
 ├── MissingExtraError          an optional dependency is not installed
 └── CheckFailedError           exit code 1: the check that a command makes did not pass
 
@@ -56,6 +57,10 @@ class RunError(SpeechtlError):
 
 class WeightsError(SpeechtlError):
     """Pretrained weights cannot be found, or are not the expected ones."""
+
+
+class MicrophoneError(SpeechtlError):
+    """There is no microphone, or it cannot be opened."""
 
 
 class MissingExtraError(SpeechtlError):

@@ -1,8 +1,31 @@
 """What runs on the device: features, bundle, engine and detector. Needs numpy and a runtime, never torch."""
 
-from speechtl.runtime.bundle import Bundle, open_bundle
-from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.features import LogMel, LogMelSettings
-from speechtl.runtime.trigger import TriggerSettings
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from speechtl.runtime.bundle import Bundle, open_bundle
+    from speechtl.runtime.detector import Detector, Event
+    from speechtl.runtime.features import LogMel, LogMelSettings
+    from speechtl.runtime.trigger import TriggerSettings
 
 __all__ = ["Bundle", "Detector", "Event", "LogMel", "LogMelSettings", "TriggerSettings", "open_bundle"]
+
+_HOMES = {
+    "Bundle": "bundle",
+    "Detector": "detector",
+    "Event": "detector",
+    "LogMel": "features",
+    "LogMelSettings": "features",
+    "TriggerSettings": "trigger",
+    "open_bundle": "bundle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: the command line's help needs no numpy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

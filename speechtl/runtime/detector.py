@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -78,12 +78,16 @@ class Scorer:
 
 
 class Detector:
-    """Events of a stream: of one wake word, or of several that share an encoder, each with its own threshold."""
+    """Events of a stream: of one wake word, or of several that share an encoder, each with its own threshold.
+
+    `on_score`, where it is set, is called at every step with a word's smoothed score, written as an event, and its threshold.
+    """
 
     def __init__(self, scorer: Scorer, words: Sequence[Word]) -> None:
         self.scorer = scorer
         self.words = list(words)
         self._triggers = [Trigger(word.trigger, scorer.step_seconds) for word in words]
+        self.on_score: Callable[[Event, float], None] | None = None
 
     @classmethod
     def open(cls, path: Path | str, *, threshold: float | None = None, graph: str | None = None, engine: str | None = None) -> Detector:
@@ -111,6 +115,8 @@ class Detector:
         for index, scores in enumerate(self.scorer.feed(samples).tolist()):
             for word, trigger, score in zip(self.words, self._triggers, scores, strict=True):
                 smoothed = trigger.feed(score)
+                if self.on_score is not None:
+                    self.on_score(Event(word.name, self.scorer.time(first + index), trigger.smoothed), trigger.settings.threshold)
                 if smoothed is not None:
                     events.append(Event(word.name, self.scorer.time(first + index), smoothed))
         return events

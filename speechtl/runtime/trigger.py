@@ -51,6 +51,11 @@ class Trigger:
         self._before = 0.0
         self._since = self._refractory
 
+    @property
+    def smoothed(self) -> float:
+        """The score that was last compared with the threshold."""
+        return self._before
+
     def feed(self, score: float) -> float | None:
         """Take the next score; return the smoothed one when it makes an event."""
         self._last.append(float(score))

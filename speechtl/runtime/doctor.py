@@ -1,0 +1,254 @@
+"""`speechtl doctor`: what is wrong with the microphone, the runtime and the machine, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechtl.errors import MicrophoneError, MissingExtraError, SpeechtlError
+from speechtl.runtime import machine
+from speechtl.runtime.detector import Detector
+from speechtl.runtime.input_watch import InputWatch
+from speechtl.runtime.microphone import RATES, Block, Microphone
+from speechtl.runtime.portaudio import DTYPE, Device, list_devices, load_sounddevice, quiet_stderr
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
+
+OK, WARNING, FAILURE = "ok", "warning", "failure"
+LEVEL_FRAME = 0.02  # seconds
+FLOOR_PERCENTILE = 10  # of the frames' levels: what is left when nobody speaks
+LOUD_FLOOR_DB = -40.0  # words at arm's length come at about -30 dBFS
+QUIET_DB = -75.0  # the loudest frame of three seconds in a room; below, the gain is far too low
+REAL_TIME_SECONDS = 5.0  # of noise, to measure the runtime with
+BUSY_FACTOR = 0.5  # of a core
+HOT, TOO_HOT = 75.0, 82.0  # degrees; a Raspberry Pi slows down at 80 to 85
+LITTLE_DISK, NO_DISK = 500e6, 50e6  # bytes
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: ok, warning or failure, what was found, what to do, and the numbers behind it."""
+
+    name: str
+    status: str
+    found: str
+    do: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return asdict(self)
+
+
+def examine(bundle: Path | None, *, device: str | None, channel: int, rate: int | None, seconds: float) -> list[Check]:
+    """Make all checks; none raises."""
+    return [
+        *check_microphone(device, channel, rate, seconds),
+        *check_runtime(bundle),
+        check_clock(),
+        check_temperature(),
+        check_throttling(),
+        check_disk(Path.cwd()),
+    ]
+
+
+def check_microphone(wanted: str | None, channel: int, rate: int | None, seconds: float) -> Iterator[Check]:
+    """Check PortAudio, its devices with their rates, the one that would be used, and what it delivers."""
+    try:
+        sounddevice = load_sounddevice()
+    except (MissingExtraError, MicrophoneError) as error:
+        yield _failed("microphone", error)
+        return
+    yield Check("portaudio", OK, f"{sounddevice.get_portaudio_version()[1]}, sounddevice {sounddevice.__version__}")
+    for device in list_devices():
+        rates = _rates(sounddevice, device)
+        listed = ", ".join(map(str, rates)) or "none of the usual ones"
+        default = ", the default" if device.default else ""
+        yield Check(
+            f"device {device.index}",
+            OK if rates else WARNING,
+            f"{device.name}{default}: up to {device.channels} channels; rates (Hz): {listed}",
+            "" if rates else "It may be in use; see: fuser -v /dev/snd/*",
+            {"index": device.index, "name": device.name, "channels": device.channels, "rates": rates, "default": device.default},
+        )
+    yield from _listen(wanted, channel, rate, seconds)
+
+
+def _rates(sounddevice: Any, device: Device) -> list[int]:
+    found = []
+    for rate in sorted({*RATES, device.rate}):
+        try:
+            with quiet_stderr():
+                sounddevice.check_input_settings(device=device.index, samplerate=rate, channels=min(2, device.channels), dtype=DTYPE)
+        except sounddevice.PortAudioError:
+            continue
+        found.append(rate)
+    return found
+
+
+def _listen(wanted: str | None, channel: int, rate: int | None, seconds: float) -> Iterator[Check]:
+    troubles: list[str] = []
+    microphone = Microphone(wanted, troubles.append, rate=rate, channel=channel)
+    try:
+        microphone.open()
+    except SpeechtlError as error:
+        yield _failed("microphone", error)
+        return
+    try:
+        yield Check("microphone", OK, microphone.describe(), values={"rate": microphone.rate, "channels": microphone.channels})
+        blocks = _record(microphone, seconds)
+    finally:
+        microphone.close()
+    if not blocks:
+        yield Check("sound", FAILURE, "The microphone delivered nothing.", "Unplug it and plug it in again, or give another --device.")
+        return
+    watch = InputWatch(troubles.append, channel)
+    for block in blocks:
+        watch.feed(block)
+    yield _level(np.concatenate([block.samples[:, channel - 1] for block in blocks]), microphone.rate)
+    for trouble in troubles:
+        found, _, do = trouble.partition(": ")
+        yield Check("sound", WARNING, found, do)
+    if microphone.overruns:
+        yield Check("sound", WARNING, f"{microphone.overruns} blocks were lost.", "End other programs: the machine is too busy.")
+
+
+def _record(microphone: Microphone, seconds: float) -> list[Block]:
+    blocks: list[Block] = []
+    length, deadline = 0.0, time.monotonic() + seconds + 3.0
+    while length < seconds and time.monotonic() < deadline:
+        block = microphone.read(0.25)
+        if block is not None:
+            blocks.append(block)
+            length += len(block.samples) / block.rate
+    return blocks
+
+
+def _level(samples: Samples, rate: int) -> Check:
+    frame = round(LEVEL_FRAME * rate)
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    levels = _decibels(frames.std(axis=1))
+    peak, floor = float(_decibels(np.abs(samples).max())), float(np.percentile(levels, FLOOR_PERCENTILE))
+    loudest = float(levels.max())
+    found = f"level {float(_decibels(samples.std())):.0f} dBFS, peak {peak:.0f} dBFS, noise floor {floor:.0f} dBFS"
+    values = {"level_db": round(float(_decibels(samples.std())), 1), "peak_db": round(peak, 1), "floor_db": round(floor, 1)}
+    if floor > LOUD_FLOOR_DB:
+        return Check(
+            "level", WARNING, found, "It is loud here, or the gain is too high: turn it down (alsamixer, F4), move the microphone.", values
+        )
+    if loudest < QUIET_DB:
+        return Check("level", WARNING, found, "That is very soft even for a quiet room: turn the gain up (alsamixer, F4).", values)
+    return Check("level", OK, found, values=values)
+
+
+def _decibels(amplitude: Any) -> Any:
+    return 20.0 * np.log10(np.maximum(amplitude, 1e-7))
+
+
+def check_runtime(bundle: Path | None) -> Iterator[Check]:
+    """Check which runtimes are there and, with a bundle, its graph and how fast it runs."""
+    found = {name: importlib.metadata.version(package) for name, package in RUNTIMES.items() if importlib.util.find_spec(name) is not None}
+    listed = ", ".join(f"{RUNTIMES[name]} {version}" for name, version in found.items())
+    if not found:
+        yield Check("runtime", FAILURE, "Nothing that runs a graph is installed.", "Install it with: pip install onnxruntime")
+    else:
+        yield Check("runtime", OK, listed, values=found)
+    if bundle is None:
+        return
+    try:
+        yield _speed(Detector.open(bundle))
+    except (SpeechtlError, OSError) as error:
+        yield _failed("bundle", error)
+
+
+RUNTIMES = {"onnxruntime": "onnxruntime", "ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+
+
+def _speed(detector: Detector) -> Check:
+    noise = np.random.default_rng(0).normal(0.0, 0.01, round(REAL_TIME_SECONDS * SAMPLE_RATE)).astype(np.float32)
+    step = SAMPLE_RATE * 80 // 1000
+    detector.feed(noise[: 4 * step])
+    detector.reset()
+    start = time.process_time()
+    for first in range(0, len(noise), step):
+        detector.feed(noise[first : first + step])
+    factor = (time.process_time() - start) / REAL_TIME_SECONDS
+    graph = getattr(detector.scorer.engine, "graph", "its graph")
+    found = f"{detector.name}, {graph}: real-time factor {factor:.4f} ({1000 * factor:.1f} ms of CPU a second)"
+    values = {"name": detector.name, "graph": graph, "real_time_factor": round(factor, 5)}
+    if factor >= 1.0:
+        return Check("bundle", FAILURE, found, "This machine is too slow for it: export a smaller encoder, or an int8 graph.", values)
+    if factor >= BUSY_FACTOR:
+        return Check("bundle", WARNING, found, "Little is left for anything else: end other programs, or export an int8 graph.", values)
+    return Check("bundle", OK, found, values=values)
+
+
+def check_clock() -> Check:
+    """Check that the clock is plausible and kept by time synchronisation: events carry its time."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+    if time.time() < machine.BUILT:
+        return Check(
+            "clock", WARNING, f"{now}: that is in the past", "Set it, or connect the machine to a network: sudo timedatectl set-ntp true"
+        )
+    synchronised = machine.clock_synchronised()
+    values = {"synchronised": synchronised}
+    if synchronised is False:
+        return Check("clock", WARNING, f"{now}, not synchronised", "Events may carry a wrong time: sudo timedatectl set-ntp true", values)
+    return Check(
+        "clock", OK, f"{now}, {'synchronised' if synchronised else 'the system does not tell whether it is synchronised'}", "", values
+    )
+
+
+def check_temperature(read: Callable[[], float | None] = machine.temperature) -> Check:
+    """Check the processor's temperature, where the system tells it."""
+    degrees = read()
+    if degrees is None:
+        return Check("temperature", OK, "the system does not tell")
+    found, values = f"{degrees:.0f} degrees", {"celsius": degrees}
+    if degrees >= TOO_HOT:
+        return Check("temperature", FAILURE, found, "The processor slows down or will: give it a heat sink or a fan.", values)
+    if degrees >= HOT:
+        return Check("temperature", WARNING, found, "Give the machine more air, or a heat sink.", values)
+    return Check("temperature", OK, found, values=values)
+
+
+def check_throttling(read: Callable[[], int | None] = machine.throttled) -> Check:
+    """Check whether a Raspberry Pi is or was slowed down by heat or by too weak a supply."""
+    bits = read()
+    if bits is None:
+        return Check("throttling", OK, "the system does not tell")
+    now, before = machine.throttling(bits), machine.throttling(bits >> 16)
+    values = {"bits": bits, "now": now, "before": before}
+    if now:
+        return Check("throttling", FAILURE, f"now: {', '.join(now)}", _remedy(now), values)
+    if before:
+        return Check("throttling", WARNING, f"since the start: {', '.join(before)}", _remedy(before), values)
+    return Check("throttling", OK, "none", values=values)
+
+
+def _remedy(what: list[str]) -> str:
+    return "Use a stronger power supply and a short cable." if machine.UNDER_VOLTAGE in what else "Give it a heat sink or a fan."
+
+
+def check_disk(folder: Path) -> Check:
+    """Check that there is room for clips and logs."""
+    free = shutil.disk_usage(folder).free
+    found, values = f"{free / 1e9:.1f} GB free in {folder}", {"free_bytes": free}
+    if free < NO_DISK:
+        return Check("disk", FAILURE, found, "Free some space: logs and clips cannot be written.", values)
+    if free < LITTLE_DISK:
+        return Check("disk", WARNING, found, "Free some space, or keep fewer clips (--clips-mb).", values)
+    return Check("disk", OK, found, values=values)
+
+
+def _failed(name: str, error: Exception) -> Check:
+    """Return an error's sentences: the first is what was found, the others what to do."""
+    found, _, do = str(error).partition(". ")
+    return Check(name, FAILURE, found, do)

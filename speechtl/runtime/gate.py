@@ -1,0 +1,71 @@
+"""The voice-activity gate: run the network only while somebody may be speaking. Off unless asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from speechtl.errors import MissingExtraError
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
+
+FRAME = SAMPLE_RATE * 30 // 1000  # samples, the longest that WebRTC's detector takes
+MODE = 1  # of 0 to 3, from passing most to passing least
+SPEECH_FRAMES = 2  # in a row open the gate
+BEFORE_SECONDS = 1.5  # played to the network when the gate opens: the word's start, and what the network remembers before it
+AFTER_SECONDS = 1.0  # the gate stays open behind the last speech: the network decides a little after the word's end
+
+
+class Gate:
+    """Pass the sound around speech; what comes before speech is kept, so that no word loses its start."""
+
+    def __init__(self) -> None:
+        try:
+            import webrtcvad
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("The voice-activity gate", "vad") from error
+        self._detector = webrtcvad.Vad(MODE)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new stream."""
+        self._rest = np.zeros(0, np.float32)
+        self._before: deque[Samples] = deque()
+        self._kept = 0
+        self._in_a_row = 0
+        self._open_for = 0
+
+    def feed(self, samples: Samples) -> tuple[Samples, bool]:
+        """Take the next samples; return what is to be heard, and whether that begins anew.
+
+        What is returned always ends with the last sample taken, or is empty.
+        """
+        was_open = self._open_for > 0
+        self._watch(samples)
+        if was_open:
+            self._open_for = max(self._open_for - len(samples), 0)
+            return samples, False
+        self._keep(samples)
+        if self._open_for == 0:
+            return np.zeros(0, np.float32), False
+        heard = np.concatenate(self._before)
+        self._before.clear()
+        self._kept = 0
+        return heard, True
+
+    def _keep(self, samples: Samples) -> None:
+        self._before.append(samples)
+        self._kept += len(samples)
+        while self._kept - len(self._before[0]) >= BEFORE_SECONDS * SAMPLE_RATE:
+            self._kept -= len(self._before.popleft())
+
+    def _watch(self, samples: Samples) -> None:
+        held = np.concatenate([self._rest, samples])
+        whole = len(held) // FRAME * FRAME
+        self._rest = held[whole:]
+        pcm = np.clip(np.round(held[:whole] * 32768.0), -32768, 32767).astype("<i2")
+        for start in range(0, whole, FRAME):
+            speech = self._detector.is_speech(pcm[start : start + FRAME].tobytes(), SAMPLE_RATE)
+            self._in_a_row = self._in_a_row + 1 if speech else 0
+            if self._in_a_row >= SPEECH_FRAMES:
+                self._open_for = round(AFTER_SECONDS * SAMPLE_RATE) + len(samples)
