@@ -32,6 +32,7 @@ class InputWatch:
         self._seen: dict[str, float] = {}
         self._lost = 0.0
         self._held: list[Samples] = []
+        self._frames = 0
         self._begin(0, 0)
 
     def feed(self, block: Block) -> None:
