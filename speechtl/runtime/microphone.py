@@ -24,6 +24,7 @@ RATES = (SAMPLE_RATE, 48_000, 44_100, 32_000, 96_000, 22_050, 8_000)
 BLOCK_SECONDS = 0.04  # half a step of the network: its steps end a third into a block of 80 ms, and would wait for the rest
 BUFFER_SECONDS = 4.0
 NOTHING_SECONDS = 1.0  # without a callback: then the device is taken for dead
+TOO_FAST = 2.0  # times its rate over a second: a driver that has lost its device and delivers anything
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts to open the device again
 CLOSE_SECONDS = 0.4  # a healthy stream closes within a block or two
 HUNG_SECONDS = 30.0  # a stream that has not closed by then keeps the whole process from its microphone
@@ -47,10 +48,12 @@ class BlockBuffer:
         self._queue: SimpleQueue[tuple[Samples, int, float] | None] = SimpleQueue()
         self._missing = 0
         self.overruns = 0  # blocks dropped here, or by PortAudio before
+        self.frames = 0  # that came, those dropped here included
 
     def write(self, samples: Samples, overflowed: bool = False) -> None:
         """Copy samples in, or count them as missing where the reader is too far behind; never wait."""
         self.overruns += overflowed
+        self.frames += len(samples)
         if self._queue.qsize() >= self._blocks:
             self.overruns += 1
             self._missing += len(samples)
@@ -86,7 +89,8 @@ class Microphone:
         self._lost_at: float | None = None
         self._next_try = 0.0
         self._wait = FIRST_WAIT
-        self._last = 0.0
+        self._last = self._counted_at = 0.0
+        self._counted = 0
         self.device: Device | None = None
         self.rate = 0
         self.channels = 0
@@ -123,6 +127,9 @@ class Microphone:
             return None
         if got is None:
             self._lose("has stopped")
+            return None
+        if self._too_fast():
+            self._lose("delivers sound far faster than it can hear it", running=True)
             return None
         samples, missing, arrived = got
         gap = missing / self.rate
@@ -161,9 +168,14 @@ class Microphone:
                 continue
             self._overruns_before += self._buffer.overruns
             self._stream, self._buffer, self.rate, self.channels = stream, buffer, rate, channels
-            self._last = time.monotonic()
+            self._last = self._counted_at = time.monotonic()
+            self._counted = 0
             return
         assert problem is not None
+        if len(self._rates) == 1 and may_try_another(problem):
+            raise MicrophoneError(
+                f"{device.name} does not open at {self._rates[0]} Hz: leave out --rate, or see its rates with: speechtl doctor"
+            )
         raise MicrophoneError(reason(problem, device)) from problem
 
     def _settings(self, device: Device) -> list[tuple[int, int]]:
@@ -196,7 +208,16 @@ class Microphone:
             raise
         return stream
 
-    def _lose(self, what: str) -> None:
+    def _too_fast(self) -> bool:
+        """Tell whether the device delivered more in the last second than a microphone can."""
+        seconds = time.monotonic() - self._counted_at
+        if seconds < 1.0:
+            return False
+        frames = self._buffer.frames - self._counted
+        self._counted_at, self._counted = time.monotonic(), self._buffer.frames
+        return frames > TOO_FAST * seconds * self.rate
+
+    def _lose(self, what: str, running: bool = False) -> None:
         if self._lost_at is None:
             name = self.device.name if self.device else "The microphone"
             self._note(f"{name} {what}: it is opened again as soon as it answers. Is it plugged in and powered?")
@@ -204,7 +225,7 @@ class Microphone:
         else:  # opened again, and still nothing came
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
         # A thread that is stuck in the driver can only be aborted; one that runs must not be, it may hold Python's lock.
-        self._close(abort=True)
+        self._close(abort=not running)
         self._next_try = time.monotonic() + self._wait
 
     def _close(self, abort: bool) -> None:

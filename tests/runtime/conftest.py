@@ -1,12 +1,12 @@
 """A microphone without hardware: ALSA's file plugin on a FIFO that a thread fills at a microphone's pace."""
 
-import contextlib
 import ctypes.util
 import fcntl
 import importlib.util
 import os
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections import deque
@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 BLOCK_SECONDS = 0.04
-PIPE_BYTES = 4096  # the smallest there is, so that little sound waits in it
+PIPE_BYTES = 65_536
+DTYPE = "<f4"  # what the loop asks for: ALSA's file plugin gives garbage where another plugin converts behind it
 CONFIGURATION = """</usr/share/alsa/alsa.conf>
 pcm.{name} {{ type plug rate_converter "{converter}" slave {{
   pcm {{ type file slave.pcm "null" file "/dev/null" infile "{fifo}" format "raw" }}
-  rate {rate} channels {channels} format S16_LE }} }}
+  rate {rate} channels {channels} format FLOAT_LE }} }}
 """
 
 
@@ -36,7 +37,7 @@ def needs_portaudio() -> None:
 class VirtualMicrophone:
     """A device named speechtl_mic; `strict` leaves it no other rate than its own. Plays silence, and what `play` queues."""
 
-    def __init__(self, folder: Path, rate: int = 16_000, channels: int = 1, strict: bool = False, names=("speechtl_mic",)):
+    def __init__(self, folder: Path, rate: int = 16_000, channels: int = 2, strict: bool = False, names=("speechtl_mic",)):
         self.rate, self.channels = rate, channels
         self.fifo = folder / "mic.fifo"
         converter = "there_is_none" if strict else "linear"
@@ -59,7 +60,7 @@ class VirtualMicrophone:
         frames = samples[:, None].repeat(self.channels, 1) if samples.ndim == 1 else samples
         size = round(BLOCK_SECONDS * self.rate)
         frames = np.concatenate([frames, np.zeros((-len(frames) % size, self.channels))])
-        pcm = np.clip(np.round(frames * 32768), -32768, 32767).astype("<i2")
+        pcm = frames.astype(DTYPE)
         self._queue.extend(pcm[first : first + size].tobytes() for first in range(0, len(pcm), size))
 
     def wait(self) -> None:
@@ -97,19 +98,19 @@ class VirtualMicrophone:
 
     def _silence(self) -> bytes:
         shape = (round(BLOCK_SECONDS * self.rate), self.channels)
-        return (self._random.normal(0, self.background * 32768, shape) if self.background else np.zeros(shape)).astype("<i2").tobytes()
+        return (self._random.normal(0, self.background, shape) if self.background else np.zeros(shape)).astype(DTYPE).tobytes()
+
+    def _is_read(self) -> bool:
+        """Where nobody reads a microphone's silence is lost, and what is to be heard waits."""
+        return fcntl.ioctl(self._file, termios.FIONREAD, bytes(4)) == bytes(4)
 
     def _feed(self) -> None:
         due = time.monotonic()
         while not self._end.is_set():
             with self._lock:
-                if self._flows.is_set() and self._file is not None:
-                    # Nobody reads: a microphone's sound is lost, what is to be heard waits.
-                    with contextlib.suppress(BlockingIOError):
-                        os.write(self._file, self._queue[0] if self._queue else self._silence())
-                        if self._queue:
-                            self._queue.popleft()
-            due = max(due + BLOCK_SECONDS, time.monotonic() - 0.2)
+                if self._flows.is_set() and self._file is not None and self._is_read():
+                    os.write(self._file, self._queue.popleft() if self._queue else self._silence())
+            due = max(due + BLOCK_SECONDS, time.monotonic() - 0.2)  # behind by no more than a sound card's own buffer
             self._end.wait(max(due - time.monotonic(), 0.0))
 
 

@@ -1,0 +1,152 @@
+import subprocess
+import sys
+import time
+from queue import Empty
+
+import numpy as np
+import pytest
+
+from speechtl.runtime.microphone import BlockBuffer
+
+# Each runs in a process of its own: PortAudio reads its configuration once.
+OPENED = """
+import sys, threading, time
+from pathlib import Path
+import numpy as np
+from speechtl.runtime import microphone as module
+from speechtl.runtime.microphone import Microphone
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+def opened(**settings):
+    microphone = Microphone("speechtl_mic", lambda text: print(text, flush=True), **settings)
+    microphone.open()
+    return microphone
+"""
+
+
+def run(code: str, microphone, timeout: float = 100) -> str:
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED + code],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **microphone.environment},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_samples_arrive_whole_and_exact(virtual_microphone):
+    microphone = virtual_microphone()
+    ramp = np.arange(1, 16_001) / 32768  # 25 blocks, no value twice
+    microphone.play(np.concatenate([np.zeros(16_000), ramp]))  # opening a device may take some of its sound
+    said = run(
+        """
+microphone = opened()
+got = np.zeros((0, microphone.channels))
+while not (got[:, 0] == 16_000 / 32768).any():
+    block = microphone.read(1.0)
+    got = np.concatenate([got, block.samples])
+first = np.flatnonzero(got[:, 0])[0]
+print(np.array_equal(got[first : first + 16_000, 0] * 32768, np.arange(1, 16_001)), microphone.overruns)
+microphone.close()
+""",
+        microphone,
+    )
+    assert said == "True 0\n"
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_a_microphone_is_opened_at_the_only_rate_it_knows(virtual_microphone, rate):
+    microphone = virtual_microphone(rate=rate, strict=True)
+    said = run("microphone = opened(); print(microphone.describe(), microphone.read(2.0).rate); microphone.close()", microphone)
+    assert said == f"speechtl_mic at {rate} Hz, channel 1 of 2 {rate}\n"
+
+
+def test_a_rate_that_the_microphone_does_not_have_is_refused_in_words(virtual_microphone):
+    microphone = virtual_microphone(rate=48_000, strict=True)
+    said = run(
+        """
+from speechtl.errors import MicrophoneError
+try:
+    opened(rate=16_000)
+except MicrophoneError as error:
+    print(error)
+""",
+        microphone,
+    )
+    assert said.startswith("speechtl_mic does not open at 16000 Hz: ")
+    assert "speechtl doctor" in said
+
+
+def test_what_a_stalled_reader_misses_is_counted_and_told_as_a_gap(virtual_microphone):
+    said = run(
+        """
+module.BUFFER_SECONDS = 0.4
+microphone = opened()
+first = microphone.read(1.0)
+time.sleep(1.2)
+blocks = [microphone.read(1.0) for _ in range(12)]
+gaps = [block.gap_seconds for block in blocks if block.gap_seconds]
+between = blocks[-1].arrived - first.arrived
+heard = sum(len(block.samples) for block in blocks) / microphone.rate
+print(len(gaps), microphone.overruns > 10, abs(between - heard - gaps[0]) < 0.15, abs(microphone.overruns * 0.04 - gaps[0]) < 0.05)
+microphone.close()
+""",
+        virtual_microphone(),
+    )
+    assert said == "1 True True True\n"
+
+
+@pytest.mark.slow
+def test_two_hundred_starts_and_stops_leak_neither_threads_nor_descriptors(virtual_microphone):
+    said = run(
+        """
+def cycle():
+    microphone = opened()
+    assert microphone.read(1.0) is not None
+    microphone.close()
+
+cycle()
+before = (threading.active_count(), descriptors(), len(list(Path("/proc/self/task").iterdir())))
+for _ in range(200):
+    cycle()
+print((threading.active_count(), descriptors(), len(list(Path("/proc/self/task").iterdir()))) == before)
+""",
+        virtual_microphone(),
+    )
+    assert said == "True\n"
+
+
+def test_a_full_buffer_drops_what_comes_counts_it_and_tells_the_gap_before_the_next_block():
+    buffer = BlockBuffer(2)
+    for value in range(5):
+        buffer.write(np.full((10, 1), value, np.float32))
+    assert buffer.overruns == 3
+    assert [(float(samples[0, 0]), missing) for samples, missing, _ in (buffer.read(0), buffer.read(0))] == [(0.0, 0), (1.0, 0)]
+    with pytest.raises(Empty):
+        buffer.read(0)
+    buffer.write(np.full((10, 1), 5, np.float32))
+    samples, missing, arrived = buffer.read(0)
+    assert (float(samples[0, 0]), missing) == (5.0, 30)
+    assert 0 <= time.monotonic() - arrived < 60
+
+
+def test_what_was_written_is_a_copy():
+    buffer = BlockBuffer(2)
+    block = np.ones((4, 1), np.float32)
+    buffer.write(block)
+    block[:] = 7
+    assert (buffer.read(0)[0] == 1).all()
+
+
+def test_an_overflow_that_the_driver_reports_counts_too():
+    buffer = BlockBuffer(2)
+    buffer.write(np.ones((4, 1), np.float32), overflowed=True)
+    assert buffer.overruns == 1
