@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from speechtl.errors import SpeechtlError
 
 AT_ONCE = 4  # commands that may run at the same time
-END_SECONDS = 0.3  # between asking a command to end and ending it
+END_SECONDS = 0.2  # between asking a command to end and ending it
 SHELL = ("/bin/sh", "-c")
 
 
@@ -65,17 +66,18 @@ class Command:
             thread.start()
 
     def close(self) -> None:
-        """End the commands that still run."""
+        """End the commands that still run, all at once: first asked, then forced."""
         with self._lock:
             self._closed = True
-            running = dict(self._running)
-        for process in running.values():
-            if process is not None:
-                _signal(process, signal.SIGTERM)
-        for thread, process in running.items():
-            thread.join(END_SECONDS)
-            if thread.is_alive() and process is not None:
-                _signal(process, signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with self._lock:
+                running = dict(self._running)
+            for process in running.values():
+                if process is not None:
+                    _signal(process, number)
+            deadline = time.monotonic() + END_SECONDS
+            for thread in running:
+                thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _run(self, detection: Detection) -> None:
         thread = threading.current_thread()

@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 
 from speechtl.errors import MicrophoneError
-from speechtl.runtime.portaudio import DTYPE, Device, find_device, load_sounddevice, may_try_another, quiet_stderr, reason, rescan
+from speechtl.runtime.portaudio import (
+    DTYPE,
+    Device,
+    find_device,
+    leave_open,
+    load_sounddevice,
+    may_try_another,
+    quiet_stderr,
+    reason,
+    rescan,
+)
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 # First our own, which needs no conversion; then what most microphones have.
@@ -241,7 +251,9 @@ class Microphone:
         self._closing = threading.Thread(target=close, name="speechtl-close", daemon=True)
         self._closing.start()
         self._closing.join(CLOSE_SECONDS)
-        if not self._closing.is_alive():
+        if self._closing.is_alive():
+            leave_open()
+        else:
             self._closing = None
 
     def _reopen(self, timeout: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import sys
@@ -60,6 +61,11 @@ def rescan() -> None:
     with quiet_stderr():
         sounddevice._terminate()
         sounddevice._initialize()
+
+
+def leave_open() -> None:
+    """Let the process end without closing PortAudio, which would wait for a stream that never closes."""
+    atexit.unregister(load_sounddevice()._exit_handler)
 
 
 def list_devices() -> list[Device]:
