@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import soxr
+
+from speechtl.errors import BundleError
+from speechtl.runtime.detector import Detector
+from speechtl.runtime.hearing import Hearing
+from speechtl.runtime.microphone import Block
+
+
+def play(hearing: Hearing, samples: np.ndarray, rate: int = 16_000, gap: float = 0.0, block: float = 0.04) -> list:
+    frames = (samples[:, None] if samples.ndim == 1 else samples).astype(np.float32)
+    size = round(block * rate)
+    events = []
+    for first in range(0, len(frames), size):
+        events += hearing.feed(Block(frames[first : first + size], rate, gap if first == 0 else 0.0)).events
+    return events
+
+
+def test_blocks_give_the_events_of_the_samples(tiny_bundle, bursts):
+    samples = bursts((0.5, 2.0), 3.0)
+    assert play(Hearing([tiny_bundle]), samples) == Detector.open(tiny_bundle).feed(samples)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000, 96_000])
+def test_any_rate_gives_the_events_at_their_time(tiny_bundle, bursts, rate):
+    events = play(Hearing([tiny_bundle]), soxr.resample(bursts((0.5, 2.0), 3.0), 16_000, rate), rate)
+    assert [event.time for event in events] == pytest.approx([0.7, 2.2], abs=0.15)
+
+
+def test_one_channel_is_heard(tiny_bundle, bursts):
+    both = np.stack([bursts((0.5, 2.0), 3.0), bursts((1.2,), 3.0)], axis=1)
+    assert len(play(Hearing([tiny_bundle], channel=1), both)) == 2
+    assert [event.time for event in play(Hearing([tiny_bundle], channel=2), both)] == pytest.approx([1.4], abs=0.15)
+
+
+@pytest.mark.parametrize("gap", [0.3, 2.0, 2.1, 3600.0])
+def test_times_go_on_over_a_gap(tiny_bundle, bursts, gap):
+    hearing = Hearing([tiny_bundle])
+    first = play(hearing, bursts((0.5,), 1.5))
+    second = play(hearing, bursts((0.5,), 1.5), gap=gap)
+    assert second[0].time - first[0].time == pytest.approx(1.5 + gap, abs=0.09)
+
+
+def test_a_microphone_that_comes_back_with_another_rate_is_heard(tiny_bundle, bursts):
+    hearing = Hearing([tiny_bundle])
+    play(hearing, bursts((0.5,), 1.5))
+    events = play(hearing, soxr.resample(bursts((0.5,), 1.5), 16_000, 48_000), 48_000, gap=5.0)
+    assert [event.time for event in events] == pytest.approx([7.2], abs=0.15)
+
+
+def test_what_is_heard_is_16_khz_and_says_where_it_ends(tiny_bundle):
+    hearing = Hearing([tiny_bundle])
+    assert hearing.feed(Block(np.zeros((640, 2), np.float32), 16_000)).end == 640
+    heard = hearing.feed(Block(np.zeros((640, 2), np.float32), 16_000, gap_seconds=0.5))
+    assert (len(heard.samples), heard.end) == (8640, 9280)
+    heard = hearing.feed(Block(np.zeros((640, 2), np.float32), 16_000, gap_seconds=100.0))
+    assert (len(heard.samples), heard.end) == (640, 9280 + 1_600_640)
+
+
+def test_scores_are_told_with_times_since_the_start(tiny_bundle, bursts):
+    told = []
+    hearing = Hearing([tiny_bundle], on_score=lambda scored, threshold: told.append((scored, threshold)))
+    play(hearing, bursts((0.5,), 1.5))
+    play(hearing, bursts((0.5,), 1.5), gap=10.0)
+    assert {threshold for _, threshold in told} == {0.5}
+    assert max(scored.score for scored, _ in told) > 0.5
+    assert told[-1][0].time == pytest.approx(13.0, abs=0.1)
+    assert told[0][0].name == "burst"
+
+
+def test_a_reload_opens_what_now_stands_there_and_a_broken_file_leaves_the_old(remake, bursts, tmp_path):
+    path = remake(name="word.wake")
+    hearing = Hearing([path], on_score=lambda *_: None)
+    play(hearing, bursts((0.5,), 1.5))
+    remake({"name": "new"}, name="other.wake").replace(path)
+    hearing.reload()
+    (event,) = play(hearing, bursts((0.5,), 1.5))
+    assert (event.name, event.time) == ("new", pytest.approx(2.2, abs=0.15))
+    assert hearing.detectors[0].on_score is not None
+    path.write_bytes(b"broken")
+    with pytest.raises(BundleError):
+        hearing.reload()
+    assert len(play(hearing, bursts((0.5,), 1.5))) == 1
