@@ -22,6 +22,7 @@ from speechtl.runtime.portaudio import DTYPE, Device, list_devices, load_soundde
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
+PATIENCE_SECONDS = 3.0  # with a microphone that is slow to start
 LEVEL_FRAME = 0.02  # seconds
 FLOOR_PERCENTILE = 10  # of the frames' levels: what is left when nobody speaks
 LOUD_FLOOR_DB = -40.0  # words at arm's length come at about -30 dBFS
@@ -106,8 +107,10 @@ def _listen(wanted: str | None, channel: int, rate: int | None, seconds: float) 
         blocks = _record(microphone, seconds)
     finally:
         microphone.close()
-    if not blocks:
-        yield Check("sound", FAILURE, "The microphone delivered nothing.", "Unplug it and plug it in again, or give another --device.")
+    length = sum(len(block.samples) / block.rate for block in blocks)
+    if length < seconds / 2.0:
+        found = f"The microphone delivered {length:.1f} s of sound in {seconds + PATIENCE_SECONDS:.0f} s"
+        yield Check("sound", FAILURE, found, "Unplug it and plug it in again, or give another --device.")
         return
     watch = InputWatch(troubles.append, channel)
     for block in blocks:
@@ -122,7 +125,7 @@ def _listen(wanted: str | None, channel: int, rate: int | None, seconds: float) 
 
 def _record(microphone: Microphone, seconds: float) -> list[Block]:
     blocks: list[Block] = []
-    length, deadline = 0.0, time.monotonic() + seconds + 3.0
+    length, deadline = 0.0, time.monotonic() + seconds + PATIENCE_SECONDS
     while length < seconds and time.monotonic() < deadline:
         block = microphone.read(0.25)
         if block is not None:

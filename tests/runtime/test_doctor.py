@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+
+from speechtl.runtime import doctor
+from speechtl.runtime.doctor import check_disk, check_runtime, check_temperature, check_throttling
+
+
+def diagnosis(command) -> tuple[dict, dict]:
+    command.finish()
+    document = json.loads("\n".join(command.out))
+    return document, {check["name"]: check for check in document["checks"]}
+
+
+def test_a_microphone_that_works_is_described_with_its_rates_and_its_level(virtual_microphone, speechtl, tiny_bundle):
+    microphone = virtual_microphone(rate=48_000, strict=True)
+    microphone.background = 0.001
+    command = speechtl("doctor", tiny_bundle, "--device", "speechtl_mic", "--json", environment=microphone.environment)
+    document, checks = diagnosis(command)
+    assert command.process.returncode == 0, command.err
+    assert document["ok"] is True
+    assert checks["device 0"]["values"]["rates"] == [48_000]
+    assert checks["microphone"]["values"]["rate"] == 48_000
+    assert checks["level"]["status"] == "ok"
+    assert checks["level"]["values"]["floor_db"] == pytest.approx(-60, abs=1.5)
+    assert checks["level"]["values"]["level_db"] == pytest.approx(-60, abs=1.5)
+    assert "real-time factor" in checks["bundle"]["found"]
+    assert "model.onnx" in checks["bundle"]["found"]
+    assert {"portaudio", "runtime", "clock", "temperature", "throttling", "disk"} <= checks.keys()
+    assert {check["status"] for check in checks.values()} <= {"ok", "warning", "failure"}
+
+
+def test_a_muted_microphone_is_a_warning_for_people(virtual_microphone, speechtl):
+    command = speechtl("doctor", "--device", "speechtl_mic", environment=virtual_microphone().environment)
+    assert command.finish() == 0
+    said = "\n".join(command.out)
+    assert "warning sound: The microphone delivers digital silence (only zeros)" in said
+    assert "        -> is it muted?" in said
+
+
+def test_a_microphone_that_delivers_nothing_is_a_failure(virtual_microphone, speechtl):
+    microphone = virtual_microphone()
+    microphone.pause()
+    command = speechtl("doctor", "--device", "speechtl_mic", "--seconds", "1", "--json", environment=microphone.environment)
+    document, checks = diagnosis(command)
+    assert command.process.returncode == 1
+    assert document["ok"] is False
+    assert checks["sound"]["status"] == "failure"
+    assert checks["sound"]["found"].startswith("The microphone delivered 0.0 s of sound")
+    assert command.err == ["speechtl: 1 of 8 checks failed: sound."]
+
+
+def test_no_portaudio_is_a_failure_with_the_package_to_install_and_the_rest_is_still_checked(speechtl, tmp_path):
+    (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
+    command = speechtl("doctor", "--json", environment={"PYTHONPATH": str(tmp_path)})
+    _, checks = diagnosis(command)
+    assert command.process.returncode == 1
+    assert checks["microphone"]["do"] == "Install it with: sudo apt-get install libportaudio2"
+    assert checks["disk"]["values"]["free_bytes"] > 0
+
+
+def test_a_broken_bundle_is_a_failure(tmp_path):
+    (tmp_path / "a.wake").write_bytes(b"no bundle")
+    (broken,) = [check for check in check_runtime(tmp_path / "a.wake") if check.name == "bundle"]
+    assert broken.status == "failure"
+    assert "is no bundle" in broken.found
+
+
+@pytest.mark.parametrize(("degrees", "status"), [(None, "ok"), (50.0, "ok"), (76.0, "warning"), (83.0, "failure")])
+def test_heat_is_judged(degrees, status):
+    check = check_temperature(lambda: degrees)
+    assert check.status == status
+    assert bool(check.do) == (status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("bits", "status", "do"),
+    [
+        (None, "ok", ""),
+        (0, "ok", ""),
+        (0x50000, "warning", "power supply"),
+        (0x50005, "failure", "power supply"),
+        (0x80008, "failure", "fan"),
+    ],
+)
+def test_throttling_is_judged(bits, status, do):
+    check = check_throttling(lambda: bits)
+    assert check.status == status
+    assert do in check.do
+
+
+@pytest.mark.parametrize(("free", "status"), [(10e9, "ok"), (100e6, "warning"), (1e6, "failure")])
+def test_the_disk_is_judged(monkeypatch, tmp_path, free, status):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": int(free)}))
+    assert check_disk(tmp_path).status == status
+
+
+@pytest.mark.parametrize(("amplitude", "status"), [(0.0005, "ok"), (0.05, "warning"), (1e-5, "warning")])
+def test_the_level_is_judged(amplitude, status):
+    assert doctor._level(np.random.default_rng(0).normal(0, amplitude, 48_000).astype(np.float32), 16_000).status == status
+
+
+def test_a_clock_that_was_never_set_is_told(monkeypatch):
+    monkeypatch.setattr(doctor.time, "time", lambda: 1000.0)
+    assert "in the past" in doctor.check_clock().found

@@ -1,0 +1,98 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from speechtl.errors import MicrophoneError
+from speechtl.runtime import portaudio
+from speechtl.runtime.portaudio import Device, find_device, may_try_another, quiet_stderr, reason
+
+DEVICES = [
+    Device(0, "bcm2835 Headphones: - (hw:0,0)", 1, 44_100, False),
+    Device(2, "USB PnP Sound Device: Audio (hw:1,0)", 1, 44_100, False),
+    Device(3, "USB PnP Sound Device: Audio #2 (hw:2,0)", 2, 48_000, False),
+    Device(5, "default", 32, 44_100, True),
+]
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    def use(found):
+        monkeypatch.setattr(portaudio, "list_devices", lambda: found)
+
+    use(DEVICES)
+    return use
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (None, 5),
+        ("3", 3),
+        ("DEFAULT", 5),
+        ("usb pnp sound device: audio (hw:1,0)", 2),
+        ("USB PnP Sound Device: Audio", 2),  # whole, without the number of the card, although another one begins like it
+        ("#2", 3),
+        ("bcm", 0),
+    ],
+)
+def test_a_microphone_is_found_by_number_name_or_part_of_its_name(devices, wanted, index):
+    assert find_device(wanted).index == index
+
+
+def test_without_a_default_the_first_one_is_taken(devices):
+    devices(DEVICES[:3])
+    assert find_device(None).index == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"), [("usb", "fits 2 microphones: 2 = USB"), ("4", "no microphone '4'"), ("x", "there are: 0 = bcm")]
+)
+def test_what_cannot_be_meant_is_refused_with_what_there_is(devices, wanted, says):
+    with pytest.raises(MicrophoneError, match=says):
+        find_device(wanted)
+
+
+def test_microphones_that_the_user_may_not_open_are_told_from_none(devices, monkeypatch, tmp_path):
+    devices([])
+    monkeypatch.setattr(portaudio, "SOUND_DEVICES", tmp_path)
+    with pytest.raises(MicrophoneError, match="Plug one in"):
+        find_device(None)
+    (tmp_path / "pcmC1D0c").touch()
+    monkeypatch.setattr(portaudio.os, "access", lambda *_: False)
+    with pytest.raises(MicrophoneError, match="usermod -aG audio"):
+        find_device(None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "another"),
+    [
+        (("Device unavailable", -9985), "in use by another program", False),
+        (("Unanticipated host error", -9999, (8, -13, "Permission denied")), "usermod -aG audio", False),
+        (("Unanticipated host error", -9999, (8, -16, "Device or resource busy")), "fuser -v", False),
+        (("Unanticipated host error", -9999, (8, -19, "No such device")), "Is it plugged in?", False),
+        (("Unanticipated host error", -9999, (8, -22, "Invalid argument")), "speechtl doctor", True),
+        (("Invalid sample rate", -9997), "Invalid sample rate", True),
+        (("Invalid number of channels", -9998), "Invalid number of channels", True),
+        (("Error opening the stream",), "Error opening the stream", False),
+    ],
+)
+def test_errors_of_portaudio_are_sentences_with_what_to_do(arguments, says, another):
+    error = Exception(*arguments)
+    assert reason(error, DEVICES[1]).startswith("USB PnP Sound Device: Audio (hw:1,0) ")
+    assert says in reason(error, DEVICES[1])
+    assert may_try_another(error) is another
+
+
+def test_what_libraries_print_is_kept_quiet_and_our_own_lines_are_not(capfd):
+    with quiet_stderr():
+        os.write(2, b"ALSA lib conf.c: no such thing\n")
+        print("speechtl: a command failed", file=sys.stderr, flush=True)
+    print("after", file=sys.stderr)
+    assert capfd.readouterr().err == "speechtl: a command failed\nafter\n"
+
+
+def test_a_closed_standard_error_is_no_obstacle():
+    code = "import os; from speechtl.runtime.portaudio import quiet_stderr\nos.close(2)\nwith quiet_stderr(): print('done')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout == "done\n"
