@@ -48,7 +48,8 @@ def test_a_microphone_that_delivers_nothing_is_a_failure(virtual_microphone, spe
     assert document["ok"] is False
     assert checks["sound"]["status"] == "failure"
     assert checks["sound"]["found"].startswith("The microphone delivered 0.0 s of sound")
-    assert command.err == ["speechtl: 1 of 8 checks failed: sound."]
+    assert len(command.err) == 1
+    assert "checks failed: sound." in command.err[0]
 
 
 def test_no_portaudio_is_a_failure_with_the_package_to_install_and_the_rest_is_still_checked(speechtl, tmp_path):
