@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,9 @@ import numpy as np
 
 from speechtl.errors import MicrophoneError, MissingExtraError, SpeechtlError
 from speechtl.runtime import machine
-from speechtl.runtime.detector import Detector
+from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.detector import Detector, Scorer
+from speechtl.runtime.engine import RUNTIMES, open_engine
 from speechtl.runtime.input_watch import InputWatch
 from speechtl.runtime.microphone import RATES, Block, Microphone
 from speechtl.runtime.portaudio import DTYPE, Device, list_devices, load_sounddevice, quiet_stderr
@@ -157,8 +158,8 @@ def _decibels(amplitude: Any) -> Any:
 
 def check_runtime(bundle: Path | None) -> Iterator[Check]:
     """Check which runtimes are there and, with a bundle, its graph and how fast it runs."""
-    found = {name: importlib.metadata.version(package) for name, package in RUNTIMES.items() if importlib.util.find_spec(name) is not None}
-    listed = ", ".join(f"{RUNTIMES[name]} {version}" for name, version in found.items())
+    found = {name: _version(name) for name, runtime in RUNTIMES.items() if runtime.installed}
+    listed = ", ".join(f"{name} {version}" for name, version in found.items())
     if not found:
         yield Check("runtime", FAILURE, "Nothing that runs a graph is installed.", "Install it with: pip install onnxruntime")
     else:
@@ -166,15 +167,22 @@ def check_runtime(bundle: Path | None) -> Iterator[Check]:
     if bundle is None:
         return
     try:
-        yield _speed(Detector.open(bundle))
+        opened = open_bundle(bundle)
+        engine = open_engine(opened)
+        scorer = Scorer(opened.features, opened.frames_per_step, engine, len(opened.words))
+        yield _speed(Detector(scorer, opened.words), f"{engine.graph} in {engine.runtime}")
     except (SpeechtlError, OSError) as error:
         yield _failed("bundle", error)
 
 
-RUNTIMES = {"onnxruntime": "onnxruntime", "ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # the module comes from a package of another name
+        return "of unknown version"
 
 
-def _speed(detector: Detector) -> Check:
+def _speed(detector: Detector, graph: str) -> Check:
     noise = np.random.default_rng(0).normal(0.0, 0.01, round(REAL_TIME_SECONDS * SAMPLE_RATE)).astype(np.float32)
     step = SAMPLE_RATE * 80 // 1000
     detector.feed(noise[: 4 * step])
@@ -183,9 +191,9 @@ def _speed(detector: Detector) -> Check:
     for first in range(0, len(noise), step):
         detector.feed(noise[first : first + step])
     factor = (time.process_time() - start) / REAL_TIME_SECONDS
-    graph = getattr(detector.scorer.engine, "graph", "its graph")
-    found = f"{detector.name}, {graph}: real-time factor {factor:.4f} ({1000 * factor:.1f} ms of CPU a second)"
-    values = {"name": detector.name, "graph": graph, "real_time_factor": round(factor, 5)}
+    name = ", ".join(word.name for word in detector.words)
+    found = f"{name}, {graph}: real-time factor {factor:.4f} ({1000 * factor:.1f} ms of CPU a second)"
+    values = {"name": name, "graph": graph, "real_time_factor": round(factor, 5)}
     if factor >= 1.0:
         return Check("bundle", FAILURE, found, "This machine is too slow for it: export a smaller encoder, or an int8 graph.", values)
     if factor >= BUSY_FACTOR:

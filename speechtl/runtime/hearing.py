@@ -20,7 +20,7 @@ FILL_SECONDS = 2.0  # a gap up to that long is heard as silence, so that times a
 
 @dataclass(frozen=True)
 class Heard:
-    """What came of a block: mono sound at 16 kHz up to sample number `end` since the start, events, and near scores."""
+    """What came of a block: mono sound at 16 kHz up to sample number `end` since the start, and the events in it."""
 
     samples: Samples
     end: int
@@ -36,6 +36,7 @@ class Hearing:
         *,
         threshold: float | None = None,
         graph: str | None = None,
+        engine: str | None = None,
         channel: int = 1,
         gate: Gate | None = None,
         on_score: Callable[[Event, float], None] | None = None,
@@ -43,6 +44,7 @@ class Hearing:
         self._bundles = list(bundles)
         self._threshold = threshold
         self._graph = graph
+        self._engine = engine
         self._channel = channel - 1
         self._gate = gate
         self._on_score = on_score
@@ -51,6 +53,11 @@ class Hearing:
         self._end = 0  # samples since the start
         self._origin = 0.0  # where the detectors' own time began, seconds
         self.detectors = self._open()
+
+    @property
+    def names(self) -> list[str]:
+        """The words that are listened for."""
+        return [word.name for detector in self.detectors for word in detector.words]
 
     def reload(self) -> None:
         """Open the bundles again; raise and keep the old ones when that fails."""
@@ -93,7 +100,7 @@ class Hearing:
         return converted
 
     def _open(self) -> list[Detector]:
-        detectors = [Detector.open(path, threshold=self._threshold, graph=self._graph) for path in self._bundles]
+        detectors = [Detector.open(path, threshold=self._threshold, graph=self._graph, engine=self._engine) for path in self._bundles]
         if self._on_score is not None:
             for detector in detectors:
                 detector.on_score = self._score

@@ -35,6 +35,7 @@ def listen(
     rate: RateOption = None,
     threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score for an event, in place of the calibrated one.")] = None,
     graph: Annotated[str | None, typer.Option(help="Which graph of the bundles to run.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
     on_detect: Annotated[str | None, typer.Option(metavar="CMD", help="Command to run on every event, without a shell.")] = None,
     shell: Annotated[bool, typer.Option("--shell", help="Give the command to /bin/sh.")] = False,
     on_detect_seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="A command that runs longer is stopped.")] = 60.0,
@@ -74,6 +75,7 @@ def listen(
             bundles,
             threshold=threshold,
             graph=graph,
+            engine=engine,
             channel=channel,
             gate=Gate() if gate else None,
             on_score=on_score if clips is not None else None,
@@ -139,8 +141,7 @@ def _tell_json(detection: Detection) -> None:
 
 
 def _say_start(hearing: Hearing, source: Source) -> None:
-    names = ", ".join(detector.name for detector in hearing.detectors)
-    _note(f"Listening for {names} to {source.describe()}. Ctrl-C ends it.")
+    _note(f"Listening for {', '.join(hearing.names)} to {source.describe()}. Ctrl-C ends it.")
 
 
 def _say_end(seconds: float, detections: dict[str, int], overruns: int) -> None:
