@@ -150,3 +150,25 @@ def test_an_overflow_that_the_driver_reports_counts_too():
     buffer = BlockBuffer(2)
     buffer.write(np.ones((4, 1), np.float32), overflowed=True)
     assert buffer.overruns == 1
+
+
+def test_a_stream_that_ends_by_itself_is_opened_again(virtual_microphone):
+    microphone = virtual_microphone()
+    microphone.background = 0.001
+    said = run(
+        """
+microphone = opened()
+microphone.read(1.0)
+microphone._stream.stop()  # as a driver does whose device is gone
+while microphone.read(0.1) is not None or microphone._stream is not None:
+    pass
+while (block := microphone.read(0.1)) is None:
+    pass
+print(block.gap_seconds > 0.3)
+microphone.close()
+""",
+        microphone,
+    ).splitlines()
+    assert said[0] == "speechtl_mic has stopped: it is opened again as soon as it answers. Is it plugged in and powered?"
+    assert said[1].startswith("The microphone is back after ")
+    assert said[2] == "True"
