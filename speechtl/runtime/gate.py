@@ -10,7 +10,7 @@ from speechtl.errors import MissingExtraError
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 FRAME = SAMPLE_RATE * 30 // 1000  # samples, the longest that WebRTC's detector takes
-MODE = 1  # of 0 to 3, from passing most to passing least
+MODE = 3  # of 0 to 3: the others pass most noises, too, and then cost more than they save
 SPEECH_FRAMES = 2  # in a row open the gate
 BEFORE_SECONDS = 1.5  # played to the network when the gate opens: the word's start, and what the network remembers before it
 AFTER_SECONDS = 1.0  # the gate stays open behind the last speech: the network decides a little after the word's end

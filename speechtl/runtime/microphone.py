@@ -118,10 +118,9 @@ class Microphone:
 
     def open(self) -> None:
         """Open the device at the first rate that it has; raise `MicrophoneError`."""
-        device = find_device(self._wanted)
+        known = self.device if self._wanted is not None else None  # the default one may be another by now
+        device = find_device(self._wanted) if known is None else find_again(known)
         self._start(device)
-        if self._wanted is None or self._wanted.isdecimal():
-            self._wanted = device.lasting_name if self._wanted is not None else None
         self.device = device
 
     def read(self, timeout: float) -> Block | None:

@@ -103,6 +103,18 @@ def find_device(wanted: str | None) -> Device:
     raise MicrophoneError(f"There is no microphone {wanted!r}; there are: {listing}. Is it plugged in?")
 
 
+def find_again(lost: Device) -> Device:
+    """Return a device that was unplugged: the one of the same name, else of the same but for the card's number."""
+    devices = list_devices()
+    if not devices:
+        raise MicrophoneError(_no_microphone())
+    same = [device for device in devices if device.name == lost.name]
+    same = same or [device for device in devices if device.lasting_name == lost.lasting_name]
+    if not same:
+        raise MicrophoneError(f"There is no microphone {lost.lasting_name!r} any more. Is it plugged in?")
+    return same[0]
+
+
 def reason(error: Exception, device: Device) -> str:
     """Return what a PortAudio error means and what to do, as a sentence."""
     code, host = _codes(error)

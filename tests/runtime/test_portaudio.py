@@ -54,6 +54,22 @@ def test_what_cannot_be_meant_is_refused_with_what_there_is(devices, wanted, say
         find_device(wanted)
 
 
+def test_a_lost_microphone_is_found_again_although_its_card_has_another_number(devices):
+    assert portaudio.find_again(DEVICES[1]).index == 2
+    moved = Device(9, "USB PnP Sound Device: Audio (hw:4,0)", 1, 44_100, False)
+    devices([DEVICES[0], moved])
+    assert portaudio.find_again(DEVICES[1]) == moved
+    devices(DEVICES[:1])
+    with pytest.raises(MicrophoneError, match="no microphone 'USB PnP Sound Device: Audio' any more"):
+        portaudio.find_again(DEVICES[1])
+
+
+def test_one_of_two_alike_is_found_again_by_its_card(devices):
+    alike = [Device(index, f"USB Mic: Audio (hw:{index},0)", 1, 44_100, False) for index in (1, 2)]
+    devices(alike)
+    assert portaudio.find_again(alike[1]) == alike[1]
+
+
 def test_microphones_that_the_user_may_not_open_are_told_from_none(devices, monkeypatch, tmp_path):
     devices([])
     monkeypatch.setattr(portaudio, "SOUND_DEVICES", tmp_path)
