@@ -19,6 +19,7 @@ from speechtl.errors import MicrophoneError
 from speechtl.runtime.portaudio import (
     DTYPE,
     Device,
+    find_again,
     find_device,
     leave_open,
     load_sounddevice,
