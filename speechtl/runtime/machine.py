@@ -1,59 +1,220 @@
-"""What the machine tells of itself: clock, temperature, throttling (Raspberry Pi: /sys or vcgencmd)."""
+"""On what are we running: processor, memory, governor, clock, temperature, throttling, versions.
+
+Everything is read from /proc and /sys, and from `vcgencmd` on a Raspberry Pi; what a system does not tell is None.
+The folder that stands for `/` can be given, so that another system's tree can be read.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import platform
 import re
 import shutil
 import subprocess
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-BUILT = 1_760_000_000.0  # seconds since 1970: October 2025; a clock before that was never set
-ZONES = Path("/sys/class/thermal")
-THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-UNDER_VOLTAGE = "under-voltage"
-# Bits of get_throttled; 16 higher, the same since the start. Raspberry Pi documentation, vcgencmd.
-BITS = {0: UNDER_VOLTAGE, 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-ANSWER_SECONDS = 2.0
-
-
-def clock_synchronised() -> bool | None:
-    """Tell whether the clock is kept by time synchronisation, None where the system does not tell."""
-    said = _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
-    return None if said not in ("yes", "no") else said == "yes"
+ROOT = Path("/")
+VCGENCMD_SECONDS = 2.0
+PACKAGES = ("speechtl", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice")
+# The Raspberry Pi's firmware: what holds now, and 16 bits higher what has held since the machine was started.
+# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
+FIRMWARE_BITS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
+SINCE_START_SHIFT = 16
+PROCESSOR_ZONES = ("cpu", "x86_pkg_temp", "soc", "core")  # parts of the names of thermal zones that are the processor's
+PROCESSOR_SENSORS = ("coretemp", "k10temp", "cpu_thermal", "zenpower")
 
 
-def temperature(zones: Path = ZONES) -> float | None:
-    """Return the hottest zone in degrees Celsius, None where the system does not tell."""
-    found = []
-    for path in sorted(zones.glob("thermal_zone*/temp")):
+@dataclass(frozen=True)
+class Machine:
+    """What does not change while a program runs."""
+
+    model: str | None  # of the board or computer, such as "Raspberry Pi 5 Model B Rev 1.0"
+    processor: str
+    cores: int
+    memory_mb: int | None  # of 2**20 bytes
+    architecture: str
+    system: str
+    governor: str | None  # such as "ondemand"; several are joined with a comma
+    clock_limit_mhz: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Throttling:
+    """How the machine holds its processor back: the reasons now and since its start; `events` where it counts them instead."""
+
+    source: str
+    now: tuple[str, ...]
+    since_start: tuple[str, ...]
+    events: int | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What changes while a program runs."""
+
+    clock_mhz: float | None
+    temperature_celsius: float | None
+    throttling: Throttling | None
+    load: float | None  # of the last minute: above the number of cores, times are those of a busy machine
+    free_memory_mb: int | None  # of 2**20 bytes, as a program can get it
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return asdict(self)
+
+
+def read_machine(root: Path = ROOT) -> Machine:
+    """Return what this machine is."""
+    return Machine(
+        model=_model(root),
+        processor=_processor(root),
+        cores=os.cpu_count() or 1,
+        memory_mb=_memory(root, "MemTotal"),
+        architecture=platform.machine(),
+        system=f"{platform.system()} {platform.release()}",
+        governor=_governor(root),
+        clock_limit_mhz=_clock(root, "cpuinfo_max_freq"),
+    )
+
+
+def read_condition(root: Path = ROOT) -> Condition:
+    """Return how this machine is doing at the moment."""
+    return Condition(
+        clock_mhz=_clock(root, "scaling_cur_freq"),
+        temperature_celsius=_temperature(root),
+        throttling=_throttling(root),
+        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        free_memory_mb=_memory(root, "MemAvailable"),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of those of `PACKAGES` that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
         try:
-            found.append(int(path.read_text()) / 1000.0)
-        except (OSError, ValueError):  # a sensor that is switched off
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
             continue
-    if found:
-        return max(found)
-    said = re.search(r"temp=([\d.]+)", _ask("vcgencmd", "measure_temp"))
-    return float(said[1]) if said else None
+    return found
 
 
-def throttled(path: Path = THROTTLED) -> int | None:
-    """Return the bits of a Raspberry Pi's get_throttled, None on other machines."""
-    said = path.read_text() if path.is_file() else _ask("vcgencmd", "get_throttled")
-    found = re.search(r"(?:throttled=0x|^)([0-9a-fA-F]+)\s*$", said)
-    return int(found[1], 16) if found else None
+def throttled_bits(value: int, source: str) -> Throttling:
+    """Say what the Raspberry Pi's `get_throttled` number means."""
+    now = tuple(name for bit, name in enumerate(FIRMWARE_BITS) if value >> bit & 1)
+    since = tuple(name for bit, name in enumerate(FIRMWARE_BITS) if value >> SINCE_START_SHIFT + bit & 1)
+    return Throttling(source, now, since)
 
 
-def throttling(bits: int) -> list[str]:
-    """Return what the lowest bits say."""
-    return [what for bit, what in BITS.items() if bits >> bit & 1]
+def _model(root: Path) -> str | None:
+    for file in ("proc/device-tree/model", "sys/class/dmi/id/product_name"):
+        text = _text(root / file)
+        if text:
+            return text
+    return None
 
 
-def _ask(program: str, *arguments: str) -> str:
-    """Return what a program prints, nothing where it is missing, fails or does not answer."""
-    if shutil.which(program) is None:
-        return ""
+def _processor(root: Path) -> str:
+    lines = (_text(root / "proc/cpuinfo") or "").splitlines()
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    for key in ("model name", "Hardware", "Processor"):
+        if entries.get(key):
+            return entries[key]
+    if "CPU part" in entries:  # 64-bit ARM gives numbers only
+        return f"ARM implementer {entries.get('CPU implementer', '?')} part {entries['CPU part']}"
+    return platform.processor() or platform.machine()
+
+
+def _memory(root: Path, key: str) -> int | None:
+    for line in (_text(root / "proc/meminfo") or "").splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) // 1024
+    return None
+
+
+def _governor(root: Path) -> str | None:
+    found = {_text(path) for path in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")}
+    return ", ".join(sorted(name for name in found if name)) or None
+
+
+def _clock(root: Path, file: str) -> float | None:
+    values = [_number(path) for path in (root / "sys/devices/system/cpu").glob(f"cpu[0-9]*/cpufreq/{file}")]
+    known = [value for value in values if value is not None]
+    return max(known) / 1000.0 if known else None
+
+
+def _temperature(root: Path) -> float | None:
+    """Return the processor's temperature; the hottest of the others where none is named as the processor's."""
+    zones = {zone: _number(zone / "temp") for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*"))}
+    readings = {zone: value for zone, value in zones.items() if value is not None}
+    own = [value for zone, value in readings.items() if any(part in (_text(zone / "type") or "").lower() for part in PROCESSOR_ZONES)]
+    sensors = [
+        value
+        for sensor in (root / "sys/class/hwmon").glob("hwmon*")
+        if _text(sensor / "name") in PROCESSOR_SENSORS
+        for value in map(_number, sensor.glob("temp*_input"))
+        if value is not None
+    ]
+    found = own or sensors or list(readings.values())
+    return round(max(found) / 1000.0, 1) if found else None
+
+
+def _throttling(root: Path) -> Throttling | None:
+    return _firmware_throttling(root) or _counted_throttling(root)
+
+
+def _firmware_throttling(root: Path) -> Throttling | None:
+    for source, said in (
+        ("vcgencmd", _vcgencmd("get_throttled")),
+        ("firmware", _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")),
+    ):
+        bits = re.fullmatch(r"(?:throttled=)?(?:0x)?([0-9a-fA-F]+)", said or "")
+        if bits:
+            return throttled_bits(int(bits[1], 16), source)
+    for sensor in (root / "sys/class/hwmon").glob("hwmon*"):
+        if _text(sensor / "name") == "rpi_volt" and (alarm := _number(sensor / "in0_lcrit_alarm")) is not None:
+            return Throttling("rpi_volt", ("under-voltage",) if alarm else (), ())
+    return None
+
+
+def _counted_throttling(root: Path) -> Throttling | None:
+    counters = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/*_throttle_count")
+    counts = [count for count in map(_number, counters) if count is not None]
+    if not counts:
+        return None
+    events = int(sum(counts))
+    return Throttling("thermal_throttle", (), ("throttled",) if events else (), events)
+
+
+def _vcgencmd(question: str) -> str | None:
+    program = shutil.which("vcgencmd")
+    if program is None:
+        return None
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+        done = subprocess.run([program, question], capture_output=True, text=True, timeout=VCGENCMD_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    # Without access to /dev/vcio it says so, and the system's files may still tell.
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").replace("\0", "").strip()
+    except OSError:  # absent, or a driver that refuses to be read
+        return None
+
+
+def _number(path: Path) -> float | None:
+    text = _text(path)
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

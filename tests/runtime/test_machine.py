@@ -1,61 +1,130 @@
+import json
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
-from speechtl.runtime import machine
+from speechtl.runtime.machine import read_condition, read_machine, throttled_bits, versions
 
 
-def test_the_hottest_zone_counts_and_those_that_do_not_answer_are_passed_over(tmp_path):
-    for index, text in enumerate(["41000", "56500\n", "switched off"]):
-        (tmp_path / f"thermal_zone{index}").mkdir()
-        (tmp_path / f"thermal_zone{index}" / "temp").write_text(text)
-    assert machine.temperature(tmp_path) == 56.5
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """Return a function that writes files of /proc and /sys below a folder; no vcgencmd is on the path."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    def write(files: dict[str, str]) -> Path:
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return tmp_path
+
+    return write
 
 
 @pytest.fixture
 def vcgencmd(tmp_path, monkeypatch):
-    """A Raspberry Pi's program, as far as it is asked."""
+    """Return a function that puts a program of that name on the path."""
 
-    def make(body: str) -> None:
-        program = tmp_path / "vcgencmd"
-        program.write_text(f"#!/bin/sh\n{body}\n")
+    def install(script: str) -> None:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        program = tmp_path / "bin" / "vcgencmd"
+        program.write_text(f"#!{sys.executable}\n{script}\n")
         program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
-    return make
-
-
-def test_without_zones_a_raspberry_pi_is_asked(vcgencmd, tmp_path):
-    vcgencmd("""[ "$1" = measure_temp ] && echo "temp=61.2'C" """)
-    assert machine.temperature(tmp_path / "none") == 61.2
+    return install
 
 
-@pytest.mark.parametrize(("text", "bits"), [("50005\n", 0x50005), ("0\n", 0), ("e0000", 0xE0000)])
-def test_throttling_is_read_of_the_kernel(tmp_path, text, bits):
-    (tmp_path / "get_throttled").write_text(text)
-    assert machine.throttled(tmp_path / "get_throttled") == bits
+PI = {
+    "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.5\0",
+    "proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n",
+    "proc/meminfo": "MemTotal:        3884448 kB\nMemAvailable:    3000320 kB\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand\n",
+    "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "ondemand\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq": "1800000\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "600000\n",
+    "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "1500000\n",
+    "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+    "sys/class/thermal/thermal_zone0/temp": "61322\n",
+    "sys/class/thermal/thermal_zone1/type": "battery\n",
+    "sys/class/thermal/thermal_zone1/temp": "90000\n",
+}
 
 
-@pytest.mark.parametrize(("body", "bits"), [("echo throttled=0x50000", 0x50000), ("exit 1", None), ("echo VCHI failed", None)])
-def test_throttling_is_asked_of_a_raspberry_pi(vcgencmd, tmp_path, body, bits):
-    vcgencmd(body)
-    assert machine.throttled(tmp_path / "none") == bits
+def test_a_raspberry_pi_tells_model_governor_clock_and_temperature(system):
+    root = system(PI)
+    machine, condition = read_machine(root), read_condition(root)
+    assert (machine.model, machine.processor) == ("Raspberry Pi 4 Model B Rev 1.5", "ARM implementer 0x41 part 0xd08")
+    assert (machine.governor, machine.clock_limit_mhz, machine.memory_mb) == ("ondemand", 1800.0, 3793)
+    assert (condition.clock_mhz, condition.temperature_celsius, condition.free_memory_mb) == (1500.0, 61.3, 2930)
 
 
-def test_a_program_that_hangs_is_not_waited_for(vcgencmd, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "ANSWER_SECONDS", 0.2)
-    vcgencmd("exec sleep 60")
-    assert machine.throttled(tmp_path / "none") is None
+def test_a_system_that_tells_nothing_is_no_error(system):
+    root = system({})
+    machine, condition = read_machine(root), read_condition(root)
+    assert (machine.model, machine.governor, machine.clock_limit_mhz, machine.memory_mb) == (None, None, None, None)
+    assert (condition.clock_mhz, condition.temperature_celsius, condition.throttling) == (None, None, None)
+    assert machine.processor
+    assert machine.cores >= 1
 
 
-def test_bits_are_words():
-    assert machine.throttling(0b101) == ["under-voltage", "throttled"]
-    assert machine.throttling(0x50005 >> 16) == ["under-voltage", "throttled"]
-    assert machine.throttling(0) == []
+def test_governors_that_differ_are_all_named(system):
+    root = system(PI | {"sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "performance\n"})
+    assert read_machine(root).governor == "ondemand, performance"
 
 
-@pytest.mark.parametrize(("said", "known"), [("yes", True), ("no", False), ("", None)])
-def test_the_clock_is_asked_of_systemd(tmp_path, monkeypatch, said, known):
-    program = tmp_path / "timedatectl"
-    program.write_text(f"#!/bin/sh\necho {said}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert machine.clock_synchronised() is known
+def test_a_processor_without_thermal_zone_is_read_from_its_sensor(system):
+    sensors = {"sys/class/hwmon/hwmon0/name": "nvme\n", "sys/class/hwmon/hwmon0/temp1_input": "80000\n"}
+    sensors |= {"sys/class/hwmon/hwmon1/name": "k10temp\n", "sys/class/hwmon/hwmon1/temp1_input": "45500\n"}
+    assert read_condition(system(sensors)).temperature_celsius == 45.5
+
+
+def test_a_zone_that_refuses_to_be_read_is_passed_over(system):
+    root = system(PI)
+    (root / "sys/class/thermal/thermal_zone0/temp").unlink()
+    (root / "sys/class/thermal/thermal_zone0/temp").mkdir()
+    assert read_condition(root).temperature_celsius == 90.0
+
+
+def test_the_firmwares_bits_are_said_in_words():
+    # 0x50005 is the value that Raspberry Pi's documentation of get_throttled explains
+    told = throttled_bits(0x50005, "vcgencmd")
+    assert told.now == told.since_start == ("under-voltage", "throttled")
+    assert throttled_bits(0x80000, "vcgencmd").since_start == ("soft temperature limit",)
+    assert throttled_bits(0x80000, "vcgencmd").now == ()
+
+
+def test_vcgencmd_is_asked_where_it_is_installed(system, vcgencmd):
+    vcgencmd("import sys; print('throttled=0x20002' if sys.argv[1:] == ['get_throttled'] else 'error')")
+    throttling = read_condition(system({})).throttling
+    assert (throttling.source, throttling.now, throttling.since_start) == ("vcgencmd", ("clock capped",), ("clock capped",))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import sys; sys.exit('VCHI initialization failed')",
+        "print('error=1 error_msg=\"Command not registered\"')",
+        "import time; time.sleep(60)",
+    ],
+)
+def test_a_vcgencmd_that_fails_or_hangs_leaves_the_word_to_the_systems_files(script, system, vcgencmd, monkeypatch):
+    monkeypatch.setattr("speechtl.runtime.machine.VCGENCMD_SECONDS", 1.0)
+    vcgencmd(script)
+    root = system({"sys/class/hwmon/hwmon0/name": "rpi_volt\n", "sys/class/hwmon/hwmon0/in0_lcrit_alarm": "1\n"})
+    throttling = read_condition(root).throttling
+    assert (throttling.source, throttling.now) == ("rpi_volt", ("under-voltage",))
+
+
+def test_throttling_that_is_counted_is_added_up(system):
+    folder = "sys/devices/system/cpu/cpu{}/thermal_throttle/core_throttle_count"
+    throttling = read_condition(system({folder.format(0): "3\n", folder.format(1): "4\n"})).throttling
+    assert (throttling.events, throttling.since_start) == (7, ("throttled",))
+
+
+def test_this_machine_can_be_read_and_written_as_json():
+    document = json.loads(json.dumps([read_machine().to_json(), read_condition().to_json(), versions()]))
+    assert document[0]["cores"] == os.cpu_count()
+    assert {"python", "numpy", "speechtl", "onnxruntime"} <= set(document[2])
