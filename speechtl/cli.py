@@ -12,6 +12,7 @@ import typer
 
 from speechtl import __version__
 from speechtl.audio.data_commands import app as data_app
+from speechtl.bench_commands import app as bench_app
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app)
+app.add_typer(bench_app)
 app.command(epilog=LISTEN_EXAMPLE)(listen)
 app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
 

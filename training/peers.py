@@ -15,38 +15,33 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.manifest import cache_folder
 from speechtl.errors import SpeechtlError
 from speechtl.files import replace_folder
 from speechtl.progress import progress, say
 from speechtl.runtime.audio import read_audio
+from speechtl.runtime.bench_audio import CHUNK_SAMPLES, Int16, speech_like
+from speechtl.runtime.bench_process import ProcessCost, WorkerError, run_worker
 from speechtl.runtime.bundle import Bundle, open_bundle
+from speechtl.runtime.machine import read_condition, read_machine
 from speechtl.runtime.samples import SAMPLE_RATE
 
 WORKER = Path(__file__).parent / "peer_workers" / "stream.py"
-CHUNK_SAMPLES = 1280  # 80 ms
 WARM_UP_SECONDS = 2  # of audio, once for every contender: byte code is compiled and files are read into memory
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 PIP_SECONDS = 1200
 MEASURES = ("cpu_ms_per_second", "cpu_ms_per_second_with_start", "peak_mb", "start_seconds", "start_cpu_seconds")
 HEADINGS = ("CPU ms/s", "with start", "peak MB", "start s", "start CPU s")
-
-Int16 = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -98,11 +93,7 @@ class Row:
     versions: dict[str, str] = field(default_factory=dict)
     median: dict[str, float] = field(default_factory=dict)
     ratio: dict[str, float] = field(default_factory=dict)
-    repetitions: list[dict[str, float]] = field(default_factory=list)
-
-
-class WorkerError(SpeechtlError):
-    """A contender's process did not do its work."""
+    repetitions: list[ProcessCost] = field(default_factory=list)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,9 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     try:
         bundle = open_bundle(options.bundle)
-        audio = read_files(options.audio) if options.audio else make_audio(options.seconds, options.seed)
+        audio = read_files(options.audio) if options.audio else speech_like(options.seconds, options.seed)
         contenders = [own(bundle, options.graph), *(rival(kind, bundle) for kind in options.against)]
-        where = machine()  # before the load is that of the measurement itself
+        where = {**read_machine().to_json(), "load": read_condition().load}  # before the load is that of the measurement itself
         rows = measure(contenders, audio, options.repetitions)
         if rows[0].reason is not None:
             raise WorkerError(f"{rows[0].name}: {rows[0].reason}")
@@ -148,17 +139,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=_positive, default=5, help="of every contender; the median is reported (5)")
     parser.add_argument("--json", action="store_true", help="print one JSON document with every repetition")
     return parser.parse_args(argv)
-
-
-def make_audio(seconds: int, seed: int) -> Int16:
-    """Return noise with the spectrum and the rhythm of speech: louder and softer four times a second, with pauses."""
-    rng = np.random.default_rng(seed)
-    count = seconds * SAMPLE_RATE
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    shaped = np.fft.irfft(spectrum / np.sqrt(1.0 + np.fft.rfftfreq(count, 1.0 / SAMPLE_RATE) / 500.0), count)
-    syllables = np.repeat(rng.uniform(0.0, 1.0, seconds * 4) ** 2, SAMPLE_RATE // 4)
-    made: Int16 = (shaped / np.abs(shaped).max() * (0.005 + syllables) * 30_000).astype(np.int16)
-    return made
 
 
 def read_files(paths: Sequence[Path]) -> Int16:
@@ -219,45 +199,9 @@ def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> 
                 advance(number * len(rows) + index + 1, len(rounds) * len(rows))
     for row in rows:
         if row.reason is None:
-            row.median = {name: statistics.median(run[name] for run in row.repetitions) for name in MEASURES}
+            row.median = {name: statistics.median(getattr(run, name) for run in row.repetitions) for name in MEASURES}
             row.ratio = {name: row.median[name] / rows[0].median[name] for name in MEASURES if rows[0].median}
     return rows
-
-
-def run_worker(command: Sequence[str], audio: Int16) -> tuple[dict[str, float], dict[str, str]]:
-    """Run one contender over the audio; return what it cost, and the versions in its process."""
-    environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONNOUSERSITE": "1"}
-    if command[0] != sys.executable:
-        environment.pop("PYTHONPATH", None)  # what it leads to is meant for this environment, not for a peer's
-    with tempfile.TemporaryFile() as said:
-        begin = time.perf_counter()
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environment) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                ready = process.stdout.readline()
-                start = time.perf_counter() - begin
-                answer = process.communicate(audio.tobytes() if ready == b"ready\n" else b"")[0]
-            except BaseException:
-                process.kill()
-                raise
-        said.seek(0)
-        lines = said.read().decode(errors="replace").split("\n")
-    if process.returncode != 0 or ready != b"ready\n":
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-        raise WorkerError(f"its process ended with {process.returncode}: {last}")
-    return _costs(json.loads(answer), start)
-
-
-def machine() -> dict[str, Any]:
-    """Return on what was measured."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "system": f"{platform.system()} {platform.release()}",
-        "load": round(os.getloadavg()[0], 2),  # of the last minute: above the number of cores, times are those of a busy machine
-    }
 
 
 def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
@@ -332,35 +276,13 @@ def _run(command: Sequence[str]) -> str:
 
 def _repeat(contender: Contender, row: Row, audio: Int16, warm_up: bool) -> None:
     try:
-        costs, row.versions = run_worker(contender.command, audio)
+        cost, answer = run_worker(contender.command, audio)
     except (WorkerError, OSError, ValueError) as error:
         row.reason = str(error)
         return
+    row.versions = answer["versions"]
     if not warm_up:
-        row.repetitions.append(costs)
-
-
-def _costs(answer: dict[str, Any], start_seconds: float) -> tuple[dict[str, float], dict[str, str]]:
-    seconds = answer["chunks"] * CHUNK_SAMPLES / SAMPLE_RATE
-    total, start_cpu = answer["cpu_seconds"], answer["start_cpu_seconds"]
-    costs = {
-        "audio_seconds": seconds,
-        "cpu_ms_per_second": (total - start_cpu) / seconds * 1000.0,
-        "cpu_ms_per_second_with_start": total / seconds * 1000.0,
-        "peak_mb": answer["peak_bytes"] / 2**20,
-        "start_seconds": start_seconds,
-        "start_cpu_seconds": start_cpu,
-    }
-    return costs, answer["versions"]
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
-    except OSError:
-        lines = []
-    named = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
-    return named.get("model name") or named.get("Model") or platform.processor() or platform.machine()
+        row.repetitions.append(cost)
 
 
 if __name__ == "__main__":

@@ -12,26 +12,36 @@ from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
+Words = npt.NDArray[np.int64]
+
 SEED = 20
 VOICES = 3
 
 
-def golden_audio(phrases: Sequence[str]) -> Samples:
-    """Return int16-exact samples: noise, a voice-like sweep, and the phrases by synthesised voices where those are installed."""
+def golden_audio(phrases: Sequence[str]) -> tuple[Samples, Words]:
+    """Return int16-exact samples: noise, a voice-like sweep, and the phrases by synthesised voices where those are installed.
+
+    Beside them the limits `(phrases spoken, 2)` of what is spoken: its first sample, and the first one behind it.
+    """
     random = np.random.default_rng(SEED)
     quiet = random.standard_normal(SAMPLE_RATE // 2) * 1e-3
     parts = [quiet, _sweep(random), quiet]
+    words = []
     for spoken in _spoken(phrases):
+        start = sum(map(len, parts))
+        words.append((start, start + len(spoken)))
         parts += [spoken.astype(np.float64), quiet]
     samples = np.concatenate([*parts, random.standard_normal(SAMPLE_RATE // 2) * 0.05])
-    return np.asarray(np.round(np.clip(samples, -1.0, 1.0) * 32767.0) / 32768.0, np.float32)
+    audio = np.asarray(np.round(np.clip(samples, -1.0, 1.0) * 32767.0) / 32768.0, np.float32)
+    return audio, np.array(words, np.int64).reshape(-1, 2)
 
 
 def golden(network: WakeWordNetwork, phrases: Sequence[str]) -> bytes:
-    """Return `golden.npz`: the audio (int16) and the scores expected of it."""
-    audio = golden_audio(phrases)
+    """Return `golden.npz`: the audio (int16), the scores expected of it, and the limits of the words spoken in it (samples)."""
+    audio, words = golden_audio(phrases)
     file = io.BytesIO()
-    np.savez_compressed(file, audio=np.round(audio * 32768.0).astype(np.int16), scores=scorer_of(network).feed(audio))
+    scores = scorer_of(network).feed(audio)
+    np.savez_compressed(file, audio=np.round(audio * 32768.0).astype(np.int16), scores=scores, words=words)
     return file.getvalue()
 
 

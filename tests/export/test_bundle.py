@@ -37,8 +37,22 @@ def test_a_graph_that_differs_is_not_written(tiny, tiny_run, tmp_path, monkeypat
 
 
 def test_golden_audio_is_exact_in_int16_neither_silent_nor_clipped():
-    audio = golden_audio(["computer"])
+    audio, words = golden_audio(["computer"])
     np.testing.assert_array_equal(audio * 32768, np.round(audio * 32768))
     assert 2 * 16_000 < len(audio) < 20 * 16_000
     assert 0.1 < np.abs(audio).max() < 1.0
-    np.testing.assert_array_equal(golden_audio(["computer"]), audio)
+    again, same_words = golden_audio(["computer"])
+    np.testing.assert_array_equal(again, audio)
+    np.testing.assert_array_equal(same_words, words)
+
+
+def test_golden_audio_says_where_its_words_stand():
+    audio, words = golden_audio(["computer"])
+    if len(words) == 0:
+        pytest.skip("no speech synthesiser is installed: the golden audio holds no words")
+    quiet = np.abs(audio[words[0, 0] - 4000 : words[0, 0]]).max()
+    for start, end in words:
+        assert 0.2 < (end - start) / 16_000 < 2.0
+        assert np.abs(audio[start:end]).max() > 10 * quiet
+        for outside in (audio[start - 4000 : start], audio[end : end + 4000]):
+            assert np.abs(outside).max() <= 1.1 * quiet  # a word touches neither limit from outside

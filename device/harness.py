@@ -1,0 +1,172 @@
+"""python device/harness.py HOST NAME.wake [--port N] [--identity FILE] [--remote "~/speechtl/bin/speechtl"] [--out DIR] [--budget FILE]
+
+Measure a bundle on a device and on this workstation, and compare the two. HOST is any machine that ssh reaches and that has
+speechtl installed. One connection does it: the bundle goes in on standard input, the report comes back on standard output, and
+nothing is left behind.
+
+The reports are written to DIR as workstation.json and device-HOST.json. Exit code 0 where scores agree and all budgets are kept,
+1 where not, 2 where something given is wrong or the device cannot be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechtl.bench_plot import check_plot, draw
+from speechtl.bench_tables import print_comparison
+from speechtl.errors import SpeechtlError
+from speechtl.files import write_json, write_text
+from speechtl.progress import progress, say
+from speechtl.runtime.bench import bench
+from speechtl.runtime.bench_compare import compare, read_budgets
+from speechtl.runtime.bench_report import Report, read_report
+from speechtl.runtime.bundle import open_bundle
+
+SSH_FAILED = 255  # ssh's own exit code; all others are the remote command's
+NOT_FOUND = 127  # a shell's exit code for a command that it does not find
+SSH_OPTIONS = ("ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=4")
+# `cat` takes the bundle, the trap removes it even when the connection breaks.
+SCRIPT = """
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
+cat > "$folder"/{name}
+{command} bench "$folder"/{name} --json - --repetitions {repetitions}{graph}
+"""
+
+
+class HostError(SpeechtlError):
+    """The device cannot be reached, or does not do what is asked of it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure there and here, compare, print."""
+    options = parse(argv)
+    try:
+        if options.plot is not None:
+            check_plot(options.plot)
+        budgets = read_budgets(options.budget) if options.budget else []
+        open_bundle(options.bundle)
+        there = measure_there(options)
+        here = measure_here(options)
+        comparison = compare(here, there, budgets)
+        print_comparison(comparison)
+        if options.plot is not None:
+            draw(comparison, options.plot)
+    except SpeechtlError as error:
+        say(f"harness: {error}")
+        return error.exit_code
+    if not comparison.ok:
+        say(f"harness: {options.host} and this machine differ in their scores, or a budget is broken.")
+    return 0 if comparison.ok else 1
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("host", metavar="HOST", type=_host, help="the device as ssh knows it: NAME, USER@NAME or an alias")
+    parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle to measure")
+    parser.add_argument("--port", type=int, help="of the ssh server")
+    parser.add_argument("--identity", type=Path, metavar="FILE", help="private key to log in with")
+    parser.add_argument("--ssh-option", action="append", default=[], metavar="KEY=VALUE", help="passed to ssh as -o; may be repeated")
+    parser.add_argument("--remote", default="speechtl", help="how speechtl is called on the device (speechtl)")
+    parser.add_argument("--graph", help="which graph of the bundle to run (on each machine the one its runtime prefers)")
+    parser.add_argument("--repetitions", type=int, default=5, help="of every measurement (5)")
+    parser.add_argument("--timeout", type=float, default=1800.0, help="seconds that the device may take altogether (1800)")
+    parser.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the two reports (bench)")
+    parser.add_argument("--budget", type=Path, metavar="FILE", help="budgets that both must keep (TOML)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the two beside each other")
+    return parser.parse_args(argv)
+
+
+def measure_there(options: argparse.Namespace) -> Report:
+    """Run bench on the device and keep its report."""
+    say(f"Measuring on {options.host}; a small device takes a minute or two.")
+    command = [*ssh(options), options.host, f"sh -c {shlex.quote(script(options))}"]
+    with options.bundle.open("rb") as content:
+        try:
+            done = subprocess.run(command, stdin=content, capture_output=True, timeout=options.timeout, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise HostError(f"{options.host} did not finish within {options.timeout:g} s; give it more with --timeout.") from error
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    if done.returncode != 0:
+        raise HostError(explain(options, done.returncode, said[-1].strip() if said else "it said nothing"))
+    return keep(options, done.stdout.decode(errors="replace"))
+
+
+def measure_here(options: argparse.Namespace) -> Report:
+    """Run bench on this machine and keep its report."""
+    say("Measuring here.")
+    with progress("measuring") as advance:
+        report = bench(options.bundle, graph=options.graph, repetitions=options.repetitions, progress=advance)
+    path = options.out / "workstation.json"
+    write_json(path, report)
+    return read_report(path)
+
+
+def ssh(options: argparse.Namespace) -> list[str]:
+    """Return ssh with its options."""
+    program = shutil.which("ssh")
+    if program is None:
+        raise HostError("ssh is not installed; on Debian install it with: sudo apt install openssh-client")
+    if options.identity is not None and not options.identity.is_file():
+        raise HostError(f"{options.identity} does not exist; give the private key to log in with.")
+    port = [] if options.port is None else ["-p", str(options.port)]
+    identity = [] if options.identity is None else ["-i", str(options.identity), "-o", "IdentitiesOnly=yes"]
+    # The first value of an option is the one that counts, so those given come before the usual ones.
+    return [program, "-T", *port, *identity, *(part for option in (*options.ssh_option, *SSH_OPTIONS) for part in ("-o", option))]
+
+
+def script(options: argparse.Namespace) -> str:
+    """Return what the device's shell runs."""
+    graph = f" --graph {shlex.quote(options.graph)}" if options.graph else ""
+    name = shlex.quote(options.bundle.name)
+    return SCRIPT.format(name=name, command=options.remote, repetitions=options.repetitions, graph=graph)
+
+
+def explain(options: argparse.Namespace, code: int, last: str) -> str:
+    """Return in a sentence why the device gave no report, and what to do."""
+    if code == SSH_FAILED:
+        return f"{options.host} cannot be reached with ssh: {last}"
+    if code == NOT_FOUND:
+        return (
+            f"{options.host} has no {options.remote!r} ({last}). Install it there with: pip install speechtl; "
+            "or say where it is, as in: --remote '~/speechtl/bin/speechtl'"
+        )
+    if "No such command" in last or "no such option" in last.lower():
+        return f"{options.host} has an older speechtl, without this bench ({last}). Update it there with: pip install -U speechtl"
+    return f"{options.host} could not measure the bundle: {last.removeprefix('speechtl: ')}"
+
+
+def keep(options: argparse.Namespace, answer: str) -> Report:
+    """Write the device's report to the folder of reports; raise when what came back is none."""
+    path = options.out / f"device-{re.sub(r'[^A-Za-z0-9._-]', '_', options.host)}.json"
+    try:
+        json.loads(answer)
+    except ValueError as error:
+        first = answer.strip().splitlines()[:1]
+        raise HostError(
+            f"{options.host} answered with something else than a report: {first[0][:100] if first else 'nothing'!r}. "
+            "Let no start-up file of its shell (such as .bashrc) print anything."
+        ) from error
+    write_text(path, answer)
+    return read_report(path)
+
+
+def _host(text: str) -> str:
+    if not text or text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"must be a machine's name, such as raspberrypi.local; got {text!r}")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

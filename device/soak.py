@@ -1,0 +1,186 @@
+"""python device/soak.py NAME.wake [--hours 24] [--json]
+
+Feed the shipped detector hours of audio, in chunks of 80 ms as fast as it takes them, and watch that nothing wears out: memory, open
+files and threads do not grow, no chunk takes longer than it lasts, and every pass over the audio gives the events of the second (the
+first begins in silence), at the same times and with the same scores. The audio is that of speechtl bench, from a microphone of 48 kHz.
+
+Memory is read once a pass and compared from the end of the first tenth on, when everything has been allocated that is needed. Exit code 0
+where all holds, 1 where not, 2 where something given is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechtl.errors import SpeechtlError
+from speechtl.progress import progress, say
+from speechtl.runtime import bench_audio as audio
+from speechtl.runtime.audio import resampler
+from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.process import cpu_seconds, open_files, resident_bytes, threads
+from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.stopwatch import Resampler
+
+FEWEST_PASSES = 4
+WARM_UP = 0.1  # of all passes: what is allocated once is allocated by then
+GROWTH_MB = 0.5  # of 2**20 bytes: what an allocator may hold more at the end without anything being lost
+SAME_SCORE = 1e-4  # by which an event's score may differ: a resampler rounds differently at other places in its buffer
+SAME_TIME = 1e-6  # seconds
+
+Told = list[tuple[float, float]]  # events of a pass: time from its beginning, score
+
+
+@dataclass
+class Soak:
+    """What was seen; `ok` tells whether nothing wore out."""
+
+    hours: float = 0.0
+    passes: int = 0
+    chunks: int = 0
+    events: int = 0
+    longest_ms: float = 0.0
+    missed: int = 0
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    resident_mb: list[float] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
+    different_passes: list[int] = field(default_factory=list)
+
+    @property
+    def growth_mb(self) -> float:
+        """How much more memory is held at the end than behind the first tenth."""
+        return self.resident_mb[-1] - self.resident_mb[round(WARM_UP * (len(self.resident_mb) - 1))]
+
+    @property
+    def problems(self) -> list[str]:
+        """What is not as it should be, a sentence each."""
+        found = []
+        if self.growth_mb > GROWTH_MB:
+            found.append(f"Memory grew by {self.growth_mb:.2f} MB, where {GROWTH_MB} MB are allowed.")
+        for name, counts in (("open files", self.files), ("threads", self.threads)):
+            if counts[-1] > counts[0]:
+                found.append(f"There were {counts[0]} {name} in the beginning and {counts[-1]} at the end.")
+        if self.missed:
+            found.append(f"{self.missed} chunks took longer than the 80 ms they last; the longest {self.longest_ms:.1f} ms.")
+        if self.different_passes:
+            first = self.different_passes[0]
+            found.append(f"{len(self.different_passes)} passes gave other events than the second, the first of them pass {first + 1}.")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON stores it."""
+        return {"schema": 1, **asdict(self), "growth_mb": self.growth_mb, "problems": self.problems, "ok": not self.problems}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Soak and print what was seen."""
+    options = parse(argv)
+    try:
+        heard = audio.schedule(open_bundle(options.bundle).golden())
+        seen = soak(Detector.open(options.bundle, graph=options.graph), heard, options.hours)
+    except SpeechtlError as error:
+        say(f"soak: {error}")
+        return error.exit_code
+    if options.json:
+        print(json.dumps(seen.to_json(), indent=2))
+    else:
+        print_seen(seen)
+    return 1 if seen.problems else 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle to feed")
+    parser.add_argument("--hours", type=_positive, default=24.0, help="of audio (24)")
+    parser.add_argument("--graph", help="which graph of the bundle to run (the one the runtime prefers)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document with every reading")
+    return parser.parse_args(argv)
+
+
+def soak(detector: Detector, heard: audio.Int16, hours: float) -> Soak:
+    """Play the audio (16 kHz) to a detector, as a microphone of 48 kHz gives it, until so many hours have passed."""
+    step = detector.scorer.frames_per_step * detector.scorer.features.hop
+    heard = np.pad(heard, (0, -len(heard) % math.lcm(audio.CHUNK_SAMPLES, step)))  # so that all passes are cut alike
+    recorded, convert = audio.to_microphone(heard), resampler(audio.MICROPHONE_RATE)
+    assert convert is not None
+    seen = Soak(passes=max(round(hours * 3600.0 * SAMPLE_RATE / len(heard)), FEWEST_PASSES))
+    seen.hours = seen.passes * len(heard) / SAMPLE_RATE / 3600.0
+    begun, cpu = time.perf_counter(), cpu_seconds()
+    told: dict[int, Told] = defaultdict(list)
+    second: Told = []
+    detector.reset()
+    with progress("hours of audio") as advance:
+        for number in range(seen.passes):
+            for event in play(detector, convert, recorded, seen):
+                pass_of, within = divmod(event.time, len(heard) / SAMPLE_RATE)
+                told[int(pass_of)].append((within, event.score))
+            whole = told.pop(number - 1, [])  # the end of this pass is still on its way through the resampler
+            second = whole if number == 2 else second
+            if number > 2 and not same(whole, second):
+                seen.different_passes.append(number - 1)
+            seen.resident_mb.append(round(resident_bytes() / 2**20, 3))
+            seen.files.append(open_files())
+            seen.threads.append(threads())
+            advance(round((number + 1) * seen.hours / seen.passes), round(seen.hours))
+    seen.cpu_seconds, seen.wall_seconds = cpu_seconds() - cpu, time.perf_counter() - begun
+    return seen
+
+
+def play(detector: Detector, convert: Resampler, recorded: audio.Int16, seen: Soak) -> list[Event]:
+    """Play the audio once; count what happens, and return the events."""
+    found = []
+    for chunk in audio.chunks(recorded, audio.MICROPHONE_RATE):
+        before = time.perf_counter()
+        events = detector.feed(convert.resample_chunk(chunk.astype(np.float32) / np.float32(32768.0)))
+        took = (time.perf_counter() - before) * 1000.0
+        seen.chunks += 1
+        seen.longest_ms = max(seen.longest_ms, took)
+        seen.missed += took > audio.CHUNK_SECONDS * 1000.0
+        found += events
+    seen.events += len(found)
+    return found
+
+
+def same(one: Told, other: Told) -> bool:
+    """Tell whether two passes gave the same events."""
+    return len(one) == len(other) and all(
+        abs(a - b) <= SAME_TIME and abs(score - other_score) <= SAME_SCORE for (a, score), (b, other_score) in zip(one, other, strict=True)
+    )
+
+
+def print_seen(seen: Soak) -> None:
+    """Print for people what was seen."""
+    each = seen.cpu_seconds / (seen.hours * 3600.0) * 1000.0
+    first, last = seen.resident_mb[0], seen.resident_mb[-1]
+    print(f"{seen.hours:.2f} h of audio in {seen.passes} passes, {seen.events} events.")
+    print(f"It took {seen.wall_seconds:.0f} s, and {each:.2f} ms CPU per second of audio.")
+    print(f"Memory: {first:.1f} MB behind the first pass, {last:.1f} MB at the end; {seen.growth_mb:+.2f} MB since the first tenth.")
+    print(f"Longest chunk {seen.longest_ms:.1f} ms; {seen.missed} of {seen.chunks} took longer than 80 ms.")
+    print(f"Open files {seen.files[0]} and {seen.files[-1]}, threads {seen.threads[0]} and {seen.threads[-1]}.")
+    for problem in seen.problems:
+        print(problem)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Reports of the latency harness for people: drawn tables on a terminal, Markdown elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from speechtl.runtime.bench_compare import Comparison, conditions
+from speechtl.runtime.bench_report import MEASURES, Report
+
+PLAIN_WIDTH = 200  # characters of a line where there is no terminal
+STAGE_NAMES = {
+    "resample": "resample from 48 kHz",
+    "features": "log-mel features",
+    "network": "encoder and head",
+    "detector": "detector",
+    "chunk": "all of a chunk",
+}
+RANKS = ("p50", "p95", "p99", "max")
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print one report."""
+    console = _console()
+    bundle, process, deadlines = report["bundle"], report["process"], report["deadlines"]
+    console.print(f"{bundle['file']}, {bundle['graph']} ({bundle['engine']}, {bundle['precision']}), {describe_machine(report)}")
+    table = _table("stage, of each 80 ms", *(f"{rank}, ms" for rank in RANKS), "CPU, ms per s")
+    for stage, name in STAGE_NAMES.items():
+        told = report["chunk"] if stage == "chunk" else report["stages"][stage]
+        table.add_row(name, *(f"{told['wall_ms'][rank]:.3f}" for rank in RANKS), f"{told['cpu_ms_per_second']:.2f}")
+    console.print(table)
+    for line in (
+        f"Whole process at 16 kHz: {process['cpu_ms_per_second']:.2f} ms CPU per second of audio, {process['peak_mb']:.1f} MB at most, "
+        f"{process['start_seconds']:.3f} s from its creation until it can detect ({process['start_cpu_seconds']:.3f} s CPU). "
+        f"Medians of {report['repetitions']}.",
+        f"Real-time factor {report['real_time_factor']:.4f}; {deadlines['missed']} of {deadlines['chunks']} chunks took longer than 80 ms.",
+        _delay(report["delay"]),
+        *(f"Mind: {note}" for note in conditions(report)),
+    ):
+        console.print(line)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print two reports beside each other, the drift between them, and which budgets they keep."""
+    console = _console()
+    for letter, report in zip("AB", comparison.reports, strict=True):
+        bundle = report.bundle
+        console.print(f"{letter}: {report.path}, {bundle['name']} {bundle['graph']}, {describe_machine(report.document)}")
+    table = _table("measure", "A", "B", "B / A", "unit")
+    for name, (_, unit) in MEASURES.items():
+        ratio = comparison.ratio(name)
+        values = (_value(report.values[name]) for report in comparison.reports)
+        table.add_row(name, *values, "-" if ratio is None else f"{ratio:.2f}", unit)
+    console.print(table)
+    console.print(describe_drift(comparison))
+    for verdict in comparison.verdicts:
+        budget, letter = verdict.budget, "AB"[verdict.report]
+        word = "ok" if verdict.ok else "BROKEN"
+        console.print(
+            f"{word}: {letter} {budget.measure} {_value(verdict.value)}, at most {budget.at_most:g} {MEASURES[budget.measure][1]}"
+        )
+    for note in comparison.notes:
+        console.print(f"Mind: {note}")
+
+
+def describe_machine(report: dict[str, Any]) -> str:
+    """Return a machine in a line: what it is, and how it was doing behind the measurement."""
+    machine, after = report["machine"], report["condition"]["after"]
+    clock, warmth = after.get("clock_mhz"), after.get("temperature_celsius")
+    parts = [
+        machine.get("model") or machine["processor"],
+        f"{machine['cores']} cores",
+        f"governor {machine['governor']}" if machine["governor"] else None,
+        f"{clock:.0f} MHz" if clock else None,
+        f"{warmth:.0f} °C" if warmth else None,
+        f"load {after['load']}" if after["load"] is not None else None,
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def describe_drift(comparison: Comparison) -> str:
+    """Return in a sentence how far the scores of two machines are apart."""
+    drift = comparison.drift
+    if drift.largest is None:
+        return f"Scores were not compared: {drift.reason}."
+    if drift.identical:
+        return "Scores are the same, bit for bit."
+    allowed = f"{drift.tolerance:.0e} allowed: {'ok' if drift.ok else 'FAILED'}" if drift.tolerance is not None else drift.reason
+    return f"Scores differ by at most {drift.largest:.1e}; {allowed}."
+
+
+def label(report: Report) -> str:
+    """Return what a picture calls a report."""
+    machine = report.document["machine"]
+    return f"{report.path.stem}: {report.bundle['name']}, {machine.get('model') or machine['processor']}"
+
+
+def _delay(delay: dict[str, Any]) -> str:
+    if delay["reason"]:
+        return f"Detection delay: not measured; {delay['reason']}."
+    ms, decided = delay["ms"], delay["decision_ms"]
+    return (
+        f"From the end of the word to the event: {ms['p50']:.0f} ms (p95 {ms['p95']:.0f}, max {ms['max']:.0f}), "
+        f"of which the decision needs {decided['p50']:.0f}; {delay['detected']} of {delay['words']} words of the {delay['from']} detected."
+    )
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _table(first: str, *headings: str) -> Table:
+    table = Table(first, box=box.SIMPLE_HEAD if sys.stdout.isatty() else box.MARKDOWN)
+    table.columns[0].no_wrap = True
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=True)

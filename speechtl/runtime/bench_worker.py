@@ -1,0 +1,39 @@
+"""python -m speechtl.runtime.bench_worker NAME.wake [GRAPH] < SAMPLES
+
+The shipped detector in a fresh process: it says "ready" once it could have detected something, takes int16 samples at 16 kHz
+in chunks of 80 ms, and prints what that cost as one line of JSON. Whatever is imported here is billed, so little is.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from speechtl.runtime.detector import Detector
+from speechtl.runtime.process import cpu_seconds, peak_bytes
+
+CHUNK_SAMPLES = 1280  # 80 ms
+
+
+def main(arguments: list[str]) -> int:
+    """Open the bundle, hear standard input, print what it cost."""
+    detector = Detector.open(arguments[0], graph=arguments[1] if len(arguments) > 1 else None)
+    detector.feed(np.zeros(detector.scorer.features.samples(detector.scorer.frames_per_step), np.int16))  # a whole step
+    detector.reset()
+    start_cpu = cpu_seconds()
+    print("ready", flush=True)
+    chunks = 0
+    while len(chunk := sys.stdin.buffer.read(2 * CHUNK_SAMPLES)) == 2 * CHUNK_SAMPLES:
+        detector.feed(np.frombuffer(chunk, "<i2"))
+        chunks += 1
+    cost = {"chunks": chunks, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
+
+    import json
+
+    print(json.dumps(cost))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

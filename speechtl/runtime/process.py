@@ -1,0 +1,58 @@
+"""What this process has cost so far: processor time, memory, files and threads that it holds."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+from speechtl.errors import SpeechtlError
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process, user and system, all its threads together."""
+    return time.process_time()
+
+
+def peak_bytes() -> int:
+    """Return the largest resident memory that this program has had."""
+    peak = _status("VmHWM")  # Linux carries ru_maxrss over from the program that started this one; VmHWM begins anew
+    if peak is not None:
+        return peak
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this program; raise `SpeechtlError` on a system that does not tell."""
+    resident = _status("VmRSS")
+    if resident is None:
+        raise SpeechtlError("This system has no /proc/self/status, from which memory is read; run this on Linux.")
+    return resident
+
+
+def open_files() -> int:
+    """Return how many files, pipes and sockets this process holds open (Linux)."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def threads() -> int:
+    """Return how many threads this process has, those of libraries included where the system tells."""
+    told = _status_line("Threads")
+    return int(told) if told is not None else threading.active_count()
+
+
+def _status(key: str) -> int | None:
+    told = _status_line(key)
+    return int(told.split()[0]) * 1024 if told is not None else None
+
+
+def _status_line(key: str) -> str | None:
+    try:
+        with Path("/proc/self/status").open(encoding="ascii", errors="replace") as lines:
+            return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(f"{key}:")), None)
+    except OSError:
+        return None
