@@ -125,7 +125,8 @@ def _check_target(target: str | Path | None) -> None:
     if path.is_dir():
         raise SpeechtlError(f"{path} is a folder; give the name of a file.")
     if path.suffix == ".wake":
-        raise SpeechtlError(f"{path} would be written over; give the bundle first: speechtl bench {path} --json FILE")
+        raise SpeechtlError(f"{path} has the name of a bundle; give the report another one, such as {path.with_suffix('.json')}")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _write(target: str, document: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from speechtl.bench_tables import STAGE_NAMES, describe_drift, label
+from speechtl.bench_tables import describe_drift, label
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import writing
 from speechtl.runtime.bench_compare import Comparison
@@ -31,12 +31,10 @@ def draw(comparison: Comparison, target: Path) -> None:
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    stages = {STAGE_NAMES[stage]: f"{stage}_cpu_ms_per_second" for stage in STAGES}
-    _bars(left, "CPU, ms per second of audio", comparison, stages)
+    _bars(left, "CPU, ms per second of audio", comparison, {stage: f"{stage}_cpu_ms_per_second" for stage in STAGES})
     _bars(middle, "time of an 80 ms chunk, ms", comparison, {rank: f"chunk_{rank}_ms" for rank in ("p50", "p95", "p99", "max")})
     _bars(right, "from the end of the word to the event, ms", comparison, {rank: f"delay_{rank}_ms" for rank in ("p50", "p95", "max")})
     middle.set_yscale("log")
-    left.tick_params("x", rotation=20)
     handles, _ = left.get_legend_handles_labels()
     figure.legend(handles, [label(report) for report in comparison.reports], loc="outside upper center", frameon=False)
     figure.supxlabel(describe_drift(comparison), fontsize="small")

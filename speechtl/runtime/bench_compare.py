@@ -145,6 +145,8 @@ def read_budgets(path: Path) -> list[Budget]:
 
 
 def _budget(entry: Any, where: str) -> Budget:
+    if not isinstance(entry, dict):
+        raise SpeechtlError(f"{where}: must be a table with 'measure' and 'at_most'; got {entry!r}.")
     known = list(Budget.__dataclass_fields__)
     unknown = [key for key in entry if key not in known]
     if unknown:
@@ -180,14 +182,7 @@ def _drift(first: Report, second: Report) -> Drift:
 def _notes(reports: Sequence[Report]) -> list[str]:
     notes = []
     for report in reports:
-        after = report.document.get("condition", {}).get("after") or {}
-        throttling, load, cores = after.get("throttling") or {}, after.get("load"), report.document["machine"].get("cores")
-        if throttling.get("now"):
-            notes.append(
-                f"{report.path}: the machine held its processor back ({', '.join(throttling['now'])}); its times are not its best."
-            )
-        if load is not None and cores and load > cores:
-            notes.append(f"{report.path}: the machine was busy (load {load} on {cores} cores); trust processor time more than wall time.")
+        notes += [f"{report.path}: {note}" for note in conditions(report.document)]
         if report.document["scores"].get("repeatable") is False:
             notes.append(f"{report.path}: the same audio gave different scores in different passes.")
         if report.values["delay_p95_ms"] is None:
