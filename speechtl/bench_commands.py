@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -126,7 +127,9 @@ def _check_target(target: str | Path | None) -> None:
         raise SpeechtlError(f"{path} is a folder; give the name of a file.")
     if path.suffix == ".wake":
         raise SpeechtlError(f"{path} has the name of a bundle; give the report another one, such as {path.with_suffix('.json')}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise SpeechtlError(f"{path} cannot be written: {above} is {'no folder' if not above.is_dir() else 'not yours to write to'}.")
 
 
 def _write(target: str, document: dict[str, Any]) -> None:
