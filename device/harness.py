@@ -40,7 +40,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 1' HUP INT TERM
 cat > "$folder"/{name}
-{command} bench "$folder"/{name} --json - --repetitions {repetitions}{graph}
+{command} bench "$folder"/{name} --json - --repetitions {repetitions}{chosen}
 """
 
 
@@ -80,6 +80,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ssh-option", action="append", default=[], metavar="KEY=VALUE", help="passed to ssh as -o; may be repeated")
     parser.add_argument("--remote", default="speechtl", help="how speechtl is called on the device (speechtl)")
     parser.add_argument("--graph", help="which graph of the bundle to run (on each machine the one its runtime prefers)")
+    parser.add_argument("--engine", help="what runs it on both: onnxruntime, ai-edge-litert or tflite-runtime")
     parser.add_argument("--repetitions", type=int, default=5, help="of every measurement (5)")
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds that the device may take altogether (1800)")
     parser.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the two reports (bench)")
@@ -107,7 +108,7 @@ def measure_here(options: argparse.Namespace) -> Report:
     """Run bench on this machine and keep its report."""
     say("Measuring here.")
     with progress("measuring") as advance:
-        report = bench(options.bundle, graph=options.graph, repetitions=options.repetitions, progress=advance)
+        report = bench(options.bundle, graph=options.graph, engine=options.engine, repetitions=options.repetitions, progress=advance)
     path = options.out / "workstation.json"
     write_json(path, report)
     return read_report(path)
@@ -128,9 +129,9 @@ def ssh(options: argparse.Namespace) -> list[str]:
 
 def script(options: argparse.Namespace) -> str:
     """Return what the device's shell runs."""
-    graph = f" --graph {shlex.quote(options.graph)}" if options.graph else ""
+    chosen = "".join(f" --{name} {shlex.quote(value)}" for name in ("graph", "engine") if (value := getattr(options, name)))
     name = shlex.quote(options.bundle.name)
-    return SCRIPT.format(name=name, command=options.remote, repetitions=options.repetitions, graph=graph)
+    return SCRIPT.format(name=name, command=options.remote, repetitions=options.repetitions, chosen=chosen)
 
 
 def explain(options: argparse.Namespace, code: int, last: str) -> str:

@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     try:
         heard = audio.schedule(open_bundle(options.bundle).golden())
-        seen = soak(Detector.open(options.bundle, graph=options.graph), heard, options.hours)
+        seen = soak(Detector.open(options.bundle, graph=options.graph, engine=options.engine), heard, options.hours)
     except SpeechtlError as error:
         say(f"soak: {error}")
         return error.exit_code
@@ -108,6 +108,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle to feed")
     parser.add_argument("--hours", type=_positive, default=24.0, help="of audio (24)")
     parser.add_argument("--graph", help="which graph of the bundle to run (the one the runtime prefers)")
+    parser.add_argument("--engine", help="what runs it: onnxruntime, ai-edge-litert or tflite-runtime")
     parser.add_argument("--json", action="store_true", help="print one JSON document with every reading")
     return parser.parse_args(argv)
 
@@ -124,7 +125,7 @@ def soak(detector: Detector, heard: audio.Int16, hours: float) -> Soak:
     told: dict[int, Told] = defaultdict(list)
     second: Told = []
     detector.reset()
-    with progress("hours of audio") as advance:
+    with progress("passes over the audio") as advance:
         for number in range(seen.passes):
             for event in play(detector, convert, recorded, seen):
                 pass_of, within = divmod(event.time, len(heard) / SAMPLE_RATE)
@@ -136,7 +137,7 @@ def soak(detector: Detector, heard: audio.Int16, hours: float) -> Soak:
             seen.resident_mb.append(round(resident_bytes() / 2**20, 3))
             seen.files.append(open_files())
             seen.threads.append(threads())
-            advance(round((number + 1) * seen.hours / seen.passes), round(seen.hours))
+            advance(number + 1, seen.passes)
     seen.cpu_seconds, seen.wall_seconds = cpu_seconds() - cpu, time.perf_counter() - begun
     return seen
 

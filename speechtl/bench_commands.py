@@ -47,7 +47,8 @@ app = typer.Typer(name="bench", help="Measure what a bundle costs on this machin
 def run(
     bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)],
     json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP)] = None,
-    graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run.")] = None,
+    graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run; by default the one it prefers.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
     repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes, and passes over the audio.")] = 5,
     positives: Annotated[
         list[Path] | None, typer.Option(metavar="MANIFEST", help="Recordings of the word, for the detection delay; may be repeated.")
@@ -58,12 +59,13 @@ def run(
     from speechtl.bench_tables import print_report
     from speechtl.runtime.bench import bench
 
-    words = _words(positives, split) if positives else None
-    words_from = ", ".join(path.name for path in positives) if positives else "golden audio"
+    chosen: dict[str, Any] = {"graph": graph, "engine": engine, "repetitions": repetitions}
+    if positives:
+        chosen |= {"words": _words(positives, split), "words_from": ", ".join(path.name for path in positives)}
     if json_file is not None:
         _check_target(json_file)
     with progress_of("measuring") as progress:
-        report = bench(bundle, graph=graph, repetitions=repetitions, words=words, words_from=words_from, progress=progress)
+        report = bench(bundle, **chosen, progress=progress)
     if json_file != STDOUT:
         print_report(report)
     if json_file is not None:

@@ -27,7 +27,7 @@ def print_report(report: dict[str, Any]) -> None:
     """Print one report."""
     console = _console()
     bundle, process, deadlines = report["bundle"], report["process"], report["deadlines"]
-    console.print(f"{bundle['file']}, {bundle['graph']} ({bundle['engine']}, {bundle['precision']}), {describe_machine(report)}")
+    console.print(f"{bundle['file']}, {bundle['graph']} in {bundle['engine']}, {describe_machine(report)}")
     table = _table("stage, of each 80 ms", *(f"{rank}, ms" for rank in RANKS), "CPU, ms per s")
     for stage, name in STAGE_NAMES.items():
         told = report["chunk"] if stage == "chunk" else report["stages"][stage]
@@ -49,7 +49,9 @@ def print_comparison(comparison: Comparison) -> None:
     console = _console()
     for letter, report in zip("AB", comparison.reports, strict=True):
         bundle = report.bundle
-        console.print(f"{letter}: {report.path}, {bundle['name']} {bundle['graph']}, {describe_machine(report.document)}")
+        console.print(
+            f"{letter}: {report.path}, {bundle['name']} {bundle['graph']} in {bundle['engine']}, {describe_machine(report.document)}"
+        )
     table = _table("measure", "A", "B", "B / A", "unit")
     for name, (_, unit) in MEASURES.items():
         ratio = comparison.ratio(name)
@@ -105,7 +107,7 @@ def _delay(delay: dict[str, Any]) -> str:
     ms, decided = delay["ms"], delay["decision_ms"]
     return (
         f"From the end of the word to the event: {ms['p50']:.0f} ms (p95 {ms['p95']:.0f}, max {ms['max']:.0f}), "
-        f"of which the decision needs {decided['p50']:.0f}; {delay['detected']} of {delay['words']} words of the {delay['from']} detected."
+        f"of which the decision needs {decided['p50']:.0f}; {delay['detected']} of {delay['words']} words of {delay['from']} detected."
     )
 
 

@@ -91,7 +91,7 @@ def test_a_word_that_is_never_detected_is_said_to_be_the_reason(tiny_bundle, tmp
     (tmp_path / "p.jsonl").write_text(json.dumps({"audio_filepath": "a.wav", "duration": 1.0, "word_start": 0.2, "word_end": 0.7}))
     done = call("bench", tiny_bundle, "--positives", tmp_path / "p.jsonl", "--repetitions", "1")
     assert done.code == 0, done.err
-    assert "Detection delay: not measured; none of the 1 words in the p.jsonl is detected" in done.out
+    assert "Detection delay: not measured; none of the 1 words in p.jsonl is detected" in done.out
 
 
 def test_reports_are_compared_with_ratios_and_drift(report_file, call):

@@ -61,7 +61,7 @@ def test_the_version_is_the_packages():
     assert (done.returncode, done.stdout) == (0, f"speechtl {speechtl.__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "export", "verify", "detect", "listen", "doctor", "data", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "export", "verify", "detect", "listen", "doctor", "data", "demo", "bench"])
 def test_every_command_has_help(command, call):
     done = call(command, "--help")
     assert done.returncode == 0

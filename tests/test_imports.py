@@ -116,6 +116,14 @@ def test_detection_runs_where_nothing_of_training_is_installed(tiny_bundle, reco
     assert json.loads(done.stdout)["name"] == "burst"
 
 
+def test_the_harness_runs_where_nothing_of_training_is_installed(tiny_bundle, tmp_path):
+    done = python(COMMAND, "bench", str(tiny_bundle), "--repetitions", "1", "--json", str(tmp_path / "a.json"))
+    assert done.returncode == 0, done.stderr
+    done = python(COMMAND, "bench", "compare", str(tmp_path / "a.json"), str(tmp_path / "a.json"))
+    assert done.returncode == 0, done.stderr
+    assert "bit for bit" in done.stdout
+
+
 def test_verification_runs_where_nothing_of_training_is_installed(tiny_bundle):
     done = python(COMMAND, "verify", str(tiny_bundle))
     assert done.returncode == 0, done.stderr

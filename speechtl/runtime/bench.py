@@ -21,7 +21,8 @@ from speechtl.errors import SpeechtlError
 from speechtl.runtime import bench_audio as audio
 from speechtl.runtime.bench_process import ProcessCost, run_worker
 from speechtl.runtime.bundle import Bundle, open_bundle
-from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.detector import Detector, Event, Scorer
+from speechtl.runtime.engine import Engine, open_engine
 from speechtl.runtime.machine import read_condition, read_machine, versions
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.stopwatch import STAGES, TimedStream
@@ -43,26 +44,28 @@ def bench(
     path: Path,
     *,
     graph: str | None = None,
+    engine: str | None = None,
     repetitions: int = REPETITIONS,
     words: Sequence[audio.Spoken] | None = None,
-    words_from: str = "golden audio",
+    words_from: str = "the golden audio",
     progress: Progress = lambda _done, _total: None,
 ) -> Json:
     """Measure a bundle here and return the report as JSON stores it.
 
-    `words` are recordings of the word to measure the detection delay with, in place of those of the bundle's golden audio; `words_from`
-    says where they come from. Raises `BundleError` for what cannot be opened, and `WorkerError` where no fresh process can be measured.
+    `graph` and `engine` choose as `Detector.open` does. `words` are recordings of the word to measure the detection delay with, in place of
+    those of the bundle's golden audio; `words_from` says where they come from. Raises `BundleError` for what cannot be opened, and
+    `WorkerError` where no fresh process can be measured.
     """
     if repetitions < 1:
         raise SpeechtlError(f"There must be at least 1 repetition; got {repetitions}.")
     bundle = open_bundle(path)
-    detector = Detector.open(path, graph=graph)
-    chosen = graph or _graph(bundle, detector)
+    running = open_engine(bundle, graph, engine)
     heard = audio.schedule(bundle.golden())
     machine, before = read_machine(), read_condition()
     total = 2 * repetitions + 1
-    costs = _process_costs(path, chosen, heard, repetitions, lambda done: progress(done, total))
-    stream = TimedStream(detector, audio.MICROPHONE_RATE)
+    costs = _process_costs([str(path), running.graph, running.runtime], heard, repetitions, lambda done: progress(done, total))
+    scorer = Scorer(bundle.features, bundle.frames_per_step, running, len(bundle.words))
+    stream = TimedStream(Detector(scorer, bundle.words), audio.MICROPHONE_RATE)
     recorded = audio.to_microphone(heard)
     passes = []
     for number in range(repetitions):
@@ -74,7 +77,7 @@ def bench(
         "kind": KIND,
         "schema": SCHEMA,
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "bundle": _about(bundle, path, chosen),
+        "bundle": _about(bundle, path, running),
         "machine": machine.to_json(),
         "condition": {"before": before.to_json(), "after": read_condition().to_json()},
         "versions": versions(),
@@ -102,30 +105,25 @@ def percentiles(values: npt.ArrayLike) -> dict[str, float | None]:
     return {name: round(value, 5) for name, value in {**found, "max": float(array.max())}.items()}
 
 
-def _graph(bundle: Bundle, detector: Detector) -> str:
-    """Return the name of the graph that a detector runs where none was asked for."""
-    runtime = getattr(detector.scorer.engine, "runtime", None)
-    return str(next(name for name, about in bundle.about["graphs"].items() if about["runtime"] == runtime))
-
-
-def _about(bundle: Bundle, path: Path, graph: str) -> Json:
-    about = bundle.about["graphs"][graph]
+def _about(bundle: Bundle, path: Path, engine: Engine) -> Json:
+    graph = bundle.graphs[engine.graph]
     return {
         "name": bundle.name,
         "file": path.name,
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "encoder": bundle.about.get("encoder", {}).get("name"),
-        "graph": graph,
-        "engine": "onnxruntime",
-        "precision": about.get("precision"),
-        "tolerance": float(about.get("tolerance", TOLERANCE)),
+        "graph": graph.name,
+        "engine": engine.runtime,
+        "precision": graph.precision,
+        "tolerance": TOLERANCE if graph.tolerance is None else graph.tolerance,
+        "words": [word.name for word in bundle.words],
         "step_seconds": bundle.frames_per_step * bundle.features.hop / bundle.features.sample_rate,
     }
 
 
-def _process_costs(path: Path, graph: str, heard: audio.Int16, repetitions: int, progress: Callable[[int], None]) -> list[ProcessCost]:
-    command = [sys.executable, "-m", WORKER, str(path), graph]
+def _process_costs(arguments: Sequence[str], heard: audio.Int16, repetitions: int, progress: Callable[[int], None]) -> list[ProcessCost]:
+    command = [sys.executable, "-m", WORKER, *arguments]
     run_worker(command, heard[:SAMPLE_RATE])  # byte code is compiled and files are read into memory
     costs = []
     for number in range(repetitions):
@@ -178,13 +176,13 @@ def _delay(stream: TimedStream, bundle: Bundle, words: Sequence[audio.Spoken] | 
     """Return milliseconds from a word's end in the audio to the event's arrival behind microphone, chunk and computation."""
     phases = audio.PHASES if words is None else 1
     spoken = audio.golden_words(bundle) if words is None else words
-    behind = max(audio.BEHIND_SECONDS, bundle.trigger.refractory + 1.0)
+    behind = max(audio.BEHIND_SECONDS, *(word.trigger.refractory + 1.0 for word in bundle.words))
     arrivals, decisions = _arrivals(stream, audio.passages(spoken, phases, behind))
     reason = None
     if not spoken:
-        reason = f"no word is spoken in the {words_from}; give recordings of it with --positives"
+        reason = f"no word is spoken in {words_from}; give recordings of it with --positives"
     elif not arrivals:
-        reason = f"none of the {len(spoken) * phases} words in the {words_from} is detected; give recordings of people with --positives"
+        reason = f"none of the {len(spoken) * phases} words in {words_from} is detected; give recordings of people with --positives"
     return {
         "from": words_from,
         "words": len(spoken) * phases,

@@ -1,4 +1,4 @@
-"""python -m speechtl.runtime.bench_worker NAME.wake [GRAPH] < SAMPLES
+"""python -m speechtl.runtime.bench_worker NAME.wake [GRAPH [ENGINE]] < SAMPLES
 
 The shipped detector in a fresh process: it says "ready" once it could have detected something, takes int16 samples at 16 kHz
 in chunks of 80 ms, and prints what that cost as one line of JSON. Whatever is imported here is billed, so little is.
@@ -18,7 +18,9 @@ CHUNK_SAMPLES = 1280  # 80 ms
 
 def main(arguments: list[str]) -> int:
     """Open the bundle, hear standard input, print what it cost."""
-    detector = Detector.open(arguments[0], graph=arguments[1] if len(arguments) > 1 else None)
+    bundle, graph, engine = [*arguments, None, None][:3]
+    assert bundle is not None
+    detector = Detector.open(bundle, graph=graph, engine=engine)
     detector.feed(np.zeros(detector.scorer.features.samples(detector.scorer.frames_per_step), np.int16))  # a whole step
     detector.reset()
     start_cpu = cpu_seconds()

@@ -17,12 +17,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path("/")
-VCGENCMD_SECONDS = 2.0
+ZONES = Path("/sys/class/thermal")
+THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+BUILT = 1_760_000_000.0  # seconds since 1970: October 2025; a clock before that was never set
+ANSWER_SECONDS = 2.0  # that a program may take
 PACKAGES = ("speechtl", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice")
-# The Raspberry Pi's firmware: what holds now, and 16 bits higher what has held since the machine was started.
+UNDER_VOLTAGE = "under-voltage"
+# What the bits of get_throttled say of now, and 16 higher of all the time since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
-FIRMWARE_BITS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
-SINCE_START_SHIFT = 16
+BITS = {0: UNDER_VOLTAGE, 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+SINCE_START = 16
 PROCESSOR_ZONES = ("cpu", "x86_pkg_temp", "soc", "core")  # parts of the names of thermal zones that are the processor's
 PROCESSOR_SENSORS = ("coretemp", "k10temp", "cpu_thermal", "zenpower")
 
@@ -88,7 +92,7 @@ def read_condition(root: Path = ROOT) -> Condition:
     """Return how this machine is doing at the moment."""
     return Condition(
         clock_mhz=_clock(root, "scaling_cur_freq"),
-        temperature_celsius=_temperature(root),
+        temperature_celsius=temperature(_below(root, ZONES)),
         throttling=_throttling(root),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         free_memory_mb=_memory(root, "MemAvailable"),
@@ -106,11 +110,38 @@ def versions() -> dict[str, str]:
     return found
 
 
-def throttled_bits(value: int, source: str) -> Throttling:
-    """Say what the Raspberry Pi's `get_throttled` number means."""
-    now = tuple(name for bit, name in enumerate(FIRMWARE_BITS) if value >> bit & 1)
-    since = tuple(name for bit, name in enumerate(FIRMWARE_BITS) if value >> SINCE_START_SHIFT + bit & 1)
-    return Throttling(source, now, since)
+def clock_synchronised() -> bool | None:
+    """Tell whether the clock is kept by time synchronisation, None where the system does not tell."""
+    said = _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    return None if said not in ("yes", "no") else said == "yes"
+
+
+def temperature(zones: Path = ZONES) -> float | None:
+    """Return the processor's temperature in degrees Celsius, None where the system does not tell.
+
+    Where no zone and no sensor is named as the processor's, the hottest of all zones counts.
+    """
+    readings = {zone: value for zone in sorted(zones.glob("thermal_zone*")) if (value := _number(zone / "temp")) is not None}
+    own = [value for zone, value in readings.items() if any(part in (_text(zone / "type") or "").lower() for part in PROCESSOR_ZONES)]
+    found = own or _sensors(zones.with_name("hwmon")) or list(readings.values())
+    if found:
+        return round(max(found) / 1000.0, 1)
+    said = re.search(r"temp=([\d.]+)", _ask("vcgencmd", "measure_temp"))
+    return float(said[1]) if said else None
+
+
+def throttled(path: Path = THROTTLED) -> int | None:
+    """Return the bits of a Raspberry Pi's get_throttled, None on other machines."""
+    for said in (_text(path), _ask("vcgencmd", "get_throttled")):
+        bits = re.fullmatch(r"(?:throttled=0x)?([0-9a-fA-F]+)", said or "")
+        if bits:
+            return int(bits[1], 16)
+    return None
+
+
+def throttling(bits: int) -> list[str]:
+    """Return what the lowest bits of get_throttled say."""
+    return [what for bit, what in BITS.items() if bits >> bit & 1]
 
 
 def _model(root: Path) -> str | None:
@@ -150,38 +181,19 @@ def _clock(root: Path, file: str) -> float | None:
     return max(known) / 1000.0 if known else None
 
 
-def _temperature(root: Path) -> float | None:
-    """Return the processor's temperature; the hottest of the others where none is named as the processor's."""
-    zones = {zone: _number(zone / "temp") for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*"))}
-    readings = {zone: value for zone, value in zones.items() if value is not None}
-    own = [value for zone, value in readings.items() if any(part in (_text(zone / "type") or "").lower() for part in PROCESSOR_ZONES)]
-    sensors = [
-        value
-        for sensor in (root / "sys/class/hwmon").glob("hwmon*")
-        if _text(sensor / "name") in PROCESSOR_SENSORS
-        for value in map(_number, sensor.glob("temp*_input"))
-        if value is not None
-    ]
-    found = own or sensors or list(readings.values())
-    return round(max(found) / 1000.0, 1) if found else None
+def _sensors(folder: Path) -> list[float]:
+    own = [sensor for sensor in folder.glob("hwmon*") if _text(sensor / "name") in PROCESSOR_SENSORS]
+    return [value for sensor in own for path in sensor.glob("temp*_input") if (value := _number(path)) is not None]
 
 
 def _throttling(root: Path) -> Throttling | None:
-    return _firmware_throttling(root) or _counted_throttling(root)
-
-
-def _firmware_throttling(root: Path) -> Throttling | None:
-    for source, said in (
-        ("vcgencmd", _vcgencmd("get_throttled")),
-        ("firmware", _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")),
-    ):
-        bits = re.fullmatch(r"(?:throttled=)?(?:0x)?([0-9a-fA-F]+)", said or "")
-        if bits:
-            return throttled_bits(int(bits[1], 16), source)
-    for sensor in (root / "sys/class/hwmon").glob("hwmon*"):
+    bits = throttled(_below(root, THROTTLED))
+    if bits is not None:
+        return Throttling("firmware", tuple(throttling(bits)), tuple(throttling(bits >> SINCE_START)))
+    for sensor in _below(root, ZONES).with_name("hwmon").glob("hwmon*"):
         if _text(sensor / "name") == "rpi_volt" and (alarm := _number(sensor / "in0_lcrit_alarm")) is not None:
-            return Throttling("rpi_volt", ("under-voltage",) if alarm else (), ())
-    return None
+            return Throttling("rpi_volt", (UNDER_VOLTAGE,) if alarm else (), ())
+    return _counted_throttling(root)
 
 
 def _counted_throttling(root: Path) -> Throttling | None:
@@ -193,16 +205,19 @@ def _counted_throttling(root: Path) -> Throttling | None:
     return Throttling("thermal_throttle", (), ("throttled",) if events else (), events)
 
 
-def _vcgencmd(question: str) -> str | None:
-    program = shutil.which("vcgencmd")
-    if program is None:
-        return None
+def _below(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
+
+
+def _ask(program: str, *arguments: str) -> str:
+    """Return what a program prints, nothing where it is missing, fails or does not answer."""
+    if shutil.which(program) is None:
+        return ""
     try:
-        done = subprocess.run([program, question], capture_output=True, text=True, timeout=VCGENCMD_SECONDS, check=False)
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    # Without access to /dev/vcio it says so, and the system's files may still tell.
-    return done.stdout.strip() if done.returncode == 0 else None
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _text(path: Path) -> str | None:

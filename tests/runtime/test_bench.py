@@ -119,7 +119,7 @@ def test_an_event_outside_of_its_word_is_no_detection(tiny_bundle):
     early = Spoken(np.concatenate([noisy.samples, np.zeros(32_000)]), 2.0, 2.4)
     missed = module._delay(stream, open_bundle(tiny_bundle), [early], "bursts")
     assert (missed["detected"], missed["ms"]["p50"]) == (0, None)
-    assert "none of the 1 words in the bursts is detected" in missed["reason"]
+    assert "none of the 1 words in bursts is detected" in missed["reason"]
 
 
 def test_golden_words_are_played_at_eight_places_within_a_chunk(tiny_bundle, remake):
@@ -129,7 +129,7 @@ def test_golden_words_are_played_at_eight_places_within_a_chunk(tiny_bundle, rem
     file = io.BytesIO()
     np.savez(file, **golden)
     stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000)
-    delay = module._delay(stream, open_bundle(remake(files={"golden.npz": file.getvalue()})), None, "golden audio")
+    delay = module._delay(stream, open_bundle(remake(files={"golden.npz": file.getvalue()})), None, "the golden audio")
     assert (delay["words"], delay["detected"]) == (8, 8)
     assert delay["ms"]["max"] > delay["ms"]["p50"]
 
@@ -139,7 +139,7 @@ def test_golden_audio_without_words_is_said_to_be_the_reason(tiny_bundle, remake
     file = io.BytesIO()
     np.savez(file, audio=golden["audio"], scores=golden["scores"])
     stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000)
-    delay = module._delay(stream, open_bundle(remake(files={"golden.npz": file.getvalue()})), None, "golden audio")
+    delay = module._delay(stream, open_bundle(remake(files={"golden.npz": file.getvalue()})), None, "the golden audio")
     assert (delay["words"], delay["ms"]["p95"]) == (0, None)
     assert delay["reason"] == "no word is spoken in the golden audio; give recordings of it with --positives"
 

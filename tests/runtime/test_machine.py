@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from speechtl.runtime.machine import read_condition, read_machine, throttled_bits, versions
+from speechtl.runtime import machine
+from speechtl.runtime.machine import read_condition, read_machine, versions
 
 
 @pytest.fixture
@@ -55,19 +56,19 @@ PI = {
 
 def test_a_raspberry_pi_tells_model_governor_clock_and_temperature(system):
     root = system(PI)
-    machine, condition = read_machine(root), read_condition(root)
-    assert (machine.model, machine.processor) == ("Raspberry Pi 4 Model B Rev 1.5", "ARM implementer 0x41 part 0xd08")
-    assert (machine.governor, machine.clock_limit_mhz, machine.memory_mb) == ("ondemand", 1800.0, 3793)
+    board, condition = read_machine(root), read_condition(root)
+    assert (board.model, board.processor) == ("Raspberry Pi 4 Model B Rev 1.5", "ARM implementer 0x41 part 0xd08")
+    assert (board.governor, board.clock_limit_mhz, board.memory_mb) == ("ondemand", 1800.0, 3793)
     assert (condition.clock_mhz, condition.temperature_celsius, condition.free_memory_mb) == (1500.0, 61.3, 2930)
 
 
 def test_a_system_that_tells_nothing_is_no_error(system):
     root = system({})
-    machine, condition = read_machine(root), read_condition(root)
-    assert (machine.model, machine.governor, machine.clock_limit_mhz, machine.memory_mb) == (None, None, None, None)
+    board, condition = read_machine(root), read_condition(root)
+    assert (board.model, board.governor, board.clock_limit_mhz, board.memory_mb) == (None, None, None, None)
     assert (condition.clock_mhz, condition.temperature_celsius, condition.throttling) == (None, None, None)
-    assert machine.processor
-    assert machine.cores >= 1
+    assert board.processor
+    assert board.cores >= 1
 
 
 def test_governors_that_differ_are_all_named(system):
@@ -88,18 +89,37 @@ def test_a_zone_that_refuses_to_be_read_is_passed_over(system):
     assert read_condition(root).temperature_celsius == 90.0
 
 
+def test_without_zones_a_raspberry_pi_is_asked(system, vcgencmd, tmp_path):
+    vcgencmd("""import sys; print("temp=61.2'C" if sys.argv[1:] == ["measure_temp"] else "error")""")
+    assert read_condition(system({})).temperature_celsius == 61.2
+
+
 def test_the_firmwares_bits_are_said_in_words():
     # 0x50005 is the value that Raspberry Pi's documentation of get_throttled explains
-    told = throttled_bits(0x50005, "vcgencmd")
-    assert told.now == told.since_start == ("under-voltage", "throttled")
-    assert throttled_bits(0x80000, "vcgencmd").since_start == ("soft temperature limit",)
-    assert throttled_bits(0x80000, "vcgencmd").now == ()
+    assert machine.throttling(0x50005) == machine.throttling(0x50005 >> 16) == ["under-voltage", "throttled"]
+    assert machine.throttling(0x80000) == []
+    assert machine.throttling(0x80000 >> 16) == ["soft temperature limit"]
+
+
+@pytest.mark.parametrize(("text", "bits"), [("50005\n", 0x50005), ("0\n", 0), ("e0000", 0xE0000), ("none", None)])
+def test_throttling_is_read_of_the_kernel(system, text, bits):
+    file = "sys/devices/platform/soc/soc:firmware/get_throttled"
+    assert machine.throttled(system({file: text}) / file) == bits
+
+
+@pytest.mark.parametrize(("said", "known"), [("yes", True), ("no", False), ("", None)])
+def test_the_clock_is_asked_of_systemd(tmp_path, monkeypatch, said, known):
+    program = tmp_path / "timedatectl"
+    program.write_text(f"#!/bin/sh\necho {said}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert machine.clock_synchronised() is known
 
 
 def test_vcgencmd_is_asked_where_it_is_installed(system, vcgencmd):
     vcgencmd("import sys; print('throttled=0x20002' if sys.argv[1:] == ['get_throttled'] else 'error')")
     throttling = read_condition(system({})).throttling
-    assert (throttling.source, throttling.now, throttling.since_start) == ("vcgencmd", ("clock capped",), ("clock capped",))
+    assert (throttling.source, throttling.now, throttling.since_start) == ("firmware", ("frequency capped",), ("frequency capped",))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +131,7 @@ def test_vcgencmd_is_asked_where_it_is_installed(system, vcgencmd):
     ],
 )
 def test_a_vcgencmd_that_fails_or_hangs_leaves_the_word_to_the_systems_files(script, system, vcgencmd, monkeypatch):
-    monkeypatch.setattr("speechtl.runtime.machine.VCGENCMD_SECONDS", 1.0)
+    monkeypatch.setattr("speechtl.runtime.machine.ANSWER_SECONDS", 1.0)
     vcgencmd(script)
     root = system({"sys/class/hwmon/hwmon0/name": "rpi_volt\n", "sys/class/hwmon/hwmon0/in0_lcrit_alarm": "1\n"})
     throttling = read_condition(root).throttling
