@@ -81,8 +81,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--remote", default="speechtl", help="how speechtl is called on the device (speechtl)")
     parser.add_argument("--graph", help="which graph of the bundle to run (on each machine the one its runtime prefers)")
     parser.add_argument("--engine", help="what runs it on both: onnxruntime, ai-edge-litert or tflite-runtime")
-    parser.add_argument("--repetitions", type=int, default=5, help="of every measurement (5)")
-    parser.add_argument("--timeout", type=float, default=1800.0, help="seconds that the device may take altogether (1800)")
+    parser.add_argument("--repetitions", type=_count, default=5, help="of every measurement (5)")
+    parser.add_argument("--timeout", type=_count, default=1800, help="seconds that the device may take altogether (1800)")
     parser.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the two reports (bench)")
     parser.add_argument("--budget", type=Path, metavar="FILE", help="budgets that both must keep (TOML)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the two beside each other")
@@ -97,10 +97,10 @@ def measure_there(options: argparse.Namespace) -> Report:
         try:
             done = subprocess.run(command, stdin=content, capture_output=True, timeout=options.timeout, check=False)
         except subprocess.TimeoutExpired as error:
-            raise HostError(f"{options.host} did not finish within {options.timeout:g} s; give it more with --timeout.") from error
-    said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise HostError(f"{options.host} did not finish within {options.timeout} s; give it more with --timeout.") from error
     if done.returncode != 0:
-        raise HostError(explain(options, done.returncode, said[-1].strip() if said else "it said nothing"))
+        lines = [line.strip(" │╭╮╰╯─\r") for line in done.stderr.decode(errors="replace").splitlines()]
+        raise HostError(explain(options, done.returncode, next((line for line in reversed(lines) if line), "it said nothing")))
     return keep(options, done.stdout.decode(errors="replace"))
 
 
@@ -161,6 +161,12 @@ def keep(options: argparse.Namespace, answer: str) -> Report:
         ) from error
     write_text(path, answer)
     return read_report(path)
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return value
 
 
 def _host(text: str) -> str:

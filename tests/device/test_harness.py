@@ -125,7 +125,7 @@ def test_a_broken_budget_is_exit_code_1(program, device, tiny_bundle, tmp_path, 
     [
         ("no-such-speechtl", "has no 'no-such-speechtl'"),
         (f"{REMOTE} --version; exit 9;", "could not measure the bundle"),
-        ("echo 'Error: No such command bench.' >&2; exit 2; ", "has an older speechtl"),
+        (f"{REMOTE} no-such-command", "has an older speechtl, without this bench (No such command 'no-such-command'.)"),
         ("echo Welcome to my device; true", "answered with something else than a report: 'Welcome to my device'"),
         ("true", "answered with something else than a report: 'nothing'"),
         ("echo '{}'; true", "is no report of the latency harness"),
@@ -175,7 +175,12 @@ def test_bad_input_is_said_before_anything_is_connected(program, tiny_bundle, tm
     ):
         assert program.main(arguments) == 2
         assert says in capsys.readouterr().err
-    for wrong in (["-oProxyCommand=reboot", str(tiny_bundle)], ["pi", str(tiny_bundle), "--port", "x"], ["pi"]):
+    for wrong in (
+        ["pi", str(tiny_bundle), "--port", "x"],
+        ["-oProxyCommand=reboot", str(tiny_bundle)],
+        ["pi", str(tiny_bundle), "--port", "x"],
+        ["pi"],
+    ):
         with pytest.raises(SystemExit) as stopped:
             program.main(wrong)
         assert stopped.value.code == 2

@@ -64,8 +64,10 @@ def test_what_grows_and_what_is_late_is_a_problem(program):
     assert leak.problems == ["Memory grew by 0.80 MB, where 0.5 MB are allowed."]
     files = program.Soak(**{**calm, "files": [9, 9, 9, 9, 10, 10, 10, 11]})
     assert files.problems == ["There were 9 open files in the beginning and 11 at the end."]
-    late = program.Soak(**calm, missed=2, longest_ms=91.23)
-    assert late.problems == ["2 chunks took longer than the 80 ms they last; the longest 91.2 ms."]
+    late = program.Soak(**calm, missed=2, longest_ms=91.23, longest_cpu_ms=3.0)
+    assert late.problems[0].startswith(
+        "2 chunks took longer than the 80 ms they last; the longest 91.2 ms, where none needed more than 3.0 ms"
+    )
 
 
 def test_a_problem_is_exit_code_1_and_stands_in_the_json(program, tiny_bundle, monkeypatch, capsys):
