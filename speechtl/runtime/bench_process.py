@@ -45,9 +45,10 @@ def run_worker(command: Sequence[str], audio: Int16) -> tuple[ProcessCost, dict[
     A worker prints the line `ready`, takes chunks of 80 ms until its input ends, and prints one line of JSON with `chunks`,
     `cpu_seconds`, `start_cpu_seconds` and `peak_bytes`. Raises `WorkerError` with its last line when it does not.
     """
-    environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONNOUSERSITE": "1"}
-    if command[0] != sys.executable:
-        environment.pop("PYTHONPATH", None)  # what it leads to is meant for this environment, not for another's
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    if command[0] != sys.executable:  # what these lead to is meant for this environment, not for another's
+        environment.pop("PYTHONPATH", None)
+        environment["PYTHONNOUSERSITE"] = "1"
     with tempfile.TemporaryFile() as said:
         begin = time.perf_counter()
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environment) as process:
