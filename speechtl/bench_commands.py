@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,12 +55,17 @@ def run(
         list[Path] | None, typer.Option(metavar="MANIFEST", help="Recordings of the word, for the detection delay; may be repeated.")
     ] = None,
     split: Annotated[str, typer.Option(help="Which lines of manifests that have splits.")] = "test",
+    python: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="What starts a fresh Python, where this one cannot start itself (emulators).")
+    ] = None,
 ) -> None:
     """Measure a bundle on this machine: time and CPU of every stage, memory, start, missed deadlines, detection delay."""
     from speechtl.bench_tables import print_report
     from speechtl.runtime.bench import bench
 
     chosen: dict[str, Any] = {"graph": graph, "engine": engine, "repetitions": repetitions}
+    if python:
+        chosen["python"] = shlex.split(python)
     if positives:
         chosen |= {"words": _words(positives, split), "words_from": ", ".join(path.name for path in positives)}
     if json_file is not None:

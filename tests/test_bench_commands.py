@@ -188,3 +188,15 @@ def test_help_shows_the_options_of_measuring_and_names_the_comparison(call):
     assert done.code == 0
     assert "--positives" in done.out
     assert "speechtl bench compare" in done.out
+
+
+def test_a_fresh_python_is_started_as_asked(tiny_bundle, tmp_path, call):
+    python = tmp_path / "my python"
+    python.write_text(f'#!/bin/sh\ntouch "{tmp_path}/started"\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    done = call("bench", tiny_bundle, "--repetitions", "1", "--json", "--python", f"'{python}'")
+    assert done.code == 0, done.err
+    assert (tmp_path / "started").exists()
+    done = call("bench", tiny_bundle, "--python", tmp_path / "none")
+    assert (done.code, done.out) == (2, "")
+    assert "none cannot be started: No such file or directory." in done.err

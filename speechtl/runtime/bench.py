@@ -48,13 +48,14 @@ def bench(
     repetitions: int = REPETITIONS,
     words: Sequence[audio.Spoken] | None = None,
     words_from: str = "the golden audio",
+    python: Sequence[str] = (sys.executable,),
     progress: Progress = lambda _done, _total: None,
 ) -> Json:
     """Measure a bundle here and return the report as JSON stores it.
 
     `graph` and `engine` choose as `Detector.open` does. `words` are recordings of the word to measure the detection delay with, in place of
-    those of the bundle's golden audio; `words_from` says where they come from. Raises `BundleError` for what cannot be opened, and
-    `WorkerError` where no fresh process can be measured.
+    those of the bundle's golden audio; `words_from` says where they come from. `python` is the command that starts a fresh Python.
+    Raises `BundleError` for what cannot be opened, and `WorkerError` where no fresh process can be measured.
     """
     if repetitions < 1:
         raise SpeechtlError(f"There must be at least 1 repetition; got {repetitions}.")
@@ -63,7 +64,8 @@ def bench(
     heard = audio.schedule(bundle.golden())
     machine, before = read_machine(), read_condition()
     total = 2 * repetitions + 1
-    costs = _process_costs([str(path), running.graph, running.runtime], heard, repetitions, lambda done: progress(done, total))
+    command = [*python, "-m", WORKER, str(path), running.graph, running.runtime]
+    costs = _process_costs(command, heard, repetitions, lambda done: progress(done, total))
     scorer = Scorer(bundle.features, bundle.frames_per_step, running, len(bundle.words))
     stream = TimedStream(Detector(scorer, bundle.words), audio.MICROPHONE_RATE)
     recorded = audio.to_microphone(heard)
@@ -122,8 +124,7 @@ def _about(bundle: Bundle, path: Path, engine: Engine) -> Json:
     }
 
 
-def _process_costs(arguments: Sequence[str], heard: audio.Int16, repetitions: int, progress: Callable[[int], None]) -> list[ProcessCost]:
-    command = [sys.executable, "-m", WORKER, *arguments]
+def _process_costs(command: Sequence[str], heard: audio.Int16, repetitions: int, progress: Callable[[int], None]) -> list[ProcessCost]:
     run_worker(command, heard[:SAMPLE_RATE])  # byte code is compiled and files are read into memory
     costs = []
     for number in range(repetitions):

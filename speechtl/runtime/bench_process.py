@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import IO, Any
 
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.bench_audio import CHUNK_SECONDS, Int16
@@ -51,7 +51,7 @@ def run_worker(command: Sequence[str], audio: Int16) -> tuple[ProcessCost, dict[
         environment["PYTHONNOUSERSITE"] = "1"
     with tempfile.TemporaryFile() as said:
         begin = time.perf_counter()
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environment) as process:
+        with _start(command, said, environment) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
@@ -68,6 +68,13 @@ def run_worker(command: Sequence[str], audio: Int16) -> tuple[ProcessCost, dict[
         raise WorkerError(f"its process ended with {process.returncode}: {last}")
     answered = json.loads(answer)
     return _cost(answered, start), answered
+
+
+def _start(command: Sequence[str], said: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environment)
+    except OSError as error:
+        raise WorkerError(f"{command[0]} cannot be started: {error.strerror}.") from error
 
 
 def _cost(answer: dict[str, Any], start_seconds: float) -> ProcessCost:

@@ -54,3 +54,8 @@ def test_a_process_that_fails_is_an_error_with_its_last_words():
 def test_a_process_that_says_something_else_than_ready_is_an_error():
     with pytest.raises(WorkerError, match="it said nothing"):
         run_worker(fake("print('hello')"), np.zeros(1280, np.int16))
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path):
+    with pytest.raises(WorkerError, match="no-python cannot be started: No such file"):
+        run_worker([str(tmp_path / "no-python")], np.zeros(1280, np.int16))
