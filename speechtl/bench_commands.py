@@ -65,7 +65,7 @@ def run(
 
     chosen: dict[str, Any] = {"graph": graph, "engine": engine, "repetitions": repetitions}
     if python:
-        chosen["python"] = shlex.split(python)
+        chosen["python"] = _command(python)
     if positives:
         chosen |= {"words": _words(positives, split), "words_from": ", ".join(path.name for path in positives)}
     if json_file is not None:
@@ -110,6 +110,13 @@ def compare(
         what = [] if result.drift.ok else ["the scores differ between the machines"]
         what += [f"{broken} of {len(result.verdicts)} budgets are broken"] if broken else []
         raise CheckFailedError(f"{first} and {second}: {' and '.join(what)}.")
+
+
+def _command(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise SpeechtlError(f"--python must be a command as a shell takes it; got {text!r} ({error}).") from error
 
 
 def _words(manifests: list[Path], split: str) -> list[Spoken]:
