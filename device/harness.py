@@ -1,8 +1,12 @@
 """python device/harness.py HOST NAME.wake [--port N] [--identity FILE] [--remote "~/speechtl/bin/speechtl"] [--out DIR] [--budget FILE]
+python device/harness.py --emulate arm64 NAME.wake
 
 Measure a bundle on a device and on this workstation, and compare the two. HOST is any machine that ssh reaches and that has
 speechtl installed. One connection does it: the bundle goes in on standard input, the report comes back on standard output, and
 nothing is left behind.
+
+Without a device, `--emulate` runs the real ARM packages under QEMU: what it says of scores holds for the device, its times and its
+memory are the emulator's.
 
 The reports are written to DIR as workstation.json and device-HOST.json. Exit code 0 where scores agree and all budgets are kept,
 1 where not, 2 where something given is wrong or the device cannot be reached.
@@ -19,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from speechtl.bench_plot import check_plot, draw
 from speechtl.bench_tables import print_comparison
@@ -30,6 +35,8 @@ from speechtl.runtime.bench_compare import compare, read_budgets
 from speechtl.runtime.bench_report import Report, read_report
 from speechtl.runtime.bundle import open_bundle
 
+EMULATE = Path(__file__).parent / "emulation" / "emulate.py"
+EMULATED = ("arm64", "armhf")
 SSH_FAILED = 255  # ssh's own exit code; all others are the remote command's
 NOT_FOUND = 127  # a shell's exit code for a command that it does not find
 SSH_OPTIONS = ("ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=4")
@@ -56,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_plot(options.plot)
         budgets = read_budgets(options.budget) if options.budget else []
         open_bundle(options.bundle)
-        there = measure_there(options)
+        there = measure_there(options) if options.emulate is None else measure_emulated(options)
         here = measure_here(options)
         comparison = compare(here, there, budgets)
         print_comparison(comparison)
@@ -66,15 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"harness: {error}")
         return error.exit_code
     if not comparison.ok:
-        say(f"harness: {options.host} and this machine differ in their scores, or a budget is broken.")
+        say(f"harness: {device(options)} and this machine differ in their scores, or a budget is broken.")
     return 0 if comparison.ok else 1
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("host", metavar="HOST", type=_host, help="the device as ssh knows it: NAME, USER@NAME or an alias")
+    parser.add_argument("host", metavar="HOST", nargs="?", type=_host, help="the device as ssh knows it: NAME, USER@NAME or an alias")
     parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle to measure")
+    parser.add_argument("--emulate", choices=EMULATED, help="in place of HOST: this processor under QEMU")
     parser.add_argument("--port", type=int, help="of the ssh server")
     parser.add_argument("--identity", type=Path, metavar="FILE", help="private key to log in with")
     parser.add_argument("--ssh-option", action="append", default=[], metavar="KEY=VALUE", help="passed to ssh as -o; may be repeated")
@@ -86,7 +94,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the two reports (bench)")
     parser.add_argument("--budget", type=Path, metavar="FILE", help="budgets that both must keep (TOML)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the two beside each other")
-    return parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
+    if (options.host is None) == (options.emulate is None):
+        parser.error("give HOST and NAME.wake, or --emulate and NAME.wake")
+    if options.emulate and options.budget:
+        parser.error("times under emulation are not the device's; leave out --budget")
+    return options
 
 
 def measure_there(options: argparse.Namespace) -> Report:
@@ -94,14 +107,34 @@ def measure_there(options: argparse.Namespace) -> Report:
     say(f"Measuring on {options.host}; a small device takes a minute or two.")
     command = [*ssh(options), options.host, f"sh -c {shlex.quote(script(options))}"]
     with options.bundle.open("rb") as content:
-        try:
-            done = subprocess.run(command, stdin=content, capture_output=True, timeout=options.timeout, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise HostError(f"{options.host} did not finish within {options.timeout} s; give it more with --timeout.") from error
+        return answer(options, command, content)
+
+
+def measure_emulated(options: argparse.Namespace) -> Report:
+    """Run bench on an emulated processor and keep its report."""
+    say(f"Measuring on {options.emulate} under QEMU; this takes minutes.")
+    there = [sys.executable, str(EMULATE), "--machine", options.emulate, "--run"]
+    chosen = [part for name in ("graph", "engine") if (value := getattr(options, name)) for part in (f"--{name}", value)]
+    bench_there = ["-m", "speechtl", "bench", str(options.bundle.absolute()), "--json", "-", "--repetitions", str(options.repetitions)]
+    # Under QEMU a program cannot start another one of the same processor; it starts a new emulator instead.
+    return answer(options, [*there, *bench_there, *chosen, "--python", shlex.join(there)], subprocess.DEVNULL)
+
+
+def answer(options: argparse.Namespace, command: Sequence[str], stdin: IO[bytes] | int) -> Report:
+    """Run a command that prints a report; keep it, or say why there is none."""
+    try:
+        done = subprocess.run(command, stdin=stdin, capture_output=True, timeout=options.timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"{device(options)} did not finish within {options.timeout} s; give it more with --timeout.") from error
     if done.returncode != 0:
         lines = [line.strip(" │╭╮╰╯─\r") for line in done.stderr.decode(errors="replace").splitlines()]
         raise HostError(explain(options, done.returncode, next((line for line in reversed(lines) if line), "it said nothing")))
     return keep(options, done.stdout.decode(errors="replace"))
+
+
+def device(options: argparse.Namespace) -> str:
+    """Return what the device is called."""
+    return str(options.host or f"emulated {options.emulate}")
 
 
 def measure_here(options: argparse.Namespace) -> Report:
@@ -136,30 +169,32 @@ def script(options: argparse.Namespace) -> str:
 
 def explain(options: argparse.Namespace, code: int, last: str) -> str:
     """Return in a sentence why the device gave no report, and what to do."""
+    host = device(options)
     if code == SSH_FAILED:
-        return f"{options.host} cannot be reached with ssh: {last}"
+        return f"{host} cannot be reached with ssh: {last}"
     if code == NOT_FOUND:
         return (
-            f"{options.host} has no {options.remote!r} ({last}). Install it there with: pip install speechtl; "
+            f"{host} has no {options.remote!r} ({last}). Install it there with: pip install speechtl; "
             "or say where it is, as in: --remote '~/speechtl/bin/speechtl'"
         )
     if "No such command" in last or "no such option" in last.lower():
-        return f"{options.host} has an older speechtl, without this bench ({last}). Update it there with: pip install -U speechtl"
-    return f"{options.host} could not measure the bundle: {last.removeprefix('speechtl: ')}"
+        return f"{host} has an older speechtl, without this bench ({last}). Update it there with: pip install -U speechtl"
+    return f"{host} could not measure the bundle: {last.removeprefix('speechtl: ')}"
 
 
-def keep(options: argparse.Namespace, answer: str) -> Report:
+def keep(options: argparse.Namespace, answered: str) -> Report:
     """Write the device's report to the folder of reports; raise when what came back is none."""
-    path = options.out / f"device-{re.sub(r'[^A-Za-z0-9._-]', '_', options.host)}.json"
+    host = device(options)
+    path = options.out / f"device-{re.sub(r'[^A-Za-z0-9._-]', '_', host)}.json"
     try:
-        json.loads(answer)
+        json.loads(answered)
     except ValueError as error:
-        first = answer.strip().splitlines()[:1]
+        first = answered.strip().splitlines()[:1]
         raise HostError(
-            f"{options.host} answered with something else than a report: {first[0][:100] if first else 'nothing'!r}. "
+            f"{host} answered with something else than a report: {first[0][:100] if first else 'nothing'!r}. "
             "Let no start-up file of its shell (such as .bashrc) print anything."
         ) from error
-    write_text(path, answer)
+    write_text(path, answered)
     return read_report(path)
 
 

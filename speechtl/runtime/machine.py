@@ -16,12 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from speechtl import __version__
+
 ROOT = Path("/")
 ZONES = Path("/sys/class/thermal")
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 BUILT = 1_760_000_000.0  # seconds since 1970: October 2025; a clock before that was never set
 ANSWER_SECONDS = 2.0  # that a program may take
-PACKAGES = ("speechtl", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice")
+PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice")
 UNDER_VOLTAGE = "under-voltage"
 # What the bits of get_throttled say of now, and 16 higher of all the time since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
@@ -100,8 +102,8 @@ def read_condition(root: Path = ROOT) -> Condition:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of those of `PACKAGES` that are installed."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python, speechtl and those of `PACKAGES` that are installed."""
+    found = {"python": platform.python_version(), "speechtl": __version__}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

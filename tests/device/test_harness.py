@@ -186,6 +186,41 @@ def test_bad_input_is_said_before_anything_is_connected(program, tiny_bundle, tm
         assert stopped.value.code == 2
 
 
+FAKE_EMULATOR = """
+import subprocess, sys
+assert sys.argv[1:4] == ["--machine", "arm64", "--run"], sys.argv
+open(__file__ + ".calls", "a").write(sys.argv[5] + "\\n")
+sys.exit(subprocess.run([sys.executable, *sys.argv[4:]]).returncode)
+"""
+
+
+def test_an_emulated_processor_is_measured_by_emulators_alone(program, tiny_bundle, tmp_path, monkeypatch, capsys):
+    emulator = tmp_path / "an emulator.py"
+    emulator.write_text(FAKE_EMULATOR)
+    monkeypatch.setattr(program, "EMULATE", emulator)
+    arguments = ["--emulate", "arm64", str(tiny_bundle), "--out", str(tmp_path), "--repetitions", "1", "--graph", "model.onnx"]
+    assert program.main(arguments) == 0, capsys.readouterr().err
+    assert "bit for bit" in capsys.readouterr().out
+    report = json.loads((tmp_path / "device-emulated_arm64.json").read_text())
+    assert report["kind"] == "speechtl bench"
+    # bench itself, and in it a process to warm up and one to measure
+    worker = "speechtl.runtime.bench_worker"
+    assert (tmp_path / "an emulator.py.calls").read_text().split() == ["speechtl", worker, worker]
+
+
+@pytest.mark.slow
+def test_arm64_gives_the_scores_of_this_machine(program, tiny_bundle, tmp_path, capsys):
+    from speechtl.audio.manifest import cache_folder
+
+    if not program.EMULATE.is_file() or shutil.which("qemu-aarch64-static") is None:
+        pytest.skip("QEMU is not installed (Debian: qemu-user-static)")
+    if not list(cache_folder().glob("emulation/arm64-*/complete")):
+        pytest.skip("the arm64 packages are not in the cache; fetch them by running device/emulation/emulate.py once")
+    assert program.main(["--emulate", "arm64", str(tiny_bundle), "--out", str(tmp_path), "--repetitions", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "1e-04 allowed: ok" in said or "bit for bit" in said
+
+
 def test_a_machine_without_ssh_is_told_which_package_to_install(program, tiny_bundle, monkeypatch, capsys):
     monkeypatch.setattr(program.shutil, "which", lambda _name: None)
     assert program.main(["pi", str(tiny_bundle)]) == 2
