@@ -57,6 +57,14 @@ def test_events_that_come_elsewhere_in_a_later_pass_are_found(program, tiny_bund
     assert any("gave other events than the second" in problem for problem in seen.problems)
 
 
+def test_passes_are_the_same_when_times_scores_and_numbers_of_events_are(program):
+    one = [(1.0, 0.9), (3.0, 0.8)]
+    assert program.same(one, [(1.0, 0.9), (3.0, 0.80001)])
+    assert not program.same(one, [(1.0, 0.9), (3.01, 0.8)])
+    assert not program.same(one, [(1.0, 0.9), (3.0, 0.81)])
+    assert not program.same(one, one[:1])
+
+
 def test_what_grows_and_what_is_late_is_a_problem(program):
     calm = {"passes": 8, "resident_mb": [50.0, 55.0, *[60.0] * 6], "files": [9] * 8, "threads": [3] * 8}
     assert program.Soak(**calm).problems == []  # what is allocated in the first quarter is no growth
