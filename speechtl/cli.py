@@ -16,6 +16,7 @@ from speechtl.bench_commands import app as bench_app
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
+from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
 
 TRAIN_PACKAGES = {
     "torch",
@@ -42,6 +43,7 @@ app.add_typer(data_app)
 app.add_typer(bench_app)
 app.command(epilog=LISTEN_EXAMPLE)(listen)
 app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
+app.command(epilog=SERVE_EXAMPLE)(serve)
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]

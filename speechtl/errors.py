@@ -9,6 +9,8 @@ SpeechtlError                  exit code 2: something given is missing, malforme
 ├── RunError                   a run folder is missing, unfinished or damaged
 ├── WeightsError               pretrained weights cannot be found or are not the expected ones
 ├── MicrophoneError            there is no microphone, or it cannot be opened
+├── ServerError                a server cannot listen where it should
+├── ProtocolError              what a client of the server sends is no Wyoming event, or not usable
 ├── MissingExtraError          an optional dependency is not installed
 └── CheckFailedError           exit code 1: the check that a command makes did not pass
 
@@ -61,6 +63,14 @@ class WeightsError(SpeechtlError):
 
 class MicrophoneError(SpeechtlError):
     """There is no microphone, or it cannot be opened."""
+
+
+class ServerError(SpeechtlError):
+    """A server cannot listen where it should."""
+
+
+class ProtocolError(SpeechtlError):
+    """What a client of the server sends is no Wyoming event, or not usable."""
 
 
 class MissingExtraError(SpeechtlError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ class Event:
 
 
 class Engine(Protocol):
-    """What turns frames into scores, step by step."""
+    """What turns frames into scores, step by step; a shallow copy of it that was reset serves another stream."""
 
     def run(self, frames: Floats) -> Floats:
         """Return scores `(steps, words)` for the next whole steps of frames `(frames, bands)`."""
@@ -50,6 +51,10 @@ class Scorer:
     def of(cls, bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Scorer:
         """Return the scorer of a bundle's graph: the one it prefers of those that run here, or the one asked for."""
         return cls(bundle.features, bundle.frames_per_step, open_engine(bundle, graph, engine), len(bundle.words))
+
+    def fork(self) -> Scorer:
+        """Return a scorer for another stream, which shares the graph in memory and no state."""
+        return Scorer(self.features, self.frames_per_step, copy.copy(self.engine), self.words)
 
     @property
     def step_seconds(self) -> float:
@@ -96,11 +101,19 @@ class Detector:
         `threshold` replaces the calibrated ones, `graph` names one of the bundle's graphs, and `engine` what runs it:
         `onnxruntime`, `ai-edge-litert` or `tflite-runtime`; by default the graph that the bundle prefers of those that run here.
         """
-        bundle = open_bundle(path)
+        return cls.of(open_bundle(path), threshold=threshold, graph=graph, engine=engine)
+
+    @classmethod
+    def of(cls, bundle: Bundle, *, threshold: float | None = None, graph: str | None = None, engine: str | None = None) -> Detector:
+        """Return the detector of a bundle that is open already; for the rest see `open`."""
         words = bundle.words
         if threshold is not None:
             words = [replace(word, trigger=replace(word.trigger, threshold=threshold)) for word in words]
         return cls(Scorer.of(bundle, graph, engine), words)
+
+    def fork(self) -> Detector:
+        """Return a detector for another stream, which shares the graph in memory and no state; feed them from one thread."""
+        return Detector(self.scorer.fork(), self.words)
 
     def reset(self) -> None:
         """Begin a new stream, preceded by silence."""

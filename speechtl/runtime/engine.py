@@ -105,8 +105,18 @@ RUNTIMES = {
 }
 
 
+class Turn:
+    """Whose states a session holds, where several streams share it."""
+
+    holder: Engine | None = None
+
+
 class Engine:
-    """A bundle's graph in a runtime: one row of scores a step."""
+    """A bundle's graph in a runtime: one row of scores a step.
+
+    A shallow copy that was reset serves another stream with the same session: the states of the stream that had the last
+    turn are put aside when another one runs. One thread may run them.
+    """
 
     def __init__(self, bundle: Bundle, graph: Graph, runtime: Runtime) -> None:
         self.graph = graph.name
@@ -116,20 +126,33 @@ class Engine:
         self._session = _load(bundle, graph, runtime)
         _check(bundle, graph, self._session)
         self._session.bind(bundle.states)
-        self._session.load([np.zeros(self._session.inputs[state.name].shape) for state in bundle.states])
+        self._turn = Turn()
+        self._aside = [np.zeros(self._session.inputs[state.name].shape) for state in bundle.states]
         self.run(np.full((bundle.silent_steps * self._frames, bundle.features.bands), bundle.features.silence, np.float32))
         self._silent = self._session.save()
 
     def reset(self) -> None:
         """Go back to the states of a stream preceded by silence."""
-        self._session.load(self._silent)
+        self._aside = self._silent
+        if self._turn.holder is self:
+            self._turn.holder = None
 
     def run(self, frames: Floats) -> Floats:
         """Return scores `(steps, words)` for the next frames `(steps * frames_per_step, bands)`."""
+        self._take_turn()
         scores = np.empty((len(frames) // self._frames, self._words), np.float32)
         for step in range(len(scores)):
             scores[step] = self._session.step(frames[step * self._frames : (step + 1) * self._frames])
         return scores
+
+    def _take_turn(self) -> None:
+        before = self._turn.holder
+        if before is self:
+            return
+        if before is not None:
+            before._aside = self._session.save()
+        self._session.load(self._aside)
+        self._turn.holder = self
 
 
 def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Engine:

@@ -83,6 +83,20 @@ def test_two_detectors_of_one_bundle_share_nothing(tiny_bundle, sound, bursts):
     assert events == expected
 
 
+def test_forks_share_no_state(detector, sound, bursts):
+    detector.reset()
+    expected = detector.feed(sound)
+    detector.reset()
+    detector.feed(sound[:10_000])
+    other, third = detector.fork(), detector.fork()
+    events = [[], []]
+    for start in range(0, len(sound), 1280):
+        detector.feed(bursts((0.0,), 0.4)[:1280])
+        for fork, found in zip((other, third), events, strict=True):
+            found += fork.feed(sound[start : start + 1280])
+    assert events == [expected, expected]
+
+
 def test_a_refused_chunk_leaves_the_stream_as_it_was(detector, sound):
     detector.reset()
     expected = detector.feed(sound)

@@ -1,0 +1,61 @@
+"""Announce the server in the local network (zeroconf, DNS-SD), so that Home Assistant finds it by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from speechtl.errors import MissingExtraError
+
+SERVICE = "_wyoming._tcp.local."
+MDNS = ("224.0.0.251", 5353)
+FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds between attempts, where there is no network yet
+
+
+def load_zeroconf() -> Any:
+    """Return the module `zeroconf.asyncio`; raise `MissingExtraError`."""
+    try:
+        import zeroconf.asyncio
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Announcing the server (--zeroconf)", "zeroconf") from error
+    return zeroconf.asyncio
+
+
+async def announce(name: str, host: str, port: int, note: Callable[[str], None], interfaces: Sequence[str] | None = None) -> None:
+    """Announce until cancelled, then say goodbye; where there is no network yet, try again and again."""
+    wait = FIRST_WAIT
+    while True:
+        try:
+            await _announce(name, outward(host), port, interfaces)
+        except OSError as error:
+            if wait == FIRST_WAIT:
+                note(f"The server cannot be announced yet ({error.strerror or error}); it is tried again.")
+            await asyncio.sleep(wait)
+            wait = min(2.0 * wait, LONGEST_WAIT)
+
+
+async def _announce(name: str, address: str, port: int, interfaces: Sequence[str] | None) -> None:
+    module = load_zeroconf()
+    about = module.AsyncServiceInfo(
+        SERVICE, f"{name}.{SERVICE}", parsed_addresses=[address], port=port, server=f"{socket.gethostname()}.local."
+    )
+    network = module.AsyncZeroconf(**({"interfaces": list(interfaces)} if interfaces else {}))
+    try:
+        await network.async_register_service(about, allow_name_change=True)
+        await asyncio.Event().wait()
+    finally:
+        with suppress(OSError):
+            await network.async_unregister_all_services()
+        await network.async_close()
+
+
+def outward(host: str) -> str:
+    """Return the address by which the network reaches this machine; raise `OSError` where there is none."""
+    if host not in ("0.0.0.0", "::"):
+        return socket.gethostbyname(host) if ":" not in host else host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(MDNS)  # sends nothing: it only chooses the address to send from
+        return str(probe.getsockname()[0])

@@ -1,0 +1,526 @@
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncClient
+from wyoming.info import Describe, Info
+from wyoming.ping import Ping
+from wyoming.wake import Detect, Detection
+
+from speechtl.errors import BundleError, ServerError
+from speechtl.runtime import Detector, server, server_client
+from speechtl.runtime.files import TAIL_SECONDS
+from speechtl.runtime.server import Server, ServerSettings
+from speechtl.runtime.server_models import Models
+
+RATE = 16_000
+PATIENCE = 20.0  # seconds, for what comes at once
+
+
+def pcm(samples: np.ndarray) -> bytes:
+    return np.round(samples * 32768).clip(-32768, 32767).astype("<i2").tobytes()
+
+
+class Running:
+    """A server that runs, and what it said."""
+
+    def __init__(self, uri: str, said: list[str]) -> None:
+        self.uri = uri
+        self.said = said
+
+    @contextlib.asynccontextmanager
+    async def client(self):
+        async with AsyncClient.from_uri(self.uri, read_timeout=PATIENCE) as client:
+            yield client
+
+    async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self.uri.removeprefix("tcp://").split(":")
+        return await asyncio.open_connection(host, int(port))
+
+
+@contextlib.asynccontextmanager
+async def serving(*bundles: Path, uri: str = "tcp://127.0.0.1:0", threshold: float | None = None):
+    said: list[str] = []
+    settings = ServerSettings(bundles, uri, threshold)
+    task = asyncio.create_task(Server(settings, Models.open(bundles, threshold), said.append).run(settings.address))
+    while not said and not task.done():
+        await asyncio.sleep(0.005)
+    try:
+        yield Running(said[0].split(" at ")[1].split(". ")[0] if said else "", said)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def send(client: AsyncClient, samples: np.ndarray, length: int = 1280) -> None:
+    for start in range(0, len(samples), length):
+        await client.write_event(AudioChunk(RATE, 2, 1, pcm(samples[start : start + length])).event())
+
+
+async def answers(client: AsyncClient) -> list[tuple[str, dict]]:
+    """Return what the server says until it has answered a ping, which it does when all before is done."""
+    await client.write_event(Ping("done").event())
+    heard = []
+    while (event := await client.read_event()) is not None:
+        if event.type == "pong":
+            return heard
+        heard.append((event.type, event.data))
+    return heard
+
+
+async def detections(client: AsyncClient, samples: np.ndarray) -> list[tuple[str, dict]]:
+    await client.write_event(AudioStart(RATE, 2, 1).event())
+    await send(client, samples)
+    await client.write_event(AudioStop().event())
+    return await answers(client)
+
+
+@pytest.fixture
+def sound(bursts):
+    return bursts((0.6, 2.0), 3.2)
+
+
+@pytest.fixture
+def other_word(remake):
+    return remake({"name": "bang", "phrases": ["Big bang"]}, name="bang.wake")
+
+
+def test_a_client_that_asks_is_told_every_wake_word(tiny_bundle, other_word):
+    async def ask():
+        async with serving(tiny_bundle, other_word) as running, running.client() as client:
+            await client.write_event(Describe().event())
+            return Info.from_event(await client.read_event())
+
+    program = asyncio.run(ask()).wake[0]
+    assert program.name == "speechtl"
+    assert [(model.name, model.phrase, model.installed) for model in program.models] == [
+        ("burst", "burst", True),
+        ("bang", "Big bang", True),
+    ]
+
+
+def test_what_is_detected_is_what_the_detector_detects_on_the_clients_clock(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            await client.write_event(Detect().event())
+            await client.write_event(AudioStart(RATE, 2, 1, timestamp=70_000).event())
+            await send(client, sound)
+            await client.write_event(AudioStop().event())
+            return await answers(client)
+
+    detector = Detector.open(tiny_bundle)
+    expected = detector.feed(sound) + detector.feed(np.zeros(int(TAIL_SECONDS * RATE)))
+    assert len(expected) == 2
+    told = [("detection", {"name": "burst", "timestamp": 70_000 + round(1000 * event.time), "speaker": None}) for event in expected]
+    assert asyncio.run(detect()) == told
+
+
+def test_a_word_is_told_before_the_audio_ends(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            await send(client, sound[: round(1.0 * RATE)])
+            return await client.read_event()
+
+    assert Detection.from_event(asyncio.run(detect())).name == "burst"
+
+
+def test_timestamps_of_chunks_set_the_clock_anew(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            for index, start in enumerate(range(0, len(sound), 1280)):
+                timestamp = 80 * index + (10_000 if start > RATE else 0)
+                await client.write_event(AudioChunk(RATE, 2, 1, pcm(sound[start : start + 1280]), timestamp=timestamp).event())
+            return await answers(client)
+
+    times = [event.time for event in Detector.open(tiny_bundle).feed(sound)]
+    told = [data["timestamp"] for _, data in asyncio.run(detect())]
+    assert told == [round(1000 * times[0]), round(1000 * times[1]) + 10_000]
+
+
+def test_audio_without_the_word_is_answered_with_not_detected(tiny_bundle, bursts):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            return [await detections(client, bursts((), 1.0)), await detections(client, np.zeros(0))]
+
+    assert asyncio.run(detect()) == [[("not-detected", {})]] * 2
+
+
+def test_each_stream_begins_anew(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            return [await detections(client, sound) for _ in range(2)]
+
+    first, second = asyncio.run(detect())
+    assert first == second
+    assert len(first) == 2
+
+
+def test_only_the_words_that_were_asked_for_are_told(tiny_bundle, other_word, sound):
+    async def detect(names):
+        async with serving(tiny_bundle, other_word) as running, running.client() as client:
+            await client.write_event(Detect(names).event())
+            return [(kind, data.get("name")) for kind, data in await detections(client, sound)]
+
+    assert asyncio.run(detect(["bang"])) == [("detection", "bang")] * 2
+    assert sorted(asyncio.run(detect(None))) == [("detection", "bang")] * 2 + [("detection", "burst")] * 2
+    said = asyncio.run(detect(["bing"]))
+    assert said == [("error", None), ("not-detected", None)]
+
+
+def test_a_word_that_is_not_there_is_said_with_those_that_are(tiny_bundle):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            await client.write_event(Detect(["bing"]).event())
+            return await answers(client)
+
+    assert asyncio.run(detect()) == [("error", {"text": "There is no wake word 'bing' here; there is: burst.", "code": "unknown-name"})]
+
+
+def test_clients_at_the_same_time_have_streams_of_their_own(tiny_bundle, bursts):
+    sounds = [bursts((0.2 * index + 0.3, 2.2), 3.0)[100 * index :] for index in range(5)]
+
+    async def detect(at_once: bool):
+        async with serving(tiny_bundle) as running, contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(running.client()) for _ in sounds]
+            if at_once:
+                return await asyncio.gather(*(detections(client, sound) for client, sound in zip(clients, sounds, strict=True)))
+            return [await detections(client, sound) for client, sound in zip(clients, sounds, strict=True)]
+
+    together = asyncio.run(detect(at_once=True))
+    assert together == asyncio.run(detect(at_once=False))
+    assert [len(told) for told in together] == [2] * 5
+    assert len({told[0][1]["timestamp"] for told in together}) == 5
+
+
+def test_a_graph_is_loaded_once_for_all_clients(tiny_bundle, sound, monkeypatch):
+    import onnxruntime
+
+    loaded = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *given, **options: loaded.append(1) or session(*given, **options))
+
+    async def detect():
+        async with serving(tiny_bundle) as running:
+            for _ in range(3):
+                async with running.client() as client:
+                    await detections(client, sound)
+
+    asyncio.run(detect())
+    assert loaded == [1]
+
+
+def header(**fields) -> bytes:
+    return json.dumps(fields).encode() + b"\n"
+
+
+AUDIO = {"rate": RATE, "width": 2, "channels": 1}
+GARBAGE = {
+    "no JSON": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\n",
+    "another protocol": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an endless line": b"x" * 300_000,
+    "no object": b"[1, 2]\n",
+    "deep": b"[" * 60_000 + b"\n",
+    "no type": header(data={}),
+    "a type that is no text": header(type=5),
+    "data that is no object": header(type="audio-chunk", data=[1]),
+    "a length that is no number": header(type="audio-chunk", data_length="5"),
+    "a negative length": header(type="audio-chunk", payload_length=-1),
+    "a payload of 2 GB": header(type="audio-chunk", data=AUDIO, payload_length=2**31) + bytes(3_000_000),
+    "data of 2 GB": header(type="detect", data_length=2**31) + bytes(300_000),
+    "a length of 4000 digits": b'{"type": "audio-chunk", "payload_length": ' + b"9" * 4000 + b"}\n",
+    "data that is no JSON": header(type="detect", data_length=4) + b"\xff\xfe\x00\x01",
+    "no rate": header(type="audio-chunk", data={"width": 2, "channels": 1}, payload_length=2) + b"aa",
+    "rate zero": header(type="audio-start", data=AUDIO | {"rate": 0}),
+    "a width of 5": header(type="audio-chunk", data=AUDIO | {"width": 5}, payload_length=5) + b"aaaaa",
+    "channels without end": header(type="audio-chunk", data=AUDIO | {"channels": 10**9}, payload_length=2) + b"aa",
+    "a timestamp that is no number": header(type="audio-chunk", data=AUDIO | {"timestamp": [[1]]}, payload_length=2) + b"aa",
+    "an endless timestamp": header(type="audio-start", data=AUDIO | {"timestamp": 10**300}),
+    "names that are no list": header(type="detect", data={"names": "burst"}),
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_is_answered_in_words_and_harms_nobody_else(tiny_bundle, sound, garbage):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as good:
+            expected = await detections(good, sound)
+            await send(good, sound[:20_000])
+            reader, writer = await running.raw()
+            writer.write(GARBAGE[garbage])
+            said = json.loads(await asyncio.wait_for(reader.readline(), PATIENCE))
+            text = json.loads(await reader.readexactly(said["data_length"]))["text"]
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+            writer.close()
+            await send(good, sound[20_000:])
+            await good.write_event(AudioStop().event())
+            assert await answers(good) == expected
+            assert len(expected) == 2
+            return said["type"], text, running.said
+
+    kind, text, said = asyncio.run(detect())
+    assert kind == "error"
+    assert len(text) < 250
+    assert text[0].isupper()
+    assert text.endswith((".", "?"))
+    assert any(text in line for line in said)
+
+
+@pytest.mark.parametrize("half", [b'{"type": "aud', header(type="audio-chunk", data=AUDIO, payload_length=2560) + bytes(100), b""])
+def test_half_a_message_and_nothing_at_all_harm_nobody_else(tiny_bundle, sound, half, monkeypatch):
+    monkeypatch.setattr(server_client, "REST_SECONDS", 0.1)
+    monkeypatch.setattr(server_client, "IDLE_SECONDS", 0.3 if half == b"" else 100.0)
+
+    async def detect():
+        async with serving(tiny_bundle) as running:
+            left, silent = await running.raw(), await running.raw()
+            for _, writer in (left, silent):
+                writer.write(half)
+            left[1].close()
+            assert b"too long" in await asyncio.wait_for(silent[0].read(), PATIENCE)
+            silent[1].close()
+            async with running.client() as good:
+                return await detections(good, sound)
+
+    assert len(asyncio.run(detect())) == 2
+
+
+def test_what_is_no_event_of_ours_is_passed_over(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            for kind in ("transcribe", "select-program", "x" * 1000):
+                await client.write_event(server_client.Message(kind, {"name": "x"}))
+            return await detections(client, sound)
+
+    assert len(asyncio.run(detect())) == 2
+
+
+def test_halves_of_characters_come_back_as_something_that_can_be_sent(tiny_bundle):
+    async def ask():
+        async with serving(tiny_bundle) as running:
+            reader, writer = await running.raw()
+            writer.write(b'{"type": "ping", "data": {"text": "\\ud800"}}\n{"type": "detect", "data": {"names": ["\\ud800"]}}\n')
+            writer.write_eof()
+            said = await asyncio.wait_for(reader.read(), PATIENCE)
+            writer.close()
+            return said
+
+    said = asyncio.run(ask())
+    assert b"pong" in said
+    assert b"There is no wake word" in said
+
+
+def test_a_client_that_never_reads_harms_nobody_else(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running:
+            _, deaf = await running.raw()
+            deaf.transport.pause_reading()
+            deaf.write(header(type="describe") * 20_000)
+            async with running.client() as good:
+                told = await detections(good, sound)
+            deaf.transport.abort()
+            return told
+
+    assert len(asyncio.run(detect())) == 2
+
+
+def test_one_too_many_is_told_so(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(server, "MAX_CLIENTS", 2)
+
+    async def ask():
+        async with serving(tiny_bundle) as running, running.client() as first, running.client() as second:
+            await answers(first), await answers(second)
+            async with running.client() as third:
+                return await third.read_event(), await third.read_event()
+
+    refusal, end = asyncio.run(ask())
+    assert (refusal.type, refusal.data["code"]) == ("error", "busy")
+    assert end is None
+
+
+def test_clients_that_are_silent_make_room_for_new_ones(tiny_bundle, sound, monkeypatch):
+    monkeypatch.setattr(server, "MAX_CLIENTS", 3)
+    monkeypatch.setattr(server, "IDLE_ENOUGH", 0.0)
+
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as good:
+            silent = [await running.raw() for _ in range(2)]
+            told = []
+            for _ in range(5):
+                told.append(await detections(good, sound))
+                silent.append(await running.raw())
+            told.append(await detections(good, sound))
+            for _, writer in silent:
+                writer.close()
+            return told
+
+    assert [len(told) for told in asyncio.run(detect())] == [2] * 6
+
+
+def test_a_hangup_lets_running_streams_go_on_with_the_new_bundle(tiny_bundle, other_word, tmp_path, sound):
+    bundle = shutil.copy(tiny_bundle, tmp_path / "served.wake")
+
+    async def detect():
+        async with serving(Path(bundle)) as running, running.client() as client:
+            await send(client, sound)
+            before = await answers(client)
+            shutil.copy(other_word, bundle)
+            os.kill(os.getpid(), signal.SIGHUP)
+            while len(running.said) < 4:
+                await asyncio.sleep(0.005)
+            await send(client, sound)
+            return before, await answers(client), running.said[3]
+
+    before, after, said = asyncio.run(detect())
+    assert [data["name"] for _, data in before] == ["burst"] * 2
+    assert [data["name"] for _, data in after] == ["bang"] * 2
+    assert said == "Opened again: bang."
+
+
+def test_a_bundle_that_cannot_be_opened_again_leaves_the_one_before(tiny_bundle, tmp_path, sound):
+    bundle = Path(shutil.copy(tiny_bundle, tmp_path / "served.wake"))
+
+    async def detect():
+        async with serving(bundle) as running, running.client() as client:
+            bundle.write_bytes(b"no bundle")
+            os.kill(os.getpid(), signal.SIGHUP)
+            while len(running.said) < 2:
+                await asyncio.sleep(0.005)
+            return await detections(client, sound), running.said[1]
+
+    told, said = asyncio.run(detect())
+    assert len(told) == 2
+    assert "stay in use" in said
+    assert "is no bundle" in said
+
+
+def test_a_threshold_replaces_those_of_all_bundles(tiny_bundle, other_word, sound):
+    async def detect():
+        async with serving(tiny_bundle, other_word, threshold=1.0) as running, running.client() as client:
+            return await detections(client, sound)
+
+    assert asyncio.run(detect()) == [("not-detected", {})]
+
+
+def test_two_bundles_with_one_name_are_refused(tiny_bundle):
+    with pytest.raises(ServerError, match="'burst'"):
+        Models.open([tiny_bundle, tiny_bundle])
+
+
+def test_a_bundle_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="does not exist"):
+        Models.open([tmp_path / "none.wake"])
+
+
+def test_an_announced_server_must_be_within_reach():
+    with pytest.raises(ServerError, match=r"0\.0\.0\.0"):
+        _ = ServerSettings((), "tcp://127.0.0.1:10400", announce="kitchen").address
+
+
+def test_a_unix_socket_is_served_and_removed(tiny_bundle, tmp_path, sound):
+    path = tmp_path / "wake.sock"
+
+    async def detect():
+        async with serving(tiny_bundle, uri=f"unix://{path}") as running, running.client() as client:
+            assert running.uri == f"unix://{path}"
+            return await detections(client, sound)
+
+    assert len(asyncio.run(detect())) == 2
+    assert not path.exists()
+
+
+class Process:
+    """`speechtl serve` as a process of its own."""
+
+    def __init__(self, *arguments, **environment) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "speechtl", "serve", *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def started(self) -> str:
+        """Wait until it listens; return where."""
+        return self.process.stderr.readline().decode().split(" at ")[1].split(". ")[0]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_with_clients_in_the_midst_of_everything(tiny_bundle, sound, ending):
+    async def connect(uri, process):
+        async with AsyncClient.from_uri(uri) as busy, AsyncClient.from_uri(uri) as silent:
+            assert silent
+            await send(busy, sound)
+            process.send_signal(ending)
+            assert await asyncio.to_thread(process.wait, PATIENCE) == 0
+
+    with Process(tiny_bundle, "--uri", "tcp://127.0.0.1:0") as running:
+        with contextlib.suppress(ConnectionResetError):  # what the clients see of it
+            asyncio.run(connect(running.started(), running.process))
+        assert running.process.returncode == 0
+        assert running.process.stdout.read() == b""
+        assert b"Traceback" not in running.process.stderr.read()
+
+
+def test_systemd_is_told_that_the_server_is_ready_alive_and_ending(tiny_bundle, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(PATIENCE)
+        settings = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+        with Process(tiny_bundle, "--uri", "tcp://127.0.0.1:0", **settings) as running:
+            assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=Serving burst at tcp://127.0.0.1:")
+            assert [systemd.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+            running.process.terminate()
+            while (said := systemd.recv(1000)) == b"WATCHDOG=1":
+                pass
+            assert said == b"STOPPING=1"
+
+
+def test_standard_input_and_output_serve_one_client(tiny_bundle, sound):
+    chunk = pcm(sound)
+    events = header(type="describe") + header(type="audio-chunk", data=AUDIO, payload_length=len(chunk)) + chunk + header(type="audio-stop")
+    with Process(tiny_bundle, "--uri", "stdio://") as running:
+        said, noted = running.process.communicate(events, timeout=PATIENCE)
+        assert running.process.returncode == 0, noted
+    assert [said.count(b'"type": "%s"' % kind) for kind in (b"info", b"detection", b"not-detected")] == [1, 2, 0]
+
+
+def test_garbage_on_standard_input_is_exit_code_2(tiny_bundle):
+    with Process(tiny_bundle, "--uri", "stdio://") as running:
+        said, noted = running.process.communicate(b"garbage\n", timeout=PATIENCE)
+        assert running.process.returncode == 2
+    assert b'"type": "error"' in said
+    assert noted.splitlines()[-1].startswith(b"speechtl: This is no Wyoming event")
+
+
+def test_a_client_that_resets_its_connection_harms_nobody_else(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running:
+            for _ in range(3):
+                host, port = running.uri.removeprefix("tcp://").split(":")
+                with socket.create_connection((host, int(port))) as rude:
+                    rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    rude.sendall(header(type="audio-chunk", data=AUDIO, payload_length=25_600) + bytes(25_600) + header(type="describe"))
+            async with running.client() as good:
+                return await detections(good, sound)
+
+    assert len(asyncio.run(detect())) == 2
