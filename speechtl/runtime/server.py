@@ -8,6 +8,7 @@ dealt with: what a client sends waits on its own side.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import time
@@ -55,7 +56,9 @@ def serve(settings: ServerSettings, note: Callable[[str], None]) -> None:
     Raises `BundleError` and `ServerError` when it cannot start.
     """
     address = settings.address
-    asyncio.run(Server(settings, Models.open(settings.bundles, settings.threshold), note).run(address))
+    server = Server(settings, Models.open(settings.bundles, settings.threshold), note)
+    gc.freeze()  # what is loaded by now stays: looking through it again and again at the end would take most of the end's time
+    asyncio.run(server.run(address))
 
 
 class Server:
