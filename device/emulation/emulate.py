@@ -1,0 +1,299 @@
+"""python device/emulation/emulate.py NAME.wake [--machine arm64 armhf legacy] [--json FILE]
+python device/emulation/emulate.py --machine arm64 --run -m speechtl bench NAME.wake
+
+Prove a bundle on ARM without a Raspberry Pi: its `verify` and `detect` run under QEMU, with the real ARM wheels of the
+runtimes, and are compared with this machine's. `arm64` has ONNX Runtime and LiteRT of this machine's versions, `armhf`
+(32-bit) has tflite-runtime, and `legacy` is this machine with tflite-runtime and numpy 1.26 in an environment of its own, which armhf is
+compared with. Given the same log-mel frames, int8 graphs must give identical scores and fp32 graphs the same within 1e-5.
+And it counts the instructions that 80 ms of audio cost on ARM: a figure that does not depend on how busy this machine is.
+
+Needs Debian 12 (or its packages qemu-user-static, and for counting qemu-user and gcc), 400 MB in the cache folder, and, the first time,
+its mirrors. Exit code 1 when something differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from arm_root import CHECKOUT, HERE, Machine, command, machines, open_root, run
+
+from speechtl.audio.manifest import cache_folder
+from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.files import write_json
+from speechtl.progress import say
+from speechtl.runtime.bundle import Bundle, open_bundle
+from speechtl.runtime.features import LogMel
+from speechtl.runtime.samples import SAMPLE_RATE
+
+SCHEMA = 1
+PROBE = HERE / "probe.py"
+FP32_TOLERANCE = 1e-5  # of a score, which lies between 0 and 1
+FRAMES_TOLERANCE = 1e-3  # of a log-mel value, where 10 dB are 1
+SECONDS = 1800  # for one program under emulation
+LEGACY = ("tflite-runtime==2.14.0", "numpy==1.26.4", "soxr", "soundfile", "typer<0.29", "rich")
+LEGACY_PYTHON = "3.11"  # the last one that tflite-runtime has wheels for
+BLOCKS = 50  # of 80 ms, between two marks of the probe
+COMPARED_WITH = {"arm64": "this machine", "legacy": "", "armhf": "legacy"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A graph in a runtime on a machine; `difference` is None where there is nothing to compare with."""
+
+    machine: str
+    graph: str
+    runtime: str
+    parity: float  # the largest difference from the trained network's scores, by `verify`
+    verified: bool
+    events: int  # found by `detect` in the golden audio
+    compared_with: str
+    difference: float | None  # of scores, from that machine, given the same frames
+    allowed: float
+    same_events: bool
+    feature_instructions: int | None  # for 80 ms of audio
+    graph_instructions: int | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it should be."""
+        return self.verified and self.same_events and (self.difference is None or self.difference <= self.allowed)
+
+
+class Side:
+    """A machine that runs Python: this one, one in QEMU, or this one with older packages."""
+
+    def __init__(self, name: str, python: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.python = list(python)
+        self.environment = {**os.environ, **(environment or {}), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(self, *arguments: object, may_fail: bool = False) -> str:
+        """Run Python there; return what it prints. With `may_fail`, exit code 1 is an answer, too."""
+        done = subprocess.run(
+            [*self.python, *map(str, arguments)], capture_output=True, text=True, timeout=SECONDS, check=False, env=self.environment
+        )
+        if done.returncode and not (may_fail and done.returncode == 1):
+            last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+            raise SpeechtlError(f"Python on {self.name} failed with exit code {done.returncode}: {last}")
+        return done.stdout
+
+    def verify(self, bundle: Path) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return what `speechtl verify` says of each graph and runtime."""
+        said = json.loads(self.run("-m", "speechtl", "verify", bundle, "--json", may_fail=True))
+        return {(parity["graph"], parity["engine"]): parity for parity in said}
+
+    def detect(self, bundle: Path, recording: Path, graph: str, runtime: str) -> list[dict[str, Any]]:
+        """Return the events of `speechtl detect`."""
+        said = self.run("-m", "speechtl", "detect", bundle, recording, "--json", "--graph", graph, "--engine", runtime)
+        return [json.loads(line) for line in said.splitlines()]
+
+    def scores(self, bundle: Path, given: Path, out: Path) -> dict[str, Any]:
+        """Return the probe's arrays: scores of the given frames, and the frames that this machine would make."""
+        self.run(PROBE, "scores", bundle, given, out)
+        with np.load(out) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare, print a table, and tell by the exit code."""
+    parser = argparse.ArgumentParser(
+        description="Prove a bundle on emulated ARM machines.", epilog=f"Example: {(__doc__ or '').splitlines()[0]}"
+    )
+    parser.add_argument("bundle", nargs="?", type=Path, metavar="NAME.wake")
+    parser.add_argument("--machine", nargs="+", choices=list(COMPARED_WITH), default=list(COMPARED_WITH))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results, too")
+    parser.add_argument("--no-count", action="store_true", help="count no instructions")
+    parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="run the machine's Python with these arguments instead")
+    given = parser.parse_args(argv)
+    try:
+        if given.run is not None:
+            return _run_there(given.machine, given.run)
+        if given.bundle is None:
+            parser.error("give a bundle, or --run")
+        results = compare(given.bundle, given.machine, count=not given.no_count)
+        print(table(results))
+        if given.json is not None:
+            write_json(given.json, to_json(given.bundle, results))
+        if not results or not all(result.ok for result in results):
+            raise CheckFailedError(f"{given.bundle} does not do on an emulated machine what it does on this one.")
+    except SpeechtlError as error:
+        print(f"emulate.py: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def compare(path: Path, names: Sequence[str], count: bool = True) -> list[Result]:
+    """Run the bundle on these machines and compare; builds what is not in the cache yet."""
+    bundle = open_bundle(path)
+    path = path.absolute()
+    found = machines(_versions())
+    sides = {"this machine": Side("this machine", [sys.executable], {"PYTHONPATH": str(CHECKOUT)})}
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as made:
+        work = Path(made)
+        _write_input(bundle, work)
+        scores: dict[str, dict[str, Any]] = {}
+        for name in dict.fromkeys([*(["legacy"] if "armhf" in names else []), *names]):
+            sides[name] = _legacy() if name == "legacy" else Side(name, command(found[name], open_root(found[name]), []))
+        for name in ("this machine", *(name for name in COMPARED_WITH if name in sides)):
+            say(f"{name}: scores")
+            scores[name] = sides[name].scores(path, work / "input.npz", work / f"{name}.npz")
+        for name in (name for name in COMPARED_WITH if name in sides):
+            counter = _Counter(found[name], work) if count and name in found else None
+            results += _results(bundle, path, work, sides[name], sides.get(COMPARED_WITH[name]), scores, counter)
+    return results
+
+
+def _results(
+    bundle: Bundle,
+    path: Path,
+    work: Path,
+    side: Side,
+    other: Side | None,
+    scores: Mapping[str, Mapping[str, Any]],
+    counter: _Counter | None,
+) -> list[Result]:
+    say(f"{side.name}: verify")
+    results = []
+    for (graph, runtime), parity in side.verify(path).items():
+        say(f"{side.name}: {graph} in {runtime}")
+        key = f"{graph}|{runtime}"
+        events = side.detect(path, work / "golden.wav", graph, runtime)
+        difference, same_events = None, True
+        if other is not None:
+            if key not in scores[other.name]:
+                raise SpeechtlError(
+                    f"{other.name} cannot run {graph}, so that there is nothing to compare with. Install: pip install {runtime}"
+                )
+            difference = float(np.abs(scores[side.name][key].astype(np.float64) - scores[other.name][key]).max())
+            same_events = _same(events, other.detect(path, work / "golden.wav", graph, runtime))
+        allowed = 0.0 if bundle.graphs[graph].precision == "int8" else FP32_TOLERANCE
+        features, steps = counter.count(path, graph, runtime) if counter else (None, None)
+        results.append(
+            Result(
+                side.name,
+                graph,
+                runtime,
+                parity["largest_difference"],
+                parity["ok"],
+                len(events),
+                other.name if other else "",
+                difference,
+                allowed,
+                same_events,
+                features,
+                steps,
+            )
+        )
+    return results
+
+
+def _same(events: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether these are the same words at the same times; scores are compared elsewhere."""
+    return [(event["name"], event["time"]) for event in events] == [(event["name"], event["time"]) for event in others]
+
+
+class _Counter:
+    """Counts instructions by the plugin, which is compiled first."""
+
+    def __init__(self, machine: Machine, work: Path) -> None:
+        self._machine = machine
+        self._work = work
+        self._plugin = work / "count_instructions.so"
+        run(["cc", "-shared", "-fPIC", "-O2", "-o", str(self._plugin), str(HERE / "count_instructions.c")], "cc", 60)
+
+    def count(self, bundle: Path, graph: str, runtime: str) -> tuple[int, int]:
+        """Return instructions for 80 ms of audio: of the features and of the graph, Python's own included."""
+        out = self._work / "count.txt"
+        probe = [str(PROBE), "steps", str(bundle), str(self._work / "input.npz"), graph, runtime]
+        arguments = command(self._machine, open_root(self._machine), probe, f"{self._plugin},out={out}")
+        run(arguments, self._machine.qemu, SECONDS)
+        marks = [int(line) for line in out.read_text().splitlines()]
+        if len(marks) != 4:
+            raise SpeechtlError(f"{self._machine.qemu} counted {len(marks)} marks where 4 were made; is it QEMU 7.2?")
+        return round((marks[1] - marks[0]) / BLOCKS), round((marks[3] - marks[2]) / BLOCKS)
+
+
+def _write_input(bundle: Bundle, work: Path) -> None:
+    """Write what all machines are given: the bundle's golden audio, and the frames that this machine makes of it."""
+    audio = bundle.golden()["audio"]
+    frames = LogMel(bundle.features).compute(audio)
+    whole = len(frames) // bundle.frames_per_step * bundle.frames_per_step
+    np.savez(work / "input.npz", audio=audio, frames=frames[:whole])
+    soundfile.write(work / "golden.wav", audio, SAMPLE_RATE, subtype="PCM_16")
+
+
+def _legacy() -> Side:
+    """Return this machine with tflite-runtime; its environment is made when it is not in the cache yet."""
+    folder = cache_folder() / "emulation" / "legacy"
+    python = folder / "bin/python"
+    if not (folder / "complete").is_file():
+        say(f"Making the environment with tflite-runtime in {folder}; this is done once.")
+        interpreter = sys.executable if sys.version.startswith(LEGACY_PYTHON) else f"python{LEGACY_PYTHON}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        run([interpreter, "-m", "venv", "--clear", str(folder)], interpreter, 120)
+        run([str(python), "-m", "pip", "install", "-q", *LEGACY], "pip", 1200)
+        (folder / "complete").touch()
+    return Side("legacy", [str(python)], {"PYTHONPATH": str(CHECKOUT)})
+
+
+def _run_there(names: Sequence[str], arguments: Sequence[str]) -> int:
+    if len(names) != 1:
+        raise SpeechtlError("--run needs one --machine, for example: --machine arm64 --run -m speechtl verify NAME.wake")
+    if names[0] == "legacy":
+        side = _legacy()
+        return subprocess.run([*side.python, *arguments], env=side.environment, check=False).returncode
+    machine = machines(_versions())[names[0]]
+    return subprocess.run(command(machine, open_root(machine), arguments), check=False).returncode
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("numpy", "onnxruntime", "ai-edge-litert"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            say(f"{package} is not installed on this machine, so that ARM does without, too.")
+    return found
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the results for people."""
+    headings = ("machine", "graph", "runtime", "parity", "difference from", "allowed", "features", "graph", "verdict")
+    lines = [headings, *(_row(result) for result in results)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return f"{text}\nfeatures and graph: thousands of instructions for 80 ms of audio"
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    difference = "-" if result.difference is None else f"{result.difference:.1e} {result.compared_with}"
+    counts = ["-" if count is None else f"{count / 1000:.0f}" for count in (result.feature_instructions, result.graph_instructions)]
+    verdict = "ok" if result.ok else "FAILED"
+    return (result.machine, result.graph, result.runtime, f"{result.parity:.1e}", difference, f"{result.allowed:g}", *counts, verdict)
+
+
+def to_json(path: Path, results: Sequence[Result]) -> dict[str, Any]:
+    """Return the results for programs."""
+    return {
+        "schema": SCHEMA,
+        "bundle": path.name,
+        "ok": all(result.ok for result in results),
+        "results": [asdict(r) | {"ok": r.ok} for r in results],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
