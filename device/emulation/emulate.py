@@ -34,7 +34,7 @@ from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.files import write_json
 from speechtl.progress import say
 from speechtl.runtime.bundle import Bundle, open_bundle
-from speechtl.runtime.features import LogMel
+from speechtl.runtime.features import Floats, LogMel
 from speechtl.runtime.samples import SAMPLE_RATE
 
 SCHEMA = 1
@@ -50,7 +50,7 @@ COMPARED_WITH = {"arm64": "this machine", "legacy": "", "armhf": "legacy"}
 
 @dataclass(frozen=True)
 class Result:
-    """A graph in a runtime on a machine; `difference` is None where there is nothing to compare with."""
+    """A graph in a runtime on a machine; the differences are None where there is nothing to compare with."""
 
     machine: str
     graph: str
@@ -61,6 +61,7 @@ class Result:
     compared_with: str
     difference: float | None  # of scores, from that machine, given the same frames
     allowed: float
+    frames_difference: float | None  # of log-mel frames, from that machine, given the same audio
     same_events: bool
     feature_instructions: int | None  # for 80 ms of audio
     graph_instructions: int | None
@@ -68,7 +69,8 @@ class Result:
     @property
     def ok(self) -> bool:
         """Whether everything is as it should be."""
-        return self.verified and self.same_events and (self.difference is None or self.difference <= self.allowed)
+        pairs = ((self.difference, self.allowed), (self.frames_difference, FRAMES_TOLERANCE))
+        return self.verified and self.same_events and all(difference is None or difference <= allowed for difference, allowed in pairs)
 
 
 class Side:
@@ -171,13 +173,13 @@ def _results(
         say(f"{side.name}: {graph} in {runtime}")
         key = f"{graph}|{runtime}"
         events = side.detect(path, work / "golden.wav", graph, runtime)
-        difference, same_events = None, True
+        difference, frames_difference, same_events = None, None, True
         if other is not None:
             if key not in scores[other.name]:
                 raise SpeechtlError(
                     f"{other.name} cannot run {graph}, so that there is nothing to compare with. Install: pip install {runtime}"
                 )
-            difference = float(np.abs(scores[side.name][key].astype(np.float64) - scores[other.name][key]).max())
+            difference, frames_difference = (_largest(scores[side.name][name], scores[other.name][name]) for name in (key, "frames"))
             same_events = _same(events, other.detect(path, work / "golden.wav", graph, runtime))
         allowed = 0.0 if bundle.graphs[graph].precision == "int8" else FP32_TOLERANCE
         features, steps = counter.count(path, graph, runtime) if counter else (None, None)
@@ -192,6 +194,7 @@ def _results(
                 other.name if other else "",
                 difference,
                 allowed,
+                frames_difference,
                 same_events,
                 features,
                 steps,
@@ -203,6 +206,10 @@ def _results(
 def _same(events: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether these are the same words at the same times; scores are compared elsewhere."""
     return [(event["name"], event["time"]) for event in events] == [(event["name"], event["time"]) for event in others]
+
+
+def _largest(values: Floats, others: Floats) -> float:
+    return float(np.abs(values.astype(np.float64) - others).max()) if values.shape == others.shape else float("inf")
 
 
 class _Counter:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-import soxr
 
 from speechtl.errors import AudioError
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+
+if TYPE_CHECKING:
+    import soxr
 
 STREAMED_BYTES = 0x7F000000  # and more is announced by programs that cannot know how much will follow
 BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no more memory than one of a minute
@@ -50,7 +53,15 @@ def read_blocks(
 
 def resampler(rate: int) -> soxr.ResampleStream | None:
     """Return a streaming converter from `rate` (hertz) to 16 kHz, or None where there is nothing to convert."""
-    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
+    if rate == SAMPLE_RATE:
+        return None
+    try:
+        import soxr
+    except ImportError as error:  # 32-bit ARM has no wheel of it everywhere
+        raise AudioError(
+            f"Sound of {rate} Hz needs the package soxr, which is not installed: pip install soxr. Or give 16000 Hz."
+        ) from error
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
 
 
 def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None) -> Samples:

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -116,3 +118,12 @@ def test_real_mp3_and_wav_files_are_read_whole(real_clips):
     for name in ("wake_computer", "librispeech", "speechocean762"):
         for clip in real_clips(name, 3):
             assert len(read_audio(clip.path, clip.offset, clip.duration)) == pytest.approx(clip.duration * RATE, abs=0.06 * RATE)
+
+
+def test_without_soxr_sound_of_16_khz_is_read_and_other_rates_are_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    soundfile.write(tmp_path / "16.wav", np.zeros(1600), 16_000)
+    soundfile.write(tmp_path / "48.wav", np.zeros(4800), 48_000)
+    assert len(read_audio(tmp_path / "16.wav")) == 1600
+    with pytest.raises(AudioError, match="pip install soxr"):
+        read_audio(tmp_path / "48.wav")
