@@ -151,6 +151,8 @@ def command(machine: Machine, root: Path, arguments: Sequence[str], plugin: str 
     qemu = [f"{machine.qemu}-static"] if plugin is None else [machine.qemu, "-plugin", plugin]
     settings = {
         "PYTHONPATH": f"{CHECKOUT}:{root}/usr/lib/python3/dist-packages",
+        # Debian chooses among libraries for linear algebra when it configures a package, which unpacking does not.
+        "LD_LIBRARY_PATH": ":".join(str(folder) for name in ("blas", "lapack") for folder in root.glob(f"usr/lib/*/{name}")),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
         "OMP_NUM_THREADS": "1",
