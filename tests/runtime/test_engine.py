@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import onnx
 import pytest
@@ -95,3 +97,27 @@ def test_a_reset_leads_back_to_silence(tiny_bundle):
     engine.reset()
     assert np.array_equal(engine.run(frames), first)
     assert not np.array_equal(engine.run(frames), first)
+
+
+def test_int8_is_not_left_to_the_runtime_that_gives_other_scores(remake):
+    int8 = {"model.int8.tflite": {"runtime": "tflite", "precision": "int8"}}
+    path = remake({"graphs": int8}, {"model.int8.tflite": b"never loaded"})
+    with pytest.raises(SpeechtlError, match=r"tflite-runtime does not run a graph of .*; take: ai-edge-litert"):
+        open_engine(open_bundle(path), engine="tflite-runtime")
+
+
+def test_engines_of_one_session_take_turns(tiny_bundle):
+    frames = np.random.default_rng(0).uniform(-5, 10, (3, 40, 32)).astype(np.float32)
+    first = open_engine(open_bundle(tiny_bundle))
+    expected = []
+    for stream in frames:
+        first.reset()
+        expected.append(first.run(stream))
+    engines = [first, copy.copy(first), copy.copy(first)]
+    for engine in engines:
+        engine.reset()
+    scores = [[], [], []]
+    for start in range(0, 40, 8):
+        for engine, stream, found in zip(engines, frames, scores, strict=True):
+            found.append(engine.run(stream[start : start + 8]))
+    np.testing.assert_array_equal([np.concatenate(parts) for parts in scores], expected)
