@@ -23,7 +23,7 @@ from speechtl.errors import ServerError, SpeechtlError
 from speechtl.runtime.notify import Notifier
 from speechtl.runtime.server_announce import announce
 from speechtl.runtime.server_client import Client
-from speechtl.runtime.server_models import Models
+from speechtl.runtime.server_models import OWN, Choice, Models
 from speechtl.runtime.server_uri import Address, listen, open_stdio, parse_uri
 
 MAX_CLIENTS = 32
@@ -34,11 +34,11 @@ END_SECONDS = 0.5  # for clients to be dropped at the end
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What to serve and where; `threshold` replaces the calibrated ones, `announce` is a name for zeroconf."""
+    """What to serve and where; `announce` is a name for zeroconf."""
 
     bundles: tuple[Path, ...]
     uri: str = "tcp://127.0.0.1:10400"
-    threshold: float | None = None
+    choice: Choice = OWN
     announce: str | None = None
 
     @property
@@ -56,7 +56,7 @@ def serve(settings: ServerSettings, note: Callable[[str], None]) -> None:
     Raises `BundleError` and `ServerError` when it cannot start.
     """
     address = settings.address
-    server = Server(settings, Models.open(settings.bundles, settings.threshold), note)
+    server = Server(settings, Models.open(settings.bundles, settings.choice), note)
     gc.freeze()  # what is loaded by now stays: looking through it again and again at the end would take most of the end's time
     asyncio.run(server.run(address))
 
@@ -167,7 +167,7 @@ class Server:
         async with reloading:
             self._notifier.reloading()
             try:
-                self._models = await asyncio.to_thread(Models.open, self._settings.bundles, self._settings.threshold)
+                self._models = await asyncio.to_thread(Models.open, self._settings.bundles, self._settings.choice)
                 self._note(f"Opened again: {', '.join(self._models.names)}.")
             except (SpeechtlError, OSError) as error:
                 self._note(f"The bundles were not opened again, and the ones before stay in use: {error}")

@@ -18,6 +18,18 @@ PROGRAM = "speechtl"
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What replaces a bundle's own: the calibrated threshold, the graph, and what runs it."""
+
+    threshold: float | None = None
+    graph: str | None = None
+    engine: str | None = None
+
+
+OWN = Choice()
+
+
+@dataclass(frozen=True)
 class Served:
     """A bundle that is served: what clients are told of its words, and the detector that streams fork."""
 
@@ -25,9 +37,9 @@ class Served:
     detector: Detector
 
     @classmethod
-    def of(cls, bundle: Bundle, threshold: float | None = None) -> Served:
+    def of(cls, bundle: Bundle, choice: Choice) -> Served:
         """Load a bundle's graph; the bundle itself, golden audio and all, need not be kept."""
-        return cls(_words(bundle), Detector.of(bundle, threshold=threshold))
+        return cls(_words(bundle), Detector.of(bundle, threshold=choice.threshold, graph=choice.graph, engine=choice.engine))
 
     @property
     def names(self) -> set[str]:
@@ -42,12 +54,12 @@ class Models:
     served: tuple[Served, ...]
 
     @classmethod
-    def open(cls, paths: Sequence[Path], threshold: float | None = None) -> Models:
+    def open(cls, paths: Sequence[Path], choice: Choice = OWN) -> Models:
         """Open bundles; raise `BundleError`, or `ServerError` when two words have one name."""
         served: list[Served] = []
         names: set[str] = set()
         for path in paths:
-            served.append(Served.of(open_bundle(path), threshold))
+            served.append(Served.of(open_bundle(path), choice))
             if twice := names & served[-1].names:
                 raise ServerError(
                     f"{path} has a word {min(twice)!r}, and so has a bundle before it: clients could not tell them apart. Leave one out."

@@ -22,7 +22,7 @@ from speechtl.errors import BundleError, ServerError
 from speechtl.runtime import Detector, server, server_client
 from speechtl.runtime.files import TAIL_SECONDS
 from speechtl.runtime.server import Server, ServerSettings
-from speechtl.runtime.server_models import Models
+from speechtl.runtime.server_models import Choice, Models
 
 RATE = 16_000
 PATIENCE = 20.0  # seconds, for what comes at once
@@ -52,8 +52,8 @@ class Running:
 @contextlib.asynccontextmanager
 async def serving(*bundles: Path, uri: str = "tcp://127.0.0.1:0", threshold: float | None = None):
     said: list[str] = []
-    settings = ServerSettings(bundles, uri, threshold)
-    task = asyncio.create_task(Server(settings, Models.open(bundles, threshold), said.append).run(settings.address))
+    settings = ServerSettings(bundles, uri, Choice(threshold))
+    task = asyncio.create_task(Server(settings, Models.open(bundles, settings.choice), said.append).run(settings.address))
     while not said and not task.done():
         await asyncio.sleep(0.005)
     try:
