@@ -89,7 +89,7 @@ def tiny_bundle(tiny_run, tmp_path_factory) -> Path:
     from speechtl.export.bundle import export_run
 
     path = tmp_path_factory.mktemp("bundle") / "burst.wake"
-    export_run(tiny_run, path)
+    export_run(tiny_run, path, int8=False, tflite=False)
     return path
 
 
