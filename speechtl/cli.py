@@ -167,6 +167,9 @@ def evaluate(
     snr: Annotated[list[float] | None, typer.Option(help="At this signal-to-noise ratio in dB; may be repeated.  [default: 10]")] = None,
     split: Annotated[str, typer.Option(help="Which lines of manifests that have splits.")] = "test",
     threshold: Threshold = None,
+    word: Annotated[str | None, typer.Option(help="Which word of a bundle that has several.")] = None,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -177,9 +180,8 @@ def evaluate(
 
     if out is not None and out.exists() and not out.is_dir():
         raise SpeechtlError(f"{out} is a file; give a folder for report.json and report.html.")
-    report = run_evaluation(
-        open_model(model, threshold), positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say
-    )
+    opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
+    report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
     if out is not None:
         write_report(out, report)
     _print_json(report) if as_json else typer.echo(evaluation_summary(report))

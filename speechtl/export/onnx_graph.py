@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import logging
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import torch
 
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
+from speechtl.quiet import quiet
 from speechtl.runtime.engine import INPUT, OUTPUT
 
 OPSET = 18
@@ -23,9 +22,8 @@ def to_onnx(step: ExportStep) -> bytes:
     if importlib.util.find_spec("onnxscript") is None:
         raise MissingExtraError("Export to ONNX", "train")
     states = step.states()
-    said = io.StringIO()  # the exporter reports every stage on stdout, which belongs to the command's own output
     try:
-        with warnings.catch_warnings(), redirect_stdout(said), redirect_stderr(said):
+        with warnings.catch_warnings(), quiet():  # it reports every stage
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(

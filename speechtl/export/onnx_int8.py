@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
-from speechtl.export.quiet import quiet
 from speechtl.export.ranges import Ranges, measure, share
+from speechtl.quiet import quiet
 from speechtl.runtime.bundle import State
 from speechtl.runtime.engine import INPUT, OUTPUT
 

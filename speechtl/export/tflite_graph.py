@@ -9,8 +9,8 @@ import warnings
 import torch
 
 from speechtl.errors import MissingExtraError, SpeechtlError
-from speechtl.export.quiet import quiet
 from speechtl.export.step import ExportStep
+from speechtl.quiet import quiet
 from speechtl.runtime.engine import INPUT, OUTPUT
 
 

@@ -1,4 +1,4 @@
-"""Keep converters from writing to this process's output, which belongs to the command that uses them."""
+"""Keep libraries from writing to this process's output, which belongs to the command that uses them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 
 @contextmanager
@@ -15,14 +15,13 @@ def quiet() -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile("w+") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
         try:
-            yield
+            with redirect_stdout(said), redirect_stderr(said):
+                yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             for copy, number in zip(kept, (1, 2), strict=True):
                 os.dup2(copy, number)
                 os.close(copy)
