@@ -103,7 +103,7 @@ def _clips(paths: Sequence[str], run: Run) -> list[Clip]:
     try:
         clips = [clip for clip in read_clips([Path(path) for path in paths]) if clip.split != "test" and clip.path is not None]
     except ManifestError as error:
-        raise SpeechtlError(f"{_absent(run)} ({str(error).splitlines()[0]})") from error
+        raise SpeechtlError(f"{_absent(run)} ({next(iter(error.problems), str(error))})") from error
     if not clips:
         raise SpeechtlError(_absent(run))
     return clips
