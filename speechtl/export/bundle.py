@@ -33,8 +33,8 @@ ABOUT = {
     TFLITE_INT8: {"runtime": "tflite", "precision": "int8", "layout": "NHWC"},
 }
 INT8 = (ONNX_INT8, TFLITE_INT8)
-INT8_MARGIN = 1.25  # by how much int8 may differ more on another machine than it did on this one
-INT8_SLACK = 0.01  # of a score
+INT8_MARGIN = 2.0  # int8 rounds a little otherwise in other versions and processors: tflite-runtime differs 1.8 times as much as LiteRT
+INT8_SLACK = 0.03  # of a score
 
 
 @dataclass

@@ -34,6 +34,7 @@ class WindowHead(nn.Module):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.head = lean(run.network.head)
+        self.embedding_size = run.network.head.input_size
         self.steps = run.network.head.receptive_field + run.trigger.smoothing - 1
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.eval()
@@ -79,8 +80,9 @@ def _check(run: Run) -> None:
     tuned = [name for name, weights in run.network.encoder.state_dict().items() if not torch.equal(weights, published[name])]
     if tuned:
         raise SpeechtlError(
-            f"The encoder of {run.name} was fine-tuned ({len(tuned)} of its tensors changed, policy {run.about['policy']}), and openWakeWord "
-            'computes the embeddings with the published one, which would score at random. Train with policy = "head" to convert.'
+            f"The encoder of {run.name} was fine-tuned ({len(tuned)} of its tensors changed, policy {run.about['policy']}), and "
+            "openWakeWord computes the embeddings with the published one, behind which this head scores at random. "
+            'Train with policy = "head" to convert.'
         )
     needed = run.network.head.receptive_field + run.trigger.smoothing - 1
     if needed > WINDOW:
@@ -95,7 +97,7 @@ def _to_onnx(head: WindowHead) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             head,
-            (torch.zeros(1, WINDOW, head.head[0].in_channels),),
+            (torch.zeros(1, WINDOW, head.embedding_size),),
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
@@ -115,5 +117,5 @@ def _to_tflite(head: WindowHead) -> bytes:
         raise MissingExtraError("Conversion to TFLite", "export") from error
     with warnings.catch_warnings(), quiet(), torch.no_grad():
         warnings.simplefilter("ignore")
-        content: bytes = litert_torch.convert(head, (torch.zeros(1, WINDOW, head.head[0].in_channels),)).model_content()
+        content: bytes = litert_torch.convert(head, (torch.zeros(1, WINDOW, head.embedding_size),)).model_content()
     return content
