@@ -21,7 +21,6 @@ from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import lean
 from speechtl.files import write_json, writing
 from speechtl.quiet import quiet
-from speechtl.transfer import attach
 
 ENCODER = "speech-embedding"
 WINDOW = 16  # embeddings that openWakeWord keeps
@@ -76,7 +75,7 @@ def _check(run: Run) -> None:
         )
     if run.network.head.words != 1:
         raise SpeechtlError(f"{run.name} has {run.network.head.words} words; openWakeWord takes one word a file.")
-    published = attach(load_encoder(ENCODER), run.network.head).encoder.state_dict()
+    published: dict[str, Tensor] = load_encoder(ENCODER).state_dict()
     tuned = [name for name, weights in run.network.encoder.state_dict().items() if not torch.equal(weights, published[name])]
     if tuned:
         raise SpeechtlError(
