@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(run: Run, options: argparse.Namespace) -> int:
     """Compare the peers' scores with the network's; return 1 when they differ."""
-    audio = read_audio(options.audio) if options.audio else golden_audio(run.about["phrases"])
+    audio = read_audio(options.audio) if options.audio else golden_audio(run.about["phrases"])[0]
     own = [smoothed_scores(run, audio, phase) for phase in range(run.network.encoder.stride)]
     worst = 0.0
     for peer, (_, suffix) in PEERS.items():

@@ -37,7 +37,7 @@ def golden_audio(phrases: Sequence[str]) -> tuple[Samples, Words]:
 
 
 def golden(networks: Sequence[WakeWordNetwork], phrases: Sequence[str]) -> bytes:
-    """Return `golden.npz`: the audio (int16), the scores `(steps, words)` expected of it, and the limits of what is spoken in it (samples)."""
+    """Return `golden.npz`: the audio (int16), the scores `(steps, words)` expected of it, and where it is spoken in (samples)."""
     audio, words = golden_audio(phrases)
     file = io.BytesIO()
     scores = np.concatenate([scorer_of(network).feed(audio) for network in networks], axis=1)
