@@ -34,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+", help="run folders; several must share a frozen encoder")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle to write")
     parser.add_argument("--no-int8", action="store_true", help="leave out the int8 graphs")
-    parser.add_argument("--no-tflite", action="store_true", help="leave out the TFLite graphs")
+    parser.add_argument("--tflite", action=argparse.BooleanOptionalAction, help="insist on the TFLite graphs, or leave them out")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args(argv)
     try:
-        graphs = graphs_for(int8=not options.no_int8, tflite=not options.no_tflite)
+        graphs = graphs_for(int8=not options.no_int8, tflite=options.tflite)
         about = export_runs([load_run(run) for run in options.runs], options.out, graphs)
         rows = measure(open_bundle(options.out), about)
     except SpeechtlError as error:

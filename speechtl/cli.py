@@ -194,7 +194,10 @@ def export(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False)],
     no_int8: Annotated[bool, typer.Option("--no-int8", help="Leave out the int8 graphs.")] = False,
-    no_tflite: Annotated[bool, typer.Option("--no-tflite", help="Leave out the TFLite graphs.")] = False,
+    tflite: Annotated[
+        bool | None,
+        typer.Option("--tflite/--no-tflite", help="Insist on TFLite, or leave it out; by default it is there if its converter is."),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this graph, e.g. model.int8.tflite; may be repeated.")] = None,
     golden: Annotated[bool, typer.Option("--golden/--no-golden", help="Carry the golden audio that verify plays.")] = True,
     as_json: Json = False,
@@ -204,7 +207,7 @@ def export(
     from speechtl.export.bundle import export_runs, graphs_for
     from speechtl.runtime.verify import table
 
-    graphs = only or graphs_for(int8=not no_int8, tflite=not no_tflite)
+    graphs = only or graphs_for(int8=not no_int8, tflite=tflite)
     about = export_runs([load_run(run) for run in runs], out, graphs, golden=golden)
     size = out.stat().st_size
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,7 @@ def run_demo(out: Path, word: str, real: bool | None) -> None:
     material = _material(out, word, real)
     about = train(material.recipe, out / "run")
     bundle = out / f"{material.recipe.name}.wake"
-    export_run(load_run(out / "run"), bundle, tflite=importlib.util.find_spec("litert_torch") is not None)
+    export_run(load_run(out / "run"), bundle)
     events = list(detect_file(Detector.open(bundle), material.mixed, say))
     print(training_summary(about, out / "run").rsplit("\n", 1)[0])
     print(f"\n{material.mixed}, made of recordings not heard in training, through {bundle}:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,13 +50,19 @@ class _Work:
     golden: bytes
 
 
-def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool = True) -> dict[str, Any]:
-    """Write one run as a bundle; see `export_runs`."""
+def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:
+    """Write one run as a bundle; see `graphs_for` and `export_runs`."""
     return export_runs([run], out, graphs_for(int8=int8, tflite=tflite))
 
 
-def graphs_for(*, int8: bool, tflite: bool) -> list[str]:
-    """Return the graphs that a bundle has with and without int8 and TFLite."""
+def graphs_for(*, int8: bool = True, tflite: bool | None = None) -> list[str]:
+    """Return the graphs that a bundle has with and without int8 and TFLite; None takes TFLite where the converter is installed."""
+    if tflite is None:
+        tflite = importlib.util.find_spec("litert_torch") is not None
+        if not tflite:
+            say(
+                "TFLite, which takes less processor time on a device, is left out. Install its converter with: pip install 'speechtl[export]'"
+            )
     return [name for name in ORDER if (int8 or name not in INT8) and (tflite or ABOUT[name]["runtime"] != "tflite")]
 
 

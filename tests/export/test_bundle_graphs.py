@@ -1,6 +1,7 @@
 """All graphs of a bundle: what they are, what they cost, and what refuses them."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -142,6 +143,21 @@ def test_what_is_left_out_is_left_out():
     assert graphs_for(int8=False, tflite=False) == ["model.onnx"]
     assert graphs_for(int8=True, tflite=False) == ["model.int8.onnx", "model.onnx"]
     assert graphs_for(int8=False, tflite=True) == ["model.tflite", "model.onnx"]
+
+
+def test_tflite_is_there_when_its_converter_is_and_the_pip_command_is_said_when_it_is_not(monkeypatch, capsys):
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    assert graphs_for() == ["model.int8.onnx", "model.onnx"]
+    assert "pip install 'speechtl[export]'" in capsys.readouterr().err
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
+    assert graphs_for() == list(ORDER)
+
+
+def test_insisting_on_tflite_without_its_converter_prints_the_pip_command(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "litert_torch", None)
+    with pytest.raises(SpeechtlError, match=r"pip install 'speechtl\[export\]'"):
+        export_run(tiny_run, tmp_path / "a.wake", int8=False, tflite=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_scores_do_not_depend_on_the_chunk_in_int8(full_bundle, bursts):
