@@ -169,6 +169,9 @@ def evaluate(
     snr: Annotated[list[float] | None, typer.Option(help="At this signal-to-noise ratio in dB; may be repeated.  [default: 10]")] = None,
     split: Annotated[str, typer.Option(help="Which lines of manifests that have splits.")] = "test",
     threshold: Threshold = None,
+    word: Annotated[str | None, typer.Option(help="Which word of a bundle that has several.")] = None,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -179,47 +182,63 @@ def evaluate(
 
     if out is not None and out.exists() and not out.is_dir():
         raise SpeechtlError(f"{out} is a file; give a folder for report.json and report.html.")
-    report = run_evaluation(
-        open_model(model, threshold), positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say
-    )
+    opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
+    report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
     if out is not None:
         write_report(out, report)
     _print_json(report) if as_json else typer.echo(evaluation_summary(report))
 
 
-@app.command(epilog="Example: speechtl export runs/computer -o computer.wake")
+@app.command(epilog="Example: speechtl export runs/computer -o computer.wake   or: speechtl export runs/computer runs/jarvis -o home.wake")
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders; several must share a frozen encoder.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False)],
+    no_int8: Annotated[bool, typer.Option("--no-int8", help="Leave out the int8 graphs.")] = False,
+    tflite: Annotated[
+        bool | None,
+        typer.Option("--tflite/--no-tflite", help="Insist on TFLite, or leave it out; by default it is there if its converter is."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this graph, e.g. model.int8.tflite; may be repeated.")] = None,
+    golden: Annotated[bool, typer.Option("--golden/--no-golden", help="Carry the golden audio that verify plays.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Export a run as one file for the device, and prove that it gives the network's scores."""
+    """Export runs as one file for the device: graphs for every runtime, with the proof that they give the network's scores."""
     from speechtl.audio.run import load_run
-    from speechtl.export.bundle import export_run
+    from speechtl.export.bundle import export_runs, graphs_for
+    from speechtl.runtime.verify import table
 
-    about = export_run(load_run(run), out)
-    worst = max(result["largest_difference"] for result in about["parity"])
+    graphs = only or graphs_for(int8=not no_int8, tflite=tflite)
+    about = export_runs([load_run(run) for run in runs], out, graphs, golden=golden)
+    size = out.stat().st_size
     if as_json:
-        _print_json({"bundle": str(out), "bytes": out.stat().st_size, "graphs": about["graphs"], "parity": about["parity"]})
+        _print_json({"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]})
     else:
-        typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, scores within {worst:.1e} of the network.")
+        typer.echo(f"{table(about['parity'])}\n{out}: {size / 1e6:.2f} MB.")
 
 
 @app.command(epilog="Example: speechtl verify computer.wake")
-def verify(bundle: BundleArgument, as_json: Json = False) -> None:
+def verify(
+    bundle: BundleArgument,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
+    as_json: Json = False,
+) -> None:
     """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
     from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.verify import not_run, table
     from speechtl.runtime.verify import verify as run_verification
 
-    results = run_verification(open_bundle(bundle))
+    opened = open_bundle(bundle)
+    results = [result.to_json() for result in run_verification(opened, graph, engine)]
     if as_json:
-        _print_json([result.to_json() for result in results])
-    for result in results if not as_json else []:
-        typer.echo(
-            f"{result.graph} in {result.engine}: largest difference {result.largest_difference:.1e} over {result.streams} ways to cut "
-            f"the audio, {result.tolerance:.0e} allowed: {'ok' if result.ok else 'FAILED'}"
-        )
-    if not results or not all(result.ok for result in results):
+        _print_json(results)
+    else:
+        typer.echo(table(results))
+    for missing in not_run(opened) if graph is None and engine is None else ():
+        say(missing)
+    if not results or not all(result["ok"] for result in results):
         raise CheckFailedError(f"{bundle} does not give the scores it was made with on this machine.")
 
 

@@ -20,6 +20,7 @@ def make_tiny(head: str = "linear", seed: int = 0):
     import torch
 
     from speechtl.audio.encoders import AudioEncoder, TimeConv, audio_input
+    from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
     from speechtl.audio.heads import make_head
     from speechtl.audio.model import WakeWordNetwork
     from speechtl.runtime.features import LogMelSettings
@@ -29,7 +30,7 @@ def make_tiny(head: str = "linear", seed: int = 0):
     torch.manual_seed(seed)
     features = LogMelSettings()
     groups = {
-        "first": torch.nn.Sequential(TimeConv(1, 4, 3, 3), torch.nn.ReLU(), torch.nn.MaxPool2d((2, 2))),
+        "first": torch.nn.Sequential(TimeConv(1, 4, 3, 3), ClippedLeakyReLU(), torch.nn.MaxPool2d((2, 2))),
         "second": torch.nn.Sequential(TimeConv(4, 6, 3, 1), torch.nn.ReLU(), torch.nn.MaxPool2d((2, 16))),
     }
     info = EncoderInfo("tiny", audio_input(features), embedding_size=6, source="random numbers", licence="Apache-2.0")
@@ -89,7 +90,7 @@ def tiny_bundle(tiny_run, tmp_path_factory) -> Path:
     from speechtl.export.bundle import export_run
 
     path = tmp_path_factory.mktemp("bundle") / "burst.wake"
-    export_run(tiny_run, path)
+    export_run(tiny_run, path, int8=False, tflite=False)
     return path
 
 
@@ -191,25 +192,22 @@ def recording_of():
     return make_recording
 
 
-@pytest.fixture
-def corpus(tmp_path, monkeypatch) -> Path:
-    """A folder with manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
+def write_corpus(folder: Path) -> Path:
+    """Write manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
     import soundfile
 
-    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
     random = np.random.default_rng(0)
 
     def write(name: str, lines: list[tuple[dict, np.ndarray]]) -> None:
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
         text = ""
         for index, (line, samples) in enumerate(lines):
             file = f"{name}/{index}.wav"
-            soundfile.write(tmp_path / file, samples, RATE)
-            digest = hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+            soundfile.write(folder / file, samples, RATE)
+            digest = hashlib.sha256((folder / file).read_bytes()).hexdigest()
             full = {"audio_filepath": file, "duration": len(samples) / RATE, "sha256": digest, "license": "CC0-1.0", **line}
             text += json.dumps(full) + "\n"
-        (tmp_path / f"{name}.jsonl").write_text(text)
+        (folder / f"{name}.jsonl").write_text(text)
 
     def burst(index: int, split: str) -> tuple[dict, np.ndarray]:
         start = round(random.uniform(0.2, 0.5), 3)
@@ -222,11 +220,47 @@ def corpus(tmp_path, monkeypatch) -> Path:
     write("positives", [burst(index, split) for index, split in enumerate(splits)])
     write("negatives", [other(index, split) for index, split in enumerate(splits)])
     write("noise", [({}, random.normal(0, 0.01, 2 * RATE)) for _ in range(3)])
-    (tmp_path / "word.toml").write_text(
+    (folder / "word.toml").write_text(
         'name = "burst"\n[data]\npositives = ["positives.jsonl"]\nnegatives = ["negatives.jsonl"]\nrooms = "none"\n'
         '[transfer]\nencoder = "tiny"\n[train]\nepochs = 3\nsteps = 4\nbatch_size = 8\n'
     )
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch) -> Path:
+    """A folder with manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
+    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
+    return write_corpus(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def recorded_run(tmp_path_factory):
+    """Return a function that makes finished runs of the tiny network whose recordings are on this machine."""
+    from speechtl.audio.run import Run
+
+    folder = write_corpus(tmp_path_factory.mktemp("recorded"))
+
+    def make(name: str = "burst", head: str = "linear", **changes) -> Run:
+        network = make_tiny(head)
+        data = {"positives": [str(folder / "positives.jsonl")], "negatives": [str(folder / "negatives.jsonl")]}
+        about = describe_tiny(network) | {"name": name, "phrases": [name], "recipe": {"data": data, "transfer": {"encoder": "tiny"}}}
+        return Run(folder / name, about | changes, network)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def full_bundle(recorded_run, tmp_path_factory) -> Path:
+    """A real bundle with all four graphs; skipped where the converters are not installed."""
+    from speechtl.export.bundle import export_run
+
+    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    path = tmp_path_factory.mktemp("full") / "burst.wake"
+    export_run(recorded_run(head="conv"), path)
+    return path
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from speechtl.audio.run import load_run
 from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.statistics import rate_high, recall_limits
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
-from speechtl.errors import ManifestError
+from speechtl.errors import BundleError, ManifestError, RunError, did_you_mean
 from speechtl.progress import progress
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle import Word, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.trigger import TriggerSettings
 
@@ -32,7 +32,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Model:
-    """What is evaluated: a run or a bundle."""
+    """What is evaluated: a run, or one word of a bundle."""
 
     path: Path
     name: str
@@ -41,21 +41,39 @@ class Model:
     threshold_source: str  # "calibrated" or "given"
     trained_on: frozenset[str]  # beginnings of the recordings' hashes
     phrases: Sequence[str]
+    column: int = 0  # of the scores: which of the bundle's words
 
 
-def open_model(path: Path | str, threshold: float | None = None) -> Model:
-    """Open a run folder or a bundle; `threshold` replaces the calibrated one."""
+def open_model(
+    path: Path | str, threshold: float | None = None, *, word: str | None = None, graph: str | None = None, engine: str | None = None
+) -> Model:
+    """Open a run folder or a bundle; `threshold` replaces the calibrated one.
+
+    `word` says which of a bundle's words is meant, `graph` and `engine` what runs it, as in `Detector.open`.
+    """
     path = Path(path)
     if path.is_dir():
+        if word or graph or engine:
+            raise RunError(f"{path} is a run, which has one word and no graphs; leave out --word, --graph and --engine, or give a bundle.")
         run = load_run(path)
-        name, about, scorer, trigger = run.name, run.about, scorer_of(run.network), run.trigger
+        words, about, scorer = [Word(run.name, tuple(run.about["phrases"]), run.trigger)], run.about, scorer_of(run.network)
     else:
         bundle = open_bundle(path)
-        name, about, scorer, trigger = bundle.name, bundle.about, Scorer.of(bundle), bundle.trigger
+        words, about, scorer = bundle.words, bundle.about, Scorer.of(bundle, graph, engine)
+    column = _column(path, [entry.name for entry in words], word)
+    name, trigger, phrases = words[column].name, words[column].trigger, words[column].phrases
     if threshold is not None:
         trigger = replace(trigger, threshold=threshold)
     source = "calibrated" if threshold is None else "given"
-    return Model(path, name, scorer, trigger, source, frozenset(about.get("data", {}).get("recordings", ())), about["phrases"])
+    return Model(path, name, scorer, trigger, source, frozenset(about.get("data", {}).get("recordings", ())), phrases, column)
+
+
+def _column(path: Path, names: Sequence[str], word: str | None) -> int:
+    if word is None and len(names) > 1:
+        raise BundleError(f"{path} has several words; say which to evaluate with --word: {', '.join(names)}.")
+    if word is not None and word not in names:
+        raise BundleError(f"{path} has no word {word!r}{did_you_mean(word, names)}; it has: {', '.join(names)}.")
+    return names.index(word) if word else 0
 
 
 def evaluate(
@@ -124,7 +142,7 @@ def _choose(
 
 def _score(model: Model, passages: Iterable[Passage], total: int, title: str) -> ScoredStream:
     with progress(title) as advance:
-        return score_stream(model.scorer, _counted(passages, total, advance))
+        return score_stream(model.scorer, _counted(passages, total, advance), model.column)
 
 
 def _counted(passages: Iterable[Passage], total: int, advance: Callable[[int, int], None]) -> Iterator[Passage]:

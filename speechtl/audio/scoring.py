@@ -55,8 +55,8 @@ class Counts:
     false_accepts: list[float]  # times in seconds
 
 
-def score_stream(scorer: Scorer, passages: Iterable[Passage]) -> ScoredStream:
-    """Play passages as one stream and keep all scores."""
+def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> ScoredStream:
+    """Play passages as one stream and keep all scores of a word, the first by default."""
     scorer.reset()
     scores = [np.zeros((0, scorer.words), np.float32)]
     samples = 0
@@ -68,7 +68,7 @@ def score_stream(scorer: Scorer, passages: Iterable[Passage]) -> ScoredStream:
             stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
         scores.append(scorer.feed(passage.samples))
         samples += len(passage.samples)
-    stream.scores = np.concatenate(scores)[:, 0]
+    stream.scores = np.concatenate(scores)[:, word]
     stream.times = np.array([scorer.time(step) for step in range(len(stream.scores))])
     stream.seconds = samples / SAMPLE_RATE
     return stream

@@ -1,67 +1,208 @@
-"""From a run to a bundle that carries the proof of its own parity."""
+"""From runs to a bundle that carries the proof of its own parity."""
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechtl import __version__
 from speechtl.audio.run import Run
-from speechtl.errors import CheckFailedError
-from speechtl.export.golden import golden
+from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.export import calibration
+from speechtl.export.accuracy import Accuracy, Check
+from speechtl.export.golden import golden as make_golden_file
+from speechtl.export.join import check_joinable, describe_words
 from speechtl.export.onnx_graph import to_onnx
+from speechtl.export.step import ExportStep
 from speechtl.files import writing
-from speechtl.runtime.bundle import GOLDEN, State, open_bundle, write_bundle
-from speechtl.runtime.verify import TOLERANCE, verify
+from speechtl.progress import Advance, progress, say
+from speechtl.runtime.bundle import GOLDEN, Bundle, State, open_bundle, write_bundle
+from speechtl.runtime.detector import Scorer
+from speechtl.runtime.verify import TOLERANCE, Parity, verify
 
-GRAPH = "model.onnx"
+ONNX, ONNX_INT8, TFLITE, TFLITE_INT8 = "model.onnx", "model.int8.onnx", "model.tflite", "model.int8.tflite"
+# What a device prefers of what it can run: the one that takes the least processor time first (see README).
+ORDER = (TFLITE_INT8, TFLITE, ONNX_INT8, ONNX)
+ABOUT = {
+    ONNX: {"runtime": "onnx", "precision": "fp32", "layout": "NCHW"},
+    ONNX_INT8: {"runtime": "onnx", "precision": "int8", "layout": "NHWC"},
+    TFLITE: {"runtime": "tflite", "precision": "fp32", "layout": "NHWC"},
+    TFLITE_INT8: {"runtime": "tflite", "precision": "int8", "layout": "NHWC"},
+}
+INT8 = (ONNX_INT8, TFLITE_INT8)
+INT8_MARGIN = 2.0  # int8 rounds a little otherwise in other versions and processors: tflite-runtime differs 1.8 times as much as LiteRT
+INT8_SLACK = 0.03  # of a score
 
 
-def export_run(run: Run, out: Path) -> dict[str, Any]:
-    """Write a run as a bundle to `out`, complete or not at all; return what its `bundle.json` says.
+@dataclass
+class _Work:
+    """A bundle in the making."""
 
-    Raises `CheckFailedError` when the exported graph does not give the network's scores.
+    runs: Sequence[Run]
+    step: ExportStep
+    materials: Mapping[str, calibration.Material]
+    graphs: dict[str, bytes]
+    accuracy: dict[str, list[Accuracy]]
+    golden: bytes
+
+
+def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:
+    """Write one run as a bundle; see `graphs_for` and `export_runs`."""
+    return export_runs([run], out, graphs_for(int8=int8, tflite=tflite))
+
+
+def graphs_for(*, int8: bool = True, tflite: bool | None = None) -> list[str]:
+    """Return the graphs that a bundle has with and without int8 and TFLite; None takes TFLite where the converter is installed."""
+    if tflite is None:
+        tflite = importlib.util.find_spec("litert_torch") is not None
+        if not tflite:
+            say(
+                "TFLite, which takes less processor time on a device, is left out. Install its converter with: pip install 'speechtl[export]'"
+            )
+    return [name for name in ORDER if (int8 or name not in INT8) and (tflite or ABOUT[name]["runtime"] != "tflite")]
+
+
+def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER, *, golden: bool = True) -> dict[str, Any]:
+    """Write one run, or several that share a frozen encoder, as a bundle to `out`, complete or not at all; return its `bundle.json`.
+
+    Raises `CheckFailedError` when an exported graph does not give the network's scores, and `SpeechtlError` when runs do not fit
+    together, an operator cannot be converted, or the recordings to calibrate int8 on are not here.
     """
-    graph, states = to_onnx(run.network)
-    files = {GRAPH: graph, GOLDEN: golden(run.network, run.about["phrases"])}
-    about = describe(run, states)
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / "trial.wake"
-        write_bundle(trial, about, files)
-        about["parity"] = [result.to_json() for result in verify(open_bundle(trial))]
+    unknown = [graph for graph in graphs if graph not in ORDER]
+    if unknown or not graphs:
+        raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; take of: {', '.join(ORDER)}.")
+    check_joinable(runs)
+    with progress("exporting, stage") as advance:
+        work = _make(runs, [graph for graph in ORDER if graph in graphs], advance)
+    about = _describe(work, runs[0].name if len(runs) == 1 else out.stem)
+    files = {**{graph: work.graphs[graph] for graph in ORDER if graph in graphs}, GOLDEN: work.golden}
+    about["graphs"] = _graphs(work, about, files)
+    about["parity"] = [result.to_json() for result in _trial(about, files, verify)]
     wrong = [result for result in about["parity"] if not result["ok"]]
     if wrong:
         raise CheckFailedError(
-            f"{wrong[0]['graph']} differs from the network by {wrong[0]['largest_difference']:.2g} where {TOLERANCE:.0e} is allowed; "
-            "nothing was written."
+            f"{wrong[0]['graph']} in {wrong[0]['engine']} differs from the network by {wrong[0]['largest_difference']:.2g} where "
+            f"{wrong[0]['tolerance']:.2g} is allowed; nothing was written."
         )
     with writing(out) as beside:
-        write_bundle(beside, about, files)
+        write_bundle(beside, about, {file: content for file, content in files.items() if golden or file != GOLDEN})
     return about
 
 
-def describe(run: Run, states: list[State]) -> dict[str, Any]:
+def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work:
+    step = ExportStep([run.network for run in runs])
+    int8 = any(graph in INT8 for graph in graphs)
+    stages: list[Callable[[], None]] = []
+    work = _Work(runs, step, {}, {}, {}, b"")
+
+    def choose() -> None:
+        work.materials = {run.name: calibration.choose(run) for run in runs}
+
+    def make_onnx() -> None:
+        work.graphs[ONNX] = to_onnx(step)
+
+    def make_golden() -> None:
+        work.golden = make_golden_file([run.network for run in runs], [run.about["phrases"][0] for run in runs])
+
+    stages += [choose] if int8 else []
+    stages += [make_onnx, make_golden]
+    if TFLITE in graphs or TFLITE_INT8 in graphs:
+        stages.append(lambda: work.graphs.__setitem__(TFLITE, _to_tflite(step)))
+    if int8:
+        stages.append(lambda: _quantise(work, graphs))
+        stages.append(lambda: _check_accuracy(work))
+    for number, stage in enumerate(stages):
+        advance(number, len(stages))
+        stage()
+    advance(len(stages), len(stages))
+    return work
+
+
+def _to_tflite(step: ExportStep) -> bytes:
+    from speechtl.export.tflite_graph import to_tflite
+
+    return to_tflite(step)
+
+
+def _quantise(work: _Work, graphs: Sequence[str]) -> None:
+    streams = [stream for material in work.materials.values() for stream in calibration.streams(material, work.step.features)]
+    states, silent = work.step.states(), work.step.silent_steps
+    if ONNX_INT8 in graphs:
+        from speechtl.export.onnx_int8 import quantise_onnx
+
+        work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], states, streams, silent)
+    if TFLITE_INT8 in graphs:
+        from speechtl.export.tflite_int8 import quantise_tflite
+
+        work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], states, streams, silent)
+
+
+def _check_accuracy(work: _Work) -> None:
+    """Compare what the detector makes of each int8 graph with what it makes of the float one, on recordings of the training."""
+    made = {graph: {**ABOUT[graph]} for graph in (ONNX, *INT8) if graph in work.graphs}
+    about = {**_describe(work, "check"), "graphs": made}
+    files = {graph: work.graphs[graph] for graph in made}
+
+    def compare(bundle: Bundle) -> None:
+        for column, (word, material) in enumerate(zip(bundle.words, work.materials.values(), strict=True)):
+            check = Check(word, column, *calibration.check_passages(material))
+            fp32 = check.count(Scorer.of(bundle, ONNX))
+            for graph in made:
+                if graph in INT8:
+                    work.accuracy.setdefault(graph, []).append(check.compare(Scorer.of(bundle, graph), fp32))
+
+    _trial(about, files, compare)
+
+
+def _graphs(work: _Work, about: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return what the bundle says of each graph: format, how far its scores may differ, and whether it may run by default."""
+    described: dict[str, dict[str, Any]] = {graph: {**ABOUT[graph]} for graph in files if graph in ABOUT}
+    measured: list[Parity] = _trial({**about, "graphs": described}, files, verify)
+    for graph, said in described.items():
+        found = [result.largest_difference for result in measured if result.graph == graph]
+        said["tolerance"] = TOLERANCE
+        if graph not in INT8:
+            continue
+        said["tolerance"] = round(max(found, default=0.0) * INT8_MARGIN + INT8_SLACK, 4)
+        said["accuracy"] = [result.to_json() for result in work.accuracy[graph]]
+        lost = [str(result) for result in work.accuracy[graph] if not result.ok]
+        if lost:
+            said["default"] = False
+            say(f"{graph} costs accuracy, so nothing runs it unless it is asked for by name: {'; '.join(lost)}.")
+    if not any(said.get("default", True) for said in described.values()):
+        raise CheckFailedError(
+            "int8 costs accuracy and no float graph was asked for, so there is none to run by default; nothing was written. "
+            f"Take one of these, too: {TFLITE}, {ONNX}."
+        )
+    return described
+
+
+def _trial(about: Mapping[str, Any], files: Mapping[str, bytes], use: Callable[[Bundle], Any]) -> Any:
+    """Write a bundle where nobody sees it, open it as a device does, and use it."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / "trial.wake"
+        write_bundle(trial, about, files)
+        return use(open_bundle(trial))
+
+
+def _describe(work: _Work, name: str) -> dict[str, Any]:
     """Return what a bundle says about itself."""
-    network, features = run.network, run.network.encoder.features
+    step, features = work.step, work.step.features
     return {
-        "name": run.name,
-        "phrases": list(run.about["phrases"]),
+        "name": name,
+        **describe_words(work.runs),
         "made_by": f"speechtl {__version__}",
         "sample_rate": features.sample_rate,
         "features": features.to_json(),
-        "chunk": {
-            "frames": network.encoder.stride,
-            "samples": network.encoder.stride * features.hop,
-            "silent_steps": network.silent_steps,
-        },
-        "states": [{"name": state.name, "output": state.output, "shape": list(state.shape)} for state in states],
-        "graphs": {GRAPH: {"runtime": "onnx", "precision": "fp32"}},
-        "detector": run.trigger.to_json(),
-        "operating_points": run.about["operating_points"],
-        "encoder": run.about["encoder"],
-        "policy": run.about["policy"],
-        "data": run.about["data"],
-        "licence": run.about["licence"],
-        "versions": run.about["versions"],
+        "chunk": {"frames": step.stride, "samples": step.stride * features.hop, "silent_steps": step.silent_steps},
+        "states": [_state(state) for state in step.states()],
+        **({"calibration": calibration.describe(work.materials)} if work.materials else {}),
     }
+
+
+def _state(state: State) -> dict[str, Any]:
+    return {"name": state.name, "output": state.output, "shape": list(state.shape)}

@@ -36,11 +36,11 @@ def golden_audio(phrases: Sequence[str]) -> tuple[Samples, Words]:
     return audio, np.array(words, np.int64).reshape(-1, 2)
 
 
-def golden(network: WakeWordNetwork, phrases: Sequence[str]) -> bytes:
-    """Return `golden.npz`: the audio (int16), the scores expected of it, and the limits of the words spoken in it (samples)."""
+def golden(networks: Sequence[WakeWordNetwork], phrases: Sequence[str]) -> bytes:
+    """Return `golden.npz`: the audio (int16), the scores `(steps, words)` expected of it, and where it is spoken in (samples)."""
     audio, words = golden_audio(phrases)
     file = io.BytesIO()
-    scores = scorer_of(network).feed(audio)
+    scores = np.concatenate([scorer_of(network).feed(audio) for network in networks], axis=1)
     np.savez_compressed(file, audio=np.round(audio * 32768.0).astype(np.int16), scores=scores, words=words)
     return file.getvalue()
 
@@ -61,6 +61,6 @@ def _spoken(phrases: Sequence[str]) -> list[Samples]:
 
     try:
         chosen = voices()
-        return [speak(phrases[0], voice) for voice in chosen[:: max(len(chosen) // VOICES, 1)][:VOICES]]
+        return [speak(phrase, voice) for phrase in phrases for voice in chosen[:: max(len(chosen) // VOICES, 1)][:VOICES]]
     except SpeechtlError:  # no synthesiser is installed: the golden audio does without speech
         return []

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import logging
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
 
 import torch
 
-from speechtl.audio.encoders import silence
-from speechtl.audio.model import StepNetwork, WakeWordNetwork
 from speechtl.errors import MissingExtraError, SpeechtlError
-from speechtl.runtime.bundle import State
+from speechtl.export.step import ExportStep
+from speechtl.quiet import quiet
 from speechtl.runtime.engine import INPUT, OUTPUT
 
 OPSET = 18
 
 
-def to_onnx(network: WakeWordNetwork) -> tuple[bytes, list[State]]:
-    """Return the graph `(log_mel, states) -> (score, new states)` as ONNX, and what its states are."""
+def to_onnx(step: ExportStep) -> bytes:
+    """Return the graph `(log_mel, states) -> (score, new states)` as ONNX; raise `SpeechtlError` when an operator cannot be converted."""
     if importlib.util.find_spec("onnxscript") is None:
         raise MissingExtraError("Export to ONNX", "train")
-    step = StepNetwork(network)
-    frames = silence(network.encoder.features, 1, network.encoder.stride)
-    with torch.no_grad():
-        _, states = step(frames, None)
-    described = [State(f"state_{index}", f"new_state_{index}", tuple(state.shape)) for index, state in enumerate(states)]
-    return _export(step, (frames, states), described), described
-
-
-def _export(step: StepNetwork, inputs: tuple[torch.Tensor, list[torch.Tensor]], states: list[State]) -> bytes:
-    said = io.StringIO()  # the exporter reports every stage on stdout, which belongs to the command's own output
+    states = step.states()
     try:
-        with warnings.catch_warnings(), redirect_stdout(said), redirect_stderr(said):
+        with warnings.catch_warnings(), quiet():  # it reports every stage
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(
                 step,
-                inputs,
+                step.inputs(),
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
@@ -49,5 +38,14 @@ def _export(step: StepNetwork, inputs: tuple[torch.Tensor, list[torch.Tensor]], 
     except torch.onnx.errors.OnnxExporterError as error:
         raise SpeechtlError(f"The network cannot be converted to ONNX: {str(error).splitlines()[0]}") from error
     assert program is not None
-    graph: bytes = program.model_proto.SerializeToString()
-    return graph
+    return _without_notes(program.model_proto)
+
+
+def _without_notes(model: Any) -> bytes:
+    """Return the graph without what the exporter notes on every node: a tenth of the file."""
+    for holder in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+    del model.graph.value_info[:]
+    content: bytes = model.SerializeToString()
+    return content

@@ -52,7 +52,7 @@ class OnnxSession:
 
     def step(self, frames: Floats) -> Floats:
         """Return the scores `(words,)` after the next frames."""
-        self._frames[0, 0] = frames
+        self._frames.reshape(frames.shape)[...] = frames
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
         score: Floats = self._score[0]

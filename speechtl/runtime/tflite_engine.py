@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from speechtl.quiet import quiet
 from speechtl.runtime.bundle import State
 from speechtl.runtime.engine import INPUT, OUTPUT, Array, Floats, Tensor
 
@@ -18,8 +19,9 @@ class TfliteSession:
     """
 
     def __init__(self, module: Any, content: bytes) -> None:
-        self._interpreter = module.Interpreter(model_content=content, num_threads=1)
-        self._interpreter.allocate_tensors()
+        with quiet():  # it greets on standard error
+            self._interpreter = module.Interpreter(model_content=content, num_threads=1)
+            self._interpreter.allocate_tensors()
         self._content = content  # the interpreter reads from it for as long as it lives
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self.inputs = {value["name"]: _tensor(value) for value in inputs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy.typing as npt
 
 from speechtl.runtime.bundle import Bundle
 from speechtl.runtime.detector import Scorer
-from speechtl.runtime.engine import pairs
+from speechtl.runtime.engine import RUNTIMES, open_engine, pairs
 
-CHUNKS = (160, 441, 1280, 1999, 16_000)  # samples
-PHASES = (0, 1, 79)  # samples that come as a chunk of their own at the start
+CHUNKS = (1, 37, 160, 441, 1280, 1999, 16_000)  # samples, to a second
+PHASES = (0, 1, 79, 159)  # samples within a hop that come as a chunk of their own at the start
+STREAMS = [(chunk, phase) for chunk in CHUNKS for phase in PHASES if chunk > 1 or phase == 0]
+SAMPLE_BY_SAMPLE = 16_000  # samples that are played one at a time; the rest follows in larger chunks
 TOLERANCE = 1e-4  # of a score, which lies between 0 and 1
 
 
@@ -33,23 +36,63 @@ class Parity:
         return asdict(self)
 
 
-def verify(bundle: Bundle) -> list[Parity]:
-    """Play the golden audio to every graph that runs here, in chunks of many lengths, and compare the scores."""
+def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> list[Parity]:
+    """Play the golden audio to every graph that runs here, in chunks of many lengths, and compare the scores.
+
+    `graph` and `engine` narrow what is judged. Raises as `open_engine` does where nothing here runs what was asked for.
+    """
     golden = bundle.golden()
+    if graph is not None or engine is not None:
+        open_engine(bundle, graph, engine)
     results = []
-    for graph, runtime in pairs(bundle):
-        scorer = Scorer.of(bundle, graph.name, runtime.package)
-        differences = [_difference(scorer, golden, chunk, phase) for chunk in CHUNKS for phase in PHASES]
-        tolerance = TOLERANCE if graph.tolerance is None else graph.tolerance
-        results.append(Parity(graph.name, runtime.package, max(differences), tolerance, len(differences), max(differences) <= tolerance))
+    for made, runtime in pairs(bundle):
+        if graph not in (None, made.name) or engine not in (None, runtime.package):
+            continue
+        scorer = Scorer.of(bundle, made.name, runtime.package)
+        differences = [_difference(scorer, golden, chunk, phase) for chunk, phase in STREAMS]
+        tolerance = TOLERANCE if made.tolerance is None else made.tolerance
+        results.append(Parity(made.name, runtime.package, max(differences), tolerance, len(differences), max(differences) <= tolerance))
     return results
+
+
+def not_run(bundle: Bundle) -> list[str]:
+    """Say for each graph that nothing on this machine runs what to install for it."""
+    judged = {made.name for made, _ in pairs(bundle)}
+    return [
+        f"{made.name} was not verified: nothing on this machine runs it. Install a runtime with: pip install "
+        + next((runtime.package for runtime in RUNTIMES.values() if runtime.format == made.format), "-U speechtl")
+        for made in bundle.graphs.values()
+        if made.name not in judged
+    ]
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return results as `Parity.to_json` gives them, in columns for people."""
+    rows = [("graph", "engine", "difference", "allowed", "ways", "verdict")]
+    rows += [
+        (
+            result["graph"],
+            result["engine"],
+            f"{result['largest_difference']:.1e}",
+            f"{result['tolerance']:.1e}",
+            str(result["streams"]),
+            "ok" if result["ok"] else "FAILED",
+        )
+        for result in results
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _difference(scorer: Scorer, golden: dict[str, npt.NDArray[Any]], chunk: int, phase: int) -> float:
     scorer.reset()
     audio, expected = golden["audio"], golden["scores"]
     parts = [scorer.feed(audio[:phase])]
-    parts += [scorer.feed(audio[start : start + chunk]) for start in range(phase, len(audio), chunk)]
+    start = phase
+    while start < len(audio):
+        length = chunk if chunk > 1 or start < SAMPLE_BY_SAMPLE else 160
+        parts.append(scorer.feed(audio[start : start + length]))
+        start += length
     scores = np.concatenate(parts).astype(np.float64)
     expected = expected.reshape(len(expected), -1)
     if scores.shape != expected.shape:

@@ -5,6 +5,7 @@ import torch
 from speechtl.audio.heads import make_head
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.export.onnx_graph import to_onnx
+from speechtl.export.step import ExportStep
 from speechtl.runtime.bundle import open_bundle, write_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.transfer import attach
@@ -18,7 +19,8 @@ def feed(scorer: Scorer, samples: np.ndarray, chunk: int) -> np.ndarray:
 
 
 def exported(network: WakeWordNetwork, path) -> Scorer:
-    graph, states = to_onnx(network)
+    step = ExportStep([network])
+    graph, states = to_onnx(step), step.states()
     about = {
         "name": "x",
         "phrases": ["x"],

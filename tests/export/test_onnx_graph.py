@@ -2,12 +2,13 @@ import onnx
 import pytest
 
 from speechtl.export.onnx_graph import to_onnx
+from speechtl.export.step import ExportStep
 
 
 @pytest.mark.parametrize("head", ["linear", "conv"])
 def test_the_graph_has_all_states_in_the_open(tiny, head):
-    network = tiny(head)
-    content, states = to_onnx(network)
+    step = ExportStep([tiny(head)])
+    content, states = to_onnx(step), step.states()
     graph = onnx.load_from_string(content).graph
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
     shapes = {value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim) for value in [*graph.input, *graph.output]}
@@ -21,5 +22,5 @@ def test_the_graph_has_all_states_in_the_open(tiny, head):
 
 
 def test_nothing_is_said_on_standard_output(tiny_network, capfd):
-    to_onnx(tiny_network)
+    to_onnx(ExportStep([tiny_network]))
     assert capfd.readouterr().out == ""

@@ -41,7 +41,7 @@ def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new
     if context:
         batch, channels, _, bands = inputs.shape
         past = inputs.new_zeros(batch, channels, context, bands) if states is None else next(states)
-        inputs = torch.cat([past, inputs], dim=TIME)
-        new_states.append(inputs[:, :, -context:])
+        fresh, inputs = inputs, torch.cat([past, inputs], dim=TIME)
+        new_states.append(fresh if fresh.shape[TIME] == context else inputs[:, :, -context:])
     outputs: Tensor = module(inputs)
     return outputs

@@ -1,0 +1,120 @@
+"""Convert a run's head to openWakeWord's format: 16 embeddings `(1, 16, 96)` in, one score `(1, 1)` out.
+
+openWakeWord computes the embeddings itself, with the published encoder, and keeps the last 16. So only a head on that very
+encoder can be converted, and only when it hears at most 16 embeddings; then the conversion is exact. The detector's smoothing
+goes into the graph, because openWakeWord compares single scores.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speechtl.audio.encoders import load_encoder
+from speechtl.audio.run import Run
+from speechtl.errors import MissingExtraError, SpeechtlError
+from speechtl.export.step import lean
+from speechtl.files import write_json, writing
+from speechtl.quiet import quiet
+
+ENCODER = "speech-embedding"
+WINDOW = 16  # embeddings that openWakeWord keeps
+OPSET = 18
+
+
+class WindowHead(nn.Module):
+    """A head with the detector's smoothing, on a window of embeddings."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.head = lean(run.network.head)
+        self.embedding_size = run.network.head.input_size
+        self.steps = run.network.head.receptive_field + run.trigger.smoothing - 1
+        self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.eval()
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Return the smoothed score `(1, 1)` after embeddings `(1, 16, 96)`."""
+        recent = embeddings[:, WINDOW - self.steps :].transpose(1, 2)[:, :, :, None]
+        scores: Tensor = torch.sigmoid(self.head(recent))
+        return scores.mean(dim=2).reshape(1, 1)
+
+
+def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:
+    """Write `NAME.onnx`, with `tflite` also `NAME.tflite`, and linux-voice-assistant's `NAME.json` into a folder; return that JSON.
+
+    Raises `SpeechtlError` where the conversion is impossible, with the reason.
+    """
+    _check(run)
+    head = WindowHead(run)
+    made = {f"{run.name}.onnx": _to_onnx(head)} | ({f"{run.name}.tflite": _to_tflite(head)} if tflite else {})
+    described = describe(run, f"{run.name}.{'tflite' if tflite else 'onnx'}")
+    for name, content in made.items():
+        with writing(folder / name) as beside:
+            beside.write_bytes(content)
+    write_json(folder / f"{run.name}.json", described)
+    return described
+
+
+def describe(run: Run, model: str) -> dict[str, Any]:
+    """Return the JSON by which linux-voice-assistant finds an openWakeWord model."""
+    cutoff: Mapping[str, float] = {"probability_cutoff": round(run.trigger.threshold, 4)}
+    return {"type": "openWakeWord", "wake_word": run.about["phrases"][0], "model": model, "openWakeWord": dict(cutoff)}
+
+
+def _check(run: Run) -> None:
+    if run.network.encoder.info.name != ENCODER:
+        raise SpeechtlError(
+            f"{run.name} listens through the encoder {run.network.encoder.info.name!r}; openWakeWord has only Google's speech_embedding. "
+            f'Train with encoder = "{ENCODER}".'
+        )
+    if run.network.head.words != 1:
+        raise SpeechtlError(f"{run.name} has {run.network.head.words} words; openWakeWord takes one word a file.")
+    published: dict[str, Tensor] = load_encoder(ENCODER).state_dict()
+    tuned = [name for name, weights in run.network.encoder.state_dict().items() if not torch.equal(weights, published[name])]
+    if tuned:
+        raise SpeechtlError(
+            f"The encoder of {run.name} was fine-tuned ({len(tuned)} of its tensors changed, policy {run.about['policy']}), and "
+            "openWakeWord computes the embeddings with the published one, behind which this head scores at random. "
+            'Train with policy = "head" to convert.'
+        )
+    needed = run.network.head.receptive_field + run.trigger.smoothing - 1
+    if needed > WINDOW:
+        raise SpeechtlError(
+            f"A score of {run.name} needs {needed} embeddings (the head {run.network.head.receptive_field}, smoothing over "
+            f"{run.trigger.smoothing}); openWakeWord keeps {WINDOW}. Train with a shorter head or less smoothing."
+        )
+
+
+def _to_onnx(head: WindowHead) -> bytes:
+    with warnings.catch_warnings(), quiet():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            head,
+            (torch.zeros(1, WINDOW, head.embedding_size),),
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=["embeddings"],
+            output_names=["score"],
+        )
+    assert program is not None
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def _to_tflite(head: WindowHead) -> bytes:
+    try:
+        with quiet():
+            import litert_torch
+    except ImportError as error:
+        raise MissingExtraError("Conversion to TFLite", "export") from error
+    with warnings.catch_warnings(), quiet(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        content: bytes = litert_torch.convert(head, (torch.zeros(1, WINDOW, head.embedding_size),)).model_content()
+    return content

@@ -1,0 +1,185 @@
+"""One step of one or several networks that share an encoder, rewritten so that a runtime has little to do.
+
+The rewriting changes no score beyond rounding: normalisation is folded into the convolutions behind or before it, an
+ensemble's mean into its last convolution, pooling comes before the activation (both rise with their input, so their
+order does not matter and there is less to activate), and heads of one architecture become one wider head.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from speechtl.audio.encoders import TimeConv, silence, step
+from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
+from speechtl.audio.heads import MemberMean, Standardize
+from speechtl.audio.model import WakeWordNetwork
+from speechtl.runtime.bundle import State
+
+RISING = (ClippedLeakyReLU, nn.ReLU, nn.LeakyReLU)
+
+
+class ExportStep(nn.Module):
+    """The next frames and all states in, the score of every word and the new states out."""
+
+    def __init__(self, networks: Sequence[WakeWordNetwork]) -> None:
+        super().__init__()
+        encoder = networks[0].encoder
+        self.features, self.stride = encoder.features, encoder.stride
+        self.silent_steps = max(network.silent_steps for network in networks)
+        self.words = sum(network.head.words for network in networks)
+        self.encoder = nn.ModuleDict({name: lean(group) for name, group in encoder.groups.items()})
+        self.heads = nn.ModuleList(join_heads([lean(network.head) for network in networks]))
+        # litert-torch knows a constant by its address, and takes copies of constants that lie otherwise, which share addresses.
+        self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.eval()
+
+    def forward(self, frames: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Return scores `(1, words)` and the new states after frames `(1, 1, stride, bands)`."""
+        return self.run(frames, iter(states))
+
+    def run(self, frames: Tensor, states: Iterator[Tensor] | None) -> tuple[Tensor, ...]:
+        """Do the same; without states they are zero."""
+        new_states: list[Tensor] = []
+        for group in self.encoder.values():
+            frames = step(group, frames, states, new_states)
+        scores = [torch.sigmoid(step(head, frames, states, new_states)[:, :, -1, 0]) for head in self.heads]
+        return (scores[0] if len(scores) == 1 else torch.cat(scores, dim=1), *new_states)
+
+    @torch.no_grad()
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Return silence and zero states: what an exporter traces the network with."""
+        frames = silence(self.features, 1, self.stride)
+        return (frames, *(torch.zeros_like(state) for state in self.run(frames, None)[1:]))
+
+    def states(self) -> list[State]:
+        """Return names and shapes of the states."""
+        return [State(f"state_{index}", f"new_state_{index}", tuple(state.shape)) for index, state in enumerate(self.inputs()[1:])]
+
+
+def share_encoder(networks: Sequence[WakeWordNetwork]) -> bool:
+    """Say whether the encoders are the same, weight for weight."""
+    first = networks[0].encoder.state_dict()
+    return all(
+        other.keys() == first.keys() and all(torch.equal(other[name], weights) for name, weights in first.items())
+        for other in (network.encoder.state_dict() for network in networks[1:])
+    )
+
+
+def lean(module: nn.Module) -> nn.Module:
+    """Return a copy of layers in evaluation form, with everything folded that can be."""
+    layers = _flat(copy.deepcopy(module).eval())
+    layers = _fold_mean(_fold_standardize(_fold_batch_norm(layers)))
+    return nn.Sequential(*_pool_first(layers))
+
+
+def join_heads(heads: Sequence[nn.Module]) -> list[nn.Module]:
+    """Join heads of one architecture into one whose outputs stand side by side, in order; others stay as they are."""
+    if len(heads) > 1 and all(_alike(head, heads[0]) for head in heads):
+        return [nn.Sequential(*(_beside(layers, index == 0) for index, layers in enumerate(zip(*heads, strict=True))))]
+    return list(heads)
+
+
+def _flat(module: nn.Module) -> list[nn.Module]:
+    if isinstance(module, nn.Sequential):
+        return [layer for child in module for layer in _flat(child)]
+    return [] if isinstance(module, (nn.Dropout, nn.Identity)) else [module]
+
+
+def _fold_batch_norm(layers: list[nn.Module]) -> list[nn.Module]:
+    folded: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d) and folded and isinstance(folded[-1], nn.Conv2d):
+            folded[-1] = nn.utils.fusion.fuse_conv_bn_eval(folded[-1], layer)
+        else:
+            folded.append(layer)
+    return folded
+
+
+@torch.no_grad()
+def _fold_standardize(layers: list[nn.Module]) -> list[nn.Module]:
+    """Give the scale and mean of `Standardize` to the convolution behind it, which pads nothing and so sees both everywhere."""
+    if len(layers) < 2 or not isinstance(layers[0], Standardize) or not isinstance(layers[1], TimeConv):
+        return layers
+    standardize, conv = layers[0], layers[1]
+    if conv.groups != 1 or conv.padding != (0, 0):
+        return layers
+    mean, scale = standardize.mean.double(), standardize.scale.double()
+    weight = conv.weight.double() * scale
+    bias = conv.bias.double() if conv.bias is not None else torch.zeros(conv.out_channels, dtype=torch.float64)
+    return [_conv_like(conv, weight, bias - (weight * mean).sum(dim=(1, 2, 3))), *layers[2:]]
+
+
+@torch.no_grad()
+def _fold_mean(layers: list[nn.Module]) -> list[nn.Module]:
+    """Make one dense convolution of an ensemble's last convolution and the mean over its members."""
+    if len(layers) < 2 or not isinstance(layers[-1], MemberMean) or not isinstance(layers[-2], TimeConv):
+        return layers
+    mean, conv = layers[-1], layers[-2]
+    words = conv.out_channels // mean.members
+    weight = _dense(conv).double().reshape(mean.members, words, conv.in_channels, *conv.kernel_size)[mean.chosen].mean(dim=0)
+    assert conv.bias is not None
+    bias = conv.bias.double().reshape(mean.members, words)[mean.chosen].mean(dim=0)
+    return [*layers[:-2], _conv_like(conv, weight, bias)]
+
+
+def _pool_first(layers: list[nn.Module]) -> list[nn.Module]:
+    ordered = list(layers)
+    for index in range(1, len(ordered)):
+        if isinstance(ordered[index], nn.MaxPool2d) and isinstance(ordered[index - 1], RISING):
+            ordered[index - 1], ordered[index] = ordered[index], ordered[index - 1]
+    return ordered
+
+
+def _alike(head: nn.Module, first: nn.Module) -> bool:
+    layers, others = list(head.children()), list(first.children())
+    return len(layers) == len(others) and all(
+        isinstance(layer, nn.ReLU)
+        if isinstance(other, nn.ReLU)
+        else isinstance(layer, TimeConv) and isinstance(other, TimeConv) and layer.kernel_size == other.kernel_size
+        for layer, other in zip(layers, others, strict=True)
+    )
+
+
+@torch.no_grad()
+def _beside(layers: Sequence[nn.Module], first: bool) -> nn.Module:
+    """Return one layer that does what several do side by side; the first ones of all take the same input."""
+    convs = [layer for layer in layers if isinstance(layer, TimeConv)]
+    if not convs:
+        return layers[0]
+    bias = torch.cat([conv.bias if conv.bias is not None else torch.zeros(conv.out_channels) for conv in convs])
+    if first:
+        return _conv_like(convs[0], torch.cat([_dense(conv) for conv in convs]), bias)
+    if all(conv.groups > 1 and conv.weight.shape[1] == convs[0].weight.shape[1] for conv in convs):
+        per_group = {conv.out_channels // conv.groups for conv in convs}
+        if len(per_group) == 1:
+            return _conv_like(convs[0], torch.cat([conv.weight for conv in convs]), bias, sum(conv.groups for conv in convs))
+    inputs = sum(conv.in_channels for conv in convs)
+    weight = torch.zeros(len(bias), inputs, *convs[0].kernel_size)
+    row = column = 0
+    for conv in convs:
+        weight[row : row + conv.out_channels, column : column + conv.in_channels] = _dense(conv)
+        row, column = row + conv.out_channels, column + conv.in_channels
+    return _conv_like(convs[0], weight, bias)
+
+
+def _dense(conv: TimeConv) -> Tensor:
+    """Return the weights `(outputs, inputs, time, bands)` of a convolution without its groups."""
+    outputs, inputs = conv.out_channels // conv.groups, conv.in_channels // conv.groups
+    weight = torch.zeros(conv.out_channels, conv.in_channels, *conv.kernel_size)
+    for group in range(conv.groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        weight[rows, group * inputs : (group + 1) * inputs] = conv.weight[rows]
+    return weight
+
+
+@torch.no_grad()
+def _conv_like(conv: TimeConv, weight: Tensor, bias: Tensor, groups: int = 1) -> TimeConv:
+    made = TimeConv(weight.shape[1] * groups, weight.shape[0], *conv.kernel_size, groups=groups)
+    made.weight.copy_(weight)
+    assert made.bias is not None
+    made.bias.copy_(bias)
+    return made.eval()

@@ -1,0 +1,72 @@
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from speechtl.audio.encoders import ENCODERS
+from speechtl.audio.heads import make_head
+from speechtl.audio.model import WakeWordNetwork
+from speechtl.audio.run import Run
+from speechtl.errors import SpeechtlError
+from speechtl.export.openwakeword import WindowHead, convert
+from speechtl.runtime.trigger import smooth
+from speechtl.transfer import attach
+
+
+@pytest.fixture
+def run(tiny_run, monkeypatch):
+    """A run with a random head on an encoder that stands in for the published one."""
+    torch.manual_seed(0)
+    build = ENCODERS["scratch"][0]
+    encoder = build()
+    published = build()
+    published.load_state_dict(encoder.state_dict())
+    monkeypatch.setitem(ENCODERS, "speech-embedding", (build, lambda: published))
+    network = attach(encoder, make_head("conv", 96), WakeWordNetwork)
+    network.head.standardize.mean.normal_()
+    about = {**tiny_run.about, "name": "word", "phrases": ["my word"], "detector": {"threshold": 0.7, "smoothing": 2, "refractory": 1.0}}
+    return Run(tiny_run.folder, about, network.eval())
+
+
+def test_the_converted_head_gives_the_smoothed_score_of_the_last_sixteen_embeddings(run, tmp_path):
+    convert(run, tmp_path, tflite=False)
+    session = onnxruntime.InferenceSession(str(tmp_path / "word.onnx"))
+    assert session.get_inputs()[0].shape == [1, 16, 96]
+    assert session.get_outputs()[0].shape == [1, 1]
+    embeddings = torch.randn(1, 96, 40, 1)
+    with torch.no_grad():
+        logits = run.network.head(embeddings)[0, 0, :, 0]
+    expected = smooth(torch.sigmoid(logits).numpy(), 2)
+    for last in range(16, 41):
+        window = embeddings[0, :, last - 16 : last, 0].T.numpy()[None]
+        (score,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(window)})
+        assert score[0, 0] == pytest.approx(expected[last - run.network.head.receptive_field], abs=1e-5)
+
+
+def test_the_json_is_what_linux_voice_assistant_reads(run, tmp_path):
+    described = convert(run, tmp_path, tflite=False)
+    assert described == {"type": "openWakeWord", "wake_word": "my word", "model": "word.onnx", "openWakeWord": {"probability_cutoff": 0.7}}
+    assert (tmp_path / "word.json").exists()
+
+
+def test_a_fine_tuned_encoder_is_refused_with_the_reason(run, tmp_path):
+    with torch.no_grad():
+        next(run.network.encoder.parameters())[0] += 0.01
+    with pytest.raises(SpeechtlError, match=r"was fine-tuned \(1 of its tensors changed.*policy = \"head\""):
+        convert(run, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_head_that_hears_more_than_sixteen_embeddings_is_refused_with_both_numbers(run, tmp_path):
+    run.about["detector"]["smoothing"] = 11
+    with pytest.raises(SpeechtlError, match=r"needs 17 embeddings \(the head 7, smoothing over 11\); openWakeWord keeps 16"):
+        convert(run, tmp_path)
+
+
+def test_another_encoder_is_refused(tiny_run, tmp_path):
+    with pytest.raises(SpeechtlError, match="through the encoder 'tiny'"):
+        convert(tiny_run, tmp_path)
+
+
+def test_the_window_has_room_for_the_head_and_the_smoothing(run):
+    assert WindowHead(run).steps == run.network.head.receptive_field + 1

@@ -1,0 +1,64 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.bundle import open_bundle
+
+FOLDER = Path(__file__).parents[2] / "export"
+
+
+def program(name: str):
+    spec = importlib.util.spec_from_file_location(f"export_program_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["export", "verify", "to_openwakeword"])
+def test_every_program_has_help_that_begins_with_what_to_type(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        program(name).main(["--help"])
+    assert stopped.value.code == 0
+    assert f"python export/{name}.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("export", ["{}/none", "-o", "{}/a.wake"]), ("verify", ["{}/none.wake"]), ("to_openwakeword", ["{}/none", "--out", "{}/out"])],
+)
+def test_what_is_not_there_is_one_sentence_and_exit_code_2(name, arguments, tmp_path, capsys):
+    assert program(name).main([argument.format(tmp_path) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{name}: ")
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cost_of_every_graph_is_measured(tiny_bundle):
+    bundle = open_bundle(tiny_bundle)
+    (row,) = program("export").measure(bundle, bundle.about)
+    assert row["graph"] == "model.onnx"
+    assert 0.0 < row["cpu_ms_per_step"] < 100.0
+    assert row["bytes"] == len(bundle.files["model.onnx"])
+
+
+def test_a_runtime_reports_from_its_own_process(tiny_bundle):
+    import sys
+
+    results = program("verify").verify_in(Path(sys.executable), tiny_bundle, "onnxruntime")
+    assert [(result["graph"], result["ok"]) for result in results] == [("model.onnx", True)]
+    json.dumps(results)
+
+
+def test_scores_that_come_later_are_compared_where_they_belong():
+    own = np.zeros(60)
+    own[[20, 21, 40]] = (0.9, 0.5, 0.7)
+    compare = program("to_openwakeword").compare
+    assert compare(own, np.concatenate([np.zeros(7), own])) == (0.0, 7)
+    assert compare(own, own[3:] * 0.5)[1] == -3
+    with pytest.raises(SpeechtlError, match="--audio"):
+        compare(np.zeros(60), np.zeros(60))
