@@ -69,12 +69,12 @@ class TransferSection(Section):
 class TrainSection(Section):
     """How long and how fast to train."""
 
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=24, ge=1)
     steps: int = Field(default=30, ge=1)  # batches an epoch
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
-    repeats: int = Field(default=3, ge=1)  # of every positive clip in an epoch, each time in another guise
+    repeats: int = Field(default=4, ge=1)  # of every positive clip in an epoch, each time in another guise
     seed: int = Field(default=0, ge=0)
 
     def fit_settings(self) -> FitSettings:
@@ -123,12 +123,13 @@ def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | N
 
 
 def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
-    """Check values as they stand in a recipe; relative paths start at `base`."""
+    """Check values as they stand in a recipe; relative paths start at `base`, and absolute ones come out."""
     try:
         recipe = Recipe.model_validate(values)
     except pydantic.ValidationError as error:
         raise RecipeError(f"{source}: " + " ".join(_sentence(problem) for problem in error.errors())) from error
     data = recipe.data
+    base = base.resolve()
     rooms = data.rooms if isinstance(data.rooms, str) else [base / room for room in data.rooms]
     if isinstance(rooms, str) and rooms not in ("simulated", "none"):
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
