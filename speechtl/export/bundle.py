@@ -60,10 +60,7 @@ def graphs_for(*, int8: bool = True, tflite: bool | None = None) -> list[str]:
     if tflite is None:
         tflite = importlib.util.find_spec("litert_torch") is not None
         if not tflite:
-            say(
-                "TFLite, which takes less processor time on a device, is left out. "
-                "Install its converter with: pip install 'speechtl[export]'"
-            )
+            say("TFLite, the quickest on a device, is left out. Install its converter with: pip install 'speechtl[export]'")
     return [name for name in ORDER if (int8 or name not in INT8) and (tflite or ABOUT[name]["runtime"] != "tflite")]
 
 
