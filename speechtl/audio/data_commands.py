@@ -71,7 +71,7 @@ def pull(
 
     Exit code 1 when some could not be fetched; all of them are listed, the others are kept.
     """
-    from speechtl.audio.manifest import cache_folder
+    from speechtl.files import cache_folder
     from speechtl.audio.pull import pull as fetch
 
     with progress_of("fetching recordings") as progress:
