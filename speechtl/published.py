@@ -35,7 +35,9 @@ class Published:
             raise WeightsError(f"{path} is not a file; give {self.what} ({self.url}).")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if not digest.startswith(self.sha256):
-            raise WeightsError(f"{path} is not {self.what}: its SHA-256 is {digest}, expected {self.sha256}. Delete it, or give another file.")
+            raise WeightsError(
+                f"{path} is not {self.what}: its SHA-256 is {digest}, expected {self.sha256}. Delete it, or give another file."
+            )
         return path
 
     def _download(self, target: Path) -> None:

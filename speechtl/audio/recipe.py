@@ -20,7 +20,7 @@ class DataSection(Section):
 
     positives: list[Path] = Field(min_length=1)
     negatives: list[Path] = Field(min_length=1)
-    noise: list[Path] = []
+    noise: list[Path] = Field(default_factory=list)
     rooms: str | list[Path] = "simulated"  # or "none", or manifests of impulse responses
     negative_minutes: float = Field(default=50.0, gt=0)  # drawn from the negatives at most
 
@@ -76,7 +76,7 @@ class Recipe(Section):
     """A whole recipe."""
 
     name: str = Field(pattern=NAME)
-    phrases: list[str] = []
+    phrases: list[str] = Field(default_factory=list)
     data: DataSection
     transfer: TransferSection = TransferSection()
     train: TrainSection = TrainSection()
