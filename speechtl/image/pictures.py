@@ -20,7 +20,7 @@ except ImportError as error:
 
 MOST_PIXELS = 50_000_000  # a camera's largest pictures; a file that claims more is not opened
 SMALLEST = 4  # pixels of a side
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
