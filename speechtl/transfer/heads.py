@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+FLOOR = 0.2  # of the typical deviation
+FIRST_WEIGHTS = 0.05  # deviation of the first logits: with few examples, most of what chance put there would stay
+
 
 @dataclass(frozen=True)
 class Task:
@@ -35,23 +38,26 @@ class Task:
 class Standardize(nn.Module):
     """Bring every embedding number to mean 0 and deviation 1, as measured once on the training examples.
 
-    Embeddings are `(batch, size, ...)` with `axes` more axes behind the numbers.
+    Embeddings are `(batch, size, ...)` with `axes` more axes behind the numbers. No deviation counts as smaller than `floor`
+    times the typical one: few examples leave some numbers at zero, and a later example that does not must not drown all others.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, size: int, axes: int = 0) -> None:
+    def __init__(self, size: int, axes: int = 0, floor: float = 0.0) -> None:
         super().__init__()
+        self.floor = floor
         self.register_buffer("mean", torch.zeros(1, size, *[1] * axes))
         self.register_buffer("scale", torch.ones(1, size, *[1] * axes))
 
     def measure(self, embeddings: Tensor) -> None:
-        """Take mean and deviation from embeddings; a number that never changes is only moved to 0."""
+        """Take mean and deviation from embeddings."""
         over = [axis for axis in range(embeddings.dim()) if axis != 1]
         deviation = embeddings.std(dim=over, keepdim=True)
         self.mean.copy_(embeddings.mean(dim=over, keepdim=True))
-        self.scale.copy_(1.0 / deviation.clamp(min=1e-5))
+        typical = float(deviation.square().mean().sqrt())
+        self.scale.copy_(1.0 / deviation.clamp(min=max(1e-5, self.floor * typical)))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Standardize embeddings."""
@@ -73,12 +79,15 @@ class TaskHead(nn.Module):
         self.tasks = tuple(tasks)
         self.grid = grid
         size = input_size * grid * grid
-        self.standardize = Standardize(size)
+        self.standardize = Standardize(size, floor=FLOOR)
         outputs = sum(task.outputs for task in self.tasks)
         if hidden:
             self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
         else:
-            self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(size, outputs))
+            output = nn.Linear(size, outputs)
+            nn.init.normal_(output.weight, std=FIRST_WEIGHTS / size**0.5)
+            nn.init.zeros_(output.bias)
+            self.layers = nn.Sequential(nn.Dropout(dropout), output)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return the logits `(batch, outputs)`."""

@@ -12,7 +12,7 @@ def draw_shape(kind: str, seed: int, size: int = 32) -> Image.Image:
     """A light square or disc somewhere on a dark ground."""
     random = np.random.default_rng(seed)
     picture = Image.new("RGB", (size, size), tuple(int(v) for v in random.integers(0, 80, 3)))
-    x, y, r = random.integers(10, size - 10, 2).tolist() + [int(random.integers(5, 9))]
+    x, y, r = *random.integers(10, size - 10, 2).tolist(), int(random.integers(5, 9))
     draw = ImageDraw.Draw(picture)
     colour = tuple(int(v) for v in random.integers(150, 255, 3))
     if kind == "square":

@@ -62,13 +62,23 @@ def test_an_unknown_class_is_refused_with_its_line_and_the_nearest(manifest):
 def test_all_wrong_lines_are_listed(tmp_path):
     (tmp_path / "m.jsonl").write_text(
         '{"image_path": "a.png"}\nnot json\n[1]\n{"image_filepath": "a.png", "split": "tset"}\n'
-        '{"image_filepath": "a.png", "labels": {"car": 2}}\n{"image_filepath": 3}\n{"image_filepath": "a", "label": "x", "labels": {"y": 1}}\n'
+        '{"image_filepath": "a.png", "labels": {"car": 2}}\n{"image_filepath": 3}\n'
+        '{"image_filepath": "a", "label": "x", "labels": {"y": 1}}\n'
     )
     with pytest.raises(ManifestError) as caught:
         read_pictures([tmp_path / "m.jsonl", tmp_path / "none.jsonl"])
     message = str(caught.value)
     assert message.startswith("8 problems")
-    for part in ("did you mean 'image_path'", "not JSON", "object is expected", "'tset'", "1, 0 or null", "must be text", "not both", "none.jsonl"):
+    for part in (
+        "did you mean 'image_path'",
+        "not JSON",
+        "object is expected",
+        "'tset'",
+        "1, 0 or null",
+        "must be text",
+        "not both",
+        "none.jsonl",
+    ):
         assert part in message
 
 
