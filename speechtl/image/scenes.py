@@ -79,7 +79,7 @@ class Scene:
             self._box(middle - 0.01 * (1 + depth), y, middle + 0.01 * (1 + depth), y + 0.12 * depth, (225, 225, 215))
 
     def _pedestrian(self) -> tuple[float, float, float, float]:
-        height = self._between(0.18, 0.45)
+        height = self._between(0.3, 0.6)
         x, foot = self._between(0.1, 0.9), self._between(0.7, 0.95)
         top, half = foot - height, height * 0.12
         skin, coat, legs = self._pick([(235, 195, 165), (150, 100, 70), (90, 60, 45)]), self._colour(30, 230), self._colour(20, 110)

@@ -71,18 +71,21 @@ class ExampleBatches:
         return inputs if self.render is None else self.render(inputs, self.seed * 1_000_003 + number)
 
     def measure_embeddings(self) -> None:
-        """Let the head, where it wants to, measure the embeddings of the training examples."""
+        """Let the head, where it wants to, measure the embeddings of the training examples.
+
+        Groups that will learn run as they do while learning: from scratch, their normalisation layers have no statistics yet.
+        """
         measure = getattr(self.network.head, "measure", None)
         if measure is not None:
             start = self.guise(0)[:MEASURED] if self.frozen_front else self.inputs[:MEASURED]
-            measure(front_outputs(self.network, start, len(self.network.groups()) - 1, self.frozen_front))
+            measure(front_outputs(self.network, start, len(self.network.groups()) - 1, self.frozen_front, learning=True))
 
 
 @torch.no_grad()
-def front_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int = 0) -> Tensor:
-    """Return what the groups from `start` to before `end`, in evaluation mode, make of inputs, on the processor they came from.
+def front_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int = 0, *, learning: bool = False) -> Tensor:
+    """Return what the groups from `start` to before `end` make of inputs, on the processor they came from.
 
-    The mode of the groups is left as it is found.
+    The groups run in evaluation mode, or as while `learning`; their mode is left as it is found.
     """
     groups = [group for _, group in network.groups()[start:end]]
     if not groups:
@@ -90,7 +93,7 @@ def front_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int
     modes = [group.training for group in groups]
     device = next(network.parameters()).device
     for group in groups:
-        group.eval()
+        group.train(learning)
     parts = []
     for part in torch.split(inputs, FRONT_BATCH):
         part = part.to(device)

@@ -78,6 +78,7 @@ class TaskHead(nn.Module):
         self.input_size = input_size
         self.tasks = tuple(tasks)
         self.grid = grid
+        self.hidden = hidden
         size = input_size * grid * grid
         self.standardize = Standardize(size, floor=FLOOR)
         outputs = sum(task.outputs for task in self.tasks)

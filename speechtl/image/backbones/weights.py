@@ -35,7 +35,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load(path.read_bytes())
         tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        raise WeightsError(f"{path} is damaged, or no file of weights: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} is damaged, or no file of weights: {(str(error) or type(error).__name__).splitlines()[0]}") from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise WeightsError(f"{path} holds something else than named tensors; save the network's state_dict().")
     return tensors
