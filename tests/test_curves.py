@@ -6,7 +6,9 @@ from PIL import Image
 
 from speechtl.curves import Panel, Point, draw_curves, draw_panels, summary, write_panels, write_points
 
-POINTS = [Point(way, amount, seed, value + seed / 100) for way, value in (("a", 0.5), ("b", 0.7)) for amount in (10, 100) for seed in range(3)]
+POINTS = [
+    Point(way, amount, seed, value + seed / 100) for way, value in (("a", 0.5), ("b", 0.7)) for amount in (10, 100) for seed in range(3)
+]
 
 
 def test_means_and_limits_are_those_of_students_t():

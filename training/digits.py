@@ -55,10 +55,10 @@ class Way:
 
 
 WAYS = {
-    "only the new layer": Way("pretrained", HeadOnly(), 400, 1e-3),
-    "all layers": Way("pretrained", AllLayers(), 250, 1e-3),
-    "from scratch": Way("scratch", AllLayers(), 250, 1e-3),
-    "raw pixels": Way(None, HeadOnly(), 400, 1e-3),
+    "only the new layer": Way("pretrained", HeadOnly(), 300, 1e-3),
+    "all layers": Way("pretrained", AllLayers(), 200, 1e-3),
+    "from scratch": Way("scratch", AllLayers(), 200, 1e-3),
+    "raw pixels": Way(None, HeadOnly(), 300, 1e-3),
 }
 
 

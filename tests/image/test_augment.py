@@ -25,6 +25,6 @@ def test_a_mirrored_picture_is_the_picture_mirrored():
 
 
 def test_light_changes_brightness_and_not_places():
-    lit = AugmentSection(light=0.3).render(PIXELS + 60, 0)
+    lit = AugmentSection(light=0.3).render(PIXELS // 2 + 60, 0)
     assert lit[:, 0, 0, 0].unique().numel() > 1
     assert all(int(picture[0].argmax()) == 8 * 17 + 12 for picture in lit)

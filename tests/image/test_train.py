@@ -130,7 +130,9 @@ def test_a_class_that_is_empty_after_skipping_is_an_error_and_leaves_nothing(sha
     assert not (shapes / "run").exists()
 
 
-@pytest.mark.parametrize("damage", [lambda about: about.pop("tasks"), lambda about: about.update(kind="audio"), lambda about: about.update(schema=9)])
+@pytest.mark.parametrize(
+    "damage", [lambda about: about.pop("tasks"), lambda about: about.update(kind="audio"), lambda about: about.update(schema=9)]
+)
 def test_a_damaged_or_foreign_run_is_refused(shapes, damage):
     train(read_image_recipe(shapes / "shapes.toml"), shapes / "run")
     path = shapes / "run" / "run.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speechtl.errors import RecipeError, WeightsError, did_you_mean
 from speechtl.files import cache_folder
-from speechtl.image.backbones import small, squeezenet
+from speechtl.image.backbones import mobilenet, small, squeezenet
 from speechtl.transfer import SourceNetwork
 
 SCRATCH = "scratch"
@@ -25,6 +25,7 @@ class Backbone:
 
 BACKBONES: dict[str, Backbone] = {
     "squeezenet": Backbone(squeezenet.build, squeezenet.load),
+    "mobilenet": Backbone(mobilenet.build, mobilenet.load),
     "small": Backbone(small.build),
 }
 

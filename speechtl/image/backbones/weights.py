@@ -21,7 +21,7 @@ def load_pretrained(network: nn.Module, published: Published, local: str, path: 
 
     Without `path` the file `weights/LOCAL` of the pictures' folder is taken, else the cache, else the published address.
     """
-    path = path or _local(local) or published.find()
+    path = path or local_weights(local) or published.find()
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in read_tensors(path).items()}
     load_weights(network, tensors, path, WeightsError)
 
@@ -41,7 +41,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _local(name: str) -> Path | None:
+def local_weights(name: str) -> Path | None:
+    """Return a file of the pictures' folder `weights`, or None where it is not there."""
     folder = image_data()
     path = folder / "weights" / name if folder else None
     return path if path is not None and path.is_file() else None

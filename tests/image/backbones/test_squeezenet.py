@@ -48,7 +48,12 @@ def test_weights_of_another_architecture_are_refused_with_the_keys_that_differ(t
     with pytest.raises(WeightsError) as caught:
         load(tmp_path / "w.safetensors")
     message = str(caught.value)
-    for part in ("4 of 52 tensors differ", "'classifier.1.bias' (shape (10,) there, (1000,) here)", "'features.0.weight' (missing there)", "and 1 more"):
+    for part in (
+        "4 of 52 tensors differ",
+        "'classifier.1.bias' (shape (10,) there, (1000,) here)",
+        "'features.0.weight' (missing there)",
+        "and 1 more",
+    ):
         assert part in message
 
 
