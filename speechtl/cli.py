@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from speechtl import __version__
+from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
 from speechtl.bench_commands import app as bench_app
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
@@ -46,6 +47,7 @@ app.command(epilog=LISTEN_EXAMPLE)(listen)
 app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
 app.command(epilog=SERVE_EXAMPLE)(serve)
 app.add_typer(image_app)
+app.command(epilog="Example: speechtl advise training/recipes/computer.toml")(advise)
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]
