@@ -14,6 +14,7 @@ from speechtl import __version__
 from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
 from speechtl.bench_commands import app as bench_app
+from speechtl.audio.look_commands import look
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
 from speechtl.image.commands import app as image_app
 from speechtl.progress import say
@@ -48,6 +49,7 @@ app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor
 app.command(epilog=SERVE_EXAMPLE)(serve)
 app.add_typer(image_app)
 app.command(epilog="Example: speechtl advise training/recipes/computer.toml")(advise)
+app.command(epilog="Example: speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks")(look)
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]

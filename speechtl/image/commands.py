@@ -66,6 +66,21 @@ def predict(
         raise SpeechtlError(f"{failed} of {len(files)} pictures could not be read.")
 
 
+@app.command(epilog="Example: speechtl image look squeezenet photographs --out looks")
+def look(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of a backbone.", show_default=False)],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Files or folders.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("looks"),
+    units: Annotated[int, typer.Option(min=1, max=24, help="Units of each layer.")] = 6,
+    patches: Annotated[int, typer.Option(min=1, max=24, help="Patches of each unit.")] = 6,
+) -> None:
+    """Draw what layers see: the first filters, and the patches that excite units most, before and after training."""
+    from speechtl.image.look import look as draw
+
+    for path in draw(model, pictures, out, units=units, patches=patches):
+        typer.echo(str(path))
+
+
 def _read(path: Path) -> ImageRecipe:
     from speechtl.image.recipe import read_image_recipe
 
