@@ -9,13 +9,14 @@ from pydantic import Field, field_validator
 
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import PRETRAINED, SCRATCH, is_known, known_backbones
+from speechtl.image.places import image_data
 from speechtl.image.preprocess import PictureSettings
 from speechtl.settings import NAME, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 
 
 class DataSection(Section):
-    """Manifests, or folders with a sub-folder for each class; paths are relative to the recipe."""
+    """Manifests, or folders with a sub-folder for each class; paths are relative to the recipe, else to the pictures' folder."""
 
     train: list[Path] = Field(min_length=1)
     classes: list[str] = Field(default_factory=list)  # by default those that are found
@@ -96,7 +97,13 @@ def read_image_recipe(path: Path | str) -> ImageRecipe:
 def make_image_recipe(values: dict[str, Any], *, base: Path, source: str) -> ImageRecipe:
     """Check values as they stand in a recipe; relative paths start at `base`."""
     recipe = checked(ImageRecipe, values, source)
-    data = recipe.data.model_copy(update={"train": [base / path for path in recipe.data.train]})
+    data = recipe.data.model_copy(update={"train": [_found(base, path) for path in recipe.data.train]})
     weights = recipe.transfer.weights
     transfer = recipe.transfer.model_copy(update={"weights": weights if weights in (PRETRAINED, SCRATCH) else str(base / weights)})
     return recipe.model_copy(update={"data": data, "transfer": transfer})
+
+
+def _found(base: Path, path: Path) -> Path:
+    folder = image_data()
+    beside = base / path
+    return folder / path if folder and not beside.exists() and (folder / path).exists() else beside
