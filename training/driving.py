@@ -38,7 +38,7 @@ from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Task, T
 
 SIZE = 32  # pixels
 TESTED = 1000  # scenes to report on
-WIDTH = 8  # channels of the first layer of the shared network
+WIDTH = 16  # channels of the first layer of the shared network
 BLOCK = 20  # photographs in a row that stay together: neighbours show the same crossing
 FOLDS = 3
 HIDDEN = 32
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     parser.add_argument("--seeds", type=int, default=2, help="trainings for each comparison (default 2)")
     parser.add_argument("--amounts", type=int, nargs="+", default=[100, 300, 1000, 3000], help="scenes to learn from")
     parser.add_argument("--missing", type=float, nargs="+", default=[0.0, 0.5, 0.75, 0.9], help="shares of missing labels")
-    parser.add_argument("--widths", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="channels of the shared network's first layer")
+    parser.add_argument("--widths", type=int, nargs="+", default=[2, 4, 8, 16, 32], help="channels of the shared network's first layer")
     parser.add_argument("--full", action="store_true", help="five seeds, up to 8000 scenes")
     arguments = parser.parse_args(argv)
     seeds = 5 if arguments.full else arguments.seeds
@@ -209,7 +209,7 @@ class SeparateTop(SeparateHead):
 def _drawn_on_real(learned: tuple[Tensor, Tensor], pictures: Sequence[Picture], tasks: Sequence[Task]) -> list[str]:
     """Return the AUC, on photographs, of a network that has only seen drawn scenes, for the tasks that both have."""
     torch.manual_seed(0)
-    network = build(2 * WIDTH, 1)
+    network = build(WIDTH, 1)
     pixels, labels = learned
     fit_pictures(network, pixels, labels, AllLayers(rate_decay=1.0), TrainSection(steps=STEPS, batch_size=BATCH, learning_rate=5e-3))
     loaded = load_pictures(pictures, tasks, PictureSettings(SIZE), say)
