@@ -16,7 +16,7 @@ from speechtl.audio.data_commands import app as data_app
 from speechtl.bench_commands import app as bench_app
 from speechtl.audio.look_commands import look
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
-from speechtl.image.commands import app as image_app
+from speechtl.image_commands import app as image_app
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from speechtl.curves import Point, draw_curves, print_points, write_points
 from speechtl.errors import PictureError
+from speechtl.image.arrays import resize_pixels
 from speechtl.image.augment import AugmentSection
 from speechtl.image.idx import read_idx
 from speechtl.image.network import new_network
-from speechtl.image.pictures import resize_pixels
 from speechtl.image.places import image_data
 from speechtl.image.preprocess import PICTURES, Normalize
 from speechtl.image.recipe import TrainSection

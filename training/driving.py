@@ -28,12 +28,13 @@ from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
 from speechtl.image.metrics import auc
 from speechtl.image.network import PictureNetwork, new_network
 from speechtl.image.places import image_data
-from speechtl.image.preprocess import PICTURES, Normalize, PictureSettings
+from speechtl.image.preprocess import PICTURES, Normalize
 from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.scenes import TASKS, scenes, without
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
+from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Task, TaskHead, attach
 
 SIZE = 32  # pixels

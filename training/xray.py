@@ -30,11 +30,11 @@ from speechtl.image.manifest import Picture, read_pictures, tasks_of
 from speechtl.image.metrics import auc, auc_limits
 from speechtl.image.network import new_network
 from speechtl.image.places import image_data
-from speechtl.image.preprocess import PictureSettings
 from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
+from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import AllLayers, HeadOnly, LastLayers, Policy, Task
 
 KEEP = "fire8"

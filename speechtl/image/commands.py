@@ -18,7 +18,6 @@ app = typer.Typer(name="image", help="The same transfer for pictures.", no_args_
 
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder.", show_default=False)]
 
 
 @app.command(epilog="Example: speechtl image train training/recipes/digits.toml --out runs/digits")
@@ -48,15 +47,15 @@ def pretrain(recipe: RecipeArgument, as_json: Json = False) -> None:
 
 @app.command(epilog="Example: speechtl image predict runs/digits a.png b.jpg")
 def predict(
-    model: ModelArgument,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or a bundle.", show_default=False)],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures.", show_default=False)],
+    graph: Annotated[str | None, typer.Option(help="Which graph of a bundle to run.")] = None,
 ) -> None:
     """Tell what is in pictures: one JSON line each, with the answer and the probabilities of every task."""
     from speechtl.image.predict import predict_files
-    from speechtl.image.run import load_run
 
     failed = 0
-    for answer in predict_files(load_run(model), files):
+    for answer in predict_files(model, files, graph):
         if "error" in answer:
             say(f"speechtl: {answer['error']}")
             failed += 1

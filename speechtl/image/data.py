@@ -13,10 +13,9 @@ from torch import Tensor
 
 from speechtl.errors import ManifestError, PictureError
 from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
-from speechtl.image.pictures import read_pixels
-from speechtl.image.preprocess import PictureSettings
 from speechtl.image.recipe import ImageRecipe
 from speechtl.progress import progress
+from speechtl.runtime.pictures import PictureSettings, read_pixels
 from speechtl.transfer import Task
 
 READERS = 4  # threads

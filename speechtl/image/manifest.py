@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.errors import ManifestError, did_you_mean
-from speechtl.image.pictures import ENDINGS
 from speechtl.image.places import image_data
+from speechtl.runtime.pictures import ENDINGS
 from speechtl.transfer import Task
 
 SPLITS = ("train", "validation", "test")

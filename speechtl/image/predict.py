@@ -1,35 +1,51 @@
-"""What a trained network says about pictures."""
+"""What a trained network says about pictures, from a run's folder or from a bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from speechtl.errors import PictureError
-from speechtl.image.pictures import read_pixels
-from speechtl.image.run import ImageRun
-from speechtl.transfer import Task
+from speechtl.runtime.picture_bundle import PictureEngine, answer, open_picture_bundle
+from speechtl.runtime.pictures import PictureSettings, read_pixels
+
+Answer = Callable[[NDArray[np.uint8]], dict[str, Any]]  # of one picture, for every task
 
 
-def predict_files(run: ImageRun, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Yield for each file `{"file", task: {"answer", "scores"}, ...}`, or `{"file", "error"}` where it cannot be read."""
+def predict_files(model: Path, files: Sequence[Path], graph: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield for each file `{"file", task: {"answer", "scores"}, ...}`, or `{"file", "error"}` where it cannot be read.
+
+    A run's folder needs what training needs; a bundle needs ONNX Runtime and Pillow alone.
+    """
+    settings, answers = _of_run(model) if model.is_dir() else _of_bundle(model, graph)
     for file in files:
         try:
-            pixels = torch.from_numpy(read_pixels(file, run.settings))[None]
+            pixels = read_pixels(file, settings)
         except PictureError as error:
             yield {"file": str(file), "error": str(error)}
             continue
-        scores = run.network.scores(pixels)
-        yield {"file": str(file)} | {
-            task.name: _answer(task, part[0].tolist()) for task, part in zip(run.network.head.tasks, scores, strict=True)
-        }
+        yield {"file": str(file)} | answers(pixels)
 
 
-def _answer(task: Task, scores: list[float]) -> dict[str, Any]:
-    if not task.classes:
-        return {"answer": scores[0] > 0.5, "score": round(scores[0], 4)}
-    best = max(range(len(scores)), key=scores.__getitem__)
-    return {"answer": task.classes[best], "scores": {name: round(score, 4) for name, score in zip(task.classes, scores, strict=True)}}
+def _of_bundle(model: Path, graph: str | None) -> tuple[PictureSettings, Answer]:
+    bundle = open_picture_bundle(model)
+    engine = PictureEngine(bundle, graph)
+    return bundle.settings, lambda pixels: engine.answers(engine.run(pixels))
+
+
+def _of_run(model: Path) -> tuple[PictureSettings, Answer]:
+    import torch
+
+    from speechtl.image.run import load_run
+
+    run = load_run(model)
+
+    def answers(pixels: NDArray[np.uint8]) -> dict[str, Any]:
+        scores = run.network.scores(torch.from_numpy(pixels)[None])
+        return {task.name: answer(task.classes, part[0].tolist()) for task, part in zip(run.network.head.tasks, scores, strict=True)}
+
+    return run.settings, answers

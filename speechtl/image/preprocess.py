@@ -1,10 +1,8 @@
-"""How a picture becomes numbers: size, shape, channels, normalisation. It travels with the network."""
+"""How a picture's bytes become the numbers that a backbone takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +12,6 @@ from speechtl.transfer import InputSpec
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of values in 0..1, red, green, blue
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PICTURES = InputSpec("image", {"channels": "RGB", "values": "0 to 255"})  # a backbone normalises them itself, as its first layer
-
-
-@dataclass(frozen=True)
-class PictureSettings:
-    """The form of a picture before it enters a network, as bytes `(3, size, size)`."""
-
-    size: int = 224  # pixels
-    shape: str = "stretch"  # how it becomes square: stretch, crop (the middle) or pad (with black)
-    grey: bool = False  # drop colours before the three channels are filled
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
-        return asdict(self)
 
 
 class Normalize(nn.Module):

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import PRETRAINED, SCRATCH, is_known, known_backbones
 from speechtl.image.places import image_data
-from speechtl.image.preprocess import PictureSettings
+from speechtl.runtime.pictures import PictureSettings
 from speechtl.settings import NAME, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 

@@ -12,7 +12,7 @@ from speechtl.errors import RunError
 from speechtl.files import write_json
 from speechtl.image.backbones import BACKBONES, PRETRAINED, SCRATCH, build_backbone, kept_folder, load_backbone
 from speechtl.image.network import PictureNetwork, new_network
-from speechtl.image.preprocess import PictureSettings
+from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import Encoder, EncoderInfo, Task, cut, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
 

@@ -6,7 +6,7 @@ from PIL import Image
 from speechtl.errors import ManifestError
 from speechtl.image.data import draw, load_pictures, split
 from speechtl.image.manifest import read_pictures, targets_of, tasks_of
-from speechtl.image.preprocess import PictureSettings
+from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import Task
 
 SETTINGS = PictureSettings(size=16)

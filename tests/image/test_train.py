@@ -33,7 +33,7 @@ def test_a_run_read_back_gives_the_scores_it_was_left_with(shapes):
     run = load_run(shapes / "run")
     assert about["validation"][0]["examples"] == 4
     assert [task.classes for task in run.network.head.tasks] == [("cross", "square")]
-    first, second = (list(predict_files(load_run(shapes / "run"), [shapes / "shapes/cross/0.png"])) for _ in range(2))
+    first, second = (list(predict_files(shapes / "run", [shapes / "shapes/cross/0.png"])) for _ in range(2))
     assert first == second
     assert set(first[0]["label"]["scores"]) == {"cross", "square"}
     assert run.about["encoder"]["source_examples"] == 20
@@ -53,7 +53,7 @@ def test_several_labels_at_once_with_some_missing_train_one_network(manifest, sh
     manifest(lines)
     about = train(edited(shapes, ('["shapes"]', '["pictures.jsonl"]')), shapes / "run")
     assert [result["task"] for result in about["validation"]] == ["cross", "late"]
-    answer = next(predict_files(load_run(shapes / "run"), [shapes / "0.png"]))
+    answer = next(predict_files(shapes / "run", [shapes / "0.png"]))
     assert 0.0 <= answer["late"]["score"] <= 1.0
 
 
@@ -147,6 +147,6 @@ def test_a_bad_file_among_good_ones_is_told_and_the_others_are_answered(shapes):
     train(read_image_recipe(shapes / "shapes.toml"), shapes / "run")
     (shapes / "bad.png").write_bytes(b"no")
     Image.new("L", (300, 20)).save(shapes / "long.png")
-    answers = list(predict_files(load_run(shapes / "run"), [shapes / "bad.png", shapes / "long.png"]))
+    answers = list(predict_files(shapes / "run", [shapes / "bad.png", shapes / "long.png"]))
     assert "not a picture" in answers[0]["error"]
     assert "label" in answers[1]

@@ -22,8 +22,7 @@ def tflite(image_folder):
 def test_it_says_what_the_quantised_network_says(tflite, image_folder):
     from ai_edge_litert.interpreter import Interpreter
 
-    from speechtl.image.pictures import read_pixels
-    from speechtl.image.preprocess import PictureSettings
+    from speechtl.runtime.pictures import PictureSettings, read_pixels
 
     interpreter = Interpreter(str(tflite))
     interpreter.allocate_tensors()

@@ -91,8 +91,7 @@ def test_without_a_network_and_without_a_file_the_error_says_where_to_get_it(tmp
 
 @pytest.mark.real
 def test_the_public_weights_know_what_is_in_street_photographs(image_folder):
-    from speechtl.image.pictures import read_pixels
-    from speechtl.image.preprocess import PictureSettings
+    from speechtl.runtime.pictures import PictureSettings, read_pixels
 
     names = (image_folder / "weights" / "imagenet_labels.txt").read_text().splitlines()[1:]  # the first is for another network's background
     network = load().eval()

@@ -1,17 +1,19 @@
-"""Read pictures of any kind safely: one opened file becomes bytes `(3, size, size)`, or an error that says what is wrong with it."""
+"""Read pictures of any kind safely: a file becomes bytes `(3, size, size)`, or an error that says what is wrong with it.
+
+Workstation and device read pictures with this one definition, so that a network sees the same on both.
+"""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speechtl.errors import MissingExtraError, PictureError
-from speechtl.image.preprocess import PictureSettings
 
 try:
     from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,6 +24,19 @@ MOST_PIXELS = 50_000_000  # a camera's largest pictures; a file that claims more
 SMALLEST = 4  # pixels of a side
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """The form of a picture before it enters a network, as bytes `(3, size, size)`."""
+
+    size: int = 224  # pixels
+    shape: str = "stretch"  # how it becomes square: stretch, crop (the middle) or pad (with black)
+    grey: bool = False  # drop colours before the three channels are filled
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return asdict(self)
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -95,9 +110,3 @@ def to_pixels(picture: Image.Image, settings: PictureSettings) -> NDArray[np.uin
 def read_pixels(path: Path, settings: PictureSettings) -> NDArray[np.uint8]:
     """Read a picture in the network's form, bytes `(3, size, size)`."""
     return to_pixels(read_picture(path), settings)
-
-
-def resize_pixels(pixels: Tensor, size: int) -> Tensor:
-    """Return bytes `(pictures, height, width)` of grey pictures as `(pictures, 3, size, size)`: what arrays need in place of files."""
-    resized = torch.nn.functional.interpolate(pixels[:, None].float(), size=(size, size), mode="bilinear", antialias=True)
-    return resized.round().clamp(0, 255).byte().expand(-1, 3, -1, -1).contiguous()

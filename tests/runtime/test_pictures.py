@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from speechtl.errors import PictureError
-from speechtl.image.pictures import read_picture, read_pixels, resize_pixels
-from speechtl.image.preprocess import PictureSettings
+from speechtl.image.arrays import resize_pixels
+from speechtl.runtime.pictures import PictureSettings, read_picture, read_pixels
 
 
 def gradient(height: int = 12, width: int = 20) -> np.ndarray:
