@@ -2,10 +2,11 @@
 
     python training/own_backbone.py --out runs/own
 
-Writes both sets of digits as folders of classes, pretrains the small network on 5,000 digits of MNIST
-(`speechtl image pretrain`, kept as `own-mnist`), and transfers it to 10 to 200 of the 8×8 digits. Then the other way round: a backbone from
-1,000 of the 8×8 digits (`own-8x8`), transferred to 5,000 digits of MNIST, where the source is smaller than the target and the target
-large. The recipes that it leaves show the same to `speechtl advise`. Writes own.csv and own.png. `--full` takes five seeds.
+Writes both sets of digits as folders of classes, pretrains the small network on 5,000 digits of MNIST (`speechtl image pretrain`,
+kept as `own-mnist`), and transfers it to 10 to 200 of the 8×8 digits. Then the other way round: a backbone from 1,000 of the
+8×8 digits (`own-8x8`), transferred to 5,000 digits of MNIST, where the source is smaller than the target and the target large. The
+recipes that it leaves show the same to `speechtl advise`; `ears.toml` names an encoder of another input type. Writes own.csv
+and own.png. `--full` takes five seeds.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     out = arguments.out
     write_folder(out / "mnist", *mnist(), most=6000)
     write_folder(out / "small", *eight_by_eight(), most=1797)
+    write_recipe(out / "ears.toml", "small", "speech-embedding", "pretrained", steps=60, validation=0.5)
     panels = []
     for source, target, taught, amounts, steps in (("mnist", "8x8", 5000, AMOUNTS, 60), ("8x8", "mnist", 1000, LARGE, 250)):
         folder = {"mnist": "mnist", "8x8": "small"}

@@ -19,6 +19,7 @@ from speechtl.transfer import Encoder
 from speechtl.transfer.advise import SCRATCH, Target
 
 VALIDATION = 0.3  # of the speakers
+WORD_OR_NOT = 2  # kinds of recordings
 
 
 class AudioTrials:
@@ -35,7 +36,7 @@ class AudioTrials:
     @property
     def target(self) -> Target:
         """What is to be learned."""
-        return Target(audio_input(LogMelSettings()), len(self.pool) + len(self.validation), 1, "recordings of the word")
+        return Target(audio_input(LogMelSettings()), len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
 
     def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
         """Train one way (a policy, or `scratch`) with so many recordings of the word; return the recall on the held-out speakers."""

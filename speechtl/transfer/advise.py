@@ -15,8 +15,8 @@ from speechtl.transfer.inputs import check_inputs
 from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec
 
 SCRATCH = "scratch"
-LITTLE = 30  # examples for each output below which more than the new layers can hardly learn
-SOME = 200  # above which all layers can
+LITTLE = 100  # examples for each output below which more than the new layers can hardly learn
+SOME = 500  # above which all layers can
 PLENTY = 5000  # above which a network learns these features by itself
 FAR_MORE = 10  # times as much in the source as in the target is "much more"
 

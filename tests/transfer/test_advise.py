@@ -11,7 +11,7 @@ def encoder(examples: int | None, given: InputSpec = PICTURES) -> Encoder:
     return Encoder({"one": nn.Linear(2, 2)}, EncoderInfo("source", given, 2, source="a corpus", source_examples=examples))
 
 
-@pytest.mark.parametrize(("examples", "policy"), [(20, "head"), (100, "last:2"), (1000, "all")])
+@pytest.mark.parametrize(("examples", "policy"), [(20, "head"), (600, "last:2"), (3000, "all")])
 def test_more_examples_carry_more_layers(examples, policy):
     advice = advise(encoder(1_000_000), Target(PICTURES, examples, 2, "pictures"))
     assert advice.transfer
