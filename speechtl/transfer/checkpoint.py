@@ -45,7 +45,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
     if wrong:
         named = ", ".join(f"{name!r} ({_difference(expected.get(name), given.get(name))})" for name in wrong[:NAMED])
         more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-        raise error(f"{path} holds weights of another architecture: {len(wrong)} of {len(expected)} tensors differ: {named}{more}.")
+        raise error(f"{path} holds weights of another architecture: {len(wrong)} tensors differ: {named}{more}.")
     network.load_state_dict(dict(tensors))
 
 

@@ -64,7 +64,7 @@ def test_tensors_and_their_description_survive_a_file(tmp_path):
 def test_weights_of_another_architecture_are_refused_by_name(network, source, tmp_path):
     tensors = network.state_dict()
     tensors.pop("head.1.weight")
-    with pytest.raises(RunError, match=r"1 of \d+ tensors differ: 'head\.1\.weight' \(missing there\)"):
+    with pytest.raises(RunError, match=r"1 tensors differ: 'head\.1\.weight' \(missing there\)"):
         load_weights(network, tensors, tmp_path / "f")
 
 
