@@ -13,8 +13,8 @@ import typer
 from speechtl import __version__
 from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
-from speechtl.bench_commands import app as bench_app
 from speechtl.audio.look_commands import look
+from speechtl.bench_commands import app as bench_app
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
 from speechtl.image_commands import app as image_app
 from speechtl.progress import say
