@@ -111,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     parser.add_argument("--seeds", type=int, default=2, help="trainings for each comparison (default 2)")
     parser.add_argument("--amounts", type=int, nargs="+", default=[100, 300, 1000, 3000], help="scenes to learn from")
     parser.add_argument("--missing", type=float, nargs="+", default=[0.0, 0.5, 0.75, 0.9], help="shares of missing labels")
+    parser.add_argument("--width", type=int, default=WIDTH, help=f"of the shared network where it stays the same (default {WIDTH})")
     parser.add_argument("--widths", type=int, nargs="+", default=[2, 4, 8, 16, 32], help="channels of the shared network's first layer")
     parser.add_argument("--full", action="store_true", help="five seeds, up to 8000 scenes")
     arguments = parser.parse_args(argv)
@@ -119,8 +120,8 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     most = max([*amounts, 1000])
     learned, tested = scenes(most, SIZE, seed=0), scenes(TESTED, SIZE, seed=1)
     sweeps = {
-        "scenes to learn from": [(amount, Setting(examples=amount)) for amount in amounts],
-        MISSING: [(round(100 * share), Setting(missing=share)) for share in arguments.missing],
+        "scenes to learn from": [(amount, Setting(examples=amount, width=arguments.width)) for amount in amounts],
+        MISSING: [(round(100 * share), Setting(missing=share, width=arguments.width)) for share in arguments.missing],
         "width of the shared network": [(width, Setting(examples=most, width=width)) for width in arguments.widths],
     }
     done: dict[Setting, dict[tuple[str, int], float]] = {}
