@@ -143,3 +143,26 @@ def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(folde
     with pytest.raises(ManifestError, match="does not exist"):
         export_image_run(run, tmp_path / "a.wake")
     assert not list(tmp_path.glob("*.wake"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backbone", "keep", "grid"), [("squeezenet", "fire7", 2), ("squeezenet", None, 3), ("mobilenet", "stage4", 1)])
+def test_the_large_backbones_are_exported_exactly_and_as_int8(backbone, keep, grid):
+    import onnxruntime
+
+    from speechtl.export.picture_bundle import Scored, to_onnx
+    from speechtl.export.picture_int8 import quantise
+    from speechtl.image.network import new_network
+    from speechtl.image.run import open_encoder
+    from speechtl.transfer import Task
+
+    torch.manual_seed(0)
+    network = Scored(new_network(open_encoder(backbone, "scratch", keep)[0], [Task("kind", ("a", "b")), Task("loud")], grid=grid)).eval()
+    pixels = torch.randint(0, 256, (4, 3, 56, 56), dtype=torch.uint8)
+    graph = to_onnx(network.to(memory_format=torch.contiguous_format), 56)
+    with torch.no_grad():
+        expected = torch.cat([network(picture[None]) for picture in pixels]).numpy()
+    for content, tolerance in ((graph, 1e-4), (quantise(graph, pixels.numpy()), 0.1)):
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        given = np.concatenate([session.run(["scores"], {"pixels": picture[None].numpy()})[0] for picture in pixels])
+        assert np.abs(given - expected).max() < tolerance
