@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.manifest import cache_folder
 from speechtl.audio.model import scorer_of
 from speechtl.audio.run import Run, load_run
 from speechtl.errors import SpeechtlError
 from speechtl.export.golden import golden_audio
 from speechtl.export.openwakeword import convert
-from speechtl.files import replace_folder
+from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import say
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.trigger import smooth

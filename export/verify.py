@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechtl.audio.manifest import cache_folder
 from speechtl.errors import SpeechtlError
-from speechtl.files import replace_folder
+from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import say
 from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime.engine import RUNTIMES

@@ -11,9 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from speechtl import __version__
+from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
+from speechtl.audio.look_commands import look
 from speechtl.bench_commands import app as bench_app
 from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
+from speechtl.image_commands import app as image_app
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
@@ -44,6 +47,9 @@ app.add_typer(bench_app)
 app.command(epilog=LISTEN_EXAMPLE)(listen)
 app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
 app.command(epilog=SERVE_EXAMPLE)(serve)
+app.add_typer(image_app)
+app.command(epilog="Example: speechtl advise training/recipes/computer.toml")(advise)
+app.command(epilog="Example: speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks")(look)
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]

@@ -2,6 +2,7 @@
 
 SpeechtlError                  exit code 2: something given is missing, malformed or not supported
 ├── AudioError                 a recording cannot be read
+├── PictureError               a picture cannot be read
 ├── ManifestError              lines of a manifest are wrong; lists all of them
 ├── RecipeError                a recipe has an unknown key or a value that is not allowed
 ├── InputMismatchError         data of another input type than the encoder was trained on
@@ -31,6 +32,10 @@ class SpeechtlError(Exception):
 
 class AudioError(SpeechtlError):
     """A recording cannot be read as audio, or is not usable."""
+
+
+class PictureError(SpeechtlError):
+    """A picture cannot be read, or is not usable."""
 
 
 class ManifestError(SpeechtlError):

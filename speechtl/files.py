@@ -1,4 +1,4 @@
-"""Write files and folders so that a reader never meets half of one: beside the target first, then renamed."""
+"""Write files and folders so that a reader never meets half of one (beside the target first, then renamed); where downloads stand."""
 
 from __future__ import annotations
 
@@ -45,3 +45,10 @@ def replace_folder(source: Path, target: Path) -> None:
         target.rename(old)
     source.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads: $SPEECHTL_CACHE, else $XDG_CACHE_HOME/speechtl, else ~/.cache/speechtl."""
+    if own := os.environ.get("SPEECHTL_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechtl"

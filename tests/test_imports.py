@@ -40,7 +40,7 @@ ARROWS = {
     "transfer": ("audio", "image", "runtime", "export", "cli"),
     "audio": ("export", "cli", "image"),
     "image": ("export", "cli", "audio"),
-    "export": ("cli", "image"),
+    "export": ("cli",),
 }
 
 
@@ -137,3 +137,12 @@ def test_what_needs_training_packages_prints_the_pip_command(command):
     done = python(COMMAND, *command)
     assert done.returncode == 2
     assert done.stderr == "speechtl: This command needs packages that are not installed. Install them with: pip install 'speechtl[train]'\n"
+
+
+def test_pictures_without_pillow_print_the_pip_command():
+    code = FORBID.format(forbidden={"PIL"}) + "from speechtl.cli import main; sys.argv[0] = 'speechtl'; main()"
+    done = python(code, "image", "predict", "x.wake", "a.png")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "speechtl: Reading pictures needs packages that are not installed. Install them with: pip install 'speechtl[image]'\n"
+    )

@@ -26,9 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.audio.manifest import cache_folder
 from speechtl.errors import SpeechtlError
-from speechtl.files import replace_folder
+from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import progress, say
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.bench_audio import CHUNK_SAMPLES, Int16, speech_like

@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from speechtl.audio.manifest import cache_folder
 from speechtl.errors import SpeechtlError
-from speechtl.files import replace_folder
+from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import say
 
 HERE = Path(__file__).parent

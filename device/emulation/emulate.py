@@ -30,9 +30,8 @@ import numpy as np
 import soundfile
 from arm_root import CHECKOUT, HERE, Machine, command, machines, open_root, run
 
-from speechtl.audio.manifest import cache_folder
 from speechtl.errors import CheckFailedError, SpeechtlError
-from speechtl.files import write_json
+from speechtl.files import cache_folder, write_json
 from speechtl.progress import say
 from speechtl.runtime.bundle import Bundle, open_bundle
 from speechtl.runtime.features import Floats, LogMel

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.scoring import ScoredStream, count
-from speechtl.audio.statistics import rate_high, recall_limits
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.trigger import TriggerSettings, smooth
+from speechtl.statistics import rate_high, recall_limits
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
 PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts

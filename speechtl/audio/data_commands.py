@@ -71,8 +71,8 @@ def pull(
 
     Exit code 1 when some could not be fetched; all of them are listed, the others are kept.
     """
-    from speechtl.audio.manifest import cache_folder
     from speechtl.audio.pull import pull as fetch
+    from speechtl.files import cache_folder
 
     with progress_of("fetching recordings") as progress:
         done = fetch(manifests, workers=workers, progress=progress)

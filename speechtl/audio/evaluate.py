@@ -15,13 +15,13 @@ from speechtl.audio.model import scorer_of
 from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.run import load_run
 from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
-from speechtl.audio.statistics import rate_high, recall_limits
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.errors import BundleError, ManifestError, RunError, did_you_mean
 from speechtl.progress import progress
 from speechtl.runtime.bundle import Word, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.trigger import TriggerSettings
+from speechtl.statistics import rate_high, recall_limits
 
 SCHEMA = 1
 SEED = 1

@@ -11,29 +11,9 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders.streaming import TimeConv
 from speechtl.errors import RecipeError
+from speechtl.transfer import Standardize
 
 MEMBERS = 4  # of an ensemble, for each fold of the recordings that some of them do not learn from
-
-
-class Standardize(nn.Module):
-    """Bring every embedding number to mean 0 and deviation 1, as measured once on the training recordings."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(1, size, 1, 1))
-        self.register_buffer("scale", torch.ones(1, size, 1, 1))
-
-    def measure(self, embeddings: Tensor) -> None:
-        """Take mean and deviation from embeddings `(batch, size, steps, 1)`."""
-        self.mean.copy_(embeddings.mean(dim=(0, 2, 3), keepdim=True))
-        self.scale.copy_(1.0 / embeddings.std(dim=(0, 2, 3), keepdim=True).clamp(min=1e-5))
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """Standardize embeddings."""
-        return (embeddings - self.mean) * self.scale
 
 
 class MemberMean(nn.Module):
@@ -56,7 +36,7 @@ class Head(nn.Sequential):
     """The new layers; knows what it takes and how many steps it needs for one score."""
 
     def __init__(self, kind: str, input_size: int, words: int, *layers: nn.Module) -> None:
-        super().__init__(Standardize(input_size), *layers)
+        super().__init__(Standardize(input_size, axes=2), *layers)
         self.kind = kind
         self.input_size = input_size
         self.words = words

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from speechtl.errors import AudioError, ManifestError, did_you_mean
-from speechtl.files import write_text
+from speechtl.files import cache_folder, write_text
 from speechtl.runtime.audio import describe, read_blocks
 
 SPLITS = ("train", "validation", "test")
@@ -96,13 +96,6 @@ def write_manifest(path: PathLike, clips: Iterable[Clip]) -> None:
     """Write clips as JSON lines; the file is complete or untouched, whatever happens."""
     path = Path(path).resolve()
     write_text(path, "".join(json.dumps(clip.to_json(), ensure_ascii=False) + "\n" for clip in clips))
-
-
-def cache_folder() -> Path:
-    """Return the folder for downloads: $SPEECHTL_CACHE, else $XDG_CACHE_HOME/speechtl, else ~/.cache/speechtl."""
-    if own := os.environ.get("SPEECHTL_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechtl"
 
 
 def cache_path(clip: Clip) -> Path | None:

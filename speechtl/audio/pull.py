@@ -16,9 +16,10 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from speechtl import __version__
-from speechtl.audio.manifest import Clip, PathLike, Progress, cache_folder, cache_path, read_manifests
+from speechtl.audio.manifest import Clip, PathLike, Progress, cache_path, read_manifests
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.files import cache_folder
 
 BLOCK_BYTES = 1 << 16
 TIMEOUT = 30.0  # seconds without a byte

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from speechtl.audio.encoders import ENCODERS
 from speechtl.audio.heads import HEADS
-from speechtl.errors import RecipeError, did_you_mean
-from speechtl.transfer import FitSettings, parse_policy
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-
-
-class Section(BaseModel):
-    """A part of a recipe; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from speechtl.errors import RecipeError
+from speechtl.settings import NAME, Section, checked, known, known_policy, read_toml
+from speechtl.transfer import FitSettings
 
 
 class DataSection(Section):
@@ -34,7 +20,7 @@ class DataSection(Section):
 
     positives: list[Path] = Field(min_length=1)
     negatives: list[Path] = Field(min_length=1)
-    noise: list[Path] = []
+    noise: list[Path] = Field(default_factory=list)
     rooms: str | list[Path] = "simulated"  # or "none", or manifests of impulse responses
     negative_minutes: float = Field(default=50.0, gt=0)  # drawn from the negatives at most
 
@@ -49,21 +35,17 @@ class TransferSection(Section):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, value: str) -> str:
-        return _known(value, "encoder", ENCODERS)
+        return known(value, "encoder", ENCODERS)
 
     @field_validator("head")
     @classmethod
     def _known_head(cls, value: str) -> str:
-        return _known(value, "head", HEADS)
+        return known(value, "head", HEADS)
 
     @field_validator("policy")
     @classmethod
     def _known_policy(cls, value: str) -> str:
-        try:
-            parse_policy(value)
-        except RecipeError as error:
-            raise ValueError(str(error)) from error
-        return value
+        return known_policy(value)
 
 
 class TrainSection(Section):
@@ -94,7 +76,7 @@ class Recipe(Section):
     """A whole recipe."""
 
     name: str = Field(pattern=NAME)
-    phrases: list[str] = []
+    phrases: list[str] = Field(default_factory=list)
     data: DataSection
     transfer: TransferSection = TransferSection()
     train: TrainSection = TrainSection()
@@ -109,12 +91,7 @@ class Recipe(Section):
 def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
     """Read a recipe file, with single keys replaced; raise `RecipeError` that names every wrong key or value."""
     path = Path(path)
-    if path.is_dir() or not path.exists():
-        raise RecipeError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a recipe file (TOML).")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}.") from error
+    values = read_toml(path)
     for section, keys in (replacing or {}).items():
         if keys:
             before = values.get(section, {})
@@ -124,10 +101,7 @@ def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | N
 
 def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
     """Check values as they stand in a recipe; relative paths start at `base`, and absolute ones come out."""
-    try:
-        recipe = Recipe.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise RecipeError(f"{source}: " + " ".join(_sentence(problem) for problem in error.errors())) from error
+    recipe = checked(Recipe, values, source)
     data = recipe.data
     base = base.resolve()
     rooms = data.rooms if isinstance(data.rooms, str) else [base / room for room in data.rooms]
@@ -135,34 +109,3 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
     anchored = {key: [base / path for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
     return recipe.model_copy(update={"data": data.model_copy(update={**anchored, "rooms": rooms})})
-
-
-def _sentence(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = _keys_beside(problem["loc"])
-        return f"The key {where!r} is not known{did_you_mean(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}."
-    if problem["type"] == "missing":
-        return f"The key {where!r} is missing."
-    if problem["type"] == "too_short":
-        return f"The list {where!r} is empty; give at least one manifest or folder."
-    if problem["type"] in ("list_type", "path_type"):
-        form = "a list of manifests or folders" if problem["type"] == "list_type" else "the path of a manifest or a folder"
-        return f"{where!r} must be {form} (given: {problem['input']!r})."
-    if problem["type"] == "model_type":
-        return f"{where!r} must be a section of its own, as in [{where}] (given: {problem['input']!r})."
-    what = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it must be").rstrip(".")
-    return f"{where!r}: {what} (given: {problem['input']!r})."
-
-
-def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
-    section: Any = Recipe
-    for part in location[:-1]:
-        section = section.model_fields[str(part)].annotation
-    return list(section.model_fields)
-
-
-def _known(value: str, what: str, known: Any) -> str:
-    if value not in known:
-        raise ValueError(f"the {what} {value!r} is not known{did_you_mean(value, known)}; take one of: {', '.join(known)}")
-    return value

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.scoring import GRACE
-from speechtl.audio.statistics import rate_high
 from speechtl.audio.streams import BEFORE, BEHIND, BETWEEN
+from speechtl.statistics import rate_high
 
 CLAIM = 0.5  # false accepts per hour that a maker wants to promise
 SHOWN = 12  # rows of a list or table; the rest is collapsed

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from speechtl import __version__
 from speechtl.audio.encoders import AudioEncoder, build_encoder
 from speechtl.audio.heads import Head, make_head
 from speechtl.audio.model import WakeWordNetwork
@@ -18,6 +15,7 @@ from speechtl.errors import RunError
 from speechtl.files import write_json
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import attach, load_tensors, load_weights, save_tensors
+from speechtl.versions import versions
 
 SCHEMA = 1
 ABOUT = "run.json"
@@ -85,14 +83,3 @@ def _make_head(encoder: AudioEncoder, kind: str, words: int, members: int) -> He
 def is_run(path: Path) -> bool:
     """Say whether a path is a run's folder."""
     return (path / ABOUT).is_file()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of everything that shapes a result."""
-    found = {"speechtl": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "lightning-fabric", "onnxruntime", "soxr", "soundfile"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

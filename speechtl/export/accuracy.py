@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from speechtl.audio.scoring import ScoredStream, count, score_stream
-from speechtl.audio.statistics import rate_high
 from speechtl.audio.streams import Passage
 from speechtl.runtime.bundle import Word
 from speechtl.runtime.detector import Scorer
+from speechtl.statistics import rate_high
 
 RECALL_LOSS = 0.005  # that int8 may cost
 

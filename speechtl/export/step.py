@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders import TimeConv, silence, step
 from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
-from speechtl.audio.heads import MemberMean, Standardize
+from speechtl.audio.heads import MemberMean
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.runtime.bundle import State
+from speechtl.transfer import Standardize
 
 RISING = (ClippedLeakyReLU, nn.ReLU, nn.LeakyReLU)
 

@@ -12,7 +12,7 @@ import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from speechtl.runtime.trigger import TriggerSettings
 
 SCHEMA = 1
 ABOUT = "bundle.json"
+KIND = "wake word"  # of a bundle that does not say another
 GOLDEN = "golden.npz"
 MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked
 # What reading a damaged zip raises, beside what zipfile means to raise.
@@ -158,13 +159,20 @@ class Bundle:
 def open_bundle(path: Path | str) -> Bundle:
     """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
     path = Path(path)
+    bundle = Bundle(path, *read_archive(path, KIND, REQUIRED))
+    _check_values(bundle)
+    return bundle
+
+
+def read_archive(path: Path, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return what a bundle of this kind says about itself, with these keys, and its files, each checked by its hash."""
     if path.is_dir():
         raise BundleError(f"{path} is a folder; give a .wake file. (A run folder becomes one with: speechtl export {path} -o NAME.wake)")
     if not path.is_file():
         raise BundleError(f"{path} does not exist.")
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(path, archive)
+            return _read(path, archive, kind, required)
     except PermissionError:
         raise
     except DAMAGE as error:
@@ -181,26 +189,23 @@ def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
 
 
-def _read(path: Path, archive: zipfile.ZipFile) -> Bundle:
+def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
             raise BundleError(f"{path} is not safe to open: it holds a file named {entry.filename!r}, which leads out of the bundle.")
     if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
-    about = _about(path, archive)
+    about = _about(path, archive, kind, required)
     listing = about["files"]
     if not isinstance(listing, dict) or not all(isinstance(listed, dict) for listed in listing.values()):
         raise BundleError(f"{path} is damaged: its {ABOUT} does not list its files.")
     unlisted = sorted((Counter(archive.namelist()) - Counter([ABOUT, *listing])).elements())
     if unlisted:
         raise BundleError(f"{path} is damaged: it holds {unlisted[0]!r} besides what its {ABOUT} lists.")
-    files = {name: _checked(path, archive, name, listed) for name, listed in listing.items()}
-    bundle = Bundle(path, about, files)
-    _check_values(bundle)
-    return bundle
+    return about, {name: _checked(path, archive, name, listed) for name, listed in listing.items()}
 
 
-def _about(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+def _about(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> dict[str, Any]:
     if ABOUT not in archive.namelist():
         raise BundleError(f"{path} is a zip file but no bundle: it has no {ABOUT}.")
     try:
@@ -214,7 +219,9 @@ def _about(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         raise BundleError(
             f"{path} has schema {schema}, made by a newer speechtl; this one reads up to {SCHEMA}. Update it with: pip install -U speechtl"
         )
-    missing = [key for key in REQUIRED if key not in about]
+    if (given := about.get("kind", KIND)) != kind:
+        raise BundleError(f"{path} is a bundle of the kind {given!r}, where {kind!r} is needed; see: speechtl --help")
+    missing = [key for key in required if key not in about]
     if missing:
         raise BundleError(f"{path} is damaged: its {ABOUT} has no {missing[0]!r}.")
     return dict(about)

@@ -3,10 +3,13 @@
 It knows tensors and layers, never audio or images.
 """
 
+from speechtl.transfer.batches import ExampleBatches, front_outputs
 from speechtl.transfer.checkpoint import load_tensors, load_weights, save_tensors
 from speechtl.transfer.fit import Batch, Batches, FitSettings, fit
+from speechtl.transfer.heads import Standardize, Task, TaskHead
 from speechtl.transfer.inputs import check_inputs
-from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, SourceNetwork, TransferNetwork, attach, cut
+from speechtl.transfer.loss import TaskLoss
+from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, SourceNetwork, TransferNetwork, attach, cut, take_apart
 from speechtl.transfer.policy import AllLayers, GradualUnfreeze, HeadOnly, LastLayers, Policy, parse_policy
 
 __all__ = [
@@ -15,6 +18,7 @@ __all__ = [
     "Batches",
     "Encoder",
     "EncoderInfo",
+    "ExampleBatches",
     "FitSettings",
     "GradualUnfreeze",
     "HeadOnly",
@@ -22,13 +26,19 @@ __all__ = [
     "LastLayers",
     "Policy",
     "SourceNetwork",
+    "Standardize",
+    "Task",
+    "TaskHead",
+    "TaskLoss",
     "TransferNetwork",
     "attach",
     "check_inputs",
     "cut",
     "fit",
+    "front_outputs",
     "load_tensors",
     "load_weights",
     "parse_policy",
     "save_tensors",
+    "take_apart",
 ]

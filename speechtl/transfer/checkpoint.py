@@ -12,8 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from speechtl.errors import RunError
+from speechtl.errors import RunError, SpeechtlError
 from speechtl.files import writing
+
+NAMED = 3  # of the tensors that differ, in the error
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -35,14 +37,24 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RunError(f"{path} is damaged or no checkpoint of speechtl: {error}.") from error
 
 
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Put tensors into a network; raise `RunError` that names what is missing or left over."""
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, error: type[SpeechtlError] = RunError) -> None:
+    """Put tensors into a network; raise an error that names what is missing, left over or of another shape."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if expected != given:
-        wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
-        raise RunError(f"{path} holds weights of another architecture: {len(wrong)} tensors differ, the first is {wrong[0]!r}.")
+    wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
+    if wrong:
+        named = ", ".join(f"{name!r} ({_difference(expected.get(name), given.get(name))})" for name in wrong[:NAMED])
+        more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise error(f"{path} holds weights of another architecture: {len(wrong)} tensors differ: {named}{more}.")
     network.load_state_dict(dict(tensors))
+
+
+def _difference(expected: tuple[int, ...] | None, given: tuple[int, ...] | None) -> str:
+    if given is None:
+        return "missing there"
+    if expected is None:
+        return "unknown here"
+    return f"shape {given} there, {expected} here"
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -6,13 +6,13 @@ that output layer, which leaves an `Encoder`; `attach` puts new layers in its pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from speechtl.errors import SpeechtlError
+from speechtl.errors import SpeechtlError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,18 @@ class EncoderInfo:
     source: str = "unknown"
     licence: str = "unknown"
     source_hours: float | None = None  # of recordings it was pretrained on, where that is published
+    source_examples: int | None = None  # labelled examples it was pretrained on, where that is published
+    group_sizes: Mapping[str, int] = field(default_factory=dict)  # numbers that each group gives, where a cut is meant to go deeper
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON stores them."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> EncoderInfo:
+        """Read the fields back."""
+        given = values["input"]
+        return cls(**{**values, "input": InputSpec(given["modality"], given["properties"])})
 
 
 class Encoder(nn.Module):
@@ -72,6 +80,31 @@ class SourceNetwork(nn.Module):
         return outputs
 
 
+def take_apart(network: nn.Module, groups: Mapping[str, Sequence[str]], output: Sequence[str], info: EncoderInfo) -> SourceNetwork:
+    """Return any pretrained module as ordered groups and an output layer, sharing its weights.
+
+    `groups` names the modules of each group, and `output` those of the output layer, in the order in which they run; a
+    name is that of `network.get_submodule`. Raise `SpeechtlError` for a name that is not there or weights that no name covers.
+    """
+    parts = {name: _sequence(network, names) for name, names in groups.items()}
+    source = SourceNetwork(parts, _sequence(network, output), info)
+    taken = {id(weights) for weights in source.parameters()}
+    left = [name for name, weights in network.named_parameters() if id(weights) not in taken]
+    if left:
+        raise SpeechtlError(
+            f"{len(left)} weights of the network are in none of the groups, the first is {left[0]!r}; name their modules, too."
+        )
+    return source
+
+
+def _sequence(network: nn.Module, names: Sequence[str]) -> nn.Sequential:
+    modules = dict(network.named_modules())
+    for name in names:
+        if name not in modules:
+            raise SpeechtlError(f"The network has no module {name!r}{did_you_mean(name, modules)}.")
+    return nn.Sequential(*(modules[name] for name in names))
+
+
 class TransferNetwork(nn.Module):
     """An encoder with new layers in place of its old output layer."""
 
@@ -100,9 +133,21 @@ def run_groups(groups: Iterable[nn.Module], inputs: Tensor) -> Tensor:
     return inputs
 
 
-def cut(network: SourceNetwork | TransferNetwork) -> Encoder:
-    """Delete the output layer (or the head of an earlier transfer) with its weights; keep all other layers."""
-    return network.encoder
+def cut(network: SourceNetwork | TransferNetwork, keep: str | None = None) -> Encoder:
+    """Delete the output layer (or the head of an earlier transfer) with its weights; keep all other layers.
+
+    With `keep` the groups behind that one are deleted, too: the last layers of a network know most of its old task, and
+    where the new one is far from it, what stands before carries more.
+    """
+    encoder = network.encoder
+    if keep is None or keep == list(encoder.groups)[-1]:
+        return encoder
+    if keep not in encoder.info.group_sizes:
+        known = ", ".join(encoder.info.group_sizes) or "none of its groups"
+        raise SpeechtlError(f"The network {encoder.info.name!r} cannot be cut behind {keep!r}; it can be behind: {known}.")
+    names = list(encoder.groups)
+    kept = {name: encoder.groups[name] for name in names[: names.index(keep) + 1]}
+    return Encoder(kept, replace(encoder.info, embedding_size=encoder.info.group_sizes[keep]))
 
 
 Network = TypeVar("Network", bound=TransferNetwork)

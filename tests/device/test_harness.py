@@ -210,7 +210,7 @@ def test_an_emulated_processor_is_measured_by_emulators_alone(program, tiny_bund
 
 @pytest.mark.slow
 def test_arm64_gives_the_scores_of_this_machine(program, tiny_bundle, tmp_path, capsys):
-    from speechtl.audio.manifest import cache_folder
+    from speechtl.files import cache_folder
 
     if not program.EMULATE.is_file() or shutil.which("qemu-aarch64-static") is None:
         pytest.skip("QEMU is not installed (Debian: qemu-user-static)")

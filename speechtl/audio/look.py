@@ -1,0 +1,79 @@
+"""Draw what the layers of an audio encoder hear: first filters, and the moments of sound that excite units most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechtl.audio.data import read_clips
+from speechtl.audio.encoders import AudioEncoder, load_encoder
+from speechtl.audio.manifest import usable
+from speechtl.audio.run import is_run, load_run
+from speechtl.errors import ManifestError
+from speechtl.progress import progress
+from speechtl.runtime.audio import read_audio
+from speechtl.runtime.features import LogMel
+from speechtl.tiles import draw_filters, draw_patches
+from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
+
+FRAMES = 152  # of a piece of sound that is looked at: 1.5 s
+PIECES = 600  # at most
+
+
+def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, patches: int = 6) -> list[Path]:
+    """Draw for a run's folder or an encoder's name; return the files written."""
+    encoders = _encoders(model)
+    last = list(encoders.values())[-1]
+    pieces = _pieces(recordings, last)
+    written = [out / "filters.png"]
+    draw_filters(written[0], first_filters(last).numpy(), f"{last.info.name}: first layer", across="time, frames", down="frequency, bands")
+    for group in middle_and_late(last):
+        blocks = {
+            name: {f"unit {unit}": _moments(pieces, strongest) for unit, strongest in found.items()}
+            for name, found in compare(encoders, pieces, group, units=units, patches=patches).items()
+        }
+        written.append(out / f"{group}.png")
+        draw_patches(written[-1], blocks, f"{last.info.name}, {group}: moments of sound that excite a unit most", sound=True)
+    return written
+
+
+def _encoders(model: str) -> dict[str, AudioEncoder]:
+    if not is_run(Path(model)):
+        return {model: load_encoder(model)}
+    run = load_run(Path(model))
+    return {"before": load_encoder(run.about["recipe"]["transfer"]["encoder"]), "after": run.network.encoder}
+
+
+def _pieces(recordings: Sequence[Path], encoder: AudioEncoder) -> Tensor:
+    """Return pieces `(pieces, 1, frames, bands)` of the recordings, spread over them."""
+    log_mel = LogMel(encoder.features)
+    pieces: list[Tensor] = []
+    clips = usable(read_clips(recordings))
+    step = max(len(clips) // PIECES, 1)
+    with progress("reading recordings") as advance:
+        for number, clip in enumerate(clips[::step], 1):
+            assert clip.path is not None
+            frames = torch.from_numpy(log_mel.compute(read_audio(clip.path)))
+            pieces += [piece for piece in torch.split(frames, FRAMES) if len(piece) == FRAMES]
+            advance(number, len(clips[::step]))
+    if not pieces:
+        raise ManifestError(f"The recordings are all shorter than {FRAMES * encoder.features.hop / encoder.features.sample_rate:.1f} s.")
+    chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), PIECES)).astype(int)
+    return torch.stack([pieces[index] for index in chosen])[:, None]
+
+
+def _moments(pieces: Tensor, strongest: Sequence[Excitation]) -> list[NDArray[Any]]:
+    """Cut out the frames that a response depends on, with all bands, all of one length."""
+    length = max(found.box[0][1] - found.box[0][0] for found in strongest)
+    moments = []
+    for found in strongest:
+        (first, last), _ = found.box
+        start = min(max((first + last - length) // 2, 0), FRAMES - length)
+        moments.append(pieces[found.example, 0, start : start + length].numpy())
+    return moments

@@ -1,0 +1,79 @@
+"""Trainings of one wake-word recipe in several ways, from several amounts, always calibrated on the same people."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from speechtl.audio.data import read_clips
+from speechtl.audio.encoders import audio_input, load_encoder
+from speechtl.audio.manifest import Clip, write_manifest
+from speechtl.audio.recipe import Recipe
+from speechtl.audio.train import train
+from speechtl.errors import ManifestError
+from speechtl.runtime.features import LogMelSettings
+from speechtl.transfer import Encoder
+from speechtl.transfer.advise import SCRATCH, Target
+
+VALIDATION = 0.3  # of the speakers
+WORD_OR_NOT = 2  # kinds of recordings
+
+
+class AudioTrials:
+    """A wake-word recipe to be tried in several ways; its value is the recall at the wanted rate of false accepts."""
+
+    measure = "recall"
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.encoder: Encoder = load_encoder(recipe.transfer.encoder)
+        clips = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
+        self.validation, self.pool = _by_speaker(clips)
+
+    @property
+    def target(self) -> Target:
+        """What is to be learned."""
+        return Target(audio_input(LogMelSettings()), len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
+
+    def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
+        """Train one way (a policy, or `scratch`) with so many recordings of the word; return the recall on the held-out speakers."""
+        order = np.random.default_rng(seed).permutation(len(self.pool))[: examples or len(self.pool)]
+        clips = [_at(self.pool[index], "train") for index in order] + [_at(clip, "validation") for clip in self.validation]
+        with tempfile.TemporaryDirectory() as folder:
+            positives = Path(folder) / "positives.jsonl"
+            write_manifest(positives, clips)
+            about = train(self._changed(way, positives, seed), Path(folder) / "run")
+        wanted = self.recipe.calibrate.false_accepts_per_hour
+        return next(float(point["recall"]) for point in about["operating_points"] if point["false_accepts_per_hour"] == wanted)
+
+    def _changed(self, way: str, positives: Path, seed: int) -> Recipe:
+        recipe = self.recipe
+        change = {"encoder": SCRATCH, "policy": "all"} if way == SCRATCH else {"policy": way}
+        return recipe.model_copy(
+            update={
+                "data": recipe.data.model_copy(update={"positives": [positives]}),
+                "transfer": recipe.transfer.model_copy(update=change),
+                "train": recipe.train.model_copy(update={"seed": seed}),
+            }
+        )
+
+
+def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Return the clips of the speakers to report on, and of those to learn from."""
+    speakers = sorted({clip.speaker or clip.audio_filepath for clip in clips})
+    if len(speakers) < 4:
+        raise ManifestError(
+            f"There are recordings of {len(speakers)} speakers; at least 4 are needed to learn from some and report on others."
+        )
+    order = np.random.default_rng(0).permutation(len(speakers))
+    held_out = {speakers[index] for index in order[: max(round(VALIDATION * len(speakers)), 1)]}
+    kept = [clip for clip in clips if (clip.speaker or clip.audio_filepath) in held_out]
+    return kept, [clip for clip in clips if (clip.speaker or clip.audio_filepath) not in held_out]
+
+
+def _at(clip: Clip, split: str) -> Clip:
+    assert clip.path is not None
+    return dataclasses.replace(clip, audio_filepath=str(clip.path.resolve()), split=split)

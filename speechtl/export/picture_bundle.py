@@ -1,0 +1,140 @@
+"""From a picture run to a bundle that carries the proof of its own parity: float and int8 graphs in ONNX."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import logging
+import tempfile
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechtl import __version__
+from speechtl.errors import CheckFailedError, MissingExtraError, SpeechtlError
+from speechtl.export.picture_int8 import quantise
+from speechtl.files import writing
+from speechtl.image.data import prepare
+from speechtl.image.network import PictureNetwork
+from speechtl.image.recipe import ImageRecipe
+from speechtl.image.run import ImageRun
+from speechtl.progress import say
+from speechtl.runtime.bundle import GOLDEN, write_bundle
+from speechtl.runtime.picture_bundle import INPUT, KIND, OUTPUT, PictureEngine, open_picture_bundle, verify_pictures
+from speechtl.runtime.verify import TOLERANCE
+
+FLOAT, INT8 = "model.onnx", "model.int8.onnx"
+OPSET = 18
+SHOWN = 16  # golden pictures
+CALIBRATED = 96  # training pictures on which the ranges of int8 are measured
+CHECKED = 200  # validation pictures on which int8 is compared with float
+AGREEMENT = 0.98  # share of equal answers below which nothing runs int8 by default
+MARGIN = 1.25  # by how much int8 may differ more on another machine than it did on this one
+SLACK = 0.01  # of a score
+
+
+class Scored(nn.Module):
+    """A picture network whose outputs are probabilities, all tasks side by side."""
+
+    def __init__(self, network: PictureNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the scores `(1, outputs)` of bytes `(1, 3, size, size)`."""
+        return torch.cat(self.network.head.scores(self.network(pixels)), dim=1)
+
+
+def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str, Any]:
+    """Write a picture run as a bundle to `out`, complete or not at all; return its `bundle.json`.
+
+    The golden pictures, and those that int8 is calibrated and checked on, are the recipe's own: they have to be on this
+    machine. Raises `CheckFailedError` when a graph does not give the network's scores.
+    """
+    data = prepare(ImageRecipe.model_validate(run.about["recipe"]), say)
+    network = Scored(run.network.to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
+    graph = to_onnx(network, run.settings.size)
+    shown = data.validation.pixels[:SHOWN]
+    files = {FLOAT: graph, GOLDEN: _golden(network, shown)}
+    graphs: dict[str, dict[str, Any]] = {FLOAT: {"runtime": "onnx", "precision": "fp32", "tolerance": TOLERANCE}}
+    if int8:
+        chosen = np.linspace(0, len(data.train) - 1, min(CALIBRATED, len(data.train))).astype(int).tolist()
+        files[INT8] = quantise(graph, data.train.pixels[chosen].numpy())
+        graphs = {INT8: {"runtime": "onnx", "precision": "int8"}, **graphs}
+    about = describe(run) | {"graphs": graphs}
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / "trial.wake"
+        if int8:
+            write_bundle(trial, about, files)
+            graphs[INT8].update(_check_int8(trial, data.validation.pixels[:CHECKED]))
+        write_bundle(trial, about, files)
+        about["parity"] = [result.to_json() for result in verify_pictures(open_picture_bundle(trial))]
+    wrong = [result for result in about["parity"] if not result["ok"]]
+    if wrong:
+        raise CheckFailedError(
+            f"{wrong[0]['graph']} differs from the network by {wrong[0]['largest_difference']:.2g} where {wrong[0]['tolerance']:.2g} "
+            "is allowed; nothing was written."
+        )
+    with writing(out) as beside:
+        write_bundle(beside, about, files)
+    return about
+
+
+def to_onnx(network: nn.Module, size: int) -> bytes:
+    """Return the graph from bytes `(1, 3, size, size)` to scores."""
+    if importlib.util.find_spec("onnxscript") is None:
+        raise MissingExtraError("Export to ONNX", "train")
+    pixels = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    said = io.StringIO()  # the exporter reports every stage on stdout, which belongs to the command's own output
+    try:
+        with warnings.catch_warnings(), redirect_stdout(said), redirect_stderr(said):
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            program = torch.onnx.export(
+                network, (pixels,), dynamo=True, external_data=False, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT]
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise SpeechtlError(f"The network cannot be converted to ONNX: {str(error).splitlines()[0]}") from error
+    assert program is not None
+    graph: bytes = program.model_proto.SerializeToString()
+    return graph
+
+
+def describe(run: ImageRun) -> dict[str, Any]:
+    """Return what a bundle says about itself."""
+    kept = ("name", "pictures", "tasks", "encoder", "policy", "validation", "versions")
+    return {"kind": KIND, **{key: run.about[key] for key in kept}, "data": run.about["data"]["train"], "made_by": f"speechtl {__version__}"}
+
+
+@torch.no_grad()
+def _golden(network: Scored, pixels: Tensor) -> bytes:
+    scores = torch.cat([network(picture[None]) for picture in pixels])
+    stream = io.BytesIO()
+    np.savez_compressed(stream, pixels=pixels.numpy(), scores=scores.numpy())
+    return stream.getvalue()
+
+
+def _check_int8(trial: Path, pixels: Tensor) -> dict[str, Any]:
+    """Compare int8 with float on pictures that neither learned from: how far scores may differ, and how often answers are the same."""
+    bundle = open_picture_bundle(trial)
+    engines = [PictureEngine(bundle, name) for name in (INT8, FLOAT)]
+    differences, same = [], 0
+    for picture in pixels.numpy():
+        small, exact = (engine.run(picture) for engine in engines)
+        differences.append(float(np.abs(small - exact).max()))
+        answers = [{task: found["answer"] for task, found in engines[0].answers(scores).items()} for scores in (small, exact)]
+        same += answers[0] == answers[1]
+    agreement = same / len(pixels)
+    if agreement < AGREEMENT:
+        say(f"{INT8} gives other answers than {FLOAT} on {1 - agreement:.1%} of the pictures, so nothing runs it unless asked by name.")
+    return {
+        "tolerance": round(max(differences) * MARGIN + SLACK, 4),
+        "agreement": round(agreement, 4),
+        "pictures": len(pixels),
+        "default": agreement >= AGREEMENT,
+    }

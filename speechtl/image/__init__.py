@@ -1,0 +1,1 @@
+"""Pictures on the transfer core: backbones, tasks, and what layers see."""

@@ -1,0 +1,97 @@
+"""`speechtl image ...`: train on pictures, predict, pretrain a backbone, look at what layers see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechtl.errors import SpeechtlError
+from speechtl.progress import say
+
+if TYPE_CHECKING:
+    from speechtl.image.recipe import ImageRecipe
+
+app = typer.Typer(name="image", help="The same transfer for pictures.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
+
+
+@app.command(epilog="Example: speechtl image train training/recipes/digits.toml --out runs/digits")
+def train(
+    recipe: RecipeArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network for pictures by transfer; prints its accuracy on pictures it has not seen, with 95 % limits."""
+    from speechtl.image.train import train as run_training
+
+    made = _read(recipe)
+    out = out or Path("runs") / made.name
+    _report(run_training(made, out), out, as_json)
+
+
+@app.command(epilog="Example: speechtl image pretrain training/recipes/own_digits.toml")
+def pretrain(recipe: RecipeArgument, as_json: Json = False) -> None:
+    """Train a network from nothing on a large labelled source and keep it as a backbone, for input that nobody has trained for.
+
+    The recipe's name is from then on one that other recipes may use: backbone = "NAME".
+    """
+    from speechtl.image.train import pretrain as run_pretraining
+
+    _report(*run_pretraining(_read(recipe)), as_json)
+
+
+@app.command(epilog="Example: speechtl image predict runs/digits a.png b.jpg")
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or a bundle.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures.", show_default=False)],
+    graph: Annotated[str | None, typer.Option(help="Which graph of a bundle to run.")] = None,
+) -> None:
+    """Tell what is in pictures: one JSON line each, with the answer and the probabilities of every task."""
+    from speechtl.image.predict import predict_files
+
+    failed = 0
+    for answer in predict_files(model, files, graph):
+        if "error" in answer:
+            say(f"speechtl: {answer['error']}")
+            failed += 1
+        else:
+            typer.echo(json.dumps(answer, ensure_ascii=False))
+    if failed:
+        raise SpeechtlError(f"{failed} of {len(files)} pictures could not be read.")
+
+
+@app.command(epilog="Example: speechtl image look squeezenet photographs --out looks")
+def look(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of a backbone.", show_default=False)],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Files or folders.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("looks"),
+    units: Annotated[int, typer.Option(min=1, max=24, help="Units of each layer.")] = 6,
+    patches: Annotated[int, typer.Option(min=1, max=24, help="Patches of each unit.")] = 6,
+) -> None:
+    """Draw what layers see: the first filters, and the patches that excite units most, before and after training."""
+    from speechtl.image.look import look as draw
+
+    for path in draw(model, pictures, out, units=units, patches=patches):
+        typer.echo(str(path))
+
+
+def _read(path: Path) -> ImageRecipe:
+    from speechtl.image.recipe import read_image_recipe
+
+    return read_image_recipe(path)
+
+
+def _report(about: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), **about}, ensure_ascii=False, indent=2))
+        return
+    for result in about["validation"]:
+        area = f", AUC {result['auc']:.3f}" if result.get("auc") is not None else ""
+        limits = f"{result['low']:.1%} to {result['high']:.1%}"
+        typer.echo(f"{result['task']}: accuracy {result['accuracy']:.1%} ({limits}) on {result['examples']} pictures{area}")
+    typer.echo(f"The network is in {folder}.")

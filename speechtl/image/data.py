@@ -1,0 +1,133 @@
+"""From a recipe to pictures in memory: read, skip what cannot be used, split by group, draw as many as are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechtl.errors import ManifestError, PictureError
+from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
+from speechtl.image.recipe import ImageRecipe
+from speechtl.progress import progress
+from speechtl.runtime.pictures import PictureSettings, read_pixels
+from speechtl.transfer import Task
+
+READERS = 4  # threads
+SHOWN = 5  # reasons of skipped pictures
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures in the network's form, bytes `(pictures, 3, size, size)`, and their labels `(pictures, tasks)`."""
+
+    pictures: list[Picture]
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def part(self, indices: Sequence[int]) -> PictureSet:
+        """Return some of the pictures."""
+        chosen = list(indices)
+        return PictureSet([self.pictures[index] for index in chosen], self.pixels[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """What a recipe trains with: its tasks, pictures to learn from, and pictures to report on."""
+
+    tasks: list[Task]
+    train: PictureSet
+    validation: PictureSet
+
+
+def prepare(recipe: ImageRecipe, say: Say) -> ImageData:
+    """Read a recipe's pictures; `ManifestError` where what is left cannot be learned from. Lines of the test split are left out."""
+    pictures = [picture for picture in read_pictures(recipe.data.train) if picture.split != "test"]
+    if not pictures:
+        raise ManifestError("All pictures are in the test split; give pictures to learn from.")
+    tasks = tasks_of(pictures, recipe.data.classes)
+    everything = load_pictures(pictures, tasks, recipe.pictures.settings(), say)
+    tasks_of(everything.pictures, [name for task in tasks for name in task.classes])  # what was skipped may have left a class empty
+    train, validation = split(everything.pictures, recipe.data.validation, recipe.train.seed)
+    if recipe.data.examples:
+        train = draw(everything.pictures, train, recipe.data.examples, recipe.train.seed)
+    tasks_of([everything.pictures[index] for index in train], [name for task in tasks for name in task.classes])
+    return ImageData(tasks, everything.part(train), everything.part(validation))
+
+
+def load_pictures(pictures: Sequence[Picture], tasks: Sequence[Task], settings: PictureSettings, say: Say) -> PictureSet:
+    """Read pictures into memory; those that cannot be read are skipped, counted and said, and none left is an error."""
+    targets = targets_of(pictures, tasks)
+    read, reasons = read_all([picture.path for picture in pictures], settings)
+    usable = [index for index, pixels in enumerate(read) if pixels is not None]
+    if reasons:
+        say(f"{len(reasons)} of {len(pictures)} pictures cannot be used and are skipped:")
+        for reason in reasons[:SHOWN]:
+            say(f"  {reason}")
+    if not usable:
+        raise ManifestError(f"None of the {len(pictures)} pictures can be used:", reasons[:SHOWN])
+    pixels = torch.from_numpy(np.stack([pixels for pixels in read if pixels is not None]))
+    return PictureSet([pictures[index] for index in usable], pixels, torch.tensor([targets[index] for index in usable]))
+
+
+def read_all(paths: Sequence[Path], settings: PictureSettings) -> tuple[list[np.ndarray | None], list[str]]:
+    """Return every file's pixels, or None where it cannot be used, and the reasons for those."""
+
+    def read(path: Path) -> np.ndarray | PictureError:
+        try:
+            return read_pixels(path, settings)
+        except PictureError as error:
+            return error
+
+    results: list[np.ndarray | PictureError] = []
+    with ThreadPoolExecutor(READERS) as pool, progress("reading pictures") as advance:
+        for result in pool.map(read, paths):
+            results.append(result)
+            advance(len(results), len(paths))
+    reasons = [str(result) for result in results if isinstance(result, PictureError)]
+    return [None if isinstance(result, PictureError) else result for result in results], reasons
+
+
+def split(pictures: Sequence[Picture], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Return the pictures to train with and those to report on: as the manifests say, else a fraction of the groups of each class."""
+    if any(picture.split == "validation" for picture in pictures):
+        marked = [picture.split == "validation" for picture in pictures]
+        return [index for index, held in enumerate(marked) if not held], [index for index, held in enumerate(marked) if held]
+    groups: dict[str, list[int]] = {}
+    for index, picture in enumerate(pictures):
+        groups.setdefault(picture.group or f"picture {index}", []).append(index)
+    held_out: set[int] = set()
+    for members in _shuffled_by_class(pictures, list(groups.values()), seed):
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held_out |= {index for group in members[:count] for index in group}
+    if not held_out:
+        raise ManifestError("There are too few pictures, or groups of pictures, to keep some for validation; give at least two of a class.")
+    return [index for index in range(len(pictures)) if index not in held_out], sorted(held_out)
+
+
+def draw(pictures: Sequence[Picture], indices: Sequence[int], count: int, seed: int) -> list[int]:
+    """Return so many of the pictures, as evenly from every class as there are; more than there are is an error."""
+    if count > len(indices):
+        raise ManifestError(f"data.examples asks for {count} pictures, and {len(indices)} are there to train with.")
+    classes = [[group[0] for group in members] for members in _shuffled_by_class(pictures, [[index] for index in indices], seed)]
+    rounds = [(turn, number, index) for number, members in enumerate(classes) for turn, index in enumerate(members)]
+    return sorted(index for _, _, index in sorted(rounds)[:count])
+
+
+def _shuffled_by_class(pictures: Sequence[Picture], groups: Iterable[list[int]], seed: int) -> list[list[list[int]]]:
+    classes: dict[str, list[list[int]]] = {}
+    for group in groups:
+        first = pictures[group[0]]
+        classes.setdefault(str(first.label or sorted(name for name, value in first.labels.items() if value)), []).append(group)
+    random = np.random.default_rng(seed)
+    return [[members[index] for index in random.permutation(len(members))] for _, members in sorted(classes.items())]

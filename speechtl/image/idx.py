@@ -1,0 +1,29 @@
+"""MNIST's own file format: arrays of bytes with a short header."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechtl.errors import PictureError
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Return the bytes of an IDX file, plain or gzipped; raise `PictureError` when it is none or cut short."""
+    if not path.is_file():
+        raise PictureError(f"{path} does not exist.")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise PictureError(f"{path} is damaged or cut short: {error}.") from error
+    if content[:3] != b"\0\0\x08" or len(content) < 4:
+        raise PictureError(f"{path} is no IDX file of bytes, which is what MNIST's files are.")
+    axes = content[3]
+    shape = [int.from_bytes(content[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(axes)]
+    if len(content) != 4 + 4 * axes + math.prod(shape):
+        raise PictureError(f"{path} is cut short, or too long for the {' × '.join(map(str, shape))} bytes that it announces.")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)

@@ -1,0 +1,177 @@
+"""Manifests of pictures: JSON lines with a file and its label or labels, or folders with one sub-folder for each class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from speechtl.errors import ManifestError, did_you_mean
+from speechtl.image.places import image_data
+from speechtl.runtime.pictures import ENDINGS
+from speechtl.transfer import Task
+
+SPLITS = ("train", "validation", "test")
+_TEXTS = ("image_filepath", "label", "group", "split", "source", "url", "license", "sha256", "source_sha256")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One line of a manifest: a file with one `label`, or with `labels` of which each is true, false or None for unknown."""
+
+    image_filepath: str
+    label: str | None = None
+    labels: dict[str, bool | None] = field(default_factory=dict)
+    group: str | None = None  # a patient, a drive: never in two splits
+    split: str | None = None
+    license: str | None = None
+    sha256: str | None = None
+    path: Path = Path()
+    where: str = ""
+
+
+def read_pictures(sources: Iterable[Path | str]) -> list[Picture]:
+    """Return the pictures of manifests and folders of classes; `ManifestError` lists everything that is wrong in them."""
+    pictures: list[Picture] = []
+    problems: list[str] = []
+    for source in map(Path, sources):
+        pictures += _read_folder(source, problems) if source.is_dir() else _read_lines(source, problems)
+    problems += _across_splits(pictures)
+    if problems:
+        raise ManifestError(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in manifests of pictures:", problems)
+    return pictures
+
+
+def tasks_of(pictures: Sequence[Picture], classes: Sequence[str] = ()) -> list[Task]:
+    """Return what there is to tell about the pictures: one class of several, or yes or no for each of the `labels`.
+
+    With `classes` the classes are those, in that order; an unknown or empty one is an error.
+    """
+    labelled = [picture for picture in pictures if picture.label is not None]
+    if labelled and len(labelled) == len(pictures):
+        return [Task("label", _classes(labelled, classes))]
+    if labelled:
+        without = next(picture for picture in pictures if picture.label is None)
+        raise ManifestError(f"Some pictures have one 'label' and others 'labels' or none, such as {without.where}; give all the same.")
+    names = list(dict.fromkeys(name for picture in pictures for name in picture.labels))
+    if not names:
+        raise ManifestError("None of the pictures has a label; give 'label' or 'labels' in the manifest, or a folder for each class.")
+    tasks = [Task(name) for name in names]
+    for task in tasks:
+        known = {value for picture in pictures if (value := picture.labels.get(task.name)) is not None}
+        if not known:
+            raise ManifestError(f"All labels of {task.name!r} are missing; label some pictures, or take {task.name!r} out of the manifest.")
+        if len(known) == 1:
+            raise ManifestError(
+                f"All known labels of {task.name!r} are {str(*known).lower()}; it takes pictures of both kinds to learn it."
+            )
+    return tasks
+
+
+def targets_of(pictures: Sequence[Picture], tasks: Sequence[Task]) -> list[list[float]]:
+    """Return the labels `(pictures, tasks)` as numbers: 0 or 1, or the index of the class; NaN where a label is missing."""
+    return [[_target(picture, task) for task in tasks] for picture in pictures]
+
+
+def _target(picture: Picture, task: Task) -> float:
+    if not task.classes:
+        value = picture.labels.get(task.name)
+        return float("nan") if value is None else float(value)
+    if picture.label not in task.classes:
+        raise ManifestError(
+            f"{picture.where}: the class {picture.label!r} is not known{did_you_mean(str(picture.label), task.classes)}; "
+            f"the classes are: {', '.join(task.classes)}."
+        )
+    return float(task.classes.index(picture.label))
+
+
+def _classes(pictures: Sequence[Picture], wanted: Sequence[str]) -> tuple[str, ...]:
+    found = {str(picture.label) for picture in pictures}
+    empty = [name for name in wanted if name not in found]
+    if empty:
+        raise ManifestError(f"There is no picture of the class {empty[0]!r}; the pictures are of: {', '.join(sorted(found))}.")
+    if len(found) < 2:
+        raise ManifestError(f"All pictures are of one class, {next(iter(found))!r}; it takes at least two to learn a difference.")
+    return tuple(wanted) or tuple(sorted(found))
+
+
+def _read_folder(folder: Path, problems: list[str]) -> list[Picture]:
+    kinds = sorted(inside for inside in folder.iterdir() if inside.is_dir() and not inside.name.startswith("."))
+    pictures = [
+        Picture(str(file.relative_to(folder)), label=kind.name, path=file, where=str(file))
+        for kind in kinds
+        for file in sorted(kind.rglob("*"))
+        if file.suffix.lower() in ENDINGS
+    ]
+    if not pictures:
+        problems.append(f"{folder} has no pictures in sub-folders; give one sub-folder for each class, or a manifest (.jsonl).")
+    problems += [f"{kind} has no pictures of that class." for kind in kinds if pictures and not any(p.label == kind.name for p in pictures)]
+    return pictures
+
+
+def _read_lines(path: Path, problems: list[str]) -> list[Picture]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError:
+        problems.append(f"{path} does not exist; give a manifest (a .jsonl file) or a folder of classes.")
+        return []
+    except (UnicodeDecodeError, OSError):
+        problems.append(f"{path} is not text in UTF-8; a manifest has one JSON object a line.")
+        return []
+    pictures = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            found: list[str] = []
+            picture = _read_line(line, path, f"{path}:{number}", found)
+            problems += [f"{path}:{number}: {problem}" for problem in found]
+            pictures += [picture] if picture else []
+    if not pictures and not problems:
+        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
+    return pictures
+
+
+def _read_line(line: str, manifest: Path, where: str, problems: list[str]) -> Picture | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        problems.append(f"not JSON ({error}); one JSON object is expected on every line.")
+        return None
+    if not isinstance(entry, dict):
+        problems.append("a JSON object is expected.")
+        return None
+    entry = {key: value for key, value in entry.items() if value is not None}
+    if "image_filepath" not in entry:
+        problems.append(f"the key 'image_filepath' is missing{did_you_mean('image_filepath', entry)}.")
+    problems += [f"{key!r} must be text, got {entry[key]!r}." for key in _TEXTS if not isinstance(entry.get(key, ""), str)]
+    if entry.get("split", "train") not in SPLITS:
+        problems.append(f"'split' must be one of {', '.join(SPLITS)}, got {entry['split']!r}.")
+    labels = entry.get("labels", {})
+    if not isinstance(labels, dict) or any(value not in (0, 1, None) for value in labels.values()):
+        problems.append(f"'labels' must give each name 1, 0 or null (unknown), got {labels!r}.")
+    if "label" in entry and labels:
+        problems.append("a picture has one 'label' or several 'labels', not both.")
+    if problems:
+        return None
+    known = {key: entry[key] for key in ("image_filepath", "label", "group", "split", "license", "sha256") if key in entry}
+    values = {name: None if value is None else bool(value) for name, value in labels.items()}
+    return Picture(**known, labels=values, path=_resolve(manifest, entry["image_filepath"]), where=where)
+
+
+def _resolve(manifest: Path, name: str) -> Path:
+    folder = image_data()
+    beside = manifest.parent / name
+    return folder / name if folder and not beside.exists() and (folder / name).exists() else beside
+
+
+def _across_splits(pictures: Iterable[Picture]) -> list[str]:
+    splits: dict[str, set[Any]] = {}
+    for picture in pictures:
+        if picture.group is not None:
+            splits.setdefault(picture.group, set()).add(picture.split == "test")
+    return [
+        f"The group {group!r} is in the test split and outside of it; keep a group together."
+        for group, in_test in splits.items()
+        if len(in_test) > 1
+    ]

@@ -1,0 +1,51 @@
+"""What a trained network says about pictures, from a run's folder or from a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechtl.errors import PictureError
+from speechtl.runtime.picture_bundle import PictureEngine, answer, open_picture_bundle
+from speechtl.runtime.pictures import PictureSettings, read_pixels
+
+Answer = Callable[[NDArray[np.uint8]], dict[str, Any]]  # of one picture, for every task
+
+
+def predict_files(model: Path, files: Sequence[Path], graph: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield for each file `{"file", task: {"answer", "scores"}, ...}`, or `{"file", "error"}` where it cannot be read.
+
+    A run's folder needs what training needs; a bundle needs ONNX Runtime and Pillow alone.
+    """
+    settings, answers = _of_run(model) if model.is_dir() else _of_bundle(model, graph)
+    for file in files:
+        try:
+            pixels = read_pixels(file, settings)
+        except PictureError as error:
+            yield {"file": str(file), "error": str(error)}
+            continue
+        yield {"file": str(file)} | answers(pixels)
+
+
+def _of_bundle(model: Path, graph: str | None) -> tuple[PictureSettings, Answer]:
+    bundle = open_picture_bundle(model)
+    engine = PictureEngine(bundle, graph)
+    return bundle.settings, lambda pixels: engine.answers(engine.run(pixels))
+
+
+def _of_run(model: Path) -> tuple[PictureSettings, Answer]:
+    import torch
+
+    from speechtl.image.run import load_run
+
+    run = load_run(model)
+
+    def answers(pixels: NDArray[np.uint8]) -> dict[str, Any]:
+        scores = run.network.scores(torch.from_numpy(pixels)[None])
+        return {task.name: answer(task.classes, part[0].tolist()) for task, part in zip(run.network.head.tasks, scores, strict=True)}
+
+    return run.settings, answers

@@ -1,0 +1,108 @@
+"""A run: the folder that training leaves, with the network, how it was made, and what it can do; and backbones kept from runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechtl.errors import RunError
+from speechtl.files import write_json
+from speechtl.image.backbones import BACKBONES, PRETRAINED, SCRATCH, build_backbone, kept_folder, load_backbone
+from speechtl.image.network import PictureNetwork, new_network
+from speechtl.runtime.pictures import PictureSettings
+from speechtl.transfer import Encoder, EncoderInfo, Task, cut, load_tensors, load_weights, save_tensors
+from speechtl.versions import versions
+
+SCHEMA = 1
+KIND = "image"
+ABOUT = "run.json"
+WEIGHTS = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What it takes to build an encoder again: a built-in or registered backbone, and where it was cut."""
+
+    backbone: str
+    keep: str | None = None
+
+    def build(self) -> Encoder:
+        """Return the encoder with random weights."""
+        return cut(build_backbone(self.backbone), self.keep)
+
+
+@dataclass(frozen=True)
+class ImageRun:
+    """A finished run."""
+
+    folder: Path
+    about: Mapping[str, Any]
+    network: PictureNetwork
+    architecture: Architecture
+
+    @property
+    def settings(self) -> PictureSettings:
+        """The form in which the network takes pictures."""
+        return PictureSettings(**self.about["pictures"])
+
+
+def open_encoder(backbone: str, weights: str = PRETRAINED, keep: str | None = None) -> tuple[Encoder, Architecture]:
+    """Return an encoder by name: a built-in or registered backbone, or one that was pretrained here."""
+    if backbone in BACKBONES or not kept_folder(backbone).is_dir():
+        return cut(load_backbone(backbone, weights), keep), Architecture(backbone, keep)
+    run = load_run(kept_folder(backbone))
+    if weights == SCRATCH:
+        return open_encoder(run.architecture.backbone, SCRATCH, keep or run.architecture.keep)
+    return cut(run.network, keep), Architecture(run.architecture.backbone, keep or run.architecture.keep)
+
+
+def save_run(
+    folder: Path, network: PictureNetwork, architecture: Architecture, settings: PictureSettings, about: Mapping[str, Any]
+) -> None:
+    """Write a run's files into an existing folder, the description last."""
+    save_tensors(folder / WEIGHTS, network.state_dict(), {"encoder": network.encoder.info.name})
+    document = {
+        "schema": SCHEMA,
+        "kind": KIND,
+        **about,
+        "encoder": network.encoder.info.to_json(),
+        "architecture": {"backbone": architecture.backbone, "keep": architecture.keep},
+        "pictures": settings.to_json(),
+        "tasks": [task.to_json() for task in network.head.tasks],
+        "head": {"grid": network.head.grid, "hidden": network.head.hidden},
+        "versions": versions(),
+    }
+    write_json(folder / ABOUT, document)
+
+
+def load_run(folder: Path | str) -> ImageRun:
+    """Read a run back; raise `RunError` when it is missing, of another kind, unfinished or damaged."""
+    folder = Path(folder)
+    if not (folder / ABOUT).is_file():
+        unfinished = folder.with_name(folder.name + ".partial").exists()
+        hint = " Its training was not finished; start it again." if unfinished else ""
+        raise RunError(f"{folder} is no run: it has no {ABOUT}.{hint}")
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if about.get("kind") != KIND:
+            raise RunError(f"{folder} is a run of another kind, not of pictures; see: speechtl --help")
+        if about["schema"] > SCHEMA:
+            raise RunError(f"{folder} was made by a newer speechtl (schema {about['schema']}; this one reads {SCHEMA}).")
+        architecture = Architecture(**about["architecture"])
+        encoder = architecture.build()
+        encoder.info = EncoderInfo.from_json(about["encoder"])
+        network = new_network(encoder, [Task.from_json(task) for task in about["tasks"]], **about["head"])
+        PictureSettings(**about["pictures"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / ABOUT} is damaged: {error!r}.") from error
+    load_weights(network, load_tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
+    network.eval()
+    return ImageRun(folder, about, network, architecture)
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run's folder."""
+    return (path / ABOUT).is_file()

@@ -1,0 +1,135 @@
+"""Train a network for pictures by transfer, and leave a run; or pretrain one and keep it as a backbone."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechtl.errors import RecipeError, RunError
+from speechtl.files import replace_folder
+from speechtl.image.augment import AugmentSection
+from speechtl.image.backbones import BACKBONES, SCRATCH, kept_folder
+from speechtl.image.data import ImageData, PictureSet, prepare
+from speechtl.image.metrics import measure
+from speechtl.image.network import PictureNetwork, new_network
+from speechtl.image.preprocess import PICTURES
+from speechtl.image.recipe import ImageRecipe, TrainSection
+from speechtl.image.run import ABOUT, is_run, open_encoder, save_run
+from speechtl.progress import progress, say
+from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, check_inputs, fit, parse_policy
+
+PRETRAIN_POLICY = "all"
+
+
+def train(recipe: ImageRecipe, out: Path) -> dict[str, Any]:
+    """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description."""
+    started = time.monotonic()
+    out = out.absolute()
+    if out.exists() and not is_run(out) and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists and is no run (it has no {ABOUT}); choose another --out.")
+    torch.manual_seed(recipe.train.seed)
+    encoder, architecture = open_encoder(recipe.transfer.backbone, recipe.transfer.weights, recipe.transfer.keep)
+    check_inputs(encoder, PICTURES)
+    data = prepare(recipe, say)
+    say(f"{len(data.train)} pictures to learn from, {len(data.validation)} to report on; {_tell(data)}.")
+    network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
+    policy = parse_policy(recipe.transfer.policy)
+    if recipe.transfer.weights == SCRATCH:
+        encoder.info = _taught_here(encoder.info, recipe.name, data)
+    history = fit_pictures(network, data.train.pixels, data.train.labels, policy, recipe.train, recipe.augment)
+    about = {
+        "name": recipe.name,
+        "recipe": recipe.model_dump(mode="json"),
+        "policy": repr(policy),
+        "data": {"train": _provenance(data.train), "validation": _provenance(data.validation)},
+        "validation": measure(data.tasks, network.scores(data.validation.pixels), data.validation.labels),
+        "history": history,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    _write(out, lambda folder: save_run(folder, network, architecture, recipe.pictures.settings(), about))
+    return about
+
+
+def pretrain(recipe: ImageRecipe) -> tuple[dict[str, Any], Path]:
+    """Train a network from nothing on a large labelled source, and keep it as the backbone of the recipe's name."""
+    if recipe.name in BACKBONES:
+        raise RecipeError(f"There is a backbone {recipe.name!r} already; give yours another name.")
+    transfer = recipe.transfer.model_copy(update={"weights": SCRATCH, "policy": PRETRAIN_POLICY})
+    folder = kept_folder(recipe.name)
+    return train(recipe.model_copy(update={"transfer": transfer}), folder), folder
+
+
+def fit_pictures(
+    network: PictureNetwork,
+    pixels: Tensor,
+    labels: Tensor,
+    policy: Policy,
+    settings: TrainSection,
+    augment: AugmentSection | None = None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record an epoch."""
+    batches = ExampleBatches(
+        pixels.contiguous(memory_format=torch.channels_last),
+        labels,
+        network,
+        0,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        render=augment.render if augment and augment.changes else None,
+        guises=settings.guises,
+    )
+    fit_settings = settings.fit_settings(len(batches))
+    batches.frozen_front = policy.frozen_front(network, fit_settings.epochs)
+    batches.measure_embeddings()
+    with progress("training, epoch") as advance:
+
+        def report(epoch: int, record: dict[str, Any]) -> None:
+            advance(epoch + 1, fit_settings.epochs)
+            if on_epoch is not None:
+                on_epoch(epoch, record)
+
+        return fit(network, batches, TaskLoss(network.head.tasks), policy, fit_settings, on_epoch=report)
+
+
+def _taught_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
+    """Describe an encoder that knows nothing but the pictures of this recipe."""
+    licences = ", ".join(_provenance(data.train)["licences"])
+    return replace(
+        info, name=name, source=f"{len(data.train)} pictures of the recipe {name!r}", source_examples=len(data.train), licence=licences
+    )
+
+
+def _write(out: Path, save: Callable[[Path], None]) -> None:
+    work = out.with_name(out.name + ".partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        save(work)
+        replace_folder(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _tell(data: ImageData) -> str:
+    first = data.tasks[0]
+    if first.classes:
+        return f"{len(first.classes)} classes: {', '.join(first.classes)}"
+    known = (~torch.isnan(data.train.labels)).float().mean()
+    return f"{len(data.tasks)} tasks at once ({', '.join(task.name for task in data.tasks)}), {known:.0%} of their labels known"
+
+
+def _provenance(pictures: PictureSet) -> dict[str, Any]:
+    return {
+        "pictures": len(pictures),
+        "groups": len({picture.group for picture in pictures.pictures if picture.group}),
+        "licences": sorted({picture.license or "unknown" for picture in pictures.pictures}),
+        "files": sorted({picture.sha256[:16] for picture in pictures.pictures if picture.sha256}),
+    }

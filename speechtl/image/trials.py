@@ -1,0 +1,54 @@
+"""Trainings of one picture recipe in several ways, from several amounts, always reported on the same pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from speechtl.image.backbones import SCRATCH
+from speechtl.image.data import draw, prepare
+from speechtl.image.metrics import measure
+from speechtl.image.network import new_network
+from speechtl.image.preprocess import PICTURES
+from speechtl.image.recipe import ImageRecipe
+from speechtl.image.run import open_encoder
+from speechtl.image.train import fit_pictures
+from speechtl.progress import say
+from speechtl.transfer import Encoder, check_inputs, parse_policy
+from speechtl.transfer.advise import Target
+
+
+class ImageTrials:
+    """A picture recipe to be tried in several ways; `force` tries an encoder of another input type, too."""
+
+    def __init__(self, recipe: ImageRecipe, *, force: bool = False) -> None:
+        self.recipe = recipe
+        self.force = force
+        self.data = prepare(recipe, say)
+        self.measure = "accuracy" if self.data.tasks[0].classes else "mean AUC"
+        self.encoder: Encoder = self._open(recipe.transfer.weights)
+
+    @property
+    def target(self) -> Target:
+        """What is to be learned."""
+        kinds = sum(max(task.outputs, 2) for task in self.data.tasks) // len(self.data.tasks)
+        return Target(PICTURES, len(self.data.train), kinds, "pictures")
+
+    def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
+        """Train one way (a policy, or `scratch`) with so many of the pictures; return its value on the validation pictures."""
+        if not self.force:
+            check_inputs(self.encoder, PICTURES)
+        torch.manual_seed(seed)
+        encoder = self._open(SCRATCH if way == SCRATCH else self.recipe.transfer.weights)
+        network = new_network(encoder, self.data.tasks, grid=self.recipe.transfer.grid, hidden=self.recipe.transfer.hidden)
+        pictures = self.data.train.pictures
+        chosen = draw(pictures, range(len(pictures)), min(examples or len(pictures), len(pictures)), seed)
+        part = self.data.train.part(chosen)
+        settings = self.recipe.train.model_copy(update={"seed": seed})
+        fit_pictures(network, part.pixels, part.labels, parse_policy("all" if way == SCRATCH else way), settings, self.recipe.augment)
+        results = measure(self.data.tasks, network.scores(self.data.validation.pixels), self.data.validation.labels)
+        key = "accuracy" if self.measure == "accuracy" else "auc"
+        return float(np.mean([np.nan if result[key] is None else result[key] for result in results]))
+
+    def _open(self, weights: str) -> Encoder:
+        return open_encoder(self.recipe.transfer.backbone, weights, self.recipe.transfer.keep)[0]

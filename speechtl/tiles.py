@@ -1,0 +1,72 @@
+"""Pictures of filters and patches in rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechtl.files import writing
+
+DPI = 120
+Array = NDArray[Any]
+
+
+def draw_filters(path: Path, filters: Array, title: str, *, across: str = "", down: str = "") -> None:
+    """Draw filters `(filters, channels, height, width)`, colours where there are three channels; grey (or white) is no weight."""
+    count = len(filters)
+    columns = round(np.ceil(np.sqrt(count * 1.5)))
+    rows = -(-count // columns)
+    figure, axes = _figure(rows, columns, 0.62, title)
+    for place, axis in enumerate(axes.flat):
+        if place < count:
+            _draw_filter(axis, filters[place])
+    if across or down:
+        figure.supxlabel(across, fontsize=9)
+        figure.supylabel(down, fontsize=9)
+    _save(figure, path)
+
+
+def draw_patches(path: Path, blocks: Mapping[str, Mapping[str, Sequence[Array]]], title: str, *, sound: bool = False) -> None:
+    """Draw rows of patches, one a unit; blocks such as before and after stand side by side. Spectrograms have low bands at the bottom."""
+    names = list(dict.fromkeys(name for block in blocks.values() for name in block))
+    longest = max(len(patches) for block in blocks.values() for patches in block.values())
+    columns = len(blocks) * (longest + 1) - 1
+    figure, axes = _figure(len(names), columns, 0.95, title)
+    for number, (block_name, block) in enumerate(blocks.items()):
+        first = number * (longest + 1)
+        axes[0, first].set_title(block_name, loc="left", fontsize=10)
+        for row, name in enumerate(names):
+            for column, patch in enumerate(block.get(name, ())):
+                shown = {"cmap": "magma", "origin": "lower", "aspect": "auto"} if sound else {}
+                axes[row, first + column].imshow(patch.T if sound else patch, **shown)
+            if first == 0:
+                axes[row, 0].text(-0.08, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
+    _save(figure, path)
+
+
+def _draw_filter(axis: Any, weights: Array) -> None:
+    largest = max(float(np.abs(weights).max()), 1e-9)
+    if len(weights) == 3:
+        axis.imshow(0.5 + 0.5 * weights.transpose(1, 2, 0) / largest, interpolation="nearest")
+    else:
+        axis.imshow(weights.mean(axis=0).T, cmap="RdBu_r", vmin=-largest, vmax=largest, origin="lower", interpolation="nearest")
+
+
+def _figure(rows: int, columns: int, inches: float, title: str) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(inches * columns + 0.9, inches * rows + 0.9), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
+    for axis in axes.flat:
+        axis.set_axis_off()
+    figure.suptitle(title, fontsize=11)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> None:
+    with writing(path) as beside:
+        figure.savefig(beside, format="png")

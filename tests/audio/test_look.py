@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from speechtl.audio.look import look
+from speechtl.errors import ManifestError
+
+
+def test_filters_and_moments_of_sound_are_drawn(tmp_path, known_tiny):
+    random = np.random.default_rng(0)
+    (tmp_path / "sounds").mkdir()
+    for index in range(4):
+        samples = random.normal(0, 0.01, 48_000)
+        samples[8000 * index : 8000 * index + 4000] += random.uniform(-0.4, 0.4, 4000)
+        soundfile.write(tmp_path / "sounds" / f"{index}.wav", samples, 16_000)
+    files = look("tiny", [tmp_path / "sounds"], tmp_path / "looks", units=3, patches=4)
+    assert [path.name for path in files] == ["filters.png", "second.png"]
+    for path in files:
+        low, high = Image.open(path).convert("L").getextrema()
+        assert high - low > 100
+
+
+def test_recordings_that_are_too_short_are_refused(tmp_path, known_tiny):
+    (tmp_path / "sounds").mkdir()
+    soundfile.write(tmp_path / "sounds" / "a.wav", np.zeros(4000), 16_000)
+    with pytest.raises(ManifestError, match=r"shorter than 1\.5 s"):
+        look("tiny", [tmp_path / "sounds"], tmp_path / "looks")

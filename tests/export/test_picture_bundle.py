@@ -1,0 +1,168 @@
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from speechtl.cli import app, main
+from speechtl.errors import BundleError, CheckFailedError, ManifestError
+from speechtl.export.picture_bundle import export_image_run
+from speechtl.image.predict import predict_files
+from speechtl.image.recipe import make_image_recipe
+from speechtl.image.run import load_run
+from speechtl.image.train import train
+from speechtl.runtime.bundle import open_bundle, write_bundle
+from speechtl.runtime.picture_bundle import open_picture_bundle, verify_pictures
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two kinds of pictures, a run that tells them apart, and its bundle."""
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for kind in ("left", "right"):
+        (place / "halves" / kind).mkdir(parents=True)
+        for index in range(24):
+            values = random.integers(0, 90, (24, 24)).astype(np.uint8)
+            values[:, slice(0, 12) if kind == "left" else slice(12, 24)] += 120
+            Image.fromarray(values).save(place / "halves" / kind / f"{index}.png")
+    values = {
+        "name": "halves",
+        "data": {"train": ["halves"]},
+        "pictures": {"size": 24},
+        "transfer": {"backbone": "small", "weights": "scratch", "policy": "all", "grid": 2},
+        "train": {"steps": 60, "batch_size": 8, "learning_rate": 5e-3},
+    }
+    train(make_image_recipe(values, base=place, source="test"), place / "run")
+    export_image_run(load_run(place / "run"), place / "halves.wake")
+    return place
+
+
+def test_the_bundle_carries_both_graphs_and_their_certificate(folder):
+    bundle = open_picture_bundle(folder / "halves.wake")
+    assert list(bundle.about["graphs"]) == ["model.int8.onnx", "model.onnx"]
+    parity = {result["graph"]: result for result in bundle.about["parity"]}
+    assert parity["model.onnx"]["largest_difference"] < 1e-5
+    assert all(result["ok"] for result in parity.values())
+    assert bundle.about["graphs"]["model.int8.onnx"]["agreement"] >= 0.9
+    assert len(bundle.files["model.int8.onnx"]) < 0.5 * len(bundle.files["model.onnx"])
+
+
+def test_the_device_says_what_the_workstation_says(folder):
+    files = sorted((folder / "halves").rglob("*.png"))[::7]
+    ours, theirs = (list(predict_files(folder / name, files)) for name in ("run", "halves.wake"))
+    assert [line["label"]["answer"] for line in ours] == [line["label"]["answer"] for line in theirs]
+    exact = list(predict_files(folder / "halves.wake", files, "model.onnx"))
+    for one, other in zip(ours, exact, strict=True):
+        assert one["label"]["scores"]["left"] == pytest.approx(other["label"]["scores"]["left"], abs=2e-4)
+
+
+def test_prediction_from_a_bundle_needs_neither_torch_nor_training_packages(folder):
+    code = (
+        "import sys\n"
+        "class Forbid:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'torch', 'lightning_fabric', 'scipy', 'safetensors', 'onnx', 'matplotlib'}:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Forbid())\n"
+        "from speechtl.cli import main\n"
+        "sys.argv[0] = 'speechtl'; main()\n"
+    )
+    picture = folder / "halves" / "left" / "0.png"
+    for arguments in (["image", "predict", str(folder / "halves.wake"), str(picture)], ["image", "verify", str(folder / "halves.wake")]):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "ok" in done.stdout
+
+
+def test_the_commands_export_and_verify(folder, tmp_path):
+    runner = CliRunner()
+    done = runner.invoke(app, ["image", "export", str(folder / "run"), "-o", str(tmp_path / "a.wake"), "--no-int8", "--json"])
+    assert done.exit_code == 0, done.output
+    assert list(json.loads(done.stdout)["graphs"]) == ["model.onnx"]
+    assert json.loads(runner.invoke(app, ["image", "verify", str(tmp_path / "a.wake"), "--json"]).stdout)[0]["ok"]
+
+
+def changed(folder, target, about=None, files=None):
+    with zipfile.ZipFile(folder / "halves.wake") as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    described = json.loads(content.pop("bundle.json"))
+    del described["files"], described["schema"]
+    write_bundle(target, described | (about or {}), content | (files or {}))
+    return target
+
+
+def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(folder, tmp_path, monkeypatch, capsys):
+    pixels, scores = open_picture_bundle(folder / "halves.wake").golden()
+    import io
+
+    stream = io.BytesIO()
+    np.savez(stream, pixels=pixels, scores=1 - scores)
+    path = changed(folder, tmp_path / "wrong.wake", files={"golden.npz": stream.getvalue()})
+    assert not any(result.ok for result in verify_pictures(open_picture_bundle(path)))
+    monkeypatch.setattr("sys.argv", ["speechtl", "image", "verify", str(path)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == CheckFailedError.exit_code
+    assert "does not give the scores" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("about", "files", "sentence"),
+    [
+        ({"pictures": {"size": 32, "shape": "stretch", "grey": False}}, {}, "does not take the pictures that it announces"),
+        ({"pictures": 3}, {}, "values of the wrong kind"),
+        ({"graphs": {"other.onnx": {"runtime": "onnx"}}}, {}, "names a graph that is not in it"),
+        ({"graphs": {}}, {}, "values of the wrong kind"),
+        ({}, {"model.int8.onnx": b"nothing"}, "cannot load model.int8.onnx"),
+        ({}, {"golden.npz": b"nothing"}, "golden.npz cannot be read"),
+    ],
+)
+def test_damaged_bundles_are_refused_in_words(folder, tmp_path, about, files, sentence):
+    path = changed(folder, tmp_path / "bad.wake", about, files)
+    with pytest.raises(BundleError, match=sentence):
+        verify_pictures(open_picture_bundle(path))
+
+
+def test_bundles_of_another_kind_are_told_apart(folder, tiny_bundle):
+    with pytest.raises(BundleError, match="of the kind 'image', where 'wake word' is needed"):
+        open_bundle(folder / "halves.wake")
+    with pytest.raises(BundleError, match="of the kind 'wake word', where 'image' is needed"):
+        open_picture_bundle(tiny_bundle)
+
+
+def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(folder, tmp_path):
+    run = load_run(folder / "run")
+    run.about["recipe"]["data"]["train"] = [str(tmp_path / "gone")]
+    with pytest.raises(ManifestError, match="does not exist"):
+        export_image_run(run, tmp_path / "a.wake")
+    assert not list(tmp_path.glob("*.wake"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backbone", "keep", "grid"), [("squeezenet", "fire7", 2), ("squeezenet", None, 3), ("mobilenet", "stage4", 1)])
+def test_the_large_backbones_are_exported_exactly_and_as_int8(backbone, keep, grid):
+    import onnxruntime
+
+    from speechtl.export.picture_bundle import Scored, to_onnx
+    from speechtl.export.picture_int8 import quantise
+    from speechtl.image.network import new_network
+    from speechtl.image.run import open_encoder
+    from speechtl.transfer import Task
+
+    torch.manual_seed(0)
+    network = Scored(new_network(open_encoder(backbone, "scratch", keep)[0], [Task("kind", ("a", "b")), Task("loud")], grid=grid)).eval()
+    pixels = torch.randint(0, 256, (4, 3, 56, 56), dtype=torch.uint8)
+    graph = to_onnx(network.to(memory_format=torch.contiguous_format), 56)
+    with torch.no_grad():
+        expected = torch.cat([network(picture[None]) for picture in pixels]).numpy()
+    for content, tolerance in ((graph, 1e-4), (quantise(graph, pixels.numpy()), 0.1)):
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        given = np.concatenate([session.run(["scores"], {"pixels": picture[None].numpy()})[0] for picture in pixels])
+        assert np.abs(given - expected).max() < tolerance

@@ -1,0 +1,150 @@
+import math
+
+import pytest
+from PIL import Image
+
+from speechtl.errors import ManifestError
+from speechtl.image.data import draw, load_pictures, split
+from speechtl.image.manifest import read_pictures, targets_of, tasks_of
+from speechtl.runtime.pictures import PictureSettings
+from speechtl.transfer import Task
+
+SETTINGS = PictureSettings(size=16)
+
+
+def test_a_folder_of_classes_needs_no_manifest(shapes):
+    pictures = read_pictures([shapes / "shapes"])
+    assert len(pictures) == 24
+    assert tasks_of(pictures) == [Task("label", ("cross", "square"))]
+    assert [row[0] for row in targets_of(pictures, tasks_of(pictures))] == [0.0] * 12 + [1.0] * 12
+
+
+def test_labels_are_several_tasks_and_unknown_ones_are_not_numbers(manifest):
+    path = manifest([{"labels": {"car": 1, "stop": 0}}, {"labels": {"car": None, "stop": 1}}, {"labels": {"car": False}}])
+    pictures = read_pictures([path])
+    tasks = tasks_of(pictures)
+    assert tasks == [Task("car"), Task("stop")]
+    targets = targets_of(pictures, tasks)
+    assert targets[0] == [1.0, 0.0]
+    assert math.isnan(targets[1][0])
+    assert targets[1][1] == 1.0
+    assert targets[2][0] == 0.0
+    assert math.isnan(targets[2][1])
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([{"labels": {"car": None, "stop": 1}}, {"labels": {"stop": 0}}], "All labels of 'car' are missing"),
+        ([{"labels": {"car": 1}}, {"labels": {"car": 1}}], "All known labels of 'car' are true"),
+        ([{"label": "cat"}, {"label": "cat"}], "All pictures are of one class, 'cat'"),
+        ([{"label": "cat"}, {"labels": {"dog": 1}}], "Some pictures have one 'label' and others"),
+        ([{}, {}], "None of the pictures has a label"),
+    ],
+)
+def test_what_cannot_be_learned_is_one_sentence(manifest, lines, sentence):
+    with pytest.raises(ManifestError, match=sentence):
+        tasks_of(read_pictures([manifest(lines)]))
+
+
+def test_a_wanted_class_without_pictures_is_refused(manifest):
+    pictures = read_pictures([manifest([{"label": "cat"}, {"label": "dog"}])])
+    with pytest.raises(ManifestError, match="no picture of the class 'cow'; the pictures are of: cat, dog"):
+        tasks_of(pictures, ["cat", "dog", "cow"])
+
+
+def test_an_unknown_class_is_refused_with_its_line_and_the_nearest(manifest):
+    pictures = read_pictures([manifest([{"label": "cat"}, {"label": "dog"}, {"label": "dogg"}])])
+    with pytest.raises(ManifestError, match=r"pictures\.jsonl:3: the class 'dogg' is not known \(did you mean 'dog'\?\)"):
+        targets_of(pictures, tasks_of(pictures, ["cat", "dog"]))
+
+
+def test_all_wrong_lines_are_listed(tmp_path):
+    (tmp_path / "m.jsonl").write_text(
+        '{"image_path": "a.png"}\nnot json\n[1]\n{"image_filepath": "a.png", "split": "tset"}\n'
+        '{"image_filepath": "a.png", "labels": {"car": 2}}\n{"image_filepath": 3}\n'
+        '{"image_filepath": "a", "label": "x", "labels": {"y": 1}}\n'
+    )
+    with pytest.raises(ManifestError) as caught:
+        read_pictures([tmp_path / "m.jsonl", tmp_path / "none.jsonl"])
+    message = str(caught.value)
+    assert message.startswith("8 problems")
+    for part in (
+        "did you mean 'image_path'",
+        "not JSON",
+        "object is expected",
+        "'tset'",
+        "1, 0 or null",
+        "must be text",
+        "not both",
+        "none.jsonl",
+    ):
+        assert part in message
+
+
+def test_an_empty_class_folder_and_an_empty_folder_are_refused(shapes):
+    (shapes / "shapes" / "circle").mkdir()
+    (shapes / "nothing").mkdir()
+    with pytest.raises(ManifestError, match=r"circle has no pictures of that class"):
+        read_pictures([shapes / "shapes"])
+    with pytest.raises(ManifestError, match="no pictures in sub-folders"):
+        read_pictures([shapes / "nothing"])
+
+
+def test_a_group_in_test_and_training_is_refused(manifest):
+    path = manifest([{"label": "a", "group": "p1", "split": "test"}, {"label": "b", "group": "p1"}])
+    with pytest.raises(ManifestError, match="The group 'p1' is in the test split and outside"):
+        read_pictures([path])
+
+
+def test_pictures_that_cannot_be_read_are_skipped_counted_and_said(manifest, tmp_path):
+    pictures = read_pictures([manifest([{"label": "a"}, {"label": "b"}, {"label": "a"}])])
+    (tmp_path / "0.png").write_bytes((tmp_path / "0.png").read_bytes()[:60])
+    (tmp_path / "2.png").unlink()
+    said = []
+    loaded = load_pictures(pictures, tasks_of(pictures), SETTINGS, said.append)
+    assert len(loaded) == 1
+    assert said[0] == "2 of 3 pictures cannot be used and are skipped:"
+    assert "0.png is damaged" in said[1]
+    assert "2.png does not exist" in said[2]
+
+
+def test_nothing_left_to_read_is_an_error(manifest, tmp_path):
+    pictures = read_pictures([manifest([{"label": "a"}, {"label": "b"}])])
+    for name in ("0.png", "1.png"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ManifestError, match="None of the 2 pictures can be used"):
+        load_pictures(pictures, tasks_of(pictures), SETTINGS, lambda text: None)
+
+
+def test_splits_never_share_a_group_and_hold_both_classes(manifest):
+    lines = [{"label": "ab"[index % 2], "group": f"p{index // 4}"} for index in range(80)]
+    pictures = read_pictures([manifest(lines)])
+    train, validation = split(pictures, 0.2, seed=1)
+    assert sorted(train + validation) == list(range(80))
+    groups = [{pictures[index].group for index in part} for part in (train, validation)]
+    assert not groups[0] & groups[1]
+    assert {pictures[index].label for index in validation} == {"a", "b"}
+    assert 8 <= len(validation) <= 24
+
+
+def test_marked_validation_lines_are_kept(manifest):
+    pictures = read_pictures([manifest([{"label": "a"}, {"label": "b", "split": "validation"}, {"label": "b"}])])
+    assert split(pictures, 0.5, seed=0) == ([0, 2], [1])
+
+
+def test_drawn_pictures_are_even_over_classes_and_repeatable(manifest):
+    pictures = read_pictures([manifest([{"label": "abc"[index % 3 if index < 30 else 0]} for index in range(60)])])
+    chosen = draw(pictures, range(60), 9, seed=3)
+    assert sorted(pictures[index].label for index in chosen) == list("aaabbbccc")
+    assert chosen == draw(pictures, range(60), 9, seed=3)
+    assert chosen != draw(pictures, range(60), 9, seed=4)
+    with pytest.raises(ManifestError, match="asks for 61 pictures, and 60 are there"):
+        draw(pictures, range(60), 61, seed=0)
+
+
+def test_a_grey_file_beside_a_coloured_one_is_one_set(manifest, tmp_path):
+    path = manifest([{"label": "a"}, {"label": "b"}])
+    Image.new("L", (5, 9), 100).save(tmp_path / "0.png")
+    pictures = read_pictures([path])
+    assert load_pictures(pictures, tasks_of(pictures), SETTINGS, print).pixels.shape == (2, 3, 16, 16)

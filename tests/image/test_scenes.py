@@ -1,0 +1,27 @@
+import torch
+
+from speechtl.image.scenes import TASKS, scenes, without
+
+
+def test_a_seed_gives_the_same_scenes_however_many_are_wanted():
+    pixels, labels = scenes(6, 24, seed=3)
+    more, their_labels = scenes(9, 24, seed=3, missing=0.5)
+    assert torch.equal(pixels, more[:6])
+    known = ~torch.isnan(their_labels[:6])
+    assert torch.equal(labels[known], their_labels[:6][known])
+    assert not torch.equal(pixels, scenes(6, 24, seed=4)[0])
+
+
+def test_several_of_the_four_may_be_there_at_once_or_none():
+    _, labels = scenes(120, 16)
+    assert labels.shape == (120, len(TASKS))
+    assert {0.0, 1.0, 2.0, 3.0} <= set(labels.sum(dim=1).tolist())
+    assert ((labels.mean(dim=0) > 0.2) & (labels.mean(dim=0) < 0.6)).all()
+
+
+def test_the_chosen_share_of_labels_is_missing_but_never_all_of_a_picture():
+    labels = without(torch.ones(2000, 4), 0.5, seed=0)
+    missing = torch.isnan(labels)
+    assert not missing.all(dim=1).any()
+    assert 0.34 < missing.float().mean() < 0.41  # half, less the one label of each picture that is always known
+    assert torch.isnan(without(torch.ones(500, 4), 1.0, seed=0)).sum() == 1500

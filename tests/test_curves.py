@@ -1,0 +1,40 @@
+import csv
+import math
+
+import pytest
+from PIL import Image
+
+from speechtl.curves import Panel, Point, draw_curves, draw_panels, summary, write_panels, write_points
+
+POINTS = [
+    Point(way, amount, seed, value + seed / 100) for way, value in (("a", 0.5), ("b", 0.7)) for amount in (10, 100) for seed in range(3)
+]
+
+
+def test_means_and_limits_are_those_of_students_t():
+    way, amount, mean, low, high = summary(POINTS)[0]
+    assert (way, amount) == ("a", 10)
+    assert mean == pytest.approx(0.51)
+    half = 4.302653 * 0.01 / math.sqrt(3)  # t of two degrees of freedom, 95 %, from a printed table
+    assert (low, high) == pytest.approx((0.51 - half, 0.51 + half), abs=1e-5)
+
+
+def test_one_seed_has_no_limits():
+    assert math.isnan(summary(POINTS[:1])[0][3])
+
+
+def test_every_training_is_a_line(tmp_path):
+    write_points(tmp_path / "p.csv", POINTS, "accuracy")
+    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    assert len(rows) == 12
+    assert rows[0] == {"way": "a", "examples": "10", "seed": "0", "accuracy": "0.5"}
+    write_panels(tmp_path / "q.csv", [Panel("width", POINTS)], "auc")
+    assert next(csv.DictReader((tmp_path / "q.csv").open()))["over"] == "width"
+
+
+def test_pictures_are_png_of_a_readable_size(tmp_path):
+    draw_curves(tmp_path / "c.png", POINTS, "title", "accuracy")
+    draw_panels(tmp_path / "d.png", [Panel("one", POINTS), Panel("two", POINTS, logarithmic=False)], "title", "accuracy")
+    sizes = [Image.open(tmp_path / name).size for name in ("c.png", "d.png")]
+    assert sizes[0][0] >= 1000
+    assert sizes[1][0] > sizes[0][0]

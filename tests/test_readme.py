@@ -1,0 +1,50 @@
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def run(part: str) -> dict:
+    """Run the one block of Python in which that stands."""
+    (block,) = [block for block in BLOCKS if part in block]
+    names: dict = {"__name__": "readme"}
+    exec(compile(block, "README.md", "exec"), names)
+    return names
+
+
+def test_the_text_network_is_transferred_by_the_core_alone():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    names = run("class Topics")
+    with torch.no_grad():
+        answers = names["network"](names["inputs"]).argmax(dim=1)
+    assert answers.tolist() == names["labels"][:, 0].tolist()
+
+
+def test_the_backbone_of_ones_own_is_known_by_its_name(monkeypatch):
+    from speechtl.image import backbones
+
+    monkeypatch.setattr(backbones, "BACKBONES", dict(backbones.BACKBONES))
+    run("register_backbone(")
+    network = backbones.load_backbone("mine", "scratch")
+    assert network(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, 100)
+
+
+@pytest.mark.parametrize("backbone", ["squeezenet", "mobilenet", "small"])
+def test_the_backbones_that_are_named_are_there(backbone):
+    from speechtl.image.backbones import BACKBONES
+
+    assert backbone in BACKBONES
+    assert backbone in README
+
+
+def test_the_recipe_for_pictures_is_one(tmp_path):
+    from speechtl.image.recipe import read_image_recipe
+
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.S)
+    (tmp_path / "leaves.toml").write_text(text)
+    assert read_image_recipe(tmp_path / "leaves.toml").transfer.keep == "fire7"
