@@ -77,7 +77,7 @@ def machines(versions: Mapping[str, str]) -> dict[str, Machine]:
             CPUINFO_ARMHF,
             ("manylinux_2_34_armv7l", "manylinux2014_armv7l", "linux_armv7l"),
             (f"{python}-minimal", f"lib{python}-stdlib", "libstdc++6", "python3-numpy", "python3-cffi-backend", "libsndfile1"),
-            ("typer<0.29", "rich"),
+            ("typer<0.29", "rich", "typing_extensions"),
             ("tflite-runtime==2.14.0", "soundfile"),
         ),
     }

@@ -186,11 +186,13 @@ class Server:
         task.add_done_callback(self._background.discard)
 
     async def _end(self) -> None:
+        """Drop the clients; again and again, because before Python 3.12 `wait_for` can lose the moment at which it is cancelled."""
         tasks = {*self._clients.values(), *self._background}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=END_SECONDS)
+        end = time.monotonic() + END_SECONDS
+        while tasks and time.monotonic() < end:
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=END_SECONDS / 5.0)
         self._worker.shutdown(wait=False, cancel_futures=True)
 
 

@@ -481,6 +481,23 @@ def test_a_signal_ends_the_server_with_clients_in_the_midst_of_everything(tiny_b
         assert b"Traceback" not in running.process.stderr.read()
 
 
+def test_a_client_that_loses_its_cancellation_is_cancelled_again(tiny_bundle):
+    async def lose_one():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE)
+        await asyncio.sleep(PATIENCE)
+
+    async def end():
+        running = Server(ServerSettings((tiny_bundle,)), Models.open([tiny_bundle]), print)
+        running._spawn(lose_one())
+        (task,) = running._background
+        await asyncio.sleep(0)
+        await running._end()
+        return task.cancelled()
+
+    assert asyncio.run(end())
+
+
 def test_systemd_is_told_that_the_server_is_ready_alive_and_ending(tiny_bundle, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
