@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args(argv)
     try:
-        graphs = graphs_for(int8=not options.no_int8, tflite=options.tflite)
-        about = export_runs([load_run(run) for run in options.runs], options.out, graphs)
+        runs = [load_run(run) for run in options.runs]
+        about = export_runs(runs, options.out, graphs_for(int8=not options.no_int8, tflite=options.tflite))
         rows = measure(open_bundle(options.out), about)
     except SpeechtlError as error:
         say(f"export: {error}")

@@ -215,8 +215,10 @@ def export(
     from speechtl.export.bundle import export_runs, graphs_for
     from speechtl.runtime.verify import table
 
-    graphs = only or graphs_for(int8=not no_int8, tflite=tflite)
-    about = export_runs([load_run(run) for run in runs], out, graphs, golden=golden)
+    if out.is_dir():
+        raise SpeechtlError(f"{out} is a folder; give the name of a file, such as {out / 'NAME.wake'}.")
+    loaded = [load_run(run) for run in runs]
+    about = export_runs(loaded, out, only or graphs_for(int8=not no_int8, tflite=tflite), golden=golden)
     size = out.stat().st_size
     if as_json:
         _print_json({"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]})
