@@ -128,6 +128,8 @@ def _unpack_packages(machine: Machine, root: Path, work: Path) -> None:
     run([*apt, "install", "--download-only", "--no-install-recommends", "-y", *machine.packages], "apt-get", APT_SECONDS)
     for package in sorted((work / "cache/archives").glob("*.deb")):
         run(["dpkg-deb", "-x", str(package), str(root)], "dpkg-deb", 120)
+    for library in root.glob("usr/lib/*/libsndfile.so.1"):
+        library.with_suffix("").symlink_to(library.name)  # soundfile asks ldconfig for it, which is not there, and then for this
 
 
 def _unpack_wheels(machine: Machine, root: Path, work: Path) -> None:
