@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from speechtl.runtime.detector import Detector, Event
     from speechtl.runtime.features import LogMel, LogMelSettings
     from speechtl.runtime.trigger import TriggerSettings
+
+# From 1.31 on ONNX Runtime keeps an identity of the device and tells its maker of use, unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Bundle", "Detector", "Event", "LogMel", "LogMelSettings", "TriggerSettings", "open_bundle"]
 
