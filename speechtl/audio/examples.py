@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 
 SECONDS = 4.0  # of an example
 TAIL = 0.5  # seconds that stand behind a word at least
-TAPE_SECONDS = 2400.0  # of negatives in a round at most, drawn anew for each
+TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn anew for each
 FADE = SAMPLE_RATE // 50  # samples
 
 

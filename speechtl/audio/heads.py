@@ -6,6 +6,8 @@ word and step. Like the encoder it pads nothing in time: `receptive_field` steps
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from speechtl.audio.encoders.streaming import TimeConv
 from speechtl.errors import RecipeError
 from speechtl.transfer import Standardize
 
-MEMBERS = 4  # of an ensemble, for each fold of the recordings that some of them do not learn from
+MEMBERS = 4  # of an ensemble
 
 
 class MemberMean(nn.Module):
@@ -59,6 +61,18 @@ class Head(nn.Sequential):
         last = self[-1]
         assert isinstance(last, MemberMean)
         return last
+
+    @torch.no_grad()
+    def only(self, members: Sequence[int]) -> Head:
+        """Return a head of these members alone."""
+        smaller = make_head(self.kind, self.input_size, self.words, len(members))
+        smaller.standardize.load_state_dict(self.standardize.state_dict())
+        for small, large in zip(smaller, self, strict=True):
+            if isinstance(small, TimeConv) and isinstance(large, TimeConv):
+                for name, values in large.named_parameters():
+                    blocks = torch.chunk(values, self.ensemble.members, dim=0)
+                    small.get_parameter(name).copy_(torch.cat([blocks[member] for member in members]))
+        return smaller
 
     @property
     def standardize(self) -> Standardize:

@@ -51,12 +51,12 @@ class TransferSection(Section):
 class TrainSection(Section):
     """How long and how fast to train."""
 
-    epochs: int = Field(default=24, ge=1)
+    epochs: int = Field(default=20, ge=1)
     steps: int = Field(default=30, ge=1)  # batches an epoch
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
-    repeats: int = Field(default=4, ge=1)  # of every positive clip in an epoch, each time in another guise
+    repeats: int = Field(default=3, ge=1)  # of every positive clip in an epoch, each time in another guise
     seed: int = Field(default=0, ge=0)
 
     def fit_settings(self) -> FitSettings:

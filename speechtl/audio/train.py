@@ -41,9 +41,7 @@ ROOMS = 60
 VALIDATION_ROOMS = 8
 VALIDATION_SNR = 10.0  # dB
 CHECKPOINT = "checkpoint.safetensors"
-# The mean of the members of all folds reaches the scores of its highest false alarms less often than that of one fold's,
-# which validate: by so many logits on development speakers (training/README.md).
-AVERAGING = 0.4
+NO_FOLD = -1  # held out from a member that learns from all
 MEASURED = 400  # examples that tell the embeddings' mean and deviation
 
 
@@ -69,8 +67,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     network = attach(encoder, make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out)), WakeWordNetwork)
     history = _fit(network, policy, held_out, recipe, data, rooms, work, resume)
     fitted = time.monotonic()
-    say("Calibrating the threshold: everyone is heard by the members of the head that have not learned from them.")
+    say("Calibrating the threshold on people that the network, or its twin that listens, has not learned from.")
     trigger, points = _calibrate(network, held_out, recipe, data)
+    network.head = network.head.only(_shipped(held_out))
     about = {
         "name": recipe.name,
         "phrases": recipe.spoken,
@@ -180,15 +179,20 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: 
 
 
 def _held_out(policy: Policy, data: Data) -> list[int]:
-    """Return for each member of the head's ensemble the fold that it does not learn from.
+    """Return for each member of the ensemble the fold that it does not learn from.
 
-    With a frozen encoder every fold is held out from some members, so that all recordings can be validated on and
-    all are learned from (cross-validation); members that learned from different people also err less together. An
-    encoder that learns would carry over what it heard, so then one fold is held out from everything.
+    With a frozen encoder, for every fold a twin of the head learns beside it from all other folds, so that all
+    recordings can be validated on, while the head that is shipped learns from all (cross-validation). An encoder that
+    learns would carry over what it heard, so then one fold is held out from everything.
     """
     if isinstance(policy, HeadOnly) and not data.marked:
-        return [fold for fold in range(FOLDS) for _ in range(MEMBERS)]
+        return [fold for fold in (*range(FOLDS), NO_FOLD) for _ in range(MEMBERS)]
     return [HELD_OUT] * MEMBERS
+
+
+def _shipped(held_out: list[int]) -> list[int]:
+    """Return the members of the head that is shipped."""
+    return [member for member, fold in enumerate(held_out) if fold == NO_FOLD] or list(range(len(held_out)))
 
 
 def _calibrate(network: WakeWordNetwork, held_out: list[int], recipe: Recipe, data: Data) -> tuple[TriggerSettings, list[OperatingPoint]]:
@@ -197,8 +201,7 @@ def _calibrate(network: WakeWordNetwork, held_out: list[int], recipe: Recipe, da
     trigger = TriggerSettings(0.5, recipe.calibrate.smoothing, recipe.calibrate.refractory)
     positives, negatives = _validation_streams(network, held_out, data, recipe.train.seed)
     shift = fit_tail(negatives, trigger.smoothing).logit_for(wanted)
-    averaging = AVERAGING if len(set(held_out)) > 1 else 0.0
-    network.head.shift(shift - averaging)
+    network.head.shift(shift)
     _shift_scores(shift, [*positives, *negatives])
     points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}))
     threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
@@ -215,7 +218,7 @@ def _validation_streams(
     in_rooms = Condition("rooms", rooms=simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000))
     scorer = scorer_of(network)
     positives, negatives = [], []
-    for fold in sorted(set(held_out)):
+    for fold in sorted(set(held_out) - {NO_FOLD}):
         network.head.ensemble.chosen = [member for member, out in enumerate(held_out) if out == fold]
         words = [recording for recording in data.positives if recording.fold == fold]
         others = [recording for recording in data.negatives if recording.fold == fold]
