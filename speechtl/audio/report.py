@@ -33,13 +33,13 @@ def evaluation_summary(report: Mapping[str, Any]) -> str:
     negatives, delay = report["negatives"], report["delay_ms"]
     lines = [
         f"{report['name']} at a threshold of {report['threshold']:.4g}:",
-        f"  recall               {_percent(report['positives'])}",
-        *(f"  recall, {part['name']:<13}{_percent(part)}" for part in report["slices"][1:] if part["kind"] == "condition"),
-        f"  false accepts        {negatives['events']} in {negatives['hours']:.2f} h = {negatives['per_hour']:.2f} per hour "
+        f"  recall                 {_percent(report['positives'])}",
+        *(f"  recall, {part['name']:<15}{_percent(part)}" for part in report["slices"][1:] if part["kind"] == "condition"),
+        f"  false accepts          {negatives['events']} in {negatives['hours']:.2f} h = {negatives['per_hour']:.2f} per hour "
         f"(at most {negatives['per_hour_high']:.2f} with 95 % confidence)",
     ]
     if delay["p50"] is not None:
-        lines.append(f"  delay                {delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)")
+        lines.append(f"  delay                  {delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)")
     return "\n".join(lines)
 
 
