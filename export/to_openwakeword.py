@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from speechtl.audio.model import scorer_of
 from speechtl.audio.run import Run, load_run
+from speechtl.environments import environment
 from speechtl.errors import SpeechtlError
 from speechtl.export.golden import golden_audio
 from speechtl.export.openwakeword import convert
-from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import say
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.trigger import smooth
@@ -87,7 +87,7 @@ def smoothed_scores(run: Run, audio: npt.NDArray[np.float32], phase: int) -> npt
 
 def play(peer: str, model: Path, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return the scores that a peer gives to the recording, one every 80 ms."""
-    python = environment(peer) / "bin" / "python"
+    python = environment("peers", f"scores-{peer}", peer, PEERS[peer][0])
     samples = np.round(audio * 32767).astype("<i2").tobytes()
     done = subprocess.run([str(python), str(WORKER), peer, str(model)], input=samples, capture_output=True, check=False)
     if done.returncode != 0:
@@ -108,23 +108,6 @@ def compare(own: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> tu
     if not found:
         raise SpeechtlError(f"Nothing in the recording scores above {HEARD}; give one with the word in it: --audio FILE.")
     return min(found)
-
-
-def environment(peer: str) -> Path:
-    """Return the peer's own environment, which is made when it is not there yet."""
-    folder = cache_folder() / "peers" / f"scores-{peer}-python{sys.version_info[0]}.{sys.version_info[1]}"
-    if not folder.exists():
-        say(f"Installing {peer} into {folder} (once).")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = folder.with_name(f".{folder.name}")
-        commands = [[sys.executable, "-m", "venv", "--clear", str(beside)]]
-        commands += [[str(beside / "bin" / "python"), "-m", "pip", "install", "--quiet", *arguments] for arguments in PEERS[peer][0]]
-        for command in commands:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise SpeechtlError(f"{peer} cannot be installed here: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
-        replace_folder(beside, folder)
-    return folder
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from speechtl.environments import environment
 from speechtl.errors import SpeechtlError
-from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import say
 from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime.engine import RUNTIMES
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 say(f"{engine}: the bundle has no {RUNTIMES[engine].format} graph.")
                 continue
             try:
-                python = environment(engine)
+                python = environment("runtimes", engine, engine, [[*BASE, engine, NUMPY.get(engine, "numpy")]])
             except SpeechtlError as error:
                 say(str(error))
                 continue
@@ -67,26 +67,6 @@ def verify_in(python: Path, bundle: Path, engine: str) -> list[dict[str, Any]]:
             f"{engine} could not verify {bundle}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
         ) from None
     return results
-
-
-def environment(engine: str) -> Path:
-    """Return the Python of a runtime's own environment, which is made when it is not there yet."""
-    folder = cache_folder() / "runtimes" / f"{engine}-python{sys.version_info[0]}.{sys.version_info[1]}"
-    if not folder.exists():
-        say(f"Installing {engine} into {folder} (once).")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = folder.with_name(f".{folder.name}")
-        packages = [*BASE, engine, NUMPY.get(engine, "numpy")]
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(beside)],
-            [str(beside / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-                raise SpeechtlError(f"{engine} cannot be installed here: {reason}")
-        replace_folder(beside, folder)
-    return folder / "bin" / "python"
 
 
 if __name__ == "__main__":
