@@ -155,12 +155,12 @@ def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, 
     """Leave out lines of split "test", whoever and whatever is tested on in any of the manifests, and recordings given before."""
     tested = [clip for clips in given.values() for clip in clips if clip.split == "test"]
     people = {clip.speaker for clip in tested if clip.speaker}
-    recordings = {name for clip in tested for name in _names(clip)}
+    recordings = {name for clip in tested for name in clip.names}
     known: set[tuple[str, float]] = set()
     usable = {}
     for kind, clips in given.items():
         rest = [clip for clip in clips if clip.split != "test"]
-        fresh = [clip for clip in rest if clip.speaker not in people and recordings.isdisjoint(_names(clip))]
+        fresh = [clip for clip in rest if clip.speaker not in people and recordings.isdisjoint(clip.names)]
         if len(fresh) < len(rest):
             note(f"Left out {len(rest) - len(fresh)} {kind} whose speaker or recording another line has in split 'test'.")
         usable[kind] = [clip for clip in fresh if not _seen(clip, known)]
@@ -169,14 +169,9 @@ def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, 
     return usable
 
 
-def _names(clip: Clip) -> set[str]:
-    """Return everything that identifies a clip's recording."""
-    return {name for name in (clip.sha256, clip.source_sha256, clip.path and str(clip.path.resolve())) if name}
-
-
 def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
     """Say whether the same part of the same recording is known already; from now on it is."""
-    parts = {(name, clip.offset) for name in _names(clip)}
+    parts = {(name, clip.offset) for name in clip.names}
     seen = not known.isdisjoint(parts)
     known |= parts
     return seen

@@ -60,6 +60,11 @@ class Clip:
         """Return the manifest and the line, as `file:line`."""
         return f"{self.manifest}:{self.line}"
 
+    @property
+    def names(self) -> set[str]:
+        """Return everything that identifies the recording: hashes, and its file where it is on this machine."""
+        return {name for name in (self.sha256, self.source_sha256, self.path and str(self.path.resolve())) if name}
+
     def to_json(self) -> dict[str, Any]:
         """Return the line as written: known keys in their order, then the others; keys without a value are left out."""
         known = {name: getattr(self, name) for name in _ORDER}

@@ -83,7 +83,7 @@ def duplicates(clips: Iterable[Clip], digests: Mapping[Path, str] | None = None)
     problems = []
     for clip in clips:
         digest = (digests or {}).get(clip.path) if clip.path else None
-        names = {name for name in (clip.sha256, clip.source_sha256, digest, clip.path and str(clip.path)) if name}
+        names = clip.names | ({digest} if digest else set())
         earlier = next((first[name, clip.offset] for name in sorted(names) if (name, clip.offset) in first), None)
         if earlier is not None:
             message = f"{clip.audio_filepath} is the same recording as {earlier.audio_filepath} at {earlier.where}."
