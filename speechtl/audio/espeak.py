@@ -2,8 +2,9 @@
 
     python -I -S espeak.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
     python -I -S espeak.py LIBRARY DATA < /dev/null                  (lists voices)
+    python -I -S espeak.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
 
-The output is one line with the sample rate, then mono int16 samples. The library keeps state from one text to the next
+The output of speech is one line with the sample rate, then mono int16 samples. The library keeps state from one text to the next
 (phase of its vibrato, noise, echo), so the same text spoken twice in one process differs; a fresh process takes about
 20 ms, gives the same samples each time, and keeps a crash in the library away from the caller. Only the standard library is
 imported, so that it starts fast. Numbers of flags and parameters are those of `espeak-ng/speak_lib.h`.
@@ -19,6 +20,7 @@ AUDIO_OUTPUT_SYNCHRONOUS = 2
 INITIALIZE_DONT_EXIT = 0x8000
 CHARACTERS_UTF8 = 1
 POSITION_CHARACTER = 1
+SEPARATED = ord("_") << 8  # phonemes as eSpeak NG's mnemonics with this sign between them
 PARAMETER_RATE, PARAMETER_VOLUME, PARAMETER_PITCH = 1, 2, 3
 VOLUME = 30  # of 100: several variants clip at the default
 NOISE_SEED = 1
@@ -84,6 +86,17 @@ class Library:
         self._library.espeak_Synchronize()
         return bytes(sound)
 
+    def phonemes(self, text: str, voice: str) -> str:
+        """Return the mnemonics of a text's phonemes, `_` between them and a space between words."""
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise RuntimeError(f"eSpeak NG has no voice {voice!r}.")
+        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        rest = ctypes.c_char_p(text.encode())
+        clauses = []
+        while rest.value is not None:  # eSpeak NG moves on by one clause with every call
+            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), CHARACTERS_UTF8, SEPARATED) or b"")
+        return b" ".join(clauses).decode()
+
     def _seed_noise(self) -> None:
         if hasattr(self._library, "espeak_ng_SetRandSeed"):  # since 1.52, which otherwise seeds with the time of day
             self._library.espeak_ng_SetRandSeed(ctypes.c_long(NOISE_SEED))
@@ -96,11 +109,15 @@ class Library:
 
 
 def main(arguments: list[str]) -> None:
-    """List voices, or speak what stands on standard input."""
+    """List voices, or speak what stands on standard input, or write its phonemes."""
     library = Library(*arguments[:2])
     if len(arguments) == 2:
         print(*library.accents())
         print(*[variant for variant in library.variants() if " " not in variant])
+        return
+    if len(arguments) == 3:
+        for line in sys.stdin.buffer.read().decode().splitlines():
+            print(library.phonemes(line, arguments[2]))
         return
     voice, words_per_minute, pitch = arguments[2:]
     sound = library.speak(sys.stdin.buffer.read().decode(), voice, int(words_per_minute), int(pitch))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders import TimeConv, silence, step
 from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
+from speechtl.audio.encoders.streaming import Residual
 from speechtl.audio.heads import MemberMean
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.runtime.bundle import State
@@ -87,6 +88,8 @@ def join_heads(heads: Sequence[nn.Module]) -> list[nn.Module]:
 def _flat(module: nn.Module) -> list[nn.Module]:
     if isinstance(module, nn.Sequential):
         return [layer for child in module for layer in _flat(child)]
+    if isinstance(module, Residual):
+        return [Residual(*lean(module.layers).children())]
     return [] if isinstance(module, (nn.Dropout, nn.Identity)) else [module]
 
 

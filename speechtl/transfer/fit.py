@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -31,6 +31,14 @@ class Batches(Protocol):
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield batches: the inputs of the first trained group, then whatever the loss takes beside the logits."""
+
+
+@runtime_checkable
+class PartedBatches(Batches, Protocol):
+    """Training data of which every process of a run reads a part of its own."""
+
+    def part(self, number: int, rank: int, world: int) -> Iterator[Batch]:
+        """Yield `len(self) // world` batches of an epoch for one of `world` processes."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +91,7 @@ def fit(
     for epoch in range(len(history), settings.epochs):
         policy.apply(network, epoch)
         losses = []
-        own = islice(batches.epoch(epoch), fabric.global_rank, steps * fabric.world_size, fabric.world_size)
-        for index, batch in enumerate(own):
+        for index, batch in enumerate(_own(batches, epoch, steps, fabric)):
             _set_rates(optimizer, peaks, epoch * steps + index, total, settings.warmup)
             inputs, *targets = (fabric.to_device(tensor) for tensor in batch)
             value = loss(wrapped(inputs, start=start), *targets)
@@ -106,9 +113,24 @@ def fit(
         if on_epoch is not None and fabric.is_global_zero:
             on_epoch(epoch, history[-1])
     average.put_into(network)
+    _agree(network, fabric)
     network.cpu()
     network.eval()
     return history
+
+
+def _own(batches: Batches, epoch: int, steps: int, fabric: Fabric) -> Iterator[Batch]:
+    if isinstance(batches, PartedBatches):
+        return batches.part(epoch, fabric.global_rank, fabric.world_size)
+    return islice(batches.epoch(epoch), fabric.global_rank, steps * fabric.world_size, fabric.world_size)
+
+
+def _agree(network: TransferNetwork, fabric: Fabric) -> None:
+    """Give all processes the mean of what their normalisation layers measured, each on its own batches."""
+    if fabric.world_size > 1:
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(fabric.all_reduce(buffer))
 
 
 class WeightAverage:

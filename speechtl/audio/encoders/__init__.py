@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from speechtl.audio.encoders import speech_embedding
+from speechtl.audio.encoders import conv_ctc, speech_embedding
 from speechtl.audio.encoders.base import AudioEncoder, audio_input, silence
 from speechtl.audio.encoders.streaming import TimeConv, step
 from speechtl.errors import RecipeError, did_you_mean
@@ -13,6 +14,9 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
     # name: (architecture with random weights, the same with pretrained weights)
     "speech-embedding": (speech_embedding.build, speech_embedding.load),
     "scratch": (speech_embedding.build, speech_embedding.build),
+    "conv-ctc": (conv_ctc.build, conv_ctc.load),
+    "conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"), partial(conv_ctc.load, "conv-ctc-tiny")),
+    "scratch:conv-ctc": (conv_ctc.build, conv_ctc.build),
 }
 
 

@@ -1,7 +1,7 @@
 """Run a causal network step by step, with its state in the open.
 
-Networks here pad nothing in time: a layer with a kernel of k frames needs the k - 1 frames before. Offline it takes
-them from the recording; streaming, they are its state. Both compute the same numbers.
+Networks here pad nothing in time: a layer with a kernel of k frames and a stride of s needs the k - s frames before.
+Offline it takes them from the recording; streaming, they are its state. Both compute the same numbers.
 All tensors are `(batch, channels, time, frequency)`.
 """
 
@@ -24,8 +24,21 @@ class TimeConv(nn.Conv2d):
 
     @property
     def time_context(self) -> int:
-        """How many frames of the past one output needs beside its own."""
-        return self.kernel_size[0] - 1
+        """How many frames of the past one output needs beside the new ones, of which there are as many as the stride."""
+        return (self.kernel_size[0] - 1) * self.dilation[0] + 1 - self.stride[0]
+
+
+class Residual(nn.Module):
+    """Layers whose output is added to their input; both keep the frame rate and the number of channels."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Add to each output the newest frame that it was made from."""
+        outputs: Tensor = self.layers(inputs)
+        return outputs + inputs[:, :, inputs.shape[TIME] - outputs.shape[TIME] :]
 
 
 def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new_states: list[Tensor]) -> Tensor:
@@ -37,6 +50,8 @@ def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new
         for child in module:
             inputs = step(child, inputs, states, new_states)
         return inputs
+    if isinstance(module, Residual):
+        return inputs + step(module.layers, inputs, states, new_states)
     context = getattr(module, "time_context", 0)
     if context:
         batch, channels, _, bands = inputs.shape

@@ -1,0 +1,63 @@
+"""The model card that goes with pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechtl.audio.encoders import AudioEncoder
+from speechtl.audio.licences import verdict
+from speechtl.audio.pretraining.utterances import Utterance
+from speechtl.files import write_text
+
+
+def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Utterance], multiply_adds: int, encoder: AudioEncoder) -> None:
+    """Write what the weights are, what they learned from, what they may be used for and how well they recognise."""
+    weights = sum(weights.numel() for weights in encoder.parameters())
+    tasks = about["recipe"]["tasks"]
+    judged = verdict([one.clip.license for one in utterances], None)
+    taught = "phones (CTC)" if tasks["ctc"] else ""
+    distilled = f"the embeddings of `{tasks['teacher']}`" if tasks["teacher_weight"] else ""
+    lines = [
+        f"# {about['name']}",
+        "",
+        f"A streaming encoder of speech: log-mel frames in, {encoder.info.embedding_size} numbers every {1000 * encoder.step_seconds:.0f} ms out. "
+        f"{weights:,} weights, {multiply_adds / 1e6:.1f} million multiply-adds a second of audio, "
+        f"{encoder.receptive_field * encoder.features.hop / encoder.features.sample_rate:.2f} s of context.",
+        "",
+        f"Taught: {' and '.join(filter(None, (taught, distilled)))}, for {about['recipe']['train']['epochs']} epochs.",
+        "",
+        "## Data",
+        "",
+        "| | recordings | hours | with transcript | speakers or voices |",
+        "|---|---|---|---|---|",
+        *(_row(name, about["data"][name]) for name in ("recorded", "synthesised", "validation")),
+        "",
+        "Sources: " + ", ".join(_sources(utterances)) + ".",
+        "",
+        "## Licence",
+        "",
+        f"Commercial use: **{judged.commercial}**.",
+        "",
+        *(f"- {reason}" for reason in judged.reasons),
+        "",
+        "## Phone error rate on speakers never heard in training",
+        "",
+        "| | utterances | phones | error rate |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {result['utterances']} | {result['phones']} | {100 * result['phone_error_rate']:.1f} % |"
+            for name, result in about["recognition"].items()
+        ),
+        "",
+    ]
+    write_text(path, "\n".join(lines))
+
+
+def _row(name: str, amounts: Mapping[str, Any]) -> str:
+    return f"| {name} | {amounts['recordings']} | {amounts['hours']} | {amounts['transcribed_hours']} h | {amounts['speakers']} |"
+
+
+def _sources(utterances: Sequence[Utterance]) -> list[str]:
+    return sorted({(one.clip.source or "own recordings").split("@")[0] for one in utterances})

@@ -1,0 +1,227 @@
+"""Pretrain an encoder: recordings and synthesised speech in, weights and a model card out."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from speechtl.audio.augment import Augmenter, simulate_rooms
+from speechtl.audio.encoders import conv_ctc
+from speechtl.audio.manifest import read_manifests
+from speechtl.audio.pretraining.card import write_card
+from speechtl.audio.pretraining.network import PretrainingHead, PretrainingLoss, PretrainingNetwork
+from speechtl.audio.pretraining.recipe import PretrainingRecipe
+from speechtl.audio.pretraining.recognition import Recognition, recognition
+from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
+from speechtl.audio.pretraining.teachers import load_teacher
+from speechtl.audio.pretraining.utterances import Utterance, read_tested, read_utterances
+from speechtl.audio.pretraining.windows import LONGEST, Renderer, pack
+from speechtl.audio.recordings import load_recordings
+from speechtl.audio.sentences import contains_phrase
+from speechtl.audio.spoken_corpus import make_corpus
+from speechtl.audio.synthetic_noise import synthetic_noises
+from speechtl.errors import RunError
+from speechtl.files import write_json
+from speechtl.progress import progress, say
+from speechtl.runtime.samples import Samples
+from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
+from speechtl.versions import versions
+
+ENCODER = "encoder.safetensors"
+NETWORK = "network.safetensors"
+ABOUT = "pretraining.json"
+LOG = "log.csv"
+CHECKPOINT = "checkpoint.safetensors"
+ROOMS = 60
+VALIDATED = 200  # utterances at most after every epoch
+
+
+def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabric, resume: bool = False) -> dict[str, Any]:
+    """Pretrain what a recipe asks for and write it to `out`; return its description.
+
+    Synthesised speech and rendered windows are kept in `cache`, where a later call finds them. Every process of `fabric`
+    renders its share of the windows and reads its share of the batches; the first one writes.
+    """
+    started = time.monotonic()
+    _check_out(out, resume)
+    recordings, validation = _recordings(recipe)
+    spoken = _synthesised(recipe, recordings, cache, fabric)
+    shards, teacher_size = _render([*recordings, *spoken], recipe, cache, fabric)
+    rendered = time.monotonic()
+    torch.manual_seed(recipe.train.seed)
+    encoder = conv_ctc.build(recipe.encoder)
+    network = PretrainingNetwork(encoder, PretrainingHead(encoder.info.embedding_size, teacher_size))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if teacher_size:
+        network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
+    batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
+    history = _fit(network, batches, recipe, validation, out, fabric, resume)
+    about = {
+        "name": recipe.name,
+        "recipe": recipe.model_dump(mode="json"),
+        "data": {"recorded": _amounts(recordings), "synthesised": _amounts(spoken), "validation": _amounts(validation)},
+        "recognition": {name: _rates(result) for name, result in _recognitions(network, validation, recipe).items()},
+        "history": history,
+        "versions": versions(),
+        "seconds": {"render": round(rendered - started, 1), "all": round(time.monotonic() - started, 1)},
+    }
+    if fabric.is_global_zero:
+        save_tensors(out / NETWORK, network.state_dict(), {"encoder": recipe.encoder})
+        save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": recipe.encoder})
+        write_card(out / "card.md", about, [*recordings, *spoken], conv_ctc.multiply_adds(encoder), encoder)
+        write_json(out / ABOUT, about)
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    fabric.barrier()
+    return about
+
+
+def _check_out(out: Path, resume: bool) -> None:
+    if resume and (out / ABOUT).exists():
+        raise RunError(f"{out} is already finished; there is nothing to resume.")
+    if resume and not (out / CHECKPOINT).exists():
+        raise RunError(f"There is nothing to resume: {out / CHECKPOINT} does not exist. Leave out --resume.")
+    if not resume and out.exists() and any(out.iterdir()):
+        raise RunError(f"{out} is not empty; choose another --out, or go on with --resume.")
+
+
+def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Utterance]]:
+    """Return what is trained on and, of other speakers, what is validated on."""
+    data = recipe.data
+    if not data.transcribed and not data.unlabelled:
+        return [], []
+    found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, note=say)
+    usable = [one for one in found if not (one.clip.text and contains_phrase(one.clip.text, data.without))]
+    if len(usable) < len(found):
+        say(f"Left out {len(found) - len(usable)} recordings in which one of these is said: {', '.join(data.without)}.")
+    speakers = sorted({one.clip.speaker for one in usable if one.phones and one.clip.speaker})
+    order = np.random.default_rng([recipe.train.seed, 6]).permutation(len(speakers))
+    held_out = {speakers[index] for index in order[: round(data.validation * len(speakers))]}
+    kept = [one for one in usable if one.clip.speaker not in held_out]
+    return kept, [one for one in usable if one.clip.speaker in held_out and one.phones]
+
+
+def _synthesised(recipe: PretrainingRecipe, recordings: Sequence[Utterance], cache: Path, fabric: Fabric) -> list[Utterance]:
+    if not recipe.speech.hours:
+        return []
+    words = sorted({word for one in recordings if one.phones and one.clip.text for word in one.clip.text.split()})
+    given = repr((recipe.speech.seed, words, recipe.data.without))
+    folder = cache / "speech" / hashlib.sha256(given.encode()).hexdigest()[:16]
+    manifest = folder / "manifest.jsonl"
+    if fabric.is_global_zero:
+        with progress("synthesising speech") as advance:
+            manifest = make_corpus(
+                folder,
+                recipe.speech.hours,
+                seed=recipe.speech.seed,
+                words=words,
+                without=recipe.data.without,
+                workers=cores(),
+                on_skip=say,
+                progress=advance,
+            )
+    fabric.barrier()
+    spoken = read_utterances([manifest], [], longest=LONGEST, note=say)
+    hours = np.cumsum([one.clip.duration for one in spoken]) / 3600.0
+    return spoken[: int(np.searchsorted(hours, recipe.speech.hours)) + 1]
+
+
+def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> tuple[Shards, int]:
+    train, tasks = recipe.train, recipe.tasks
+    recorded = {one.clip.sha256 for one in utterances if one.clip.source != "synthesised"}
+    packs = [
+        pack(utterances, lambda one: recipe.data.repeats if one.clip.sha256 in recorded else 1, train.seed, number)
+        for number in range(train.packs)
+    ]
+    teacher, size = load_teacher(tasks.teacher) if tasks.teacher_weight else (None, 0)
+    settings = {
+        "utterances": hashlib.sha256(repr([(one.clip.sha256, one.clip.offset, one.phones) for one in utterances]).encode()).hexdigest(),
+        "noise": sorted(clip.sha256 or clip.audio_filepath for clip in read_manifests(recipe.data.noise)) if recipe.data.noise else [],
+        "seed": train.seed,
+        "repeats": recipe.data.repeats,
+        "teacher": tasks.teacher if tasks.teacher_weight else None,
+    }
+    shards = Shards(cache / "windows", packs, train.guises, settings)
+    renderer = Renderer(Augmenter(_noises(recipe), simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
+    with progress("rendering windows") as advance:
+        shards.render(renderer, advance, workers=max(cores() // fabric.world_size, 1), rank=fabric.global_rank, world=fabric.world_size)
+    fabric.barrier()
+    return shards, size
+
+
+def _noises(recipe: PretrainingRecipe) -> list[Samples]:
+    clips = [clip for clip in read_manifests(recipe.data.noise) if clip.split != "test"] if recipe.data.noise else []
+    recordings = load_recordings(clips, on_skip=say) if clips else []
+    return [*(recording.samples() for recording in recordings), *synthetic_noises(recipe.train.seed)]
+
+
+def _fit(
+    network: PretrainingNetwork,
+    batches: ShardBatches,
+    recipe: PretrainingRecipe,
+    validation: Sequence[Utterance],
+    out: Path,
+    fabric: Fabric,
+    resume: bool,
+) -> list[dict[str, Any]]:
+    random = np.random.default_rng([recipe.train.seed, 7])
+    some = [validation[index] for index in random.permutation(len(validation))[:VALIDATED]]
+    started = time.monotonic()
+
+    def log(epoch: int, record: dict[str, Any]) -> None:
+        record["phone_error_rate"] = round(recognition(network, some).error_rate, 4) if some else None
+        record["seconds"] = round(time.monotonic() - started, 1)
+        _append(out / LOG, record)
+        say("epoch {epoch}: loss {loss:.3f}, phone error rate on validation speakers {phone_error_rate}".format(**record))
+
+    loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight)
+    return fit(
+        network,
+        batches,
+        loss,
+        AllLayers(rate_decay=1.0),
+        recipe.train.fit_settings(),
+        checkpoint=out / CHECKPOINT,
+        resume=resume,
+        on_epoch=log,
+        fabric=fabric,
+    )
+
+
+def _append(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(record))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(record)
+
+
+def _recognitions(network: PretrainingNetwork, validation: Sequence[Utterance], recipe: PretrainingRecipe) -> dict[str, Recognition]:
+    tested = read_tested(recipe.data.test, longest=LONGEST, note=say) if recipe.data.test else []
+    return {
+        name: recognition(network, utterances) for name, utterances in (("validation", validation), ("test", tested)) if len(utterances) > 0
+    }
+
+
+def _rates(result: Recognition) -> dict[str, Any]:
+    return {"utterances": result.utterances, "phones": result.phones, "phone_error_rate": round(result.error_rate, 4)}
+
+
+def _amounts(utterances: Sequence[Utterance]) -> dict[str, Any]:
+    return {
+        "recordings": len(utterances),
+        "hours": round(sum(one.clip.duration for one in utterances) / 3600.0, 2),
+        "transcribed_hours": round(sum(one.clip.duration for one in utterances if one.phones) / 3600.0, 2),
+        "speakers": len({one.clip.speaker for one in utterances if one.clip.speaker}),
+        "licences": dict(Counter(one.clip.license or "unknown" for one in utterances)),
+    }

@@ -1,0 +1,103 @@
+"""A pretraining recipe: which encoder, from which recordings and synthesised speech, with which teacher, how long. TOML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from speechtl.audio.encoders.conv_ctc import SIZES
+from speechtl.errors import RecipeError
+from speechtl.settings import NAME, Section, checked, known, read_toml
+from speechtl.transfer import FitSettings
+
+PATHS = ("transcribed", "unlabelled", "noise", "test")
+
+
+class DataSection(Section):
+    """Manifests; paths are relative to the recipe."""
+
+    transcribed: list[Path] = Field(default_factory=list)
+    unlabelled: list[Path] = Field(default_factory=list)
+    noise: list[Path] = Field(default_factory=list)
+    test: list[Path] = Field(default_factory=list)  # manifests whose lines of split "test" tell the error rate in the end
+    without: list[str] = Field(default_factory=list)  # phrases that the encoder must not have been taught
+    validation: float = Field(default=0.06, gt=0, lt=0.5)  # of the speakers with transcripts
+    repeats: int = Field(default=2, ge=1)  # of every recording in an epoch, against one of every synthesised one
+
+
+class SpeechSection(Section):
+    """Synthesised speech; it is made where it is not there yet."""
+
+    hours: float = Field(default=0.0, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+
+class TaskSection(Section):
+    """What is taught, and how much each counts; a weight of zero leaves a task out."""
+
+    ctc: float = Field(default=1.0, ge=0)
+    teacher: str = "speech-embedding"  # or torchaudio:PIPELINE
+    teacher_weight: float = Field(default=1.0, ge=0)
+
+
+class TrainSection(Section):
+    """How long and how fast to train."""
+
+    epochs: int = Field(default=30, ge=1)  # of one pack in one guise each
+    batch_size: int = Field(default=16, ge=1)  # windows
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    packs: int = Field(default=2, ge=1)  # orders and speeds of the utterances
+    guises: int = Field(default=2, ge=1)  # of every pack: noise, rooms, levels
+    precision: str = "32-true"  # bf16-mixed on a GPU
+    seed: int = Field(default=0, ge=0)
+
+    def fit_settings(self) -> FitSettings:
+        """Return the settings of the training loop."""
+        return FitSettings(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            averaging=0.995,
+            gradient_clip=5.0,
+            precision=self.precision,
+            seed=self.seed,
+        )
+
+
+class PretrainingRecipe(Section):
+    """A whole recipe."""
+
+    name: str = Field(pattern=NAME)
+    encoder: str = "conv-ctc"
+    data: DataSection = DataSection()
+    speech: SpeechSection = SpeechSection()
+    tasks: TaskSection = TaskSection()
+    train: TrainSection = TrainSection()
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, value: str) -> str:
+        return known(value, "encoder", SIZES)
+
+
+def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None = None) -> PretrainingRecipe:
+    """Read a recipe, with single keys (`section.key`) replaced; raise `RecipeError` that names every wrong key or value."""
+    path = Path(path)
+    values = read_toml(path)
+    for name, value in (replacing or {}).items():
+        section, _, key = name.partition(".")
+        if key:
+            values[section] = {**values.get(section, {}), key: value}
+        else:
+            values[section] = value
+    recipe = checked(PretrainingRecipe, values, str(path))
+    data, tasks = recipe.data, recipe.tasks
+    if not data.transcribed and not recipe.speech.hours and tasks.ctc:
+        raise RecipeError(f"{path}: there is nothing to learn phones from; give data.transcribed or speech.hours, or set tasks.ctc to 0.")
+    if not tasks.ctc and not tasks.teacher_weight:
+        raise RecipeError(f"{path}: tasks.ctc and tasks.teacher_weight are both 0, so there is nothing to learn.")
+    anchored = {key: [path.parent.resolve() / one for one in getattr(data, key)] for key in PATHS}
+    return recipe.model_copy(update={"data": data.model_copy(update=anchored)})

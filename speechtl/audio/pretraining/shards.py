@@ -1,0 +1,155 @@
+"""Rendered windows on disk, a few dozen to a file, so that rendering is done once and can go on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechtl.audio.pretraining.windows import Renderer, Window
+from speechtl.errors import RunError
+from speechtl.progress import Advance
+from speechtl.transfer import Batch, load_tensors, save_tensors
+
+WINDOWS = 64  # to a shard
+RECIPE = 1  # raise it when the same settings give other windows
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The folder of all rendered windows: `packs` orders of the utterances, each in several guises."""
+
+    folder: Path
+    packs: Sequence[Sequence[Window]]
+    guises: int
+    settings: dict[str, Any]  # everything else that decides what a window sounds like
+
+    def __post_init__(self) -> None:
+        kept = {"recipe": RECIPE, "guises": self.guises, **self.settings}
+        digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+        object.__setattr__(self, "folder", self.folder / digest)
+
+    def names(self, pack: int) -> list[Path]:
+        """Return the files of a pack."""
+        count = -(-len(self.packs[pack]) // WINDOWS)
+        return [self.folder / f"{pack:02d}-{index:04d}.safetensors" for index in range(count)]
+
+    def render(self, renderer: Renderer, advance: Advance, workers: int = 2, *, rank: int = 0, world: int = 1) -> None:
+        """Make the files that are not there yet, or the share of one of several processes; an interrupted call leaves whole files only."""
+        files = [(path, pack, index) for pack in range(len(self.packs)) for index, path in enumerate(self.names(pack))][rank::world]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(workers) as pool:
+                for done, (path, pack, index) in enumerate(files):
+                    if not path.exists():
+                        windows = self.packs[pack][index * WINDOWS : (index + 1) * WINDOWS]
+                        _write(path, list(pool.map(renderer, windows)), self.settings)
+                    advance(done + 1, len(files))
+        except OSError as error:
+            raise RunError(f"The rendered windows cannot be written to {self.folder}: {error.strerror or error}.") from error
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _write(path: Path, rendered: Sequence[tuple[Any, Any, list[int] | None]], settings: dict[str, Any]) -> None:
+    counts = [-1 if phones is None else len(phones) for _, _, phones in rendered]
+    phones = np.zeros((len(rendered), max(max(counts), 1)), np.int16)
+    for row, (_, _, said) in zip(phones, rendered, strict=True):
+        row[: len(said or ())] = said or ()
+    tensors = {
+        "features": torch.from_numpy(np.stack([features for features, _, _ in rendered], axis=1)).half(),
+        "heard": torch.from_numpy(np.stack([heard for _, heard, _ in rendered])).half(),
+        "phones": torch.from_numpy(phones),
+        "counts": torch.tensor(counts, dtype=torch.int16),
+    }
+    save_tensors(path, tensors, settings)
+
+
+class ShardBatches:
+    """An epoch is one pack in one guise; batches of `(features, phones, counts, heard)`; `counts` is -1 where nobody knows the phones.
+
+    The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
+    each reads a part of the files of its own.
+    """
+
+    def __init__(self, shards: Shards, *, batch_size: int, seed: int, together: int = 4) -> None:
+        self.shards = shards
+        self.batch_size = batch_size
+        self.seed = seed
+        self.together = together
+        self.windows = min(len(pack) for pack in shards.packs)
+
+    def __len__(self) -> int:
+        return self.windows // self.batch_size
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch; their order depends on its number alone."""
+        return self.part(number, 0, 1)
+
+    def part(self, number: int, rank: int, world: int) -> Iterator[Batch]:
+        """Yield the share of one of `world` processes, which reads files of its own; begin again where they hold too little."""
+        passes = len(self.shards.packs) * self.shards.guises
+        pack, guise = divmod(number % passes, self.shards.guises)
+        files = self.shards.names(pack)
+        random = np.random.default_rng([self.seed, number])
+        order = [int(index) for index in random.permutation(len(files))]
+        own = order[rank::world] or order
+        random = np.random.default_rng([self.seed, number, rank])
+        left: Batch | None = None
+        steps = len(self) // world
+        for first in itertools.count(0, self.together):
+            chosen_files = [files[own[place % len(own)]] for place in range(first, first + self.together)]
+            parts = [_read(path, guise) for path in chosen_files]
+            batch = _join(parts if left is None else [left, *parts])
+            shuffled = torch.from_numpy(random.permutation(len(batch[0])))
+            whole = len(shuffled) // self.batch_size * self.batch_size
+            for chosen in torch.split(shuffled[:whole], self.batch_size):
+                features, *others = (tensor[chosen] for tensor in batch)
+                yield (_masked(features.float(), random), *others)
+                steps -= 1
+                if steps == 0:
+                    return
+            left = tuple(tensor[shuffled[whole:]] for tensor in batch)
+
+
+def _read(path: Path, guise: int) -> Batch:
+    tensors, _ = load_tensors(path)
+    return tensors["features"][guise], tensors["phones"], tensors["counts"], tensors["heard"]
+
+
+def _join(parts: Sequence[Batch]) -> Batch:
+    longest = max(phones.shape[1] for _, phones, _, _ in parts)
+    features, phones, counts, heard = zip(*parts, strict=True)
+    padded = [torch.nn.functional.pad(several, (0, longest - several.shape[1])) for several in phones]
+    return torch.cat(features), torch.cat(padded), torch.cat(counts), torch.cat(heard)
+
+
+def _masked(features: Tensor, random: np.random.Generator, bands: int = 6, frames: int = 10, masks: int = 10) -> Tensor:
+    """Return `(batch, 1, frames, bands)` with two groups of bands and some moments of every window set to its mean (SpecAugment)."""
+    for window in features:
+        mean = float(window.mean())
+        for _ in range(2):
+            width = int(random.integers(bands + 1))
+            low = int(random.integers(window.shape[1] - width))
+            window[:, low : low + width] = mean
+        for _ in range(masks):
+            length = int(random.integers(frames + 1))
+            start = int(random.integers(window.shape[0] - length))
+            window[start : start + length] = mean
+    return features[:, None].contiguous(memory_format=torch.channels_last)
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

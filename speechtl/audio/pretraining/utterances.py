@@ -1,0 +1,104 @@
+"""What an encoder is pretrained on: recordings with the phones that are said in them, or without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.manifest import Clip, fault, read_manifests
+from speechtl.audio.phones import numbers, transcribe
+from speechtl.errors import ManifestError
+from speechtl.runtime.audio import read_audio
+
+SHORTEST = 0.2  # seconds of a recording that is of use
+PHONES_A_SECOND = 25.0  # more cannot be said: the text is another's
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A recording of one piece of speech; `phones` are classes of CTC, or None where nobody wrote down what is said."""
+
+    clip: Clip
+    phones: tuple[int, ...] | None
+
+    def pcm(self) -> npt.NDArray[np.float32]:
+        """Decode the recording: samples in [-1, 1] at 16 kHz."""
+        assert self.clip.path is not None
+        return read_audio(self.clip.path, self.clip.offset, self.clip.duration)
+
+
+def read_utterances(transcribed: Sequence[Path], unlabelled: Sequence[Path], *, longest: float, note: Note) -> list[Utterance]:
+    """Return the utterances of manifests, without lines of split "test" and without whoever speaks in those.
+
+    `longest` (seconds) is what a window holds. What cannot be used - too long or short, without a text or with one that
+    cannot be said, missing or broken - is counted and reported to `note`. Raises `ManifestError` when nothing is left.
+    """
+    clips = {kind: read_manifests(paths) if paths else [] for kind, paths in (("transcribed", transcribed), ("unlabelled", unlabelled))}
+    tested = {clip.speaker for several in clips.values() for clip in several if clip.split == "test"} - {None}
+    phones = dict.fromkeys(clip.text for clip in clips["transcribed"] if clip.text)
+    spoken = dict(zip(phones, transcribe(list(phones)), strict=True)) if phones else {}
+    left_out: dict[str, int] = {}
+    found: list[Utterance] = []
+    for kind, several in clips.items():
+        for clip in several:
+            said = spoken.get(clip.text or "") if kind == "transcribed" else None
+            problem = _problem(clip, kind, said, tested, longest)
+            if problem:
+                left_out[problem] = left_out.get(problem, 0) + 1
+            else:
+                found.append(Utterance(clip, tuple(numbers(said)) if said is not None else None))
+    sound = _sound(found, left_out)
+    for problem, count in left_out.items():
+        note(f"Left out {count} recordings: {problem}.")
+    if not sound:
+        raise ManifestError(f"None of the {sum(map(len, clips.values()))} recordings can be used for pretraining.")
+    return sound
+
+
+def read_tested(manifests: Sequence[Path], *, longest: float, note: Note) -> list[Utterance]:
+    """Return the utterances of split "test", of which nothing may have been learned."""
+    clips = [clip for clip in read_manifests(manifests) if clip.split == "test" and clip.text and clip.duration <= longest]
+    phones = transcribe([clip.text or "" for clip in clips])
+    found = [Utterance(clip, tuple(numbers(said))) for clip, said in zip(clips, phones, strict=True) if said]
+    left_out: dict[str, int] = {}
+    sound = _sound(found, left_out)
+    for problem, count in left_out.items():
+        note(f"Left out {count} recordings: {problem}.")
+    return sound
+
+
+def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, tested: set[str | None], longest: float) -> str | None:
+    if clip.split == "test" or clip.speaker in tested:
+        return "they, or whoever speaks in them, are kept for tests"
+    if clip.duration < SHORTEST:
+        return f"shorter than {SHORTEST:g} s"
+    if clip.duration > longest:
+        return f"longer than the {longest:g} s that a window holds"
+    if kind == "unlabelled":
+        return None
+    if not clip.text:
+        return "no text"
+    if not phones:
+        return "a text without words, or with sounds that English does not have"
+    if len(phones) > PHONES_A_SECOND * clip.duration:
+        return "a text that is too long for the recording"
+    return None
+
+
+def _sound(utterances: Sequence[Utterance], left_out: dict[str, int]) -> list[Utterance]:
+    """Return those whose recording is there and whole."""
+    with ThreadPoolExecutor(4) as pool:
+        faults = list(pool.map(lambda utterance: fault(utterance.clip), utterances))
+    for problem in faults:
+        if problem:
+            left_out[f"missing or broken (the first: {problem.rstrip('.')})"] = sum(map(bool, faults))
+            break
+    return [utterance for utterance, problem in zip(utterances, faults, strict=True) if not problem]
+

@@ -1,0 +1,86 @@
+"""Pretrain the project's own encoder: phones by CTC, and what a larger encoder hears.
+
+    python training/pretrain.py training/recipes/conv-ctc.toml --out runs/conv-ctc
+    python training/pretrain.py training/recipes/conv-ctc.toml --out runs/conv-ctc --devices 2          (two processes, one machine)
+    python training/pretrain.py ... --devices 4 --nodes 2 --node-rank 0 --main-address 10.0.0.1         (on each of two hosts)
+
+Synthesised speech and rendered windows are kept in --cache, so that an interrupted run, or another one on the same data,
+goes on from there; --resume goes on with the training itself. Several hosts need --cache and --out on a shared disk.
+Leaves encoder.safetensors, network.safetensors (with the output layers), card.md, log.csv and pretraining.json.
+--set changes single keys of the recipe: --set train.epochs=5 --set speech.hours=0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from speechtl.audio.pretraining.pretrain import pretrain
+from speechtl.audio.pretraining.recipe import read_pretraining_recipe
+from speechtl.audio.pretraining.shards import cores
+from speechtl.errors import RecipeError, SpeechtlError
+from speechtl.files import cache_folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Pretrain and print the description of the result as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "pretraining", help="folder for synthesised speech and windows")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe (several times)")
+    parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto")
+    parser.add_argument("--devices", type=int, default=1, help="processes on this machine")
+    parser.add_argument("--nodes", type=int, default=1, help="machines")
+    parser.add_argument("--node-rank", type=int, default=0, help="which of them this is")
+    parser.add_argument("--main-address", default="127.0.0.1", help="address of the first machine")
+    parser.add_argument("--main-port", type=int, default=29400, help="a free port there")
+    options = parser.parse_args(argv)
+    try:
+        recipe = read_pretraining_recipe(options.recipe, dict(map(_setting, options.set)))
+        about = pretrain(recipe, options.out, options.cache, fabric=_fabric(options, recipe.train.precision), resume=options.resume)
+    except SpeechtlError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "seconds")}, indent=2))
+    return 0
+
+
+def _fabric(options: argparse.Namespace, precision: Any) -> Fabric:
+    processes = options.devices * options.nodes
+    if processes > 1:
+        os.environ.setdefault("MASTER_ADDR", options.main_address)
+        os.environ.setdefault("MASTER_PORT", str(options.main_port))
+        os.environ.setdefault("NODE_RANK", str(options.node_rank))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(cores() // options.devices, 1)))
+    fabric = Fabric(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy="ddp" if processes > 1 else "auto",
+        precision=precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {text}: write KEY=VALUE, such as train.epochs=5.")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
