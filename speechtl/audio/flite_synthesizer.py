@@ -13,10 +13,11 @@ from speechtl.audio.voice import RawSpeech, Synthesizer, Utterance, Voice, run, 
 from speechtl.errors import AudioError
 
 ACCENTS = {"slt": "en-us", "rms": "en-us", "awb": "en-gb-scotland", "kal16": "en-us", "kal": "en-us"}
+FIXED_PITCH = ("rms",)
 
 
 class Flite:
-    """The program `flite` on PATH; `rms` keeps its pitch whatever is asked."""
+    """The program `flite` on PATH."""
 
     name = "flite"
 
@@ -31,12 +32,14 @@ class Flite:
 
     def speak(self, utterance: Utterance) -> RawSpeech:
         """Return samples at 8 or 16 kHz, as the voice has them."""
-        settings = ["--setf", f"duration_stretch={1 / utterance.rate:.4f}", "--setf", f"f0_shift={utterance.pitch:.4f}"]
+        # A voice that keeps its pitch is made slower or faster, and the rate of the samples makes up for it.
+        shift = utterance.pitch if utterance.voice.timbre in FIXED_PITCH else 1.0
+        settings = ["--setf", f"duration_stretch={shift / utterance.rate:.4f}", "--setf", f"f0_shift={utterance.pitch:.4f}"]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "speech.wav"
             run([self._program, "-voice", utterance.voice.timbre, *settings, "-t", utterance.text, "-o", str(path)], "")
             samples, sample_rate = soundfile.read(path, dtype="float32")
-        return samples, sample_rate
+        return samples, round(sample_rate * shift)
 
     def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
         """Speak each text in a process of its own, which starts in milliseconds."""

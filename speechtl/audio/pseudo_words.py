@@ -29,6 +29,7 @@ MIDDLES = listed(
     "udd uff ugg ull umm unn upp utt aider ailer eeder eemer eeter oaler oader oiler oyer ander anker ender enter inger inker umber "
     "under other ather ither arter orter erver aser owder ounder izer iner ater over oper ooder uter"
 )
+SHORT_MIDDLES = 40  # the first ones, with a doubled consonant
 ENDINGS = listed("er y ing ed le ow ish on en ic et id in el al or us ly ness ment ful less ship age est dom ward")
 ABSTRACT = listed("ation ition usion asion ision esion asure eature icture ension action ection iction uction igious acious")
 
@@ -43,8 +44,9 @@ def pseudo_word(random: np.random.Generator) -> str:
         return _onset(random, middle) + middle + ("" if middle.endswith("er") else _choose(random, ENDINGS))
     if kind < 0.9:
         return _syllable(random) + _syllable(random)
+    start = _choose(random, MIDDLES[:SHORT_MIDDLES]) if random.random() < 0.5 else ""
     end = _choose(random, ABSTRACT)
-    return _onset(random, end) + end if random.random() < 0.5 else _onset(random, "a") + _choose(random, MIDDLES[:20]) + end
+    return _onset(random, start or end) + start + end
 
 
 def _syllable(random: np.random.Generator) -> str:

@@ -28,7 +28,7 @@ SURROUNDINGS = (0.4, 1.0)  # seconds of noise before and after
 LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech
 NOISES = (-40.0, -22.0)  # dB of the speech
 PEAK = 0.95  # of full scale, at most
-RECIPE = 1  # raise it when the same settings give other samples, so that older files are not taken for finished ones
+RECIPE = 2  # raise it when the same settings give other samples, so that older files are not taken for finished ones
 
 Line = dict[str, Any]  # of a manifest
 Progress = Callable[[float, str], None]  # a fraction from 0 to 1, and what is being made
