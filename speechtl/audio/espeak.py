@@ -1,6 +1,7 @@
 """Speak one text with the shared library of eSpeak NG, in a process of its own.
 
     python -I -S espeak.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
+    python -I -S espeak.py LIBRARY DATA many < lines > sounds        (VOICE, WORDS_PER_MINUTE, PITCH, text, tabs between)
     python -I -S espeak.py LIBRARY DATA < /dev/null                  (lists voices)
     python -I -S espeak.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
 
@@ -24,6 +25,7 @@ SEPARATED = ord("_") << 8  # phonemes as eSpeak NG's mnemonics with this sign be
 PARAMETER_RATE, PARAMETER_VOLUME, PARAMETER_PITCH = 1, 2, 3
 VOLUME = 30  # of 100: several variants clip at the default
 NOISE_SEED = 1
+MANY = "many"  # in the place of a voice
 
 _SYNTH_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
@@ -108,9 +110,21 @@ class Library:
             yield pointer.contents
 
 
+def _speak_many(library: Library) -> None:
+    """Answer each line with the sample rate and the number of bytes, on a line, and the samples."""
+    for line in sys.stdin.buffer.read().decode().splitlines():
+        voice, words_per_minute, pitch, text = line.split("\t")
+        sound = library.speak(text, voice, int(words_per_minute), int(pitch))
+        sys.stdout.buffer.write(f"{library.sample_rate} {len(sound)}\n".encode() + sound)
+        sys.stdout.buffer.flush()  # a crash must not take along what was said before
+
+
 def main(arguments: list[str]) -> None:
     """List voices, or speak what stands on standard input, or write its phonemes."""
     library = Library(*arguments[:2])
+    if arguments[2:] == [MANY]:
+        _speak_many(library)
+        return
     if len(arguments) == 2:
         print(*library.accents())
         print(*[variant for variant in library.variants() if " " not in variant])

@@ -16,22 +16,23 @@ CONFUSABLE_SHARE = 0.4  # of the sentences, when there are confusable words
 TRIES = 200
 
 
-def _words(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """Return the words of a text; a long list is easier to read so."""
     return tuple(text.split())
 
 
 WORDS: dict[str, tuple[str, ...]] = {
-    "name": _words(
+    "name": listed(
         "Alice Joshua Beatrice Hugo Charlotte Ravi Yasmin Oscar Phoebe Victor Georgia Theo Zoe Judith Kenneth Martha Noah Shirley "
         "Wendy Ethan"
     ),
-    "noun": _words(
+    "noun": listed(
         "garden bicycle mountain kettle treasure orchestra umbrella window thunder chicken blanket village engine ribbon candle pocket "
         "journey painting whistle forest harbour lantern mirror oyster pigeon quarrel river saddle teacher uncle vacuum wagon yoghurt "
         "zebra bridge cloud feather glove hedge island jacket ladder measure needle onion pillow rhythm shoulder thimble voice witch "
         "exercise breakfast television photograph elephant newspaper vegetable carpenter physician computation commuter temperature"
     ),
-    "adjective": _words(
+    "adjective": listed(
         "yellow quiet enormous bitter curious fragile gentle heavy purple smooth thirsty useful vague warm young ancient bright clumsy "
         "dusty early foolish golden hungry icy jolly loud modern narrow ordinary precious rough shallow tiny unusual violet wooden"
     ),
@@ -49,7 +50,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         *("three years ago", "after lunch", "this evening", "for an hour", "in the autumn", "once again", "without warning"),
     ),
     "number": ("two", "three", "four", "five", "six", "seven", "eight", "nine", "eleven", "twelve", "thirteen", "forty", "a hundred"),
-    "plural": _words("boxes judges horses leaves teeth mice children bottles shells knives pages coins gifts hours thieves geese"),
+    "plural": listed("boxes judges horses leaves teeth mice children bottles shells knives pages coins gifts hours thieves geese"),
     "command": (
         *(
             "turn off the lights",

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from speechtl.audio.sentences import plain, sentences
-from speechtl.audio.synthesizers import Voice, speak, voices
+from speechtl.audio.synthesizers import speak, voices
+from speechtl.audio.voice import Samples, Voice
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import write_text, writing
 from speechtl.runtime.audio import describe, read_audio
@@ -28,9 +28,8 @@ SURROUNDINGS = (0.4, 1.0)  # seconds of noise before and after
 LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech
 NOISES = (-40.0, -22.0)  # dB of the speech
 PEAK = 0.95  # of full scale, at most
-RECIPE = 1  # raise it when the same settings give other samples, so that older files are not taken for finished ones
+RECIPE = 2  # raise it when the same settings give other samples, so that older files are not taken for finished ones
 
-Samples = npt.NDArray[np.float32]
 Line = dict[str, Any]  # of a manifest
 Progress = Callable[[float, str], None]  # a fraction from 0 to 1, and what is being made
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechtl.audio.espeak_synthesizer import ACCENTS, TIMBRES
 from speechtl.audio.sentences import PATTERNS, contains_phrase, sentences
 from speechtl.audio.synthesis import SyntheticSet, Voice, make_set, mixed_recording, speak, voices
-from speechtl.audio.synthesizers import ACCENTS, TIMBRES
 from speechtl.errors import AudioError, ManifestError, MissingExtraError, SpeechtlError
 
 pytest.importorskip("espeakng_loader")

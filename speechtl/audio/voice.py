@@ -1,0 +1,108 @@
+"""What all speech synthesisers share: voices, what is to be said, and how a program is run."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.errors import AudioError
+
+PLAIN = "plain"  # the timbre of a voice without a variant
+SECONDS_TO_WAIT = 60.0
+
+Samples = npt.NDArray[np.float32]
+RawSpeech = tuple[Samples, int]  # samples and their rate
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A way of speaking. `name` is stable and serves as speaker; voices of one `timbre` sound like one person in several accents."""
+
+    synthesizer: str
+    accent: str
+    timbre: str
+
+    @property
+    def name(self) -> str:
+        """Return the name of the speaker, such as `espeak:en-us+f3`, `flite:slt` or `festival:ked`."""
+        if self.synthesizer != "espeak":
+            return f"{self.synthesizer}:{self.timbre}"
+        return f"{self.synthesizer}:{self.accent}" + ("" if self.timbre == PLAIN else f"+{self.timbre}")
+
+    @property
+    def variant(self) -> str:
+        """Return what eSpeak NG is to be asked for, such as `en-us+f3`."""
+        # British English goes by the name of its file: asked for `en-gb+f3`, eSpeak NG leaves the timbre out without a word.
+        accent = "en" if self.accent == "en-gb" else self.accent
+        return accent if self.timbre == PLAIN else f"{accent}+{self.timbre}"
+
+    @property
+    def person(self) -> str:
+        """Return what must not stand in two splits: the timbre, whatever its accent, or the one who was recorded, whatever the program."""
+        return f"espeak:{self.timbre}" if self.synthesizer == "espeak" else f"recorded:{self.timbre.removesuffix('16')}"
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text to be said by a voice; `rate` and `pitch` are factors on the voice's own."""
+
+    text: str
+    voice: Voice
+    rate: float = 1.0
+    pitch: float = 1.0
+
+
+class Synthesizer(Protocol):
+    """A program that speaks."""
+
+    name: str
+
+    def voices(self) -> list[Voice]:
+        """Return the voices that are present, the most different ones first."""
+
+    def speak(self, utterance: Utterance) -> RawSpeech:
+        """Return the speech, or raise `AudioError`."""
+
+    def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+        """Return the speech of every utterance, or why there is none, in as few processes as the program allows."""
+
+
+def speak_singly(synthesizer: Synthesizer, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+    """Speak utterances one after the other, each in a process of its own."""
+    spoken: list[RawSpeech | AudioError] = []
+    for utterance in utterances:
+        try:
+            spoken.append(synthesizer.speak(utterance))
+        except AudioError as error:
+            spoken.append(error)
+    return spoken
+
+
+def run(command: list[str], text: str, folder: Path | None = None, seconds: float = SECONDS_TO_WAIT) -> bytes:
+    """Return what a program writes when given a text; raises `AudioError` with its own words when it fails."""
+    output, failure = run_partly(command, text, folder, seconds)
+    if failure is not None:
+        raise failure
+    return output
+
+
+def run_partly(
+    command: list[str], text: str, folder: Path | None = None, seconds: float = SECONDS_TO_WAIT
+) -> tuple[bytes, AudioError | None]:
+    """Return what a program writes until it ends, and why it failed if it did."""
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, cwd=folder, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        return error.stdout or b"", AudioError(f"The speech synthesiser {command[0]} did not end within {seconds:g} s.")
+    except OSError as error:
+        return b"", AudioError(f"The speech synthesiser {command[0]} could not be run: {error}")
+    if done.returncode == 0:
+        return done.stdout, None
+    reason = done.stderr.decode(errors="replace").strip() or f"it ended with exit code {done.returncode}."
+    return done.stdout, AudioError(f"The speech synthesiser {command[0]} failed: {reason}")
