@@ -26,7 +26,7 @@ from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.pretraining.utterances import Utterance, read_tested, read_utterances
 from speechtl.audio.pretraining.windows import LONGEST, Renderer, pack
 from speechtl.audio.recordings import load_recordings
-from speechtl.audio.sentences import contains_phrase
+from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
@@ -54,7 +54,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     started = time.monotonic()
     _check_out(out, resume)
     recordings, validation = _recordings(recipe)
-    spoken = _synthesised(recipe, recordings, cache, fabric)
+    spoken = _synthesised(recipe, cache, fabric)
     shards, teacher_size = _render([*recordings, *spoken], recipe, cache, fabric)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
@@ -109,10 +109,10 @@ def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Uttera
     return kept, [one for one in usable if one.clip.speaker in held_out and one.phones]
 
 
-def _synthesised(recipe: PretrainingRecipe, recordings: Sequence[Utterance], cache: Path, fabric: Fabric) -> list[Utterance]:
+def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> list[Utterance]:
     if not recipe.speech.hours:
         return []
-    words = sorted({word for one in recordings if one.phones and one.clip.text for word in one.clip.text.split()})
+    words = _vocabulary(recipe)
     given = repr((recipe.speech.seed, words, recipe.data.without))
     folder = cache / "speech" / hashlib.sha256(given.encode()).hexdigest()[:16]
     manifest = folder / "manifest.jsonl"
@@ -132,6 +132,12 @@ def _synthesised(recipe: PretrainingRecipe, recordings: Sequence[Utterance], cac
     spoken = read_utterances([manifest], [], longest=LONGEST, note=say)
     hours = np.cumsum([one.clip.duration for one in spoken]) / 3600.0
     return spoken[: int(np.searchsorted(hours, recipe.speech.hours)) + 1]
+
+
+def _vocabulary(recipe: PretrainingRecipe) -> list[str]:
+    """Return the words of all transcripts but those of tests."""
+    clips = read_manifests(recipe.data.transcribed) if recipe.data.transcribed else []
+    return sorted({word for clip in clips if clip.split != "test" and clip.text for word in plain(clip.text).split()})
 
 
 def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> tuple[Shards, int]:

@@ -135,14 +135,13 @@ def _join(parts: Sequence[Batch]) -> Batch:
     return torch.cat(features), torch.cat(padded), torch.cat(counts), torch.cat(heard)
 
 
-def _masked(features: Tensor, random: np.random.Generator, bands: int = 6, frames: int = 10, masks: int = 10) -> Tensor:
-    """Return `(batch, 1, frames, bands)` with two groups of bands and some moments of every window set to its mean (SpecAugment)."""
+def _masked(features: Tensor, random: np.random.Generator, bands: int = 5, frames: int = 10, masks: int = 10) -> Tensor:
+    """Return `(batch, 1, frames, bands)` with a group of bands and some moments of every window set to its mean (SpecAugment)."""
     for window in features:
         mean = float(window.mean())
-        for _ in range(2):
-            width = int(random.integers(bands + 1))
-            low = int(random.integers(window.shape[1] - width))
-            window[:, low : low + width] = mean
+        width = int(random.integers(bands + 1))
+        low = int(random.integers(window.shape[1] - width))
+        window[:, low : low + width] = mean
         for _ in range(masks):
             length = int(random.integers(frames + 1))
             start = int(random.integers(window.shape[0] - length))

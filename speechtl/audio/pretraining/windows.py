@@ -20,7 +20,7 @@ Teacher = Callable[[Floats], Floats]  # log-mel frames (frames, bands) to embedd
 
 LEAD = 1.5  # seconds before the first utterance: what the first outputs see
 SECONDS = 20.0  # of a window
-PAUSES = (0.1, 0.7)  # seconds between two utterances
+PAUSES = (0.05, 0.45)  # seconds between two utterances
 LEVELS = (-32.0, -20.0)  # dB of full scale, of an utterance's loudest frames before augmentation
 LONGEST = (SECONDS - LEAD) / 1.15  # seconds of an utterance, with room for slower speech
 
@@ -49,7 +49,7 @@ def pack(utterances: Sequence[Utterance], repeats: Callable[[Utterance], int], s
         held: list[Utterance] = []
         seconds = LEAD
         for index in random.permutation(len(several)):
-            needed = several[index].clip.duration * 1.1 + PAUSES[1]
+            needed = several[index].clip.duration * 1.05 + sum(PAUSES) / 2
             if held and seconds + needed > SECONDS:
                 windows.append(Window(tuple(held), (seed, number, len(windows))))
                 held, seconds = [], LEAD

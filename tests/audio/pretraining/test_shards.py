@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from speechtl.audio.manifest import Clip
+from speechtl.audio.pretraining import shards as module
+from speechtl.audio.pretraining.shards import ShardBatches, Shards
+from speechtl.audio.pretraining.utterances import Utterance
+from speechtl.audio.pretraining.windows import Window
+from speechtl.errors import RunError
+
+
+def number(window):
+    """Return the number that marks a window's features and phones."""
+    return window.seed[2]
+
+
+def render(window):
+    index = number(window)
+    features = np.full((2, 20, 8), float(index), np.float32)
+    features[1] += 0.5
+    return features, np.full((3, 4), float(index), np.float32), None if index % 5 == 0 else [index] * (1 + index % 3)
+
+
+@pytest.fixture
+def shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "WINDOWS", 8)
+    packs = [[Window((Utterance(Clip("a.wav", 1.0), (1,)),), (0, pack, index)) for index in range(1, 31)] for pack in range(2)]
+    made = Shards(tmp_path, packs, 2, {"seed": 0})
+    made.render(render, lambda done, of: None)
+    return made
+
+
+def seen(batches):
+    """Return the marks of all windows in the batches, as the phones tell them."""
+    marks = []
+    for _, phones, counts, heard in batches:
+        assert [count for count in counts.tolist() if count >= 0] == [1 + int(mark) % 3 for mark in heard[:, 0, 0] if int(mark) % 5]
+        assert all(row[0] == mark for row, mark, count in zip(phones, heard[:, 0, 0], counts, strict=True) if count > 0)
+        marks += [int(mark) for mark in heard[:, 0, 0]]
+    return marks
+
+
+def test_an_epoch_gives_every_window_once_but_for_an_incomplete_batch(shards):
+    batches = ShardBatches(shards, batch_size=4, seed=0)
+    marks = seen(batches.epoch(0))
+    assert len(batches) == 7
+    assert len(marks) == len(set(marks)) == 28
+
+
+def test_an_epochs_order_depends_on_its_number_alone(shards):
+    batches = ShardBatches(shards, batch_size=4, seed=0)
+    assert seen(batches.epoch(0)) == seen(batches.epoch(0))
+    assert seen(batches.epoch(0)) != seen(batches.epoch(4))  # the same pack and guise
+
+
+def test_epochs_go_through_packs_and_guises(shards):
+    batches = ShardBatches(shards, batch_size=4, seed=0)
+    halves = [float(next(batches.epoch(epoch))[0].median()) % 1.0 for epoch in range(4)]
+    assert halves == [0.0, 0.5, 0.0, 0.5]
+
+
+def test_processes_read_parts_that_have_nothing_in_common(shards):
+    batches = ShardBatches(shards, batch_size=2, seed=0, together=1)
+    parts = [seen(batches.part(0, rank, 2)) for rank in range(2)]
+    assert [len(part) for part in parts] == [2 * (len(batches) // 2)] * 2
+    assert not set(parts[0]) & set(parts[1])
+
+
+def test_a_process_with_too_few_windows_begins_again(shards):
+    batches = ShardBatches(shards, batch_size=4, seed=0)
+    assert [len(list(batches.part(0, rank, 3))) for rank in range(3)] == [2, 2, 2]
+
+
+def test_only_what_is_missing_is_rendered_again(shards):
+    files = shards.names(0) + shards.names(1)
+    files[1].unlink()
+    before = {path: path.stat().st_mtime_ns for path in files if path.exists()}
+    calls = []
+    shards.render(lambda window: calls.append(number(window)) or render(window), lambda done, of: None)
+    assert sorted(calls) == list(range(9, 17))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_processes_render_different_files(tmp_path, shards):
+    again = Shards(tmp_path / "again", shards.packs, 2, {"seed": 0})
+    again.render(render, lambda done, of: None, rank=1, world=2)
+    assert [path.exists() for path in again.names(0)] == [False, True, False, True]
+
+
+def test_other_settings_have_files_of_their_own(tmp_path, shards):
+    assert Shards(tmp_path, shards.packs, 2, {"seed": 1}).folder != shards.folder
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path, shards):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        Shards(tmp_path / "file", shards.packs, 2, {}).render(render, lambda done, of: None)
+
+
+def test_masks_leave_most_of_a_window_as_it_is():
+    features = torch.rand(3, 200, 32)
+    masked = module._masked(features.clone(), np.random.default_rng(0))[:, 0]
+    changed = (masked != features).float().mean()
+    assert 0.01 < float(changed) < 0.5

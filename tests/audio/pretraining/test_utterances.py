@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from speechtl.audio.phones import numbers
+from speechtl.audio.pretraining.utterances import read_tested, read_utterances
+from speechtl.errors import ManifestError
+
+pytest.importorskip("espeakng_loader")
+
+
+def read(transcribed, unlabelled=(), longest=10.0):
+    notes = []
+    return read_utterances(list(transcribed), list(unlabelled), longest=longest, note=notes.append), notes
+
+
+def test_transcripts_become_phones_and_other_recordings_have_none(manifest):
+    found, notes = read([manifest("a.jsonl", ["yes"])], [manifest("b.jsonl", ["yes"])])
+    assert [one.phones for one in found] == [tuple(numbers(["Y", "EH", "S"])), None]
+    assert notes == []
+
+
+def test_what_cannot_be_used_is_counted_by_its_reason(manifest):
+    broken = manifest("broken.jsonl", ["yes", "no"])
+    (broken.parent / "broken.jsonl-1.wav").write_bytes(b"no sound")
+    found, notes = read(
+        [
+            manifest("good.jsonl", ["yes"]),
+            manifest("silent.jsonl", [None, "...", "go"]),
+            manifest("long.jsonl", ["go"], seconds=3.0),
+            manifest("short.jsonl", ["go"], seconds=0.1),
+            manifest("crowded.jsonl", ["many words that nobody can say within so short a time as one second is"]),
+            broken,
+        ],
+        longest=2.0,
+    )
+    assert len(found) == 3
+    text = " ".join(notes)
+    for reason in ("no text", "without words", "longer than the 2 s", "shorter than 0.2 s", "too long for the recording", "missing or broken"):
+        assert f"Left out 1 recordings: {reason}" in text or f"recordings: a text {reason}" in text or reason in text
+
+
+def test_nothing_is_learned_from_tests_or_from_those_who_speak_in_them(manifest):
+    tested = manifest("test.jsonl", ["yes"], split="test")
+    same_person = manifest("train.jsonl", ["no", "go"])
+    lines = [json.loads(line) for line in same_person.read_text().splitlines()]
+    lines[0]["speaker"] = "test.jsonl-0"
+    same_person.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found, notes = read([tested, same_person])
+    assert [one.clip.text for one in found] == ["go"]
+    assert "Left out 2 recordings: they, or whoever speaks in them, are kept for tests." in notes
+
+
+def test_tests_are_read_for_tests(manifest):
+    tested = manifest("test.jsonl", ["yes", "no"], split="test")
+    assert [one.clip.text for one in read_tested([tested, manifest("train.jsonl")], longest=9.0, note=print)] == ["yes", "no"]
+
+
+def test_it_is_an_error_when_nothing_is_left(manifest):
+    with pytest.raises(ManifestError, match="None of the 1 recordings"):
+        read([manifest("silent.jsonl", [None])])

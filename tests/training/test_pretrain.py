@@ -1,0 +1,101 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechtl.audio.encoders import conv_ctc
+from speechtl.transfer import load_tensors
+
+pytest.importorskip("espeakng_loader")
+PROGRAM = Path(__file__).parents[2] / "training" / "pretrain.py"
+TEXTS = ["yes", "no", "go left", "turn right now", "stop"]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Return a recipe of a few seconds of sounds, whose name says what is wrong with their texts: nothing."""
+    lines = []
+    for index, text in enumerate(TEXTS * 4):
+        path = tmp_path / f"{index}.wav"
+        soundfile.write(path, 0.1 * np.random.default_rng(index).standard_normal(48_000), 16_000)
+        split = "test" if index % 5 == 4 else "train"
+        line = {"audio_filepath": path.name, "duration": 3.0, "text": text, "speaker": f"{split}-{index % 4}", "split": split}
+        lines.append(line | {"license": "MIT", "source": "made here", "sha256": f"{index:064d}"})
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'name = "small"\nencoder = "conv-ctc-tiny"\n[data]\ntranscribed = ["some.jsonl"]\ntest = ["some.jsonl"]\nvalidation = 0.3\n'
+        "repeats = 3\n[tasks]\nteacher_weight = 0\n[train]\nepochs = 2\nbatch_size = 1\npacks = 1\nguises = 1\n"
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def few_rooms(monkeypatch):
+    monkeypatch.setattr("speechtl.audio.pretraining.pretrain.ROOMS", 2)
+
+
+def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert load_program("pretrain").main([str(recipe), "--out", str(out), "--cache", str(tmp_path / "cache")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["data"]["recorded"]["licences"] == {"MIT": told["data"]["recorded"]["recordings"]}
+    assert set(told["recognition"]) == {"validation", "test"}
+    encoder = conv_ctc.load("conv-ctc-tiny", out / "encoder.safetensors")
+    assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build("conv-ctc-tiny").groups["widen"][0].weight)
+    assert len((out / "log.csv").read_text().splitlines()) == 3
+    card = (out / "card.md").read_text()
+    assert "MIT" in card and "Commercial use" in card and "| test |" in card
+    assert not (out / "checkpoint.safetensors").exists()
+
+
+def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recipe, tmp_path, monkeypatch):
+    program = load_program("pretrain")
+    whole = [str(recipe), "--cache", str(tmp_path / "cache"), "--out"]
+    assert program.main([*whole, str(tmp_path / "whole")]) == 0
+    from speechtl.audio.pretraining import pretrain as module
+
+    recognition = module.recognition
+
+    def interrupted(*_):
+        monkeypatch.setattr(module, "recognition", recognition)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "recognition", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        program.main([*whole, str(tmp_path / "cut")])
+    assert program.main([*whole, str(tmp_path / "cut"), "--resume"]) == 0
+    weights, resumed = (load_tensors(tmp_path / name / "network.safetensors")[0] for name in ("whole", "cut"))
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume"], "nothing to resume"),
+        (["--set", "train.epochs"], "write KEY=VALUE"),
+        (["--set", "data.transcribed=[]"], "nothing to learn phones from"),
+        (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "encoder 'unknown' is not known"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(load_program, recipe, tmp_path, capsys, arguments, message):
+    assert load_program("pretrain").main([str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_with_something_in_it_is_left_alone(load_program, recipe, tmp_path, capsys):
+    assert load_program("pretrain").main([str(recipe), "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work_by_a_flag(recipe, tmp_path):
+    command = [sys.executable, str(PROGRAM), str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    done = subprocess.run([*command, "--devices", "2", "--accelerator", "cpu"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "encoder.safetensors").exists()
