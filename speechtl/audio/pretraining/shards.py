@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,22 +46,51 @@ class Shards:
         count = -(-len(self.packs[pack]) // WINDOWS)
         return [self.folder / f"{pack:02d}-{index:04d}.safetensors" for index in range(count)]
 
-    def render(self, renderer: Renderer, advance: Advance, workers: int = 2, *, rank: int = 0, world: int = 1) -> None:
-        """Make the files that are not there yet, or the share of one of several processes; an interrupted call leaves whole files only."""
+    def render(self, renderer: Renderer, advance: Advance, workers: int = 1, *, rank: int = 0, world: int = 1) -> None:
+        """Make the files that are not there yet, or the share of one of several; an interrupted call leaves whole files only.
+
+        Where the system can fork, `workers` are processes, as most of rendering holds Python's lock.
+        """
         files = [(path, pack, index) for pack in range(len(self.packs)) for index, path in enumerate(self.names(pack))][rank::world]
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
+        missing = [(path, pack, index) for path, pack, index in files if not path.exists()]
+        jobs = [(path, self.packs[pack][index * WINDOWS : (index + 1) * WINDOWS]) for path, pack, index in missing]
+        done = len(files) - len(jobs)
         try:
-            with ThreadPoolExecutor(workers) as pool:
-                for done, (path, pack, index) in enumerate(files):
-                    if not path.exists():
-                        windows = self.packs[pack][index * WINDOWS : (index + 1) * WINDOWS]
-                        _write(path, list(pool.map(renderer, windows)), self.settings)
-                    advance(done + 1, len(files))
+            for made, _ in enumerate(_map(renderer, jobs, self.settings, workers), start=1):
+                advance(done + made, len(files))
         except OSError as error:
             raise RunError(f"The rendered windows cannot be written to {self.folder}: {error.strerror or error}.") from error
-        finally:
-            torch.set_num_threads(threads)
+
+
+Job = tuple[Path, Sequence[Window]]
+
+
+def _map(renderer: Renderer, jobs: Sequence[Job], settings: dict[str, Any], workers: int) -> Iterator[None]:
+    def make(job: Job) -> None:
+        path, windows = job
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        _write(path, [renderer(window) for window in windows], settings)
+        torch.set_num_threads(threads)
+
+    if workers == 1 or "fork" not in multiprocessing.get_all_start_methods():
+        yield from map(make, jobs)
+        return
+    _forked.append(make)  # a worker inherits it, as it cannot be sent
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+            yield from pool.map(_make_forked, jobs)
+    except BrokenProcessPool as error:
+        raise RunError("A process that rendered windows was killed, perhaps for want of memory; start again to go on.") from error
+    finally:
+        _forked.clear()
+
+
+_forked: list[Callable[[Job], None]] = []
+
+
+def _make_forked(job: Job) -> None:
+    _forked[0](job)
 
 
 def _write(path: Path, rendered: Sequence[tuple[Any, Any, list[int] | None]], settings: dict[str, Any]) -> None:

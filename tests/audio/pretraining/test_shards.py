@@ -1,3 +1,6 @@
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +89,26 @@ def test_processes_render_different_files(tmp_path, shards):
     again = Shards(tmp_path / "again", shards.packs, 2, {"seed": 0})
     again.render(render, lambda done, of: None, rank=1, world=2)
     assert [path.exists() for path in again.names(0)] == [False, True, False, True]
+
+
+def test_several_workers_render_the_same(tmp_path, shards):
+    again = Shards(tmp_path / "again", shards.packs, 2, {"seed": 0})
+    done = []
+    again.render(render, lambda count, of: done.append((count, of)), workers=2)
+    assert done == [(count, 8) for count in range(1, 9)]
+    assert [path.read_bytes() for path in again.names(1)] == [path.read_bytes() for path in shards.names(1)]
+
+
+def kill(window):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_an_error_and_the_next_call_goes_on(tmp_path, shards):
+    again = Shards(tmp_path / "again", shards.packs, 2, {"seed": 0})
+    with pytest.raises(RunError, match="was killed"):
+        again.render(kill, lambda count, of: None, workers=2)
+    again.render(render, lambda count, of: None, workers=2)
+    assert all(path.exists() for path in again.names(0))
 
 
 def test_other_settings_have_files_of_their_own(tmp_path, shards):
