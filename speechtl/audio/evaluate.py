@@ -84,11 +84,13 @@ def evaluate(
     noise: Sequence[Path] = (),
     snr_db: Sequence[float] = (10.0,),
     split: str = "test",
+    thresholds: Sequence[float] = DET_THRESHOLDS,
     note: Note,
 ) -> dict[str, Any]:
     """Return the report on recordings that the model was not trained on.
 
-    Of manifests with splits, the lines of `split` are taken; every recording that training or validation has heard is left out.
+    `thresholds` are those of the report's DET curve. Of manifests with splits, the lines of `split` are taken; every recording that
+    training or validation has heard is left out.
     """
     spoken = _choose(positives, split, model, note, find_words=True)
     silent = _choose(negatives, split, model, note, without=model.phrases)
@@ -112,7 +114,7 @@ def evaluate(
         "threshold_source": model.threshold_source,
         "detector": model.trigger.to_json(),
         "delay_ms": _delays(counts.detected),
-        "det": _det(clean, background, model.trigger),
+        "det": _det(clean, background, model.trigger, thresholds),
         "slices": [*conditions, *_speaker_slices(spoken, counts)],
         "missed": [spoken[index].clip.audio_filepath for index, delay in enumerate(counts.detected) if delay is None],
         "false_accepts": [
@@ -185,9 +187,9 @@ def _speaker_slices(recordings: Sequence[Recording], counts: Counts) -> list[dic
     return [_slice(speaker, "speaker", detected) for speaker, detected in sorted(by_speaker.items())]
 
 
-def _det(words: ScoredStream, background: ScoredStream, trigger: TriggerSettings) -> list[list[float]]:
+def _det(words: ScoredStream, background: ScoredStream, trigger: TriggerSettings, thresholds: Sequence[float]) -> list[list[float]]:
     rows = []
-    for threshold in sorted({*DET_THRESHOLDS, trigger.threshold}):
+    for threshold in sorted({*thresholds, trigger.threshold}):
         settings = replace(trigger, threshold=threshold)
         spoken = count(words, settings)
         accepts = _false_accepts(count(background, settings), spoken, background.hours + words.hours_beside_words)

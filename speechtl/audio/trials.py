@@ -39,7 +39,10 @@ class AudioTrials:
         return Target(audio_input(LogMelSettings()), len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
 
     def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
-        """Train one way (a policy, or `scratch`) with so many recordings of the word; return the recall on the held-out speakers."""
+        """Train one way with so many recordings of the word; return the recall on the held-out speakers.
+
+        A way is a policy, `scratch`, or another encoder and a policy, such as `conv-ctc/last:2`.
+        """
         order = np.random.default_rng(seed).permutation(len(self.pool))[: examples or len(self.pool)]
         clips = [_at(self.pool[index], "train") for index in order] + [_at(clip, "validation") for clip in self.validation]
         with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +54,7 @@ class AudioTrials:
 
     def _changed(self, way: str, positives: Path, seed: int) -> Recipe:
         recipe = self.recipe
-        change = {"encoder": SCRATCH, "policy": "all"} if way == SCRATCH else {"policy": way}
+        change = transfer_of(way)
         return recipe.model_copy(
             update={
                 "data": recipe.data.model_copy(update={"positives": [positives]}),
@@ -59,6 +62,14 @@ class AudioTrials:
                 "train": recipe.train.model_copy(update={"seed": seed}),
             }
         )
+
+
+def transfer_of(way: str) -> dict[str, str]:
+    """Return the keys of a recipe's transfer section that a way to train stands for: `POLICY`, `scratch` or `ENCODER/POLICY`."""
+    if way == SCRATCH:
+        return {"encoder": SCRATCH, "policy": "all"}
+    encoder, slash, policy = way.rpartition("/")
+    return {"encoder": encoder, "policy": policy} if slash else {"policy": policy}
 
 
 def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:

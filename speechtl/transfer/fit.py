@@ -130,7 +130,9 @@ def _agree(network: TransferNetwork, fabric: Fabric) -> None:
     if fabric.world_size > 1:
         for buffer in network.buffers():
             if buffer.is_floating_point():
-                buffer.copy_(fabric.all_reduce(buffer))
+                mean = fabric.all_reduce(buffer)
+                assert isinstance(mean, Tensor)
+                buffer.copy_(mean)
 
 
 class WeightAverage:

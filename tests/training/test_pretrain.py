@@ -50,7 +50,8 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
     assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build("conv-ctc-tiny").groups["widen"][0].weight)
     assert len((out / "log.csv").read_text().splitlines()) == 3
     card = (out / "card.md").read_text()
-    assert "MIT" in card and "Commercial use" in card and "| test |" in card
+    for said in ("MIT", "Commercial use", "| test |"):
+        assert said in card
     assert not (out / "checkpoint.safetensors").exists()
 
 

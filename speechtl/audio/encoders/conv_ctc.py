@@ -62,9 +62,7 @@ def layers(size: Size) -> OrderedDict[str, nn.Module]:
 
 
 def _conv(inputs: int, outputs: int, time_kernel: int, band_kernel: int, stride: tuple[int, int]) -> nn.Sequential:
-    return nn.Sequential(
-        TimeConv(inputs, outputs, time_kernel, band_kernel, stride=stride, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-    )
+    return nn.Sequential(TimeConv(inputs, outputs, time_kernel, band_kernel, stride=stride, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def _block(channels: int, kernel: int) -> nn.Sequential:

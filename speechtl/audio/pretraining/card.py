@@ -22,7 +22,8 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
     lines = [
         f"# {about['name']}",
         "",
-        f"A streaming encoder of speech: log-mel frames in, {encoder.info.embedding_size} numbers every {1000 * encoder.step_seconds:.0f} ms out. "
+        "A streaming encoder of speech: log-mel frames in, "
+        f"{encoder.info.embedding_size} numbers every {1000 * encoder.step_seconds:.0f} ms out. "
         f"{weights:,} weights, {multiply_adds / 1e6:.1f} million multiply-adds a second of audio, "
         f"{encoder.receptive_field * encoder.features.hop / encoder.features.sample_rate:.2f} s of context.",
         "",

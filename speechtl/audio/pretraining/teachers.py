@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from speechtl.audio.encoders import load_encoder
+from speechtl.audio.encoders import audio_input, load_encoder
 from speechtl.audio.encoders.conv_ctc import FEATURES
 from speechtl.audio.pretraining.network import STRIDE, TEACHER_FIELD
 from speechtl.audio.pretraining.windows import Floats, Teacher
 from speechtl.errors import RecipeError
 from speechtl.transfer import check_inputs
-from speechtl.audio.encoders import audio_input
 
 
 def load_teacher(name: str) -> tuple[Teacher, int]:

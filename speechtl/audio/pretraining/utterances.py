@@ -101,4 +101,3 @@ def _sound(utterances: Sequence[Utterance], left_out: dict[str, int]) -> list[Ut
             left_out[f"missing or broken (the first: {problem.rstrip('.')})"] = sum(map(bool, faults))
             break
     return [utterance for utterance, problem in zip(utterances, faults, strict=True) if not problem]
-

@@ -36,7 +36,14 @@ def test_what_cannot_be_used_is_counted_by_its_reason(manifest):
     )
     assert len(found) == 3
     text = " ".join(notes)
-    for reason in ("no text", "without words", "longer than the 2 s", "shorter than 0.2 s", "too long for the recording", "missing or broken"):
+    for reason in (
+        "no text",
+        "without words",
+        "longer than the 2 s",
+        "shorter than 0.2 s",
+        "too long for the recording",
+        "missing or broken",
+    ):
         assert f"Left out 1 recordings: {reason}" in text or f"recordings: a text {reason}" in text or reason in text
 
 

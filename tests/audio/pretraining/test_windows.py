@@ -77,7 +77,8 @@ def test_a_recording_that_cannot_be_read_is_reported_and_its_window_has_no_text(
     broken = Utterance(Clip("broken.wav", 1.0, path=tmp_path / "broken.wav"), (1,))
     made = Renderer(Augmenter([], []), FEATURES, None, 1, reported.append)(Window((broken, *utterances([1.0])), (0, 0, 3)))
     assert made[2] is None
-    assert len(reported) == 1 and "broken.wav" in reported[0]
+    assert len(reported) == 1
+    assert "broken.wav" in reported[0]
 
 
 @pytest.mark.parametrize("guises", [1, 3])

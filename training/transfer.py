@@ -1,0 +1,124 @@
+"""What each encoder is worth: recall on test speakers at half a false accept an hour, after few and many recordings of a word.
+
+    python training/transfer.py training/recipes/computer.toml training/recipes/jarvis.toml --out runs/transfer
+
+Trains every way (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the shipped detector
+the recordings of split "test". The threshold is the one at which the test negatives give the wanted rate: what an encoder has
+learned is compared here, not how well a threshold was foretold. Each result is kept in transfer.csv at once; a second call
+goes on where the first one stopped. Leaves transfer.csv and transfer.png; prints a table for each word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from speechtl.audio.data import read_clips
+from speechtl.audio.evaluate import evaluate, open_model
+from speechtl.audio.manifest import write_manifest
+from speechtl.audio.recipe import Recipe, read_recipe
+from speechtl.audio.train import train
+from speechtl.audio.trials import transfer_of
+from speechtl.curves import Panel, Point, draw_panels, print_points
+from speechtl.progress import say
+
+WAYS = (
+    "scratch:conv-ctc/all",
+    "conv-ctc/head",
+    "conv-ctc/all",
+    "speech-embedding/head",
+    "speech-embedding/last:2",
+    "speech-embedding/all",
+)
+SEEDED = 50  # with more clips than these, one seed is enough
+COLUMNS = ("word", "way", "clips", "seed", "recall")
+THRESHOLDS = [float(1.0 / (1.0 + np.exp(-logit))) for logit in np.linspace(-7.0, 9.0, 161)]
+
+
+def main(argv: Sequence[str] | None = None) -> list[Point]:
+    """Train, evaluate, print and draw; return the points of the last word."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", type=Path, nargs="+")
+    parser.add_argument("--amounts", type=int, nargs="+", default=[5, 10, 20, 50, 0], help="training clips; 0 stands for all")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), help="encoder/policy")
+    parser.add_argument("--seeds", type=int, default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
+    parser.add_argument("--epochs", type=int, help="of each training, in place of the recipe's")
+    parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
+    options = parser.parse_args(argv)
+    table = options.out / "transfer.csv"
+    done = _read(table)
+    panels = []
+    for path in options.recipes:
+        changes = {"train": {"epochs": options.epochs}} if options.epochs else {}
+        recipe = read_recipe(path, changes)
+        points = []
+        for way, clips, seed in _plan(recipe, options):
+            key = (recipe.name, way, clips, seed)
+            if key not in done:
+                done[key] = recall(recipe, way, clips, seed)
+                _append(table, (*key, f"{done[key]:.4f}"))
+                say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
+            points.append(Point(way, clips, seed, done[key]))
+        panels.append(Panel(f"recordings of {recipe.name!r}", points))
+        print_points(points, f"recall of {recipe.name!r}")
+    draw_panels(options.out / "transfer.png", panels, "Unseen speakers, 0.5 false accepts an hour", "recall")
+    return list(panels[-1].points)
+
+
+def recall(recipe: Recipe, way: str, clips: int, seed: int) -> float:
+    """Train one way with so many clips; return the recall of test speakers at the wanted rate of false accepts among test negatives."""
+    pool = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
+    chosen = [pool[index] for index in np.random.default_rng(seed).permutation(len(pool))[:clips]]
+    with tempfile.TemporaryDirectory() as folder:
+        positives = Path(folder) / "positives.jsonl"
+        write_manifest(positives, [dataclasses.replace(clip, audio_filepath=str(clip.path)) for clip in chosen])
+        changed = recipe.model_copy(
+            update={
+                "data": recipe.data.model_copy(update={"positives": [positives]}),
+                "transfer": recipe.transfer.model_copy(update=transfer_of(way)),
+                "train": recipe.train.model_copy(update={"seed": seed}),
+            }
+        )
+        train(changed, Path(folder) / "run")
+        model = open_model(Path(folder) / "run")
+        report = evaluate(model, recipe.data.positives, recipe.data.negatives, thresholds=THRESHOLDS, note=say)
+    wanted = recipe.calibrate.false_accepts_per_hour
+    return max((recalled for _, recalled, rate in report["det"] if rate <= wanted), default=0.0)
+
+
+def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int, int]]:
+    available = sum(clip.split != "test" and clip.path is not None for clip in read_clips(recipe.data.positives))
+    amounts = sorted({min(amount or available, available) for amount in options.amounts})
+    return [(way, amount, seed) for amount in amounts for way in options.ways for seed in range(options.seeds if amount <= SEEDED else 1)]
+
+
+def _read(path: Path) -> dict[tuple[str, str, int, int], float]:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {
+            (row["word"], row["way"], int(row["clips"]), int(row["seed"])): float(row["recall"])
+            for row in csv.DictReader(file)
+            if row["recall"]
+        }
+
+
+def _append(path: Path, row: Sequence[object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(COLUMNS)
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
