@@ -10,15 +10,16 @@ corpus/
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import itertools
 import json
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from speechtl.audio.sentences import sentences
 from speechtl.audio.spoken_texts import spoken_texts, usable_words
 from speechtl.audio.synthesizers import find_synthesizers, speak_many
 from speechtl.audio.voice import PLAIN, Samples, Synthesizer, Utterance, Voice
@@ -110,9 +112,10 @@ def make_corpus(
     folder = Path(folder)
     plan = _plan(seed, words, without)
     try:
-        _agree(folder, plan)
-        lines = _collect(folder, plan, hours, workers, on_skip or (lambda _reason: None), progress or (lambda _done, _total: None))
-        write_text(folder / "manifest.jsonl", "".join(map(_json, lines)))
+        with _alone(folder):
+            _agree(folder, plan)
+            lines = _collect(folder, plan, hours, workers, on_skip or (lambda _reason: None), progress or (lambda _done, _total: None))
+            write_text(folder / "manifest.jsonl", "".join(map(_json, lines)))
     except OSError as error:
         raise SpeechtlError(
             f"The corpus cannot be written to {folder}: {error.strerror or error}. Make room or give another folder; "
@@ -139,11 +142,26 @@ def _weight(voice: Voice) -> float:
 
 
 def _plan(seed: int, words: Collection[str], without: Sequence[str]) -> _Plan:
+    if isinstance(words, str) or isinstance(without, str):
+        raise SpeechtlError("words and without must be lists, with one word or phrase in each place; got a single text.")
+    random = np.random.default_rng(seed)
+    for texts in (sentences(random, without), spoken_texts(random, words, without)):
+        next(texts)  # complains before any work is done
     synthesizers = tuple(find_synthesizers())
     shares = used_voices(synthesizers)
-    plan = _Plan(seed, tuple(usable_words(words, without)), tuple(without), synthesizers, tuple(shares), tuple(shares.values()))
-    next(spoken_texts(np.random.default_rng(seed), words, without))  # complains about words and phrases before any work
-    return plan
+    return _Plan(seed, tuple(usable_words(words, without)), tuple(without), synthesizers, tuple(shares), tuple(shares.values()))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the folder, until this one ends in whatever way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SpeechtlError(f"Another process is making the corpus in {folder}; wait for it, or give another folder.") from error
+        yield
 
 
 def _agree(folder: Path, plan: _Plan) -> None:
@@ -166,6 +184,8 @@ def _agree(folder: Path, plan: _Plan) -> None:
 
 def _collect(folder: Path, plan: _Plan, hours: float, workers: int, on_skip: OnSkip, progress: Progress) -> list[Line]:
     """Make shards until there are enough hours, and return their lines."""
+    for leftover in folder.glob(".?????.part"):  # of a process that was killed
+        shutil.rmtree(leftover)
     wanted = 3600 * hours
     lines: list[Line] = []
     seconds = 0.0
@@ -202,9 +222,7 @@ def _shard(folder: Path, plan: _Plan, index: int) -> tuple[list[Line], list[str]
     """Return the lines of a shard and why others are missing; make it unless it is there."""
     name = f"{index:05d}"
     if not (folder / name).exists():
-        for leftover in folder.glob(f".{name}.*.part"):
-            shutil.rmtree(leftover)
-        beside = folder / f".{name}.{os.getpid()}.part"
+        beside = folder / f".{name}.part"
         beside.mkdir()
         try:
             _make_shard(beside, name, plan, index)
