@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.audio import spoken_corpus
+from speechtl.audio import corpus_plan, spoken_corpus
 from speechtl.audio.espeak_synthesizer import find_espeak
 from speechtl.audio.manifest import read_manifest, usable
 from speechtl.audio.recordings import load_recordings
 from speechtl.audio.sentences import contains_phrase
-from speechtl.audio.spoken_corpus import make_corpus, used_voices
+from speechtl.audio.spoken_corpus import make_corpus
 from speechtl.audio.voice import RawSpeech, Utterance
 from speechtl.errors import AudioError, MissingExtraError, SpeechtlError
 
@@ -39,7 +38,7 @@ SETTINGS: dict[str, Any] = {"seed": 3, "words": WORDS, "without": ("computer", "
 def small_shards_without_recorded_voices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let eSpeak NG speak, which is fast and everywhere, in shards of twelve."""
     monkeypatch.setattr(spoken_corpus, "SHARD", 12)
-    monkeypatch.setattr(spoken_corpus, "find_synthesizers", lambda: [find_espeak()])
+    monkeypatch.setattr(corpus_plan, "find_synthesizers", lambda: [find_espeak()])
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spoken_corpus, "SHARD", 12)
-        patch.setattr(spoken_corpus, "find_synthesizers", lambda: [find_espeak()])
+        patch.setattr(corpus_plan, "find_synthesizers", lambda: [find_espeak()])
         return make_corpus(folder, HOURS, **SETTINGS)
 
 
@@ -101,8 +100,10 @@ def test_another_seed_gives_another_corpus(corpus: Path, tmp_path: Path) -> None
 
 def test_a_killed_corpus_goes_on_where_it_stopped(corpus: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from speechtl.audio import spoken_corpus as c; from speechtl.audio.espeak_synthesizer import find_espeak\n"
-        "c.SHARD = 12; c.find_synthesizers = lambda: [find_espeak()]\n"
+        "import sys\n"
+        "from speechtl.audio import corpus_plan, spoken_corpus as c\n"
+        "from speechtl.audio.espeak_synthesizer import find_espeak\n"
+        "c.SHARD = 12; corpus_plan.find_synthesizers = lambda: [find_espeak()]\n"
         f"c.make_corpus(sys.argv[1], 100, **{SETTINGS!r})"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as process:
@@ -156,7 +157,7 @@ class _Failing:
 
 
 def test_utterances_that_fail_are_left_out_and_reported_by_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spoken_corpus, "find_synthesizers", lambda: [_Failing()])
+    monkeypatch.setattr(corpus_plan, "find_synthesizers", lambda: [_Failing()])
     first: list[str] = []
     clips = read_manifest(make_corpus(tmp_path, HOURS / 4, on_skip=first.append, workers=1, **SETTINGS))
     assert len(first) % 4 == 0
@@ -202,6 +203,7 @@ def test_two_processes_do_not_make_one_corpus(tmp_path: Path) -> None:
         (0, {}, "hours must be above 0"),
         (float("nan"), {}, "hours must be above 0"),
         (1, {"workers": 0}, "workers must be 1 or more"),
+        (1, {"seed": -1}, "seed must be 0 or more"),
         (1, {"words": ("42",)}, "None of the words"),
         (1, {"without": ("e", "a", "o")}, "No sentence without"),
         (1, {"without": "computer"}, "must be lists"),
@@ -233,19 +235,6 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_shard(tmp_path: Path, monkey
         make_corpus(tmp_path, HOURS, workers=1, **SETTINGS)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "00000", "settings.json"]
     monkeypatch.undo()
-
-
-def test_recorded_people_get_their_share_and_every_voice_has_one() -> None:
-    from speechtl.audio.synthesizers import find_synthesizers
-
-    shares = used_voices(find_synthesizers())
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert min(shares.values()) > 0
-    by_synthesizer: Counter[str] = Counter()
-    for voice, share in shares.items():
-        by_synthesizer[voice.synthesizer] += share
-    if set(by_synthesizer) == {"espeak", "flite", "festival"}:
-        assert 0.25 <= by_synthesizer["flite"] + by_synthesizer["festival"] <= 0.30
 
 
 def test_without_a_synthesiser_the_error_tells_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
