@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from speechtl.audio import espeak
-from speechtl.audio.voice import PLAIN, RawSpeech, Samples, Synthesizer, Utterance, Voice, run, run_partly, speak_singly
+from speechtl.audio.voice import PLAIN, SECONDS_TO_WAIT, RawSpeech, Samples, Synthesizer, Utterance, Voice, run, run_partly, speak_singly
 from speechtl.errors import AudioError
 
 WORDS_PER_MINUTE = 175  # eSpeak NG's own rate
@@ -61,7 +61,7 @@ class EspeakLibrary:
         spoken: list[RawSpeech | AudioError] = []
         while left:
             lines = ["\t".join((each.voice.variant, *_settings(each), " ".join(each.text.split()))) for each in left]
-            output, failure = run_partly([*self._command, espeak.MANY], "\n".join(lines), self._folder)
+            output, failure = run_partly([*self._command, espeak.MANY], "\n".join(lines), self._folder, SECONDS_TO_WAIT + len(left))
             answers = _answers(output)[: len(left)]
             if len(answers) < len(left):
                 answers.append(failure or AudioError("The speech synthesiser eSpeak NG gave no answer."))

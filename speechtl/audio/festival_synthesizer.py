@@ -15,10 +15,11 @@ from pathlib import Path
 
 import soundfile
 
-from speechtl.audio.voice import RawSpeech, Synthesizer, Utterance, Voice, run, run_partly
+from speechtl.audio.voice import SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, run, run_partly
 from speechtl.errors import AudioError
 
 VOICES = {"slt": "cmu_us_slt_arctic_hts", "ked": "ked_diphone", "kal": "kal_diphone"}
+HEAP = ("--heap", "2000000")  # cells: filling the usual twenty million takes longer than a sentence
 PITCHES = {"ked": (105, 15), "kal": (105, 14)}  # mean and standard deviation in hertz, as the voices set them
 
 _DEFINITIONS = """
@@ -58,7 +59,7 @@ class Festival:
             with tempfile.TemporaryDirectory() as folder:
                 paths = [Path(folder) / f"{index}.wav" for index in range(len(left))]
                 script = "\n".join([_DEFINITIONS, *map(_script, left, paths)])
-                _, failure = run_partly([self._program, "--pipe"], script)
+                _, failure = run_partly([self._program, *HEAP, "--pipe"], script, seconds=SECONDS_TO_WAIT + len(left))
                 done = len(left)
                 if failure is not None:  # on the text after the last one that has a file
                     done = max((index + 2 for index, path in enumerate(paths) if path.exists()), default=1)

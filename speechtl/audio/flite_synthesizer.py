@@ -32,6 +32,8 @@ class Flite:
 
     def speak(self, utterance: Utterance) -> RawSpeech:
         """Return samples at 8 or 16 kHz, as the voice has them."""
+        if utterance.voice.timbre not in ACCENTS:  # flite would take another without a word
+            raise AudioError(f"flite has no voice {utterance.voice.timbre!r}.")
         # A voice that keeps its pitch is made slower or faster, and the rate of the samples makes up for it.
         shift = utterance.pitch if utterance.voice.timbre in FIXED_PITCH else 1.0
         settings = ["--setf", f"duration_stretch={shift / utterance.rate:.4f}", "--setf", f"f0_shift={utterance.pitch:.4f}"]

@@ -10,78 +10,39 @@ corpus/
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import itertools
 import json
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from speechtl.audio.spoken_texts import spoken_texts, usable_words
-from speechtl.audio.synthesizers import find_synthesizers, speak_many
-from speechtl.audio.voice import PLAIN, Samples, Synthesizer, Utterance, Voice
+from speechtl.audio.corpus_plan import CorpusPlan, draw_plan
+from speechtl.audio.synthesizers import speak_many
+from speechtl.audio.voice import Samples, Synthesizer, Utterance
 from speechtl.errors import AudioError, SpeechtlError
 from speechtl.files import replace_folder, write_json, write_text
 from speechtl.runtime.samples import SAMPLE_RATE
 
-RATES = (0.8, 1.3)
-PITCHES = (0.85, 1.2)
 SURROUNDINGS = (0.05, 0.4)  # seconds before and after the speech
 LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech
 PEAK = 0.95  # of full scale, at most
 SHARD = 100  # utterances
-RECIPE = 1  # raise it when the same settings give another corpus
 LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter: outside of it something went wrong
 EXTRA_SECONDS = 1.2  # that a text may take besides its letters
-
-# Recorded people sound natural and get more than their number; those joined of pieces less than those made of statistics.
-RECORDED = {"flite:slt": 5.0, "flite:rms": 6.5, "flite:awb": 6.5, "festival:slt": 5.0, "flite:kal16": 1.5, "festival:ked": 2.0}
-RECORDED |= {"festival:kal": 1.5, "flite:kal": 1.5}
-ACCENTS = {"en-us": 28.0, "en-us-nyc": 12.0, "en-gb": 10.0, "en-gb-x-rp": 6.0, "en-gb-scotland": 6.0, "en-029": 4.0}
-ACCENTS |= {"en-gb-x-gbclan": 3.0, "en-gb-x-gbcwmd": 3.0}
-TIMBRES = {PLAIN: 6.0, "whisper": 0.5, "whisperf": 0.5, "croak": 0.5}  # others 1
 
 Line = dict[str, Any]  # of a manifest
 OnSkip = Callable[[str], None]
 Progress = Callable[[int, int], None]  # seconds of speech that there are, and that are wanted
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Everything that decides what a shard holds."""
-
-    seed: int
-    words: tuple[str, ...]
-    without: tuple[str, ...]
-    synthesizers: tuple[Synthesizer, ...]
-    voices: tuple[Voice, ...]
-    shares: tuple[float, ...]  # of the voices, adding up to 1
-
-    def settings(self) -> dict[str, Any]:
-        """Return what a corpus must have in common with another to be continued by it."""
-        digest = hashlib.sha256("\n".join((*self.words, "", *self.without, "", *(voice.name for voice in self.voices))).encode())
-        names = sorted(synthesizer.name for synthesizer in self.synthesizers)
-        return {"recipe": RECIPE, "seed": self.seed, "synthesizers": names, "voices": len(self.voices), "drawn_from": digest.hexdigest()}
-
-    def utterances(self, index: int) -> list[Utterance]:
-        """Return the utterances of a shard."""
-        random = np.random.default_rng([self.seed, index])
-        texts = itertools.islice(spoken_texts(random, self.words, self.without), SHARD)
-        return [self._utterance(text, random) for text in texts]
-
-    def _utterance(self, text: str, random: np.random.Generator) -> Utterance:
-        voice = self.voices[int(random.choice(len(self.voices), p=self.shares))]
-        rate, pitch = (float(np.exp(random.uniform(*np.log(limits)))) for limits in (RATES, PITCHES))
-        return Utterance(text, voice, rate, pitch)
 
 
 def make_corpus(
@@ -98,7 +59,7 @@ def make_corpus(
     """Write about so many hours of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
 
     `words` is a vocabulary for the texts, `without` phrases that none contains. Every synthesiser on this machine is used
-    (`used_voices` tells which). The same seed, settings and synthesisers give the same texts, voices and samples, whatever the
+    (`corpus_plan.used_voices` tells which). The same seed, settings and synthesisers give the same texts, voices and samples, whatever the
     number of workers. A second call goes on where an interrupted one stopped, and one with more hours extends the corpus.
     An utterance that fails is left out and reported to `on_skip`, again by every call. Raises `SpeechtlError` when the settings
     cannot be met, differ from those that the folder was begun with, or when the folder cannot be written to.
@@ -108,11 +69,12 @@ def make_corpus(
     if workers < 1:
         raise SpeechtlError(f"workers must be 1 or more; got {workers}.")
     folder = Path(folder)
-    plan = _plan(seed, words, without)
+    plan = draw_plan(seed, words, without)
     try:
-        _agree(folder, plan)
-        lines = _collect(folder, plan, hours, workers, on_skip or (lambda _reason: None), progress or (lambda _done, _total: None))
-        write_text(folder / "manifest.jsonl", "".join(map(_json, lines)))
+        with _alone(folder):
+            _agree(folder, plan)
+            lines = _collect(folder, plan, hours, workers, on_skip or (lambda _reason: None), progress or (lambda _done, _total: None))
+            write_text(folder / "manifest.jsonl", "".join(map(_json, lines)))
     except OSError as error:
         raise SpeechtlError(
             f"The corpus cannot be written to {folder}: {error.strerror or error}. Make room or give another folder; "
@@ -121,32 +83,19 @@ def make_corpus(
     return folder / "manifest.jsonl"
 
 
-def used_voices(synthesizers: Sequence[Synthesizer] | None = None) -> dict[Voice, float]:
-    """Return the voices of a corpus with their shares, which add up to 1; raises `MissingExtraError` without a synthesiser."""
-    found = find_synthesizers() if synthesizers is None else synthesizers
-    weights = {voice: _weight(voice) for synthesizer in found for voice in synthesizer.voices()}
-    espeak = sum(weight for voice, weight in weights.items() if voice.synthesizer == "espeak")
-    scale = sum(ACCENTS.values()) / espeak if espeak else 1.0
-    weights = {voice: weight * (scale if voice.synthesizer == "espeak" else 1.0) for voice, weight in weights.items()}
-    total = sum(weights.values())
-    return {voice: weight / total for voice, weight in weights.items()}
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the folder, until this one ends in whatever way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SpeechtlError(f"Another process is making the corpus in {folder}; wait for it, or give another folder.") from error
+        yield
 
 
-def _weight(voice: Voice) -> float:
-    if voice.synthesizer == "espeak":
-        return ACCENTS[voice.accent] * TIMBRES.get(voice.timbre, 1.0)
-    return RECORDED.get(voice.name, 1.0)
-
-
-def _plan(seed: int, words: Collection[str], without: Sequence[str]) -> _Plan:
-    synthesizers = tuple(find_synthesizers())
-    shares = used_voices(synthesizers)
-    plan = _Plan(seed, tuple(usable_words(words, without)), tuple(without), synthesizers, tuple(shares), tuple(shares.values()))
-    next(spoken_texts(np.random.default_rng(seed), words, without))  # complains about words and phrases before any work
-    return plan
-
-
-def _agree(folder: Path, plan: _Plan) -> None:
+def _agree(folder: Path, plan: CorpusPlan) -> None:
     """Write down the settings of a new corpus, or see that those of one that was begun are the same."""
     path = folder / "settings.json"
     settings = plan.settings()
@@ -164,8 +113,10 @@ def _agree(folder: Path, plan: _Plan) -> None:
     raise SpeechtlError(f"{folder} was begun with other settings ({wanted}); give another folder, or the same settings.")
 
 
-def _collect(folder: Path, plan: _Plan, hours: float, workers: int, on_skip: OnSkip, progress: Progress) -> list[Line]:
+def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip: OnSkip, progress: Progress) -> list[Line]:
     """Make shards until there are enough hours, and return their lines."""
+    for leftover in folder.glob(".?????.part"):  # of a process that was killed
+        shutil.rmtree(leftover)
     wanted = 3600 * hours
     lines: list[Line] = []
     seconds = 0.0
@@ -185,7 +136,7 @@ def _collect(folder: Path, plan: _Plan, hours: float, workers: int, on_skip: OnS
     return lines
 
 
-def _shards(folder: Path, plan: _Plan, workers: int) -> Iterator[tuple[list[Line], list[str]]]:
+def _shards(folder: Path, plan: CorpusPlan, workers: int) -> Iterator[tuple[list[Line], list[str]]]:
     """Yield lines and reasons of skips, shard by shard and without end, while others are in the making."""
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[tuple[list[Line], list[str]]]] = deque()
@@ -198,13 +149,11 @@ def _shards(folder: Path, plan: _Plan, workers: int) -> Iterator[tuple[list[Line
             pool.shutdown(cancel_futures=True)
 
 
-def _shard(folder: Path, plan: _Plan, index: int) -> tuple[list[Line], list[str]]:
+def _shard(folder: Path, plan: CorpusPlan, index: int) -> tuple[list[Line], list[str]]:
     """Return the lines of a shard and why others are missing; make it unless it is there."""
     name = f"{index:05d}"
     if not (folder / name).exists():
-        for leftover in folder.glob(f".{name}.*.part"):
-            shutil.rmtree(leftover)
-        beside = folder / f".{name}.{os.getpid()}.part"
+        beside = folder / f".{name}.part"
         beside.mkdir()
         try:
             _make_shard(beside, name, plan, index)
@@ -215,8 +164,8 @@ def _shard(folder: Path, plan: _Plan, index: int) -> tuple[list[Line], list[str]
     return lines, (folder / name / "skipped.txt").read_text(encoding="utf-8").splitlines()
 
 
-def _make_shard(beside: Path, name: str, plan: _Plan, index: int) -> None:
-    utterances = plan.utterances(index)
+def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
+    utterances = plan.utterances(index, SHARD)
     spoken = _spoken(utterances, plan.synthesizers)
     lines: list[Line] = []
     skipped: list[str] = []
