@@ -47,6 +47,7 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
     assert told["data"]["recorded"]["licences"] == {"MIT": told["data"]["recorded"]["recordings"]}
     assert set(told["recognition"]) == {"validation", "test"}
     encoder = conv_ctc.load("conv-ctc-tiny", out / "encoder.safetensors")
+    assert encoder.info.source_hours == told["data"]["recorded"]["hours"]
     assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build("conv-ctc-tiny").groups["widen"][0].weight)
     assert len((out / "log.csv").read_text().splitlines()) == 3
     card = (out / "card.md").read_text()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -95,9 +95,8 @@ def build(name: str = "conv-ctc") -> AudioEncoder:
         name=name,
         input=audio_input(FEATURES),
         embedding_size=SIZES[name].wide,
-        source="speechtl's own, see the model card beside the weights",
+        source="speechtl (see the model card beside the weights)",
         licence="Apache-2.0",
-        source_hours=None,
     )
     return AudioEncoder(groups, info, FEATURES, STRIDE, receptive_field(groups))
 
@@ -106,7 +105,9 @@ def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
     """Return the pretrained encoder: the weights that come with speechtl, or those of a file that `training/pretrain.py` left."""
     encoder = build(name)
     path = path or WEIGHTS / f"{name}.safetensors"
-    load_weights(encoder, load_tensors(path)[0], path)
+    tensors, about = load_tensors(path)
+    load_weights(encoder, tensors, path)
+    encoder.info = replace(encoder.info, source_hours=about.get("hours"))
     return encoder
 
 

@@ -11,6 +11,7 @@ from speechtl.audio.pretraining.shards import ShardBatches, Shards
 from speechtl.audio.pretraining.utterances import Utterance
 from speechtl.audio.pretraining.windows import Window
 from speechtl.errors import RunError
+from speechtl.transfer.fit import PartedBatches
 
 
 def number(window):
@@ -68,6 +69,10 @@ def test_processes_read_parts_that_have_nothing_in_common(shards):
     parts = [seen(batches.part(0, rank, 2)) for rank in range(2)]
     assert [len(part) for part in parts] == [2 * (len(batches) // 2)] * 2
     assert not set(parts[0]) & set(parts[1])
+
+
+def test_the_training_loop_lets_every_process_read_its_part(shards):
+    assert isinstance(ShardBatches(shards, batch_size=2, seed=0), PartedBatches)
 
 
 def test_a_process_with_too_few_windows_begins_again(shards):
