@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
-from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.front_end import Features, read_features
 from speechtl.runtime.trigger import TriggerSettings
 
 SCHEMA = 1
@@ -85,9 +85,9 @@ class Bundle:
         return str(self.about["name"])
 
     @property
-    def features(self) -> LogMelSettings:
+    def features(self) -> Features:
         """What the graph takes."""
-        return LogMelSettings.from_json(self.about["features"])
+        return read_features(self.about["features"])
 
     @property
     def words(self) -> list[Word]:
