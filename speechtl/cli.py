@@ -218,7 +218,7 @@ def export(
     if out.is_dir():
         raise SpeechtlError(f"{out} is a folder; give the name of a file, such as {out / 'NAME.wake'}.")
     loaded = [load_run(run) for run in runs]
-    about = export_runs(loaded, out, only or graphs_for(int8=not no_int8, tflite=tflite), golden=golden)
+    about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden)
     size = out.stat().st_size
     if as_json:
         _print_json({"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]})

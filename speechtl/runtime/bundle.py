@@ -28,7 +28,7 @@ SCHEMA = 1
 ABOUT = "bundle.json"
 KIND = "wake word"  # of a bundle that does not say another
 GOLDEN = "golden.npz"
-MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked
+MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked, unless the bundle itself is larger
 # What reading a damaged zip raises, beside what zipfile means to raise.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
 MAX_STEPS = 10_000  # far beyond any network's memory
@@ -193,7 +193,7 @@ def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[st
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
             raise BundleError(f"{path} is not safe to open: it holds a file named {entry.filename!r}, which leads out of the bundle.")
-    if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+    if sum(entry.file_size for entry in archive.infolist()) > max(MAX_BYTES, path.stat().st_size):
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
     about = _about(path, archive, kind, required)
     listing = about["files"]

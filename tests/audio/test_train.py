@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from speechtl.audio import train as module
 from speechtl.audio.data import prepare
+from speechtl.audio.encoders import audio_input
 from speechtl.audio.heads import MEMBERS, make_head
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
@@ -120,9 +122,11 @@ def test_there_must_be_something_to_resume(recipe, corpus):
         train(recipe, corpus / "run", resume=True)
 
 
-def test_an_encoder_of_other_features_is_refused(recipe, corpus, monkeypatch):
-    monkeypatch.setattr(module, "LogMelSettings", lambda: LogMelSettings(bands=40))
-    with pytest.raises(InputMismatchError, match="bands is 32 there and 40 here"):
+def test_an_encoder_of_other_features_is_refused(recipe, corpus, monkeypatch, tiny):
+    encoder = tiny().encoder
+    encoder.info = dataclasses.replace(encoder.info, input=audio_input(LogMelSettings(bands=40)))
+    monkeypatch.setattr(module, "load_encoder", lambda name: encoder)
+    with pytest.raises(InputMismatchError, match="bands is 40 there and 32 here"):
         train(recipe, corpus / "run")
 
 

@@ -27,6 +27,8 @@ class AudioEncoder(Encoder):
     It pads nothing in time: one output needs `receptive_field` frames, and the next comes `stride` frames later.
     """
 
+    in_windows = False  # True: a window is computed anew at every step, because its layers see past and future at once
+
     def __init__(
         self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: Features, stride: int, receptive_field: int
     ) -> None:

@@ -36,6 +36,7 @@ HOURS = re.compile(r"([\d,]+)\s*(k?) hours of (?!transcribed)", re.IGNORECASE)
 class WindowEncoder(AudioEncoder):
     """An encoder that computes a window of samples anew at every step."""
 
+    in_windows = True
     small_inside = False  # every window has vectors of its own between the groups
 
 
@@ -143,7 +144,7 @@ def _info(name: str, bundle: Any) -> EncoderInfo:
         name=name,
         input=InputSpec("audio", {**WaveformSettings(hop=HOP).to_json(), "sample_rate": int(bundle.sample_rate)}),
         embedding_size=bundle._params["encoder_embed_dim"],
-        source=" ".join(re.sub(r":cite:`.*?`|[*`]", "", said.split("\n\n")[0]).split()) or f"torchaudio.pipelines, {bundle._path}",
+        source=" ".join(re.sub(r"\s*:cite:`.*?`|[*`]", "", said.split("\n\n")[0]).split()) or f"torchaudio.pipelines, {bundle._path}",
         licence=_licence(said),
         source_hours=sum(hours) or None,
     )
