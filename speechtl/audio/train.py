@@ -64,10 +64,13 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     policy = parse_policy(recipe.transfer.policy)
     held_out = _held_out(policy, data)
     network = attach(encoder, make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out)), WakeWordNetwork)
+    network.to_accelerator()
     history = _fit(network, policy, held_out, recipe, data, rooms, work, resume)
     fitted = time.monotonic()
     say("Calibrating the threshold on people that the network, or its twin that listens, has not learned from.")
+    network.to_accelerator()
     trigger, points = _calibrate(network, held_out, recipe, data)
+    network.cpu()
     network.head = network.head.only(_shipped(held_out))
     about = {
         "name": recipe.name,
@@ -174,7 +177,8 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: 
     inputs = batches.round(0)[0]
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()]
     groups = [group for _, group in network.groups()[front:-1]]
-    network.head.standardize.measure(torch.cat([run_groups(groups, part) for part in torch.split(spread, FRONT_BATCH)]))
+    device = next(network.parameters()).device
+    network.head.standardize.measure(torch.cat([run_groups(groups, part.to(device)) for part in torch.split(spread, FRONT_BATCH)]))
 
 
 def _held_out(policy: Policy, data: Data) -> list[int]:

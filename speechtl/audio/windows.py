@@ -42,8 +42,8 @@ class WindowGRU(nn.Module):
         So a window costs one step in place of `window` of them. Windows under way stand in one tensor, the oldest first; None is zero.
         """
         complete = []
-        for part in inputs.split(1, dim=TIME):
-            given = [gate(part) for gate in self.given]
+        for first in range(inputs.shape[TIME]):
+            given = [gate(inputs[:, :, first : first + 1]) for gate in self.given]
             fresh = torch.zeros_like(given[0])
             running = fresh.expand(-1, -1, self.time_context, -1) if running is None else running
             states = self._next(given, torch.cat([running, fresh], dim=TIME))

@@ -25,7 +25,9 @@ def to_onnx(step: ExportStep) -> bytes:
         raise MissingExtraError("Export to ONNX", "train")
     weights = sum(values.numel() for values in step.parameters())
     if weights * 4 > LARGEST:
-        raise SpeechtlError(f"The network has {weights / 1e6:.0f} million weights, and an ONNX file holds at most 2 GB. Take a smaller encoder.")
+        raise SpeechtlError(
+            f"The network has {weights / 1e6:.0f} million weights, and an ONNX file holds at most 2 GB. Take a smaller encoder."
+        )
     states = step.states()
     try:
         with warnings.catch_warnings(), quiet(), sdpa_kernel(SDPBackend.MATH):  # it reports every stage; kernels lay out memory otherwise

@@ -34,7 +34,9 @@ def _entry(name: str) -> tuple[Callable[[], AudioEncoder], Callable[[], AudioEnc
     if pipelines.is_pipeline(name):
         return partial(pipelines.build, name), partial(pipelines.load, name)
     if name not in ENCODERS:
-        raise RecipeError(f"The encoder {name!r} is not known{did_you_mean(name, ENCODERS)}; take one of: {', '.join(ENCODERS)}, torchaudio:HUBERT_BASE.")
+        raise RecipeError(
+            f"The encoder {name!r} is not known{did_you_mean(name, ENCODERS)}; take one of: {', '.join(ENCODERS)}, torchaudio:HUBERT_BASE."
+        )
     return ENCODERS[name]
 
 

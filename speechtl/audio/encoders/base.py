@@ -29,9 +29,7 @@ class AudioEncoder(Encoder):
 
     in_windows = False  # True: a window is computed anew at every step, because its layers see past and future at once
 
-    def __init__(
-        self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: Features, stride: int, receptive_field: int
-    ) -> None:
+    def __init__(self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: Features, stride: int, receptive_field: int) -> None:
         super().__init__(groups, info)
         self.features = features
         self.stride = stride

@@ -90,7 +90,9 @@ class Block(nn.Module):
         super().__init__()
         self.layer = layer
         self.norm = norm or nn.Identity()
-        self._distances = [first.attention] if hasattr(first.attention, "compute_bias") else []  # in a list: its weights are the first block's
+        self._distances = (
+            [first.attention] if hasattr(first.attention, "compute_bias") else []
+        )  # in a list: its weights are the first block's
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Return vectors `(windows, times, size)` for the same."""

@@ -6,14 +6,23 @@ import torch
 from speechtl.audio.encoders import build_encoder, data_input, load_encoder, pipelines
 from speechtl.audio.encoders._torchaudio import torchaudio
 from speechtl.audio.encoders.base import audio_input
+from speechtl.audio.evaluate import evaluate, open_model
+from speechtl.audio.recipe import read_recipe
+from speechtl.audio.run import load_run
+from speechtl.audio.train import train
 from speechtl.errors import InputMismatchError, RecipeError, SpeechtlError, WeightsError
+from speechtl.export.bundle import export_runs, graphs_for
+from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.verify import verify
 from speechtl.transfer import check_inputs
 
 
 def test_all_networks_of_these_kinds_are_known():
     known = pipelines.known_pipelines()
-    assert {"torchaudio:WAV2VEC2_BASE", "torchaudio:HUBERT_BASE", "torchaudio:WAV2VEC2_ASR_BASE_960H", "torchaudio:WAVLM_LARGE"} < set(known)
+    assert {"torchaudio:WAV2VEC2_BASE", "torchaudio:HUBERT_BASE", "torchaudio:WAV2VEC2_ASR_BASE_960H", "torchaudio:WAVLM_LARGE"} < set(
+        known
+    )
     assert len(known) == 30
 
 
@@ -61,7 +70,6 @@ def test_offline_the_error_says_what_to_fetch_and_where_to_put_it(tiny_pipeline,
     bundle, _ = tiny_pipeline()
     path = pipelines.weights_path(bundle)
     path.unlink()
-    monkeypatch.setattr(pipelines, "ADDRESS", "https://download.pytorch.org/torchaudio/models/")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     with pytest.raises(WeightsError) as caught:
         load_encoder("torchaudio:TINY")
@@ -119,3 +127,46 @@ def test_a_layer_that_is_not_there_is_an_error(tiny_pipeline):
     tiny_pipeline()
     with pytest.raises(SpeechtlError, match="layers 0 to 2; 3 is none of them"):
         pipelines.teacher("torchaudio:TINY", layer=3)
+
+
+WAYS = [
+    ("torchaudio:TINY", "head", "HUBERT_BASE"),
+    ("torchaudio:TINY+layers", "last:1", "WAV2VEC2_BASE"),
+    ("torchaudio:TINY", "all", "WAVLM_BASE"),
+]
+
+
+def report_on(model):
+    manifests = model.parent / "positives.jsonl", model.parent / "negatives.jsonl"
+    return evaluate(open_model(model), [manifests[0]], [manifests[1]], note=lambda text: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "policy", "like"), WAYS)
+def test_a_word_is_trained_evaluated_exported_and_verified(tiny_pipeline, corpus, monkeypatch, capsys, name, policy, like):
+    monkeypatch.setattr("speechtl.audio.train.VALIDATION_ROOMS", 1)
+    tiny_pipeline(like)
+    before = load_encoder(name).state_dict()
+    recipe = read_recipe(corpus / "word.toml", {"transfer": {"encoder": name, "policy": policy, "head": "linear"}})
+    train(recipe, corpus / "run")
+    run = load_run(corpus / "run")
+    after = run.network.encoder.state_dict()
+    learned = {key.split(".")[1] for key in before if not torch.equal(before[key], after[key])}
+    assert learned == {"head": set(), "last:1": {"layers"}, "all": {*run.network.encoder.groups}}[policy]
+    assert run.about["encoder"]["input"]["properties"] == {"kind": "waveform", "sample_rate": 16_000, "hop": 320}
+
+    report = report_on(corpus / "run")
+    assert report["positives"]["clips"] == 3
+
+    about = export_runs([run], corpus / "a.wake", graphs_for([run]))
+    assert "model.onnx alone, without int8 and TFLite" in capsys.readouterr().err
+    assert list(about["graphs"]) == ["model.onnx"]
+    bundle = open_bundle(corpus / "a.wake")
+    assert bundle.features == run.network.encoder.features
+    assert bundle.states[0].shape == (1, 1, 72, 320)
+    assert all(result.ok for result in verify(bundle))
+    assert report_on(corpus / "a.wake")["positives"] == report["positives"]
+    with pytest.raises(SpeechtlError, match=r"exported as model\.onnx alone.*Asked for was model\.int8\.onnx"):
+        export_runs([run], corpus / "b.wake", ["model.int8.onnx"])
+    with pytest.raises(SpeechtlError, match="Leave out --tflite"):
+        graphs_for([run], tflite=True)

@@ -40,7 +40,10 @@ except OSError as error:
 
 @pytest.mark.parametrize(
     ("message", "said"),
-    [("Could not load this library: /somewhere/torchaudio/lib/_torchaudio.abi3.so", "stepped over False False True"), ("No space left on device", "No space left on device")],
+    [
+        ("Could not load this library: /somewhere/torchaudio/lib/_torchaudio.abi3.so", "stepped over False False True"),
+        ("No space left on device", "No space left on device"),
+    ],
 )
 def test_only_an_extension_that_does_not_load_is_stepped_over(message, said):
     done = subprocess.run([sys.executable, "-c", FAIL.format(message=message)], capture_output=True, text=True, timeout=120, check=False)
