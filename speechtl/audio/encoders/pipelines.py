@@ -46,7 +46,7 @@ class Teacher:
 
     name: str
     embedding_size: int
-    model: nn.Module
+    model: Any
     layer: int | None  # None: the mean over all layers
     normalize: bool
     frame_rate: float = 16_000 / HOP  # embeddings a second
@@ -59,7 +59,7 @@ class Teacher:
         """
         if self.normalize:
             samples = nn.functional.layer_norm(samples, samples.shape[-1:])
-        layers, _ = self.model.extract_features(samples)
+        layers: list[Tensor] = self.model.extract_features(samples)[0]
         return torch.stack(layers).mean(dim=0) if self.layer is None else layers[self.layer]
 
 
@@ -118,7 +118,7 @@ def teacher(name: str, layer: int = -1) -> Teacher:
 
 def weights_path(bundle: Any) -> Path:
     """Return where torch.hub keeps a network's weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / bundle._path.rpartition("/")[2]
+    return Path(torch.hub.get_dir(), "checkpoints", bundle._path.rpartition("/")[2])
 
 
 def _encoder(name: str, bundle: Any, model: Any) -> AudioEncoder:

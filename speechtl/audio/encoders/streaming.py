@@ -53,8 +53,9 @@ def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new
         return inputs
     if isinstance(module, Residual):
         return inputs + step(module.layers, inputs, states, new_states)
-    if hasattr(module, "step"):  # it knows a shorter way than to look at its context again
-        outputs, state = module.step(inputs, None if states is None else next(states))
+    own_step: Any = getattr(module, "step", None)  # a shorter way than to look at the context again
+    if own_step is not None:
+        outputs, state = own_step(inputs, None if states is None else next(states))
         new_states.append(state)
         return outputs
     context = getattr(module, "time_context", 0)

@@ -34,14 +34,15 @@ class Extractor(nn.Module):
         samples = windows.flatten(0, 1).contiguous()
         if self.normalize:
             samples = nn.functional.layer_norm(samples, samples.shape[-1:])
-        vectors = torch.cat([self.convolutions(part, None)[0] for part in samples.split(WINDOWS_AT_A_TIME)])
-        return vectors.unflatten(0, (len(windows), -1))
+        parts = torch.split(samples, WINDOWS_AT_A_TIME)
+        vectors = torch.cat([self.convolutions(part, None)[0] for part in parts])
+        return torch.unflatten(vectors, 0, (len(windows), -1))
 
 
 class Windows(nn.Module):
     """Layers that run on every window by itself.
 
-    With `kept` rows, what the layers before made of the newest vectors stands behind a window's vectors, and what these layers
+    With `keep`, what the layers before made of the newest vectors stands behind a window's vectors, and what these layers
     make of them is added: a sum over layers needs all.
     """
 
@@ -54,11 +55,11 @@ class Windows(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Return vectors, and the rows that were kept, for the same."""
         windows = rows.flatten(0, 1).contiguous()
-        vectors = self.layers(windows[:, : self.times])
+        vectors: Tensor = self.layers(windows[:, : self.times])
         if self.keep:
             kept = [windows[:, self.times :]] if windows.shape[1] > self.times else []
             vectors = torch.cat([vectors, *kept, vectors[:, -STEP:].mean(dim=1, keepdim=True)], dim=1)
-        return vectors.unflatten(0, rows.shape[:2])
+        return torch.unflatten(vectors, 0, rows.shape[:2])
 
 
 class Position(nn.Module):
@@ -86,13 +87,12 @@ class Block(nn.Module):
     In WavLM the attention of the first block knows what the distance of two vectors means, for all blocks.
     """
 
-    def __init__(self, layer: nn.Module, first: nn.Module, norm: nn.Module | None = None) -> None:
+    def __init__(self, layer: nn.Module, first: Any, norm: nn.Module | None = None) -> None:
         super().__init__()
         self.layer = layer
         self.norm = norm or nn.Identity()
-        self._distances = (
-            [first.attention] if hasattr(first.attention, "compute_bias") else []
-        )  # in a list: its weights are the first block's
+        # In a list, so that its weights count as the first block's alone.
+        self._distances = [first.attention] if hasattr(first.attention, "compute_bias") else []
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Return vectors `(windows, times, size)` for the same."""
