@@ -71,5 +71,4 @@ def test_every_weight_but_those_of_the_output_learns(tiny_pipeline):
     tiny_pipeline("WAVLM_BASE")
     encoder = pipelines.load("torchaudio:TINY+layers")
     encoder(sound(WINDOW + STEP)).square().sum().backward()
-    # Both projections of the extractor's scale cancel in a normalisation, but every weight is reached.
     assert [name for name, weights in encoder.named_parameters() if weights.grad is None] == []
