@@ -108,10 +108,10 @@ def source(name: str, bundle: Any, model: Any) -> SourceNetwork:
 def teacher(name: str, layer: int = -1) -> Teacher:
     """Return a pretrained network as a teacher: what its `layer` gives (0 is the first block), or with `+layers` the mean of all."""
     bundle = _bundle(name)
-    model = _pretrained(name, bundle).eval().requires_grad_(False)
-    blocks = len(model.encoder.transformer.layers)
+    blocks = bundle._params["encoder_num_layers"]
     if not -blocks <= layer < blocks:
         raise SpeechtlError(f"{name} has the layers 0 to {blocks - 1}; {layer} is none of them.")
+    model = _pretrained(name, bundle).eval().requires_grad_(False)
     averaged = name.endswith(LAYERS)
     return Teacher(name, bundle._params["encoder_embed_dim"], model, None if averaged else layer, bundle._normalize_waveform)
 
