@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         runs = [load_run(run) for run in options.runs]
-        about = export_runs(runs, options.out, graphs_for(int8=not options.no_int8, tflite=options.tflite))
+        about = export_runs(runs, options.out, graphs_for(runs, int8=not options.no_int8, tflite=options.tflite))
         rows = measure(open_bundle(options.out), about)
     except SpeechtlError as error:
         say(f"export: {error}")

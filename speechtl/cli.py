@@ -131,8 +131,8 @@ def train(
     positives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of recordings of the word.")] = None,
     negatives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of anything else.")] = None,
     noise: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of noises to mix in.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Pretrained encoder.")] = None,
-    head: Annotated[str | None, typer.Option(help="New layers: linear or conv.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Pretrained encoder, e.g. speech-embedding or torchaudio:HUBERT_BASE.")] = None,
+    head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
     policy: Annotated[str | None, typer.Option(help="What to train: head, last:2, all or gradual.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
@@ -218,7 +218,7 @@ def export(
     if out.is_dir():
         raise SpeechtlError(f"{out} is a folder; give the name of a file, such as {out / 'NAME.wake'}.")
     loaded = [load_run(run) for run in runs]
-    about = export_runs(loaded, out, only or graphs_for(int8=not no_int8, tflite=tflite), golden=golden)
+    about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden)
     size = out.stat().st_size
     if as_json:
         _print_json({"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]})

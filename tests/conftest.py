@@ -1,5 +1,6 @@
 """Parts that many tests need: a tiny wake-word network, its bundle, sounds, and recordings where they are at hand."""
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -261,6 +262,57 @@ def full_bundle(recorded_run, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("full") / "burst.wake"
     export_run(recorded_run(head="conv"), path)
     return path
+
+
+SMALL = {
+    "extractor_conv_layer_config": [(16, 10, 5), *[(16, 3, 2)] * 4, *[(16, 2, 2)] * 2],
+    "encoder_embed_dim": 32,
+    "encoder_num_layers": 3,
+    "encoder_num_heads": 4,
+    "encoder_ff_interm_features": 48,
+    "encoder_pos_conv_kernel": 16,
+    "encoder_pos_conv_groups": 4,
+}
+
+
+@pytest.fixture
+def tiny_pipeline(monkeypatch, tmp_path):
+    """Return a function that lets torchaudio have a network TINY, like another but small; its weights are in torch.hub's cache."""
+    import torch
+
+    from speechtl.audio.encoders import _torchaudio, pipelines
+
+    torch.set_num_threads(1)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    library = _torchaudio.torchaudio()
+
+    def make(like: str = "HUBERT_BASE", **changes):
+        pattern = getattr(library.pipelines, like)
+        bundle = dataclasses.replace(pattern, _path="tiny.pth", _params={**pattern._params, **SMALL, **changes})
+        bundle.__doc__ = pattern.__doc__
+        monkeypatch.setattr(library.pipelines, "TINY", bundle, raising=False)
+        torch.manual_seed(0)
+        kind = library.models.wavlm_model if bundle._model_type == "WavLM" else library.models.wav2vec2_model
+        model = kind(**bundle._params).eval()
+        path = pipelines.weights_path(bundle)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(published_weights(model, getattr(bundle, "_remove_aux_axis", ())), path)
+        return bundle, model
+
+    return make
+
+
+def published_weights(model, unused: tuple[int, ...]) -> dict:
+    """Return a network's weights as they are published: the output layer with the rows that torchaudio takes out."""
+    import torch
+
+    weights = model.state_dict()
+    for name in ("aux.weight", "aux.bias") if model.aux is not None else ():
+        rows = list(weights[name])
+        for row in sorted(unused):
+            rows.insert(row, torch.full_like(rows[0], 1e3))
+        weights[name] = torch.stack(rows)
+    return weights
 
 
 @pytest.fixture

@@ -8,7 +8,18 @@ import pytest
 import soundfile
 
 PACKAGE = Path(__file__).parents[1] / "speechtl"
-TRAINING = ("torch", "librosa", "pydantic", "lightning_fabric", "scipy", "safetensors", "pyroomacoustics", "onnx", "matplotlib")
+TRAINING = (
+    "torch",
+    "torchaudio",
+    "librosa",
+    "pydantic",
+    "lightning_fabric",
+    "scipy",
+    "safetensors",
+    "pyroomacoustics",
+    "onnx",
+    "matplotlib",
+)
 
 
 def imports(path: Path, inside: bool) -> set[str]:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from speechtl.audio.examples import ExampleMaker, Round
 from speechtl.errors import RunError
+from speechtl.runtime.front_end import Features
+from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
 
 FRONT_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache
@@ -69,7 +71,9 @@ class RoundBatches:
             except RunError:
                 path.unlink()  # it is only a cache
         rendered = self.maker.render(number)
-        inputs = _in_layout(self._front(spec_augment(rendered, np.random.default_rng([self.maker.seed, number, 2]))))
+        random = np.random.default_rng([self.maker.seed, number, 2])
+        masked = spec_augment(rendered, random, **_mask_sizes(self.maker.front_end.settings))
+        inputs = _in_layout(self._front(masked))
         words, folds = torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
         if path is not None:
             save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
@@ -90,6 +94,11 @@ class RoundBatches:
 def _in_layout(inputs: Tensor) -> Tensor:
     """Return inputs in one layout in memory, new or from disk: layers round differently with another."""
     return inputs.contiguous(memory_format=torch.channels_last)
+
+
+def _mask_sizes(features: Features) -> dict[str, int]:
+    """Return how much is masked at most; samples have no bands, and their frames are twice as long."""
+    return {"bands": 0, "frames": 4} if isinstance(features, WaveformSettings) else {}
 
 
 def spec_augment(examples: Round, random: np.random.Generator, masks: int = 1, bands: int = 5, frames: int = 8) -> Tensor:

@@ -56,6 +56,7 @@ def open_model(
         if word or graph or engine:
             raise RunError(f"{path} is a run, which has one word and no graphs; leave out --word, --graph and --engine, or give a bundle.")
         run = load_run(path)
+        run.network.to_accelerator()
         words, about, scorer = [Word(run.name, tuple(run.about["phrases"]), run.trigger)], run.about, scorer_of(run.network)
     else:
         bundle = open_bundle(path)

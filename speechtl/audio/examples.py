@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from speechtl.audio.augment import Augmenter, change_speed
 from speechtl.audio.recordings import Recording
-from speechtl.runtime.features import LogMel, LogMelSettings
+from speechtl.runtime.front_end import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 Floats = npt.NDArray[np.float32]
 
-SECONDS = 4.0  # of an example
+SECONDS = 4.0  # of an example, unless one score needs nearly as much
+ROOM = 1.5  # seconds beyond what one score needs, at least
 TAIL = 0.5  # seconds that stand behind a word at least
 TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn anew for each
 FADE = SAMPLE_RATE // 50  # samples
@@ -52,7 +53,7 @@ class ExampleMaker:
         positives: Sequence[Recording],
         negatives: Sequence[Recording],
         augmenter: Augmenter,
-        features: LogMelSettings,
+        features: Features,
         context_seconds: float,
         *,
         repeats: int = 2,
@@ -64,12 +65,13 @@ class ExampleMaker:
         for recording in negatives:
             self.by_fold.setdefault(recording.fold, []).append(recording)
         self.augmenter = augmenter
-        self.log_mel = LogMel(features)
+        self.front_end = front_end(features)
         self.context = context_seconds
         self.repeats = repeats
         self.partial = partial
         self.seed = seed
-        self.length = int(SECONDS * SAMPLE_RATE)
+        self.seconds = max(SECONDS, context_seconds + ROOM)
+        self.length = int(self.seconds * SAMPLE_RATE)
 
     def render(self, number: int, workers: int = 2) -> Round:
         """Return round `number`."""
@@ -85,7 +87,7 @@ class ExampleMaker:
     def _render_one(self, job: Recording | Example, index: int, number: int) -> tuple[Floats, Example]:
         random = np.random.default_rng([self.seed, number, index])
         example = self._positive(job, random) if isinstance(job, Recording) else job
-        return self.log_mel.compute(self.augmenter(example.samples, random)), example
+        return self.front_end.compute(self.augmenter(example.samples, random)), example
 
     def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
         """Return windows over a fold's negatives in random order, each a little faster or slower, with short pauses between."""
@@ -109,7 +111,7 @@ class ExampleMaker:
         partial = random.random() < self.partial
         if partial:
             clip = _fade_out(clip[: int((start + random.uniform(0.3, 0.6) * (end - start)) * SAMPLE_RATE)])
-        word_end = random.uniform(self.context + 0.05, SECONDS - TAIL)
+        word_end = random.uniform(self.context + 0.05, self.seconds - TAIL)
         tape = self._background(self.by_fold.get(recording.fold, ()), random)
         offset = int((word_end - end) * SAMPLE_RATE)
         first, last = max(offset, 0), min(offset + len(clip), self.length)

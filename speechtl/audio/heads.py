@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.audio.encoders.streaming import TimeConv
+from speechtl.audio.windows import WindowAttention, WindowGRU
 from speechtl.errors import RecipeError
 from speechtl.transfer import Standardize
 
 MEMBERS = 4  # of an ensemble
+WINDOW = 10  # embeddings that a recurrence or attention looks back over
 
 
 class MemberMean(nn.Module):
@@ -67,11 +69,9 @@ class Head(nn.Sequential):
         """Return a head of these members alone."""
         smaller = make_head(self.kind, self.input_size, self.words, len(members))
         smaller.standardize.load_state_dict(self.standardize.state_dict())
-        for small, large in zip(smaller, self, strict=True):
-            if isinstance(small, TimeConv) and isinstance(large, TimeConv):
-                for name, values in large.named_parameters():
-                    blocks = torch.chunk(values, self.ensemble.members, dim=0)
-                    small.get_parameter(name).copy_(torch.cat([blocks[member] for member in members]))
+        for small, large in zip(smaller.parameters(), self.parameters(), strict=True):
+            blocks = torch.chunk(large, self.ensemble.members, dim=0)
+            small.copy_(torch.cat([blocks[member] for member in members]))
         return smaller
 
     @property
@@ -99,7 +99,27 @@ def conv_head(input_size: int, words: int = 1, members: int = MEMBERS, width: in
     return Head("conv", input_size, words, *layers, TimeConv(width * members, words * members, groups=members), MemberMean(members))
 
 
-HEADS = {"linear": linear_head, "conv": conv_head}
+def gru_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 24, dropout: float = 0.2) -> Head:
+    """Return gated recurrent units over ten embeddings and an output layer: what counts is the order in which sounds come."""
+    layers = [
+        TimeConv(input_size, width * members),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        WindowGRU(width, width, members, WINDOW),
+        nn.Dropout(dropout),
+    ]
+    return Head("gru", input_size, words, *layers, TimeConv(width * members, words * members, groups=members), MemberMean(members))
+
+
+def attention_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 32, dropout: float = 0.2) -> Head:
+    """Return attention over twelve embeddings between two convolutions and an output layer: words that are said slowly or quickly."""
+    layers: list[nn.Module] = [TimeConv(input_size, width * members, 3), nn.ReLU(), nn.Dropout(dropout)]
+    layers += [WindowAttention(width, members, WINDOW), TimeConv(width * members, width * members, groups=members), nn.ReLU()]
+    layers += [nn.Dropout(dropout), TimeConv(width * members, words * members, groups=members)]
+    return Head("attention", input_size, words, *layers, MemberMean(members))
+
+
+HEADS = {"linear": linear_head, "conv": conv_head, "gru": gru_head, "attention": attention_head}
 
 
 def make_head(kind: str, input_size: int, words: int = 1, members: int = MEMBERS) -> Head:

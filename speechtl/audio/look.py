@@ -15,10 +15,10 @@ from speechtl.audio.data import read_clips
 from speechtl.audio.encoders import AudioEncoder, load_encoder
 from speechtl.audio.manifest import usable
 from speechtl.audio.run import is_run, load_run
-from speechtl.errors import ManifestError
+from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress
 from speechtl.runtime.audio import read_audio
-from speechtl.runtime.features import LogMel
+from speechtl.runtime.front_end import front_end
 from speechtl.tiles import draw_filters, draw_patches
 from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
 
@@ -30,6 +30,10 @@ def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, p
     """Draw for a run's folder or an encoder's name; return the files written."""
     encoders = _encoders(model)
     last = list(encoders.values())[-1]
+    if last.in_windows:
+        raise SpeechtlError(
+            f"The encoder {last.info.name} takes samples, and pictures are drawn of log-mel frames. Look at an encoder of these."
+        )
     pieces = _pieces(recordings, last)
     written = [out / "filters.png"]
     draw_filters(written[0], first_filters(last).numpy(), f"{last.info.name}: first layer", across="time, frames", down="frequency, bands")
@@ -52,14 +56,14 @@ def _encoders(model: str) -> dict[str, AudioEncoder]:
 
 def _pieces(recordings: Sequence[Path], encoder: AudioEncoder) -> Tensor:
     """Return pieces `(pieces, 1, frames, bands)` of the recordings, spread over them."""
-    log_mel = LogMel(encoder.features)
+    features = front_end(encoder.features)
     pieces: list[Tensor] = []
     clips = usable(read_clips(recordings))
     step = max(len(clips) // PIECES, 1)
     with progress("reading recordings") as advance:
         for number, clip in enumerate(clips[::step], 1):
             assert clip.path is not None
-            frames = torch.from_numpy(log_mel.compute(read_audio(clip.path)))
+            frames = torch.from_numpy(features.compute(read_audio(clip.path)))
             pieces += [piece for piece in torch.split(frames, FRAMES) if len(piece) == FRAMES]
             advance(number, len(clips[::step]))
     if not pieces:

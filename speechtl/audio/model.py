@@ -32,7 +32,7 @@ class WakeWordNetwork(TransferNetwork):
 
     @property
     def context_frames(self) -> int:
-        """How many log-mel frames one score needs."""
+        """How many frames one score needs."""
         return self.encoder.receptive_field + (self.head.receptive_field - 1) * self.encoder.stride
 
     @property
@@ -51,18 +51,23 @@ class WakeWordNetwork(TransferNetwork):
         ends = range(self.context_frames, frames + 1, self.encoder.stride)
         return torch.tensor([features.samples(end) / features.sample_rate for end in ends])
 
+    def to_accelerator(self) -> None:
+        """Move to a GPU where there is one, and where scoring is work for one."""
+        if self.encoder.in_windows and torch.cuda.is_available():
+            self.cuda()
+
     @torch.no_grad()
     def score(self, log_mel: Floats) -> Floats:
         """Return the scores `(steps,)` that frames `(frames, bands)` hold without anything before them."""
         self.eval()
         stride, lead = self.encoder.stride, self.context_frames - self.encoder.stride
-        frames = torch.from_numpy(log_mel)[None, None]
+        frames = torch.from_numpy(log_mel)[None, None].to(next(self.parameters()).device)
         steps = (len(log_mel) - lead) // stride
         scores = [np.zeros(0, np.float32)]
         for first in range(0, steps, BLOCK_STEPS):
             last = min(first + BLOCK_STEPS, steps)
             logits = self(frames[:, :, first * stride : last * stride + lead])
-            scores.append(torch.sigmoid(logits[0, 0, :, 0]).numpy())
+            scores.append(torch.sigmoid(logits[0, 0, :, 0]).cpu().numpy())
         return np.concatenate(scores)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from speechtl.audio.encoders import ENCODERS
+from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
 from speechtl.audio.heads import HEADS
 from speechtl.errors import RecipeError
 from speechtl.settings import NAME, Section, checked, known, known_policy, read_toml
@@ -35,7 +36,10 @@ class TransferSection(Section):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, value: str) -> str:
-        return known(value, "encoder", ENCODERS)
+        if is_pipeline(value):
+            check_pipeline(value)
+            return value
+        return known(value, "encoder", [*ENCODERS, "torchaudio:HUBERT_BASE"])
 
     @field_validator("head")
     @classmethod

@@ -16,8 +16,8 @@ from speechtl.audio.augment import Augmenter, normalize_room, simulate_rooms
 from speechtl.audio.batches import FRONT_BATCH, RoundBatches
 from speechtl.audio.calibrate import RATES, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.data import FOLDS, HELD_OUT, Data, prepare
-from speechtl.audio.encoders import audio_input, load_encoder
-from speechtl.audio.examples import SECONDS, ExampleMaker
+from speechtl.audio.encoders import data_input, load_encoder
+from speechtl.audio.examples import ExampleMaker
 from speechtl.audio.heads import MEMBERS, make_head
 from speechtl.audio.licences import verdict
 from speechtl.audio.loss import WakeWordLoss
@@ -31,8 +31,7 @@ from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
 from speechtl.files import replace_folder, write_json
 from speechtl.progress import progress, say
-from speechtl.runtime.features import LogMelSettings
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import HeadOnly, Policy, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.network import run_groups
@@ -61,14 +60,17 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     rooms = _rooms(recipe, data)
     torch.manual_seed(recipe.train.seed)
     encoder = load_encoder(recipe.transfer.encoder)
-    check_inputs(encoder, audio_input(LogMelSettings()))
+    check_inputs(encoder, data_input(encoder))
     policy = parse_policy(recipe.transfer.policy)
     held_out = _held_out(policy, data)
     network = attach(encoder, make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out)), WakeWordNetwork)
+    network.to_accelerator()
     history = _fit(network, policy, held_out, recipe, data, rooms, work, resume)
     fitted = time.monotonic()
     say("Calibrating the threshold on people that the network, or its twin that listens, has not learned from.")
+    network.to_accelerator()
     trigger, points = _calibrate(network, held_out, recipe, data)
+    network.cpu()
     network.head = network.head.only(_shipped(held_out))
     about = {
         "name": recipe.name,
@@ -155,7 +157,7 @@ def _fit(
     front = policy.frozen_front(network, settings.epochs)
     batches = RoundBatches(maker, network, front, steps=recipe.train.steps, batch_size=recipe.train.batch_size, folder=work / "rounds")
     _measure_embeddings(network, batches, front)
-    loss = WakeWordLoss(network.step_times(features.frames(int(SECONDS * SAMPLE_RATE))), held_out)
+    loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
     with progress("training, epoch") as advance:
         return fit(
             network,
@@ -175,7 +177,8 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: 
     inputs = batches.round(0)[0]
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()]
     groups = [group for _, group in network.groups()[front:-1]]
-    network.head.standardize.measure(torch.cat([run_groups(groups, part) for part in torch.split(spread, FRONT_BATCH)]))
+    device = next(network.parameters()).device
+    network.head.standardize.measure(torch.cat([run_groups(groups, part.to(device)) for part in torch.split(spread, FRONT_BATCH)]))
 
 
 def _held_out(policy: Policy, data: Data) -> list[int]:

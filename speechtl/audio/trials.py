@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from speechtl.audio.data import read_clips
-from speechtl.audio.encoders import audio_input, load_encoder
+from speechtl.audio.encoders import data_input, load_encoder
 from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.train import train
 from speechtl.errors import ManifestError
-from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer import Encoder
 from speechtl.transfer.advise import SCRATCH, Target
 
@@ -29,14 +28,16 @@ class AudioTrials:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.encoder: Encoder = load_encoder(recipe.transfer.encoder)
+        encoder = load_encoder(recipe.transfer.encoder)
+        self.encoder: Encoder = encoder
+        self._input = data_input(encoder)
         clips = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
         self.validation, self.pool = _by_speaker(clips)
 
     @property
     def target(self) -> Target:
         """What is to be learned."""
-        return Target(audio_input(LogMelSettings()), len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
+        return Target(self._input, len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
 
     def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
         """Train one way with so many recordings of the word; return the recall on the held-out speakers.

@@ -52,11 +52,17 @@ class _Work:
 
 def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:
     """Write one run as a bundle; see `graphs_for` and `export_runs`."""
-    return export_runs([run], out, graphs_for(int8=int8, tflite=tflite))
+    return export_runs([run], out, graphs_for([run], int8=int8, tflite=tflite))
 
 
-def graphs_for(*, int8: bool = True, tflite: bool | None = None) -> list[str]:
+def graphs_for(runs: Sequence[Run] = (), *, int8: bool = True, tflite: bool | None = None) -> list[str]:
     """Return the graphs that a bundle has with and without int8 and TFLite; None takes TFLite where the converter is installed."""
+    if reason := _only_onnx(runs):
+        if tflite:
+            raise SpeechtlError(f"{reason} Leave out --tflite.")
+        if int8 or tflite is None:
+            say(reason)
+        return [ONNX]
     if tflite is None:
         tflite = importlib.util.find_spec("litert_torch") is not None
         if not tflite:
@@ -74,6 +80,8 @@ def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER,
     if unknown or not graphs:
         raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; take of: {', '.join(ORDER)}.")
     check_joinable(runs)
+    if set(graphs) != {ONNX} and (reason := _only_onnx(runs)):
+        raise SpeechtlError(f"{reason} Asked for was {', '.join(graphs)}.")
     with progress("exporting, stage") as advance:
         work = _make(runs, [graph for graph in ORDER if graph in graphs], advance)
     about = _describe(work, runs[0].name if len(runs) == 1 else out.stem)
@@ -89,6 +97,12 @@ def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER,
     with writing(out) as beside:
         write_bundle(beside, about, {file: content for file, content in files.items() if golden or file != GOLDEN})
     return about
+
+
+def _only_onnx(runs: Sequence[Run]) -> str | None:
+    """Say why runs are exported to ONNX in float alone, or return None."""
+    name = next((run.network.encoder.info.name for run in runs if run.network.encoder.in_windows), None)
+    return name and f"The encoder {name} computes a whole window at every step, which is exported as {ONNX} alone, without int8 and TFLite."
 
 
 def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work:
@@ -159,7 +173,7 @@ def _check_accuracy(work: _Work) -> None:
 def _graphs(work: _Work, about: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the bundle says of each graph: format, how far its scores may differ, and whether it may run by default."""
     described: dict[str, dict[str, Any]] = {graph: {**ABOUT[graph]} for graph in files if graph in ABOUT}
-    measured: list[Parity] = _trial({**about, "graphs": described}, files, verify)
+    measured: list[Parity] = _trial({**about, "graphs": described}, files, verify) if set(described) & set(INT8) else []
     for graph, said in described.items():
         found = [result.largest_difference for result in measured if result.graph == graph]
         said["tolerance"] = TOLERANCE

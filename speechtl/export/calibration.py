@@ -21,7 +21,7 @@ from speechtl.audio.streams import Condition, Passage, without_words, words_in_b
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.features import LogMel, LogMelSettings
+from speechtl.runtime.front_end import Features, front_end
 
 Floats = npt.NDArray[np.float32]
 
@@ -80,14 +80,14 @@ def choose(run: Run) -> Material:
     return material
 
 
-def streams(material: Material, features: LogMelSettings) -> list[Floats]:
-    """Return log-mel frames to measure ranges on: the recordings as they are, and in noise."""
+def streams(material: Material, features: Features) -> list[Floats]:
+    """Return frames to measure ranges on: the recordings as they are, and in noise."""
     noisy = Condition("noise", SNR_DB[0], synthetic_noises(SEED))
     passages = [
         *(passage for condition in (Condition(), noisy) for passage in words_in_background(material.positives, condition, SEED)),
         *(passage for condition in (Condition(), noisy) for passage in without_words(material.negatives, condition, SEED)),
     ]
-    return [LogMel(features).compute(passage.samples) for passage in passages]
+    return [front_end(features).compute(passage.samples) for passage in passages]
 
 
 def check_passages(material: Material) -> tuple[list[list[Passage]], list[list[Passage]]]:

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
@@ -15,15 +16,21 @@ from speechtl.quiet import quiet
 from speechtl.runtime.engine import INPUT, OUTPUT
 
 OPSET = 18
+LARGEST = 2_000_000_000  # bytes of weights: a file of Protocol Buffers ends at 2 GiB
 
 
 def to_onnx(step: ExportStep) -> bytes:
     """Return the graph `(log_mel, states) -> (score, new states)` as ONNX; raise `SpeechtlError` when an operator cannot be converted."""
     if importlib.util.find_spec("onnxscript") is None:
         raise MissingExtraError("Export to ONNX", "train")
+    weights = sum(values.numel() for values in step.parameters())
+    if weights * 4 > LARGEST:
+        raise SpeechtlError(
+            f"The network has {weights / 1e6:.0f} million weights, and an ONNX file holds at most 2 GB. Take a smaller encoder."
+        )
     states = step.states()
     try:
-        with warnings.catch_warnings(), quiet():  # it reports every stage
+        with warnings.catch_warnings(), quiet(), sdpa_kernel(SDPBackend.MATH):  # it reports every stage; kernels lay out memory otherwise
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(

@@ -21,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
-from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.front_end import Features, read_features
 from speechtl.runtime.trigger import TriggerSettings
 
 SCHEMA = 1
 ABOUT = "bundle.json"
 KIND = "wake word"  # of a bundle that does not say another
 GOLDEN = "golden.npz"
-MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked
+MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked, unless the bundle itself is larger
 # What reading a damaged zip raises, beside what zipfile means to raise.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
 MAX_STEPS = 10_000  # far beyond any network's memory
@@ -85,9 +85,9 @@ class Bundle:
         return str(self.about["name"])
 
     @property
-    def features(self) -> LogMelSettings:
+    def features(self) -> Features:
         """What the graph takes."""
-        return LogMelSettings.from_json(self.about["features"])
+        return read_features(self.about["features"])
 
     @property
     def words(self) -> list[Word]:
@@ -193,7 +193,7 @@ def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[st
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
             raise BundleError(f"{path} is not safe to open: it holds a file named {entry.filename!r}, which leads out of the bundle.")
-    if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+    if sum(entry.file_size for entry in archive.infolist()) > max(MAX_BYTES, path.stat().st_size):
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
     about = _about(path, archive, kind, required)
     listing = about["files"]

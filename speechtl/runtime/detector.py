@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from speechtl.runtime.bundle import Bundle, Word, open_bundle
 from speechtl.runtime.engine import Floats, open_engine
-from speechtl.runtime.features import LogMel, LogMelSettings
+from speechtl.runtime.front_end import Features, front_end
 from speechtl.runtime.trigger import Trigger
 
 
@@ -39,12 +39,12 @@ class Engine(Protocol):
 class Scorer:
     """Scores of a stream: one of each word every `frames_per_step` frames, the same for every chunk length."""
 
-    def __init__(self, features: LogMelSettings, frames_per_step: int, engine: Engine, words: int = 1) -> None:
+    def __init__(self, features: Features, frames_per_step: int, engine: Engine, words: int = 1) -> None:
         self.features = features
         self.frames_per_step = frames_per_step
         self.engine = engine
         self.words = words
-        self._log_mel = LogMel(features)
+        self._front_end = front_end(features)
         self.reset()
 
     @classmethod
@@ -64,13 +64,13 @@ class Scorer:
     def reset(self) -> None:
         """Begin a new stream, preceded by silence."""
         self.steps = 0
-        self._log_mel.reset()
+        self._front_end.reset()
         self._frames = np.zeros((0, self.features.bands), np.float32)
         self.engine.reset()
 
     def feed(self, samples: npt.ArrayLike) -> Floats:
         """Take the next samples (16 kHz mono, int16 or float32 in [-1, 1]); return the scores `(steps, words)` they complete."""
-        self._frames = np.concatenate([self._frames, self._log_mel.feed(samples)])
+        self._frames = np.concatenate([self._frames, self._front_end.feed(samples)])
         whole = len(self._frames) // self.frames_per_step * self.frames_per_step
         scores = self.engine.run(self._frames[:whole]) if whole else np.zeros((0, self.words), np.float32)
         self._frames = self._frames[whole:]

@@ -1,4 +1,4 @@
-"""Run a bundle's step graph: log-mel frames in, scores out, states kept between; the same for every runtime.
+"""Run a bundle's step graph: frames in, scores out, states kept between; the same for every runtime.
 
 A graph is in one of two formats, and each format has engines that run it: ONNX Runtime for `onnx`, LiteRT or its
 predecessor tflite-runtime for `tflite`. Which are installed and which graph the bundle prefers decides what runs.
@@ -20,7 +20,7 @@ from speechtl.runtime.bundle import Bundle, Graph, State
 Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
-INPUT = "log_mel"
+INPUT = "log_mel"  # frames of any kind; the name is that of the first one
 OUTPUT = "score"
 
 

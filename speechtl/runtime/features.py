@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ FRAMES_AT_A_TIME = 512  # bounds the memory of a long recording to a few megabyt
 @dataclass(frozen=True)
 class LogMelSettings:
     """What a log-mel frame is; saved with every network and bundle."""
+
+    kind: ClassVar[str] = "log_mel"
 
     sample_rate: int = SAMPLE_RATE  # hertz
     window: int = 400  # samples: 25 ms
@@ -67,7 +69,7 @@ class LogMelSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON stores them."""
-        return {"kind": "log_mel", **asdict(self)}
+        return {"kind": self.kind, **asdict(self)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> LogMelSettings:

@@ -54,6 +54,8 @@ class EncoderInfo:
 class Encoder(nn.Module):
     """Ordered layer groups, front to back, without an output layer."""
 
+    small_inside = True  # what a group in the middle gives may be kept for thousands of examples
+
     def __init__(self, groups: Mapping[str, nn.Module], info: EncoderInfo) -> None:
         super().__init__()
         self.groups = nn.ModuleDict(groups)

@@ -26,7 +26,11 @@ class Policy:
         raise NotImplementedError
 
     def frozen_front(self, network: TransferNetwork, epochs: int) -> int:
-        """Return how many groups at the front stay frozen through all epochs: what they give may be cached."""
+        """Return how many groups at the front stay frozen through all epochs and give so little that it may be cached."""
+        frozen = self._frozen(network, epochs)
+        return frozen if network.encoder.small_inside or frozen == len(network.groups()) - 1 else 0
+
+    def _frozen(self, network: TransferNetwork, epochs: int) -> int:
         count = len(network.groups())
         return min(self.first_trained(count, epoch) for epoch in range(max(epochs, 1)))
 
@@ -45,7 +49,7 @@ class Policy:
         return [
             {"name": name, "params": parameters, "lr": rate * self.rate_decay ** (last - index)}
             for index, (name, group) in enumerate(groups)
-            if index >= self.frozen_front(network, epochs) and (parameters := _weights(group))
+            if index >= self._frozen(network, epochs) and (parameters := _weights(group))
         ]
 
 

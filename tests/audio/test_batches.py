@@ -8,6 +8,7 @@ from speechtl.audio.augment import Augmenter
 from speechtl.audio.batches import RoundBatches, spec_augment
 from speechtl.audio.examples import ExampleMaker, Round
 from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import HeadOnly
 
 
@@ -109,3 +110,13 @@ def test_masks_leave_the_original_as_it_was():
     before = features.copy()
     spec_augment(Round(features, np.zeros((5, 2), np.float32), np.zeros(5, np.int64)), np.random.default_rng(1))
     np.testing.assert_array_equal(features, before)
+
+
+def test_of_samples_only_moments_are_masked(maker, tiny_network, monkeypatch):
+    samples = ExampleMaker(maker.positives, list(maker.by_fold[0]), Augmenter([], []), WaveformSettings(), 0.5, partial=0.0, seed=3)
+    made = RoundBatches(samples, tiny_network, 0, steps=1)
+    plain, masked = torch.from_numpy(samples.render(0).features)[:, None], made.round(0)[0]
+    assert masked.shape == plain.shape == (len(plain), 1, 200, 320)
+    changed = (masked != plain).any(dim=3)[:, 0]
+    assert 0 < changed.sum(dim=1).max() <= 4  # 80 ms
+    assert (masked[:, 0].std(dim=2)[changed] < 1e-6).all()

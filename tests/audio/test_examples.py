@@ -7,6 +7,7 @@ from speechtl.audio import examples
 from speechtl.audio.augment import Augmenter, AugmentSettings
 from speechtl.audio.examples import SECONDS, ExampleMaker
 from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.waveform import WaveformSettings
 
 RATE = 16_000
 CONTEXT = 0.5
@@ -130,3 +131,14 @@ def test_a_round_tells_the_fold_of_every_example(maker):
     assert rendered.folds[:4].tolist() == [0, 1, 0, 1]
     assert set(rendered.folds[4:]) == {0, 1}
     assert len(rendered.folds) == len(rendered.features)
+
+
+def test_examples_are_longer_where_one_score_needs_nearly_all_of_their_length(recording_of, bursts):
+    word = recording_of(bursts((0.3,), 1.2), (0.3, 0.7))
+    made = ExampleMaker([word], [], Augmenter([], [], UNCHANGED), WaveformSettings(), 3.4, partial=0.0, repeats=20)
+    rendered = made.render(0)
+    assert made.seconds == pytest.approx(4.9)
+    assert rendered.features.shape[1:] == (245, 320)
+    ends = rendered.words[~np.isnan(rendered.words[:, 0]), 1]
+    assert ends.min() > 3.4
+    assert ends.max() <= 4.9 - examples.TAIL

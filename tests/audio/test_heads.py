@@ -80,13 +80,13 @@ def test_a_number_that_never_changes_stays_finite():
 
 
 def test_an_unknown_head_is_an_error_that_lists_the_known():
-    with pytest.raises(RecipeError, match="linear, conv"):
+    with pytest.raises(RecipeError, match="linear, conv, gru, attention"):
         make_head("transformer", 96)
 
 
-@pytest.mark.parametrize("kind", ["linear", "conv"])
+@pytest.mark.parametrize("kind", HEADS)
 def test_a_head_of_some_members_gives_their_mean(kind):
     head = make_head(kind, 6, members=5).eval()
-    embeddings = torch.randn(2, 6, 9, 1)
+    embeddings = torch.randn(2, 6, 14, 1)
     head.ensemble.chosen = [1, 4]
     torch.testing.assert_close(head.only([1, 4]).eval()(embeddings), head(embeddings))

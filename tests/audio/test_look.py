@@ -4,7 +4,7 @@ import soundfile
 from PIL import Image
 
 from speechtl.audio.look import look
-from speechtl.errors import ManifestError
+from speechtl.errors import ManifestError, SpeechtlError
 
 
 def test_filters_and_moments_of_sound_are_drawn(tmp_path, known_tiny):
@@ -26,3 +26,9 @@ def test_recordings_that_are_too_short_are_refused(tmp_path, known_tiny):
     soundfile.write(tmp_path / "sounds" / "a.wav", np.zeros(4000), 16_000)
     with pytest.raises(ManifestError, match=r"shorter than 1\.5 s"):
         look("tiny", [tmp_path / "sounds"], tmp_path / "looks")
+
+
+def test_an_encoder_of_samples_is_refused(tiny_pipeline, tmp_path):
+    tiny_pipeline()
+    with pytest.raises(SpeechtlError, match="torchaudio:TINY takes samples"):
+        look("torchaudio:TINY", [tmp_path], tmp_path / "out")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechtl.audio.heads import make_head
+from speechtl.audio.heads import HEADS, make_head
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.export.onnx_graph import to_onnx
 from speechtl.export.step import ExportStep
@@ -45,7 +45,7 @@ def compare(network: WakeWordNetwork, sound: np.ndarray, path, spread: float) ->
             assert np.abs(scores - offline).max() < TOLERANCE
 
 
-@pytest.mark.parametrize("head", ["linear", "conv"])
+@pytest.mark.parametrize("head", HEADS)
 def test_offline_streaming_and_onnx_give_the_same_scores(bursts, tmp_path, head, tiny):
     compare(tiny(head), bursts((0.4, 1.3), 2.0), tmp_path / "x.wake", 0.5)
 

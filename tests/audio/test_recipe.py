@@ -131,3 +131,10 @@ def test_the_recipes_of_the_project_are_right_and_their_manifests_are_there(name
     assert recipe.name == name
     for paths in (recipe.data.positives, recipe.data.negatives, recipe.data.noise):
         assert all(path.is_file() for path in paths)
+
+
+def test_networks_of_torchaudio_are_encoders_with_and_without_the_sum_of_their_layers(tmp_path):
+    for name in ("torchaudio:HUBERT_BASE", "torchaudio:WAV2VEC2_ASR_BASE_960H+layers"):
+        assert read_recipe(write(tmp_path, SMALL + f"[transfer]\nencoder = '{name}'\n")).transfer.encoder == name
+    with pytest.raises(RecipeError, match="did you mean 'torchaudio:WAVLM_BASE'"):
+        read_recipe(write(tmp_path, SMALL + "[transfer]\nencoder = 'torchaudio:WAFLM_BASE'\n"))

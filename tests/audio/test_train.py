@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,11 +7,14 @@ import torch
 
 from speechtl.audio import train as module
 from speechtl.audio.data import prepare
+from speechtl.audio.encoders import audio_input
 from speechtl.audio.heads import MEMBERS, make_head
+from speechtl.audio.model import scorer_of
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.train import train
 from speechtl.errors import InputMismatchError, RunError
+from speechtl.export.bundle import export_runs
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer import AllLayers, HeadOnly
 
@@ -120,9 +124,11 @@ def test_there_must_be_something_to_resume(recipe, corpus):
         train(recipe, corpus / "run", resume=True)
 
 
-def test_an_encoder_of_other_features_is_refused(recipe, corpus, monkeypatch):
-    monkeypatch.setattr(module, "LogMelSettings", lambda: LogMelSettings(bands=40))
-    with pytest.raises(InputMismatchError, match="bands is 32 there and 40 here"):
+def test_an_encoder_of_other_features_is_refused(recipe, corpus, monkeypatch, tiny):
+    encoder = tiny().encoder
+    encoder.info = dataclasses.replace(encoder.info, input=audio_input(LogMelSettings(bands=40)))
+    monkeypatch.setattr(module, "load_encoder", lambda name: encoder)
+    with pytest.raises(InputMismatchError, match="bands is 40 there and 32 here"):
         train(recipe, corpus / "run")
 
 
@@ -185,3 +191,18 @@ def test_the_shipped_head_is_the_part_that_learned_from_all_folds(recipe, corpus
     shipped = module._shipped(held_out)
     assert len(shipped) == MEMBERS
     assert {held_out[member] for member in shipped} == {module.NO_FOLD}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["gru", "attention"])
+def test_a_trained_head_over_a_window_streams_exactly_and_fits_int8(recipe, corpus, bursts, head):
+    recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"head": head})})
+    about = train(recipe, corpus / "run")
+    assert about["history"][-1]["loss"] < about["history"][0]["loss"]
+    run = load_run(corpus / "run")
+    assert run.network.head.kind == head
+    sound = bursts((0.4, 1.3), 3.0)
+    offline, streamed = (scorer_of(run.network, streaming=streaming).feed(sound) for streaming in (False, True))
+    np.testing.assert_allclose(streamed, offline, atol=1e-5)
+    made = export_runs([run], corpus / "a.wake", ["model.int8.onnx", "model.onnx"])
+    assert all(result["ok"] for result in made["parity"])

@@ -168,3 +168,16 @@ def test_scores_do_not_depend_on_the_chunk_in_int8(full_bundle, bursts):
         scorer.reset()
         parts = [scorer.feed(sound[start : start + 999]) for start in range(0, len(sound), 999)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["gru", "attention"])
+def test_heads_over_a_window_export_to_every_graph(recorded_run, tmp_path, bursts, head):
+    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    about = export_runs([recorded_run(head=head)], tmp_path / "a.wake", ORDER)
+    assert all(result["ok"] for result in about["parity"])
+    assert {result["graph"] for result in about["parity"]} == set(ORDER)
+    found = {graph: Detector.open(tmp_path / "a.wake", graph=graph).feed(bursts((0.6, 2.0), 3.2)) for graph in ORDER}
+    assert len(found["model.onnx"]) >= 2
+    assert all([event.time for event in events] == [event.time for event in found["model.onnx"]] for events in found.values())

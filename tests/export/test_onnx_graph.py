@@ -1,6 +1,8 @@
 import onnx
 import pytest
 
+from speechtl.errors import SpeechtlError
+from speechtl.export import onnx_graph
 from speechtl.export.onnx_graph import to_onnx
 from speechtl.export.step import ExportStep
 
@@ -24,3 +26,9 @@ def test_the_graph_has_all_states_in_the_open(tiny, head):
 def test_nothing_is_said_on_standard_output(tiny_network, capfd):
     to_onnx(ExportStep([tiny_network]))
     assert capfd.readouterr().out == ""
+
+
+def test_a_network_that_no_onnx_file_can_hold_is_refused_before_it_is_converted(tiny, monkeypatch):
+    monkeypatch.setattr(onnx_graph, "LARGEST", 1000)
+    with pytest.raises(SpeechtlError, match=r"million weights, and an ONNX file holds at most 2 GB\. Take a smaller encoder"):
+        to_onnx(ExportStep([tiny("conv")]))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from speechtl.audio.encoders import build_encoder, silence
-from speechtl.audio.heads import make_head
+from speechtl.audio.heads import HEADS, make_head
 from speechtl.audio.model import StepNetwork, WakeWordNetwork
 from speechtl.export.step import ExportStep, lean, share_encoder
 from speechtl.transfer import attach
@@ -35,7 +35,7 @@ def expected(network, frames) -> torch.Tensor:
     return torch.stack(found)
 
 
-@pytest.mark.parametrize("kind", ["linear", "conv"])
+@pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("members", [1, 3])
 def test_the_rewritten_step_gives_the_networks_scores(tiny, kind, members):
     encoder = tiny().encoder
@@ -45,7 +45,7 @@ def test_the_rewritten_step_gives_the_networks_scores(tiny, kind, members):
     torch.testing.assert_close(scores(step, frames), expected(network, frames)[step.silent_steps :], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kinds", [("conv", "conv"), ("linear", "linear"), ("conv", "linear")])
+@pytest.mark.parametrize("kinds", [("conv", "conv"), ("linear", "linear"), ("conv", "linear"), ("gru", "gru"), ("attention", "conv")])
 def test_several_words_give_the_scores_of_each_alone(tiny, kinds):
     encoder = tiny().encoder
     networks = [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import BundleError, SpeechtlError
+from speechtl.runtime import bundle as module
 from speechtl.runtime.bundle import open_bundle, write_bundle
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.verify import verify
@@ -167,6 +168,11 @@ def test_a_bundle_that_unpacks_to_gigabytes_is_refused(tmp_path):
         archive.writestr("bundle.json", "{}")
     with pytest.raises(BundleError, match="larger than"):
         open_bundle(tmp_path / "a.wake")
+
+
+def test_a_large_bundle_that_is_stored_as_it_is_opens(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    assert open_bundle(tiny_bundle).name == "burst"
 
 
 @pytest.mark.parametrize("key", ["name", "phrases", "features", "chunk", "states", "detector", "graphs", "files"])

@@ -73,3 +73,10 @@ def test_a_policy_is_read_from_its_name(text, policy):
 def test_an_unknown_policy_is_an_error_that_lists_the_known(text):
     with pytest.raises(RecipeError, match="head, last:2"):
         parse_policy(text)
+
+
+def test_what_is_large_inside_an_encoder_is_computed_again_and_not_kept(network):
+    network.encoder.small_inside = False
+    assert LastLayers(n=2).frozen_front(network, 5) == 0
+    assert HeadOnly().frozen_front(network, 5) == 4
+    assert [group["name"] for group in LastLayers(n=2).parameter_groups(network, 1.0)] == ["three", "four", "head"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from speechtl.audio.encoders import conv_ctc, speech_embedding
-from speechtl.audio.encoders.base import AudioEncoder, audio_input, silence
+from speechtl.audio.encoders import conv_ctc, pipelines, speech_embedding
+from speechtl.audio.encoders.base import AudioEncoder, audio_input, data_input, silence
 from speechtl.audio.encoders.streaming import TimeConv, step
 from speechtl.errors import RecipeError, did_you_mean
 
@@ -31,9 +31,13 @@ def load_encoder(name: str) -> AudioEncoder:
 
 
 def _entry(name: str) -> tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]]:
+    if pipelines.is_pipeline(name):
+        return partial(pipelines.build, name), partial(pipelines.load, name)
     if name not in ENCODERS:
-        raise RecipeError(f"The encoder {name!r} is not known{did_you_mean(name, ENCODERS)}; take one of: {', '.join(ENCODERS)}.")
+        raise RecipeError(
+            f"The encoder {name!r} is not known{did_you_mean(name, ENCODERS)}; take one of: {', '.join(ENCODERS)}, torchaudio:HUBERT_BASE."
+        )
     return ENCODERS[name]
 
 
-__all__ = ["ENCODERS", "AudioEncoder", "TimeConv", "audio_input", "build_encoder", "load_encoder", "silence", "step"]
+__all__ = ["ENCODERS", "AudioEncoder", "TimeConv", "audio_input", "build_encoder", "data_input", "load_encoder", "silence", "step"]

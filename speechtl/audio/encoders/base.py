@@ -7,24 +7,29 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.front_end import Features
 from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec
 
 
-def audio_input(features: LogMelSettings) -> InputSpec:
-    """Return the input type of log-mel features: what must be the same in pre-training and fine-tuning."""
+def audio_input(features: Features) -> InputSpec:
+    """Return the input type of features: what must be the same in pre-training and fine-tuning."""
     return InputSpec("audio", features.to_json())
 
 
+def data_input(encoder: AudioEncoder) -> InputSpec:
+    """Return the form into which recordings are brought for an encoder: the one form of the features' kind that is rendered here."""
+    return audio_input(type(encoder.features)())
+
+
 class AudioEncoder(Encoder):
-    """An encoder of log-mel frames `(batch, 1, frames, bands)`; gives `(batch, embedding_size, steps, 1)`.
+    """An encoder of frames `(batch, 1, frames, bands)`; gives `(batch, embedding_size, steps, 1)`.
 
     It pads nothing in time: one output needs `receptive_field` frames, and the next comes `stride` frames later.
     """
 
-    def __init__(
-        self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: LogMelSettings, stride: int, receptive_field: int
-    ) -> None:
+    in_windows = False  # True: a window is computed anew at every step, because its layers see past and future at once
+
+    def __init__(self, groups: Mapping[str, nn.Module], info: EncoderInfo, features: Features, stride: int, receptive_field: int) -> None:
         super().__init__(groups, info)
         self.features = features
         self.stride = stride
@@ -36,6 +41,6 @@ class AudioEncoder(Encoder):
         return self.stride * self.features.hop / self.features.sample_rate
 
 
-def silence(features: LogMelSettings, batch: int, frames: int) -> Tensor:
-    """Return log-mel frames `(batch, 1, frames, bands)` of digital silence, which precedes every stream."""
+def silence(features: Features, batch: int, frames: int) -> Tensor:
+    """Return frames `(batch, 1, frames, bands)` of digital silence, which precedes every stream."""
     return torch.full((batch, 1, frames, features.bands), features.silence)

@@ -46,17 +46,23 @@ def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new
 
     Without an iterator every state is zero, which also tells the shapes of the states.
     """
+    outputs: Tensor
     if isinstance(module, (nn.Sequential, nn.ModuleList)):
         for child in module:
             inputs = step(child, inputs, states, new_states)
         return inputs
     if isinstance(module, Residual):
         return inputs + step(module.layers, inputs, states, new_states)
+    own_step: Any = getattr(module, "step", None)  # a shorter way than to look at the context again
+    if own_step is not None:
+        outputs, state = own_step(inputs, None if states is None else next(states))
+        new_states.append(state)
+        return outputs
     context = getattr(module, "time_context", 0)
     if context:
         batch, channels, _, bands = inputs.shape
         past = inputs.new_zeros(batch, channels, context, bands) if states is None else next(states)
         fresh, inputs = inputs, torch.cat([past, inputs], dim=TIME)
         new_states.append(fresh if fresh.shape[TIME] == context else inputs[:, :, -context:])
-    outputs: Tensor = module(inputs)
+    outputs = module(inputs)
     return outputs

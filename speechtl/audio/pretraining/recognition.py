@@ -13,7 +13,7 @@ from speechtl.audio.augment import active_level
 from speechtl.audio.phones import BLANK, PHONES, edits
 from speechtl.audio.pretraining.network import PretrainingNetwork
 from speechtl.audio.pretraining.utterances import Utterance
-from speechtl.runtime.features import LogMel
+from speechtl.runtime.front_end import front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 LEVEL_DBFS = -26.0
@@ -42,7 +42,7 @@ def recognise(network: PretrainingNetwork, samples: Samples) -> list[int]:
     if level > 0.0:
         samples = samples * np.float32(10.0 ** (LEVEL_DBFS / 20.0) / level)
     padded = np.concatenate([np.zeros(lead, np.float32), samples, np.zeros(int(BEHIND * SAMPLE_RATE), np.float32)])
-    frames = LogMel(features).compute(padded)
+    frames = front_end(features).compute(padded)
     with torch.no_grad():
         best = network(torch.from_numpy(frames)[None, None])[0][:, 0].argmax(dim=1).tolist()
     return [one for one, before in zip(best, [BLANK, *best[:-1]], strict=True) if one not in (before, BLANK)]
