@@ -44,8 +44,7 @@ class WindowEncoder(AudioEncoder):
 class Teacher:
     """A pretrained network that tells what it hears in whole recordings."""
 
-    name: str
-    embedding_size: int
+    info: EncoderInfo
     model: Any
     layer: int | None  # None: the mean over all layers
     normalize: bool
@@ -113,7 +112,7 @@ def teacher(name: str, layer: int = -1) -> Teacher:
         raise SpeechtlError(f"{name} has the layers 0 to {blocks - 1}; {layer} is none of them.")
     model = _pretrained(name, bundle).eval().requires_grad_(False)
     averaged = name.endswith(LAYERS)
-    return Teacher(name, bundle._params["encoder_embed_dim"], model, None if averaged else layer, bundle._normalize_waveform)
+    return Teacher(_info(name, bundle), model, None if averaged else layer, bundle._normalize_waveform)
 
 
 def weights_path(bundle: Any) -> Path:

@@ -11,12 +11,17 @@ from speechtl.audio.licences import verdict
 from speechtl.audio.pretraining.utterances import Utterance
 from speechtl.files import write_text
 
+OWN = "Apache-2.0"  # what speechtl itself is under
+
 
 def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Utterance], multiply_adds: int, encoder: AudioEncoder) -> None:
     """Write what the weights are, what they learned from, what they may be used for and how well they recognise."""
     weights = sum(weights.numel() for weights in encoder.parameters())
     tasks = about["recipe"]["tasks"]
-    judged = verdict([one.clip.license for one in utterances], None)
+    judged = verdict([one.clip.license for one in utterances], about["teacher_licence"] or OWN)
+    reasons = [reason.replace("the encoder", "the teacher") for reason in judged.reasons]
+    if about["teacher_licence"] is None:
+        reasons = [reason for reason in reasons if not reason.startswith("the teacher")]
     taught = "phones (CTC)" if tasks["ctc"] else ""
     distilled = f"the embeddings of `{tasks['teacher']}`" if tasks["teacher_weight"] else ""
     lines = [
@@ -41,7 +46,7 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         "",
         f"Commercial use: **{judged.commercial}**.",
         "",
-        *(f"- {reason}" for reason in judged.reasons),
+        *(f"- {reason}" for reason in reasons),
         "",
         "## Phone error rate on speakers never heard in training",
         "",

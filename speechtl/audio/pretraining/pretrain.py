@@ -34,6 +34,7 @@ from speechtl.files import write_json
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
+from speechtl.transfer.network import EncoderInfo
 from speechtl.versions import versions
 
 ENCODER = "encoder.safetensors"
@@ -55,13 +56,13 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     _check_out(out, resume)
     recordings, validation = _recordings(recipe)
     spoken = _synthesised(recipe, cache, fabric)
-    shards, teacher_size = _render([*recordings, *spoken], recipe, cache, fabric)
+    shards, teacher = _render([*recordings, *spoken], recipe, cache, fabric)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
     encoder = conv_ctc.build(recipe.encoder)
-    network = PretrainingNetwork(encoder, PretrainingHead(encoder.info.embedding_size, teacher_size))
+    network = PretrainingNetwork(encoder, PretrainingHead(encoder.info.embedding_size, teacher.embedding_size if teacher else 0))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if teacher_size:
+    if teacher:
         network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
     batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
     history = _fit(network, batches, recipe, validation, out, fabric, resume)
@@ -69,6 +70,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         "name": recipe.name,
         "recipe": recipe.model_dump(mode="json"),
         "data": {"recorded": _amounts(recordings), "synthesised": _amounts(spoken), "validation": _amounts(validation)},
+        "teacher_licence": teacher.licence if teacher else None,
         "recognition": {name: _rates(result) for name, result in _recognitions(network, validation, recipe).items()},
         "history": history,
         "versions": versions(),
@@ -141,14 +143,14 @@ def _vocabulary(recipe: PretrainingRecipe) -> list[str]:
     return sorted({word for clip in clips if clip.split != "test" and clip.text for word in plain(clip.text).split()})
 
 
-def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> tuple[Shards, int]:
+def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> tuple[Shards, EncoderInfo | None]:
     train, tasks = recipe.train, recipe.tasks
     recorded = {one.clip.sha256 for one in utterances if one.clip.source != "synthesised"}
     packs = [
         pack(utterances, lambda one: recipe.data.repeats if one.clip.sha256 in recorded else 1, train.seed, number)
         for number in range(train.packs)
     ]
-    teacher, size = load_teacher(tasks.teacher) if tasks.teacher_weight else (None, 0)
+    teacher, info = load_teacher(tasks.teacher) if tasks.teacher_weight else (None, None)
     settings = {
         "utterances": hashlib.sha256(repr([(one.clip.sha256, one.clip.offset, one.phones) for one in utterances]).encode()).hexdigest(),
         "noise": sorted(clip.sha256 or clip.audio_filepath for clip in read_manifests(recipe.data.noise)) if recipe.data.noise else [],
@@ -161,7 +163,7 @@ def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: P
     with progress("rendering windows") as advance:
         shards.render(renderer, advance, workers=max(cores() // fabric.world_size, 1), rank=fabric.global_rank, world=fabric.world_size)
     fabric.barrier()
-    return shards, size
+    return shards, info
 
 
 def _noises(recipe: PretrainingRecipe) -> list[Samples]:

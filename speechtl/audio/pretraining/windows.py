@@ -16,7 +16,7 @@ from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 Floats = npt.NDArray[np.float32]
-Teacher = Callable[[Floats], Floats]  # log-mel frames (frames, bands) to embeddings (steps, size)
+Teacher = Callable[[Samples], Floats]  # samples to embeddings (steps, size)
 
 LEAD = 1.5  # seconds before the first utterance: what the first outputs see
 SECONDS = 20.0  # of a window
@@ -80,7 +80,7 @@ class Renderer:
         """
         random = np.random.default_rng(window.seed)
         tape, phones = self._tape(window, random)
-        heard = self.teacher(self.log_mel.compute(tape)) if self.teacher else np.zeros((0, 0), np.float32)
+        heard = self.teacher(tape) if self.teacher else np.zeros((0, 0), np.float32)
         guises = [self.log_mel.compute(self.augmenter(tape, random)) for _ in range(self.guises)]
         return np.stack(guises), heard, phones
 

@@ -115,7 +115,7 @@ def test_a_teacher_gives_what_a_layer_hears_in_whole_recordings(tiny_pipeline, l
     teacher = pipelines.teacher("torchaudio:TINY", layer=1)
     given = teacher(samples)
     assert teacher.frame_rate == 50.0
-    assert given.shape == (2, (20_000 - 400) // 320 + 1, teacher.embedding_size)
+    assert given.shape == (2, (20_000 - 400) // 320 + 1, teacher.info.embedding_size)
     for one, expected in zip(given, samples, strict=True):
         heard = torch.nn.functional.layer_norm(expected, expected.shape) if like == "HUBERT_LARGE" else expected
         torch.testing.assert_close(one, model.extract_features(heard[None])[0][1][0], rtol=1e-4, atol=1e-5)

@@ -26,7 +26,7 @@ def utterances(durations, phones=(1, 2)):
 
 def renderer(**options):
     settings = AugmentSettings(noise_probability=0.0, room_probability=0.0, **{"speed_probability": 0.0, **options})
-    return Renderer(Augmenter([], [], settings), FEATURES, lambda frames: frames[::8, :5], guises=2, on_skip=print)
+    return Renderer(Augmenter([], [], settings), FEATURES, lambda samples: samples[: 5 * 249].reshape(-1, 5), guises=2, on_skip=print)
 
 
 def test_every_utterance_stands_in_the_windows_as_often_as_asked():
@@ -60,7 +60,8 @@ def test_the_teacher_hears_the_undisturbed_sound_and_the_guises_differ():
     features, heard, _ = renderer()(Window(tuple(utterances([4.0, 4.0])), (0, 0, 1)))
     frames = FEATURES.frames(int(SECONDS * SAMPLE_RATE))
     assert features.shape == (2, frames, FEATURES.bands)
-    assert heard.shape == (-(-frames // 8), 5)
+    assert heard.shape == (249, 5)
+    assert np.abs(heard).max() < 0.01  # the quiet before the first utterance
     assert not np.allclose(features[0], features[1])
     again = renderer()(Window(tuple(utterances([4.0, 4.0])), (0, 0, 1)))
     np.testing.assert_array_equal(features, again[0])
