@@ -66,7 +66,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
     batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
     history = _fit(network, batches, recipe, validation, out, fabric, resume)
-    about = {
+    about: dict[str, Any] = {
         "name": recipe.name,
         "recipe": recipe.model_dump(mode="json"),
         "data": {"recorded": _amounts(recordings), "synthesised": _amounts(spoken), "validation": _amounts(validation)},

@@ -83,15 +83,16 @@ def test_the_receptive_field_is_the_number_of_frames_that_make_one_output():
         encoder(torch.zeros(1, 1, encoder.receptive_field - 8, 32))
 
 
-@pytest.mark.parametrize("name", list(conv_ctc.SIZES))
-def test_its_weights_come_with_speechtl(name):
-    encoder = conv_ctc.load(name)
+def test_its_weights_come_with_speechtl():
+    encoder = conv_ctc.load()
     assert all(torch.isfinite(values).all() for values in encoder.state_dict().values())
-    assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build(name).groups["widen"][0].weight)
+    assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build().groups["widen"][0].weight)
+    assert encoder.info.source_hours == pytest.approx(26.0, abs=1.0)
+    assert conv_ctc.WEIGHTS.joinpath("conv-ctc.md").exists()
 
 
 def test_weights_of_another_size_are_refused(tmp_path):
     with pytest.raises(RunError, match="another architecture"):
-        conv_ctc.load("conv-ctc", conv_ctc.WEIGHTS / "conv-ctc-tiny.safetensors")
+        conv_ctc.load("conv-ctc-tiny", conv_ctc.WEIGHTS / "conv-ctc.safetensors")
     with pytest.raises(RunError, match="does not exist"):
         conv_ctc.load("conv-ctc", tmp_path / "none.safetensors")
