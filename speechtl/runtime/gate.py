@@ -12,7 +12,7 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 FRAME = SAMPLE_RATE * 30 // 1000  # samples, the longest that WebRTC's detector takes
 MODE = 3  # of 0 to 3: the others pass most noises, too, and then cost more than they save
 SPEECH_FRAMES = 2  # in a row open the gate
-BEFORE_SECONDS = 1.5  # played to the network when the gate opens: the word's start, and what the network remembers before it
+BEFORE_SECONDS = 1.5  # ahead of the block that opens the gate, for the network: the word's start, and what it remembers before it
 AFTER_SECONDS = 1.0  # the gate stays open behind the last speech: the network decides a little after the word's end
 
 
@@ -56,7 +56,7 @@ class Gate:
     def _keep(self, samples: Samples) -> None:
         self._before.append(samples)
         self._kept += len(samples)
-        while self._kept - len(self._before[0]) >= BEFORE_SECONDS * SAMPLE_RATE:
+        while self._kept - len(self._before[0]) - len(samples) >= BEFORE_SECONDS * SAMPLE_RATE:
             self._kept -= len(self._before.popleft())
 
     def _watch(self, samples: Samples) -> None:

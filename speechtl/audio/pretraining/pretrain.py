@@ -78,7 +78,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     }
     if fabric.is_global_zero:
         save_tensors(out / NETWORK, network.state_dict(), {"encoder": recipe.encoder})
-        hours = round(about["data"]["recorded"]["hours"] + about["data"]["synthesised"]["hours"], 1)
+        hours = round(about["data"]["recorded"]["hours"] + about["data"]["synthesised"]["hours"], 2)
         save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": recipe.encoder, "hours": hours})
         write_card(out / "card.md", about, [*recordings, *spoken], conv_ctc.multiply_adds(encoder), encoder)
         write_json(out / ABOUT, about)
