@@ -15,6 +15,7 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
     "speech-embedding": (speech_embedding.build, speech_embedding.load),
     "scratch": (speech_embedding.build, speech_embedding.build),
     "conv-ctc": (conv_ctc.build, conv_ctc.load),
+    "conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"), partial(conv_ctc.load, "conv-ctc-tiny")),
     "scratch:conv-ctc": (conv_ctc.build, conv_ctc.build),
 }
 

@@ -83,12 +83,13 @@ def test_the_receptive_field_is_the_number_of_frames_that_make_one_output():
         encoder(torch.zeros(1, 1, encoder.receptive_field - 8, 32))
 
 
-def test_its_weights_come_with_speechtl():
-    encoder = conv_ctc.load()
+@pytest.mark.parametrize("name", list(conv_ctc.SIZES))
+def test_its_weights_come_with_speechtl(name):
+    encoder = conv_ctc.load(name)
     assert all(torch.isfinite(values).all() for values in encoder.state_dict().values())
-    assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build().groups["widen"][0].weight)
+    assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build(name).groups["widen"][0].weight)
     assert encoder.info.source_hours == pytest.approx(26.0, abs=1.0)
-    assert conv_ctc.WEIGHTS.joinpath("conv-ctc.md").exists()
+    assert conv_ctc.WEIGHTS.joinpath(f"{name}.md").exists()
 
 
 def test_weights_of_another_size_are_refused(tmp_path):
