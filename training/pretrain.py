@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
 from speechtl.audio.pretraining.pretrain import pretrain
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SpeechtlError as error:
         print(error, file=sys.stderr)
         return 2
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the others are gone
     print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "seconds")}, indent=2))
     return 0
 

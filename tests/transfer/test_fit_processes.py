@@ -30,6 +30,8 @@ fabric.launch()
 history = fit(network, Batches(), torch.nn.functional.mse_loss, AllLayers(), FitSettings(epochs=3, learning_rate=0.05), fabric=fabric)
 save_file(network.state_dict(), f"{sys.argv[1]}/{fabric.global_rank}.safetensors")
 assert history[-1]["loss"] < history[0]["loss"]
+fabric.barrier()
+torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the other is gone
 """
 
 
