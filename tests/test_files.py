@@ -3,7 +3,7 @@ import json
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.files import replace_folder, write_json, write_text, writing
+from speechtl.files import append_row, replace_folder, write_json, write_text, writing
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -39,3 +39,10 @@ def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
 def test_a_folder_is_no_target_for_a_file(tmp_path):
     with pytest.raises(SpeechtlError, match="is a folder"), writing(tmp_path):
         pass
+
+
+def test_rows_are_added_below_one_line_of_names(tmp_path):
+    table = tmp_path / "new" / "log.csv"
+    append_row(table, {"epoch": 1, "note": "a, b"})
+    append_row(table, {"epoch": 2, "note": "c"})
+    assert table.read_text().splitlines() == ["epoch,note", '1,"a, b"', "2,c"]

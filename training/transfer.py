@@ -25,8 +25,9 @@ from speechtl.audio.evaluate import evaluate, open_model
 from speechtl.audio.manifest import write_manifest
 from speechtl.audio.recipe import Recipe, read_recipe
 from speechtl.audio.train import train
-from speechtl.audio.trials import transfer_of
+from speechtl.audio.trials import changed
 from speechtl.curves import Panel, Point, draw_panels, print_points
+from speechtl.files import append_row
 from speechtl.progress import say
 
 WAYS = (
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
             key = (recipe.name, way, clips, seed)
             if key not in done:
                 done[key] = recall(recipe, way, clips, seed)
-                _append(table, (*key, f"{done[key]:.4f}"))
+                append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                 say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
             points.append(Point(way, clips, seed, done[key]))
         panels.append(Panel(f"recordings of {recipe.name!r}", points))
@@ -79,14 +80,7 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         positives = Path(folder) / "positives.jsonl"
         write_manifest(positives, [dataclasses.replace(clip, audio_filepath=str(clip.path)) for clip in chosen])
-        changed = recipe.model_copy(
-            update={
-                "data": recipe.data.model_copy(update={"positives": [positives]}),
-                "transfer": recipe.transfer.model_copy(update=transfer_of(way)),
-                "train": recipe.train.model_copy(update={"seed": seed}),
-            }
-        )
-        train(changed, Path(folder) / "run")
+        train(changed(recipe, way, positives, seed), Path(folder) / "run")
         model = open_model(Path(folder) / "run")
         report = evaluate(model, recipe.data.positives, recipe.data.negatives, thresholds=THRESHOLDS, note=say)
     wanted = recipe.calibrate.false_accepts_per_hour
@@ -108,16 +102,6 @@ def _read(path: Path) -> dict[tuple[str, str, int, int], float]:
             for row in csv.DictReader(file)
             if row["recall"]
         }
-
-
-def _append(path: Path, row: Sequence[object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if fresh:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -107,11 +107,14 @@ class Augmenter:
 
 def set_level(samples: Samples, dbfs: float) -> Samples:
     """Bring the active level to `dbfs` (0 dBFS is a full-scale square wave); what exceeds full scale is clipped."""
-    level = active_level(samples)
-    if level == 0.0:
-        return samples
-    changed: Samples = np.clip(samples * np.float32(10.0 ** (dbfs / 20.0) / level), -1.0, 1.0)
+    changed: Samples = np.clip(at_level(samples, dbfs), -1.0, 1.0)
     return changed
+
+
+def at_level(samples: Samples, dbfs: float) -> Samples:
+    """Return samples whose active level is `dbfs`, however large that makes them; silence stays silence."""
+    level = active_level(samples)
+    return samples * np.float32(10.0 ** (dbfs / 20.0) / level) if level > 0.0 else samples
 
 
 def simulate_rooms(count: int, seed: int) -> list[Samples]:

@@ -49,24 +49,23 @@ class AudioTrials:
         with tempfile.TemporaryDirectory() as folder:
             positives = Path(folder) / "positives.jsonl"
             write_manifest(positives, clips)
-            about = train(self._changed(way, positives, seed), Path(folder) / "run")
+            about = train(changed(self.recipe, way, positives, seed), Path(folder) / "run")
         wanted = self.recipe.calibrate.false_accepts_per_hour
         return next(float(point["recall"]) for point in about["operating_points"] if point["false_accepts_per_hour"] == wanted)
 
-    def _changed(self, way: str, positives: Path, seed: int) -> Recipe:
-        recipe = self.recipe
-        change = transfer_of(way)
-        return recipe.model_copy(
-            update={
-                "data": recipe.data.model_copy(update={"positives": [positives]}),
-                "transfer": recipe.transfer.model_copy(update=change),
-                "train": recipe.train.model_copy(update={"seed": seed}),
-            }
-        )
+
+def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
+    """Return a recipe with another way to train (`POLICY`, `scratch` or `ENCODER/POLICY`), manifest of the word, and seed."""
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"positives": [positives]}),
+            "transfer": recipe.transfer.model_copy(update=_transfer_of(way)),
+            "train": recipe.train.model_copy(update={"seed": seed}),
+        }
+    )
 
 
-def transfer_of(way: str) -> dict[str, str]:
-    """Return the keys of a recipe's transfer section that a way to train stands for: `POLICY`, `scratch` or `ENCODER/POLICY`."""
+def _transfer_of(way: str) -> dict[str, str]:
     if way == SCRATCH:
         return {"encoder": SCRATCH, "policy": "all"}
     encoder, slash, policy = way.rpartition("/")

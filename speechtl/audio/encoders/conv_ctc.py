@@ -31,7 +31,6 @@ STRIDE = 8  # log-mel frames an output: 80 ms
 class Size:
     """How wide and deep the network is."""
 
-    name: str
     stem: tuple[int, int]  # channels of the two convolutions over time and bands
     narrow: int  # channels at 25 frames a second
     narrow_kernels: tuple[int, ...]  # one block each
@@ -40,8 +39,8 @@ class Size:
 
 
 SIZES = {
-    "conv-ctc": Size("conv-ctc", (24, 32), 128, (5, 3, 3, 3, 3), 192, (3, 3, 3, 3, 3)),
-    "conv-ctc-tiny": Size("conv-ctc-tiny", (12, 16), 56, (5, 3, 3, 3), 80, (3, 3, 3)),
+    "conv-ctc": Size((24, 32), 128, (5, 3, 3, 3, 3), 192, (3, 3, 3, 3, 3)),
+    "conv-ctc-tiny": Size((12, 16), 56, (5, 3, 3, 3), 80, (3, 3, 3)),
 }
 
 

@@ -51,15 +51,18 @@ class PretrainingNetwork(TransferNetwork):
 
     def forward(self, inputs: Tensor, start: int = 0) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
         """Return what the head says about features `(batch, 1, frames, bands)`."""
-        offset = (TEACHER_FIELD - self.encoder.receptive_field) % STRIDE
-        answers: tuple[Tensor, Tensor | None] = self.head(self.encoder(inputs[:, :, offset:]))
+        answers: tuple[Tensor, Tensor | None] = self.head(self.encoder(inputs[:, :, self._skipped :]))
         return answers
+
+    @property
+    def _skipped(self) -> int:
+        """How many frames are left out at the beginning, so that the answers stand on the teacher's grid."""
+        return (TEACHER_FIELD - self.encoder.receptive_field) % STRIDE
 
     @property
     def first_step(self) -> int:
         """The teacher's step at which the encoder's first output stands."""
-        offset = (TEACHER_FIELD - self.encoder.receptive_field) % STRIDE
-        return (self.encoder.receptive_field + offset - TEACHER_FIELD) // STRIDE
+        return (self.encoder.receptive_field + self._skipped - TEACHER_FIELD) // STRIDE
 
 
 class PretrainingLoss:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import time
 from collections import Counter
@@ -30,7 +29,7 @@ from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
-from speechtl.files import write_json
+from speechtl.files import append_row, write_json
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
@@ -188,7 +187,7 @@ def _fit(
     def log(epoch: int, record: dict[str, Any]) -> None:
         record["phone_error_rate"] = round(recognition(network, some).error_rate, 4) if some else None
         record["seconds"] = round(time.monotonic() - started, 1)
-        _append(out / LOG, record)
+        append_row(out / LOG, record)
         say("epoch {epoch}: loss {loss:.3f}, phone error rate on validation speakers {phone_error_rate}".format(**record))
 
     loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight)
@@ -203,16 +202,6 @@ def _fit(
         on_epoch=log,
         fabric=fabric,
     )
-
-
-def _append(path: Path, record: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(record))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(record)
 
 
 def _recognitions(network: PretrainingNetwork, validation: Sequence[Utterance], recipe: PretrainingRecipe) -> dict[str, Recognition]:

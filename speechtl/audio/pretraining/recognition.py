@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from speechtl.audio.augment import active_level
+from speechtl.audio.augment import at_level
 from speechtl.audio.phones import BLANK, PHONES, edits
 from speechtl.audio.pretraining.network import PretrainingNetwork
 from speechtl.audio.pretraining.utterances import Utterance
@@ -38,10 +38,8 @@ def recognise(network: PretrainingNetwork, samples: Samples) -> list[int]:
     """Return the phones of a recording: the most probable class of every frame, repeats and blanks left out."""
     features = network.encoder.features
     lead = features.samples(network.encoder.receptive_field)
-    level = active_level(samples)
-    if level > 0.0:
-        samples = samples * np.float32(10.0 ** (LEVEL_DBFS / 20.0) / level)
-    padded = np.concatenate([np.zeros(lead, np.float32), samples, np.zeros(int(BEHIND * SAMPLE_RATE), np.float32)])
+    speech = at_level(samples, LEVEL_DBFS)
+    padded = np.concatenate([np.zeros(lead, np.float32), speech, np.zeros(int(BEHIND * SAMPLE_RATE), np.float32)])
     frames = front_end(features).compute(padded)
     with torch.no_grad():
         best = network(torch.from_numpy(frames)[None, None])[0][:, 0].argmax(dim=1).tolist()

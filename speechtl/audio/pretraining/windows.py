@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.augment import Augmenter, active_level, change_speed
+from speechtl.audio.augment import Augmenter, at_level, change_speed
 from speechtl.audio.pretraining.utterances import Utterance
 from speechtl.audio.streams import quiet
 from speechtl.errors import AudioError
@@ -98,10 +98,7 @@ class Renderer:
             sound = change_speed(samples, self.augmenter.speed(random))
             if at + len(sound) > len(tape):
                 sound, phones = sound[: len(tape) - at], None
-            level = active_level(sound)
-            if level > 0.0:
-                sound = sound * np.float32(10.0 ** (random.uniform(*LEVELS) / 20.0) / level)
-            tape[at : at + len(sound)] += sound
+            tape[at : at + len(sound)] += at_level(sound, random.uniform(*LEVELS))
             at += len(sound) + int(random.uniform(*PAUSES) * SAMPLE_RATE)
             if at >= len(tape):
                 break
