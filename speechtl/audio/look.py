@@ -14,13 +14,14 @@ from torch import Tensor
 from speechtl.audio.data import read_clips
 from speechtl.audio.encoders import AudioEncoder, load_encoder
 from speechtl.audio.manifest import usable
-from speechtl.audio.run import is_run, load_run
+from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.front_end import front_end
 from speechtl.tiles import draw_filters, draw_patches
 from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
+from speechtl.workfolder import is_run
 
 FRAMES = 152  # of a piece of sound that is looked at: 1.5 s
 PIECES = 600  # at most

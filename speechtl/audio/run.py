@@ -16,9 +16,9 @@ from speechtl.files import write_json
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import attach, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
+from speechtl.workfolder import ABOUT
 
 SCHEMA = 1
-ABOUT = "run.json"
 WEIGHTS = "network.safetensors"
 REQUIRED = ("name", "phrases", "operating_points", "encoder", "policy", "data", "licence", "versions")
 
@@ -78,8 +78,3 @@ def _head_json(head: Head) -> dict[str, Any]:
 
 def _make_head(encoder: AudioEncoder, kind: str, words: int, members: int) -> Head:
     return make_head(kind, encoder.info.embedding_size, words, members)
-
-
-def is_run(path: Path) -> bool:
-    """Say whether a path is a run's folder."""
-    return (path / ABOUT).is_file()

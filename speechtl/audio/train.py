@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,17 +22,16 @@ from speechtl.audio.loss import WakeWordLoss
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.recordings import Recording
-from speechtl.audio.run import ABOUT, is_run, save_run
+from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.errors import RunError
-from speechtl.files import replace_folder, write_json
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import HeadOnly, Policy, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.network import run_groups
+from speechtl.workfolder import bind, finish, working_folder
 
 ROOMS = 60
 VALIDATION_ROOMS = 8
@@ -51,11 +48,10 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     """
     started = time.monotonic()
     out = out.absolute()
-    if resume and is_run(out):
-        raise RunError(f"{out} is already finished; there is nothing to resume.")
-    work = _working_folder(out, resume)
+    work = working_folder(out, resume=resume)
     data = prepare(recipe, say)
-    _bind(work, recipe, data, resume)
+    recordings = [[clip.where, clip.sha256] for clip in data.clips()]
+    bind(work, {"recipe": recipe.model_dump(mode="json"), "recordings": recordings}, resume=resume)
     _describe(data)
     rooms = _rooms(recipe, data)
     torch.manual_seed(recipe.train.seed)
@@ -85,36 +81,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
         "history": history,
         "seconds": {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)},
     }
-    finished = work / "finished"
-    shutil.rmtree(finished, ignore_errors=True)
-    finished.mkdir()
-    save_run(finished, network, about)
-    replace_folder(finished, out)
-    shutil.rmtree(work)
+    finish(work, out, lambda folder: save_run(folder, network, about))
     return about
-
-
-def _working_folder(out: Path, resume: bool) -> Path:
-    if out.exists() and not is_run(out) and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out} exists and is no run (it has no {ABOUT}); choose another --out.")
-    work = out.with_name(out.name + ".partial")
-    if resume and not work.is_dir():
-        raise RunError(f"There is nothing to resume: {work} does not exist. Leave out --resume.")
-    if not resume and work.exists():
-        say(f"Starting again: what an earlier run left in {work} is thrown away (--resume would go on from it).")
-        shutil.rmtree(work)
-    return work
-
-
-def _bind(work: Path, recipe: Recipe, data: Data, resume: bool) -> None:
-    """Note in the working folder what it belongs to; what is kept there is of no use to another recipe or other recordings."""
-    given = {"recipe": recipe.model_dump(mode="json"), "recordings": [[clip.where, clip.sha256] for clip in data.clips()]}
-    note = work / "given.json"
-    if resume and note.exists() and json.loads(note.read_text(encoding="utf-8")) != given:
-        raise RunError(
-            f"{work} was begun with another recipe or other recordings; start again without --resume, or go back to the old ones."
-        )
-    write_json(note, given)
 
 
 def _describe(data: Data) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="image", help="The same transfer for pictures.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")]
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
 
 
@@ -24,6 +25,7 @@ RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_de
 def train(
     recipe: RecipeArgument,
     out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Train a network for pictures by transfer; prints its accuracy on pictures it has not seen, with 95 % limits."""
@@ -31,18 +33,18 @@ def train(
 
     made = _read(recipe)
     out = out or Path("runs") / made.name
-    _report(run_training(made, out), out, as_json)
+    _report(run_training(made, out, resume=resume), out, as_json)
 
 
 @app.command(epilog="Example: speechtl image pretrain training/recipes/own_digits.toml")
-def pretrain(recipe: RecipeArgument, as_json: Json = False) -> None:
+def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = False) -> None:
     """Train a network from nothing on a large labelled source and keep it as a backbone, for input that nobody has trained for.
 
     The recipe's name is from then on one that other recipes may use: backbone = "NAME".
     """
     from speechtl.image.train import pretrain as run_pretraining
 
-    _report(*run_pretraining(_read(recipe)), as_json)
+    _report(*run_pretraining(_read(recipe), resume=resume), as_json)
 
 
 @app.command(epilog="Example: speechtl image predict runs/digits a.png b.jpg")

@@ -14,12 +14,13 @@ from torch import Tensor
 from speechtl.errors import PictureError, SpeechtlError
 from speechtl.image.backbones import BACKBONES, is_known
 from speechtl.image.data import read_all
-from speechtl.image.run import is_run, load_run, open_encoder
+from speechtl.image.run import load_run, open_encoder
 from speechtl.progress import say
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
 from speechtl.tiles import draw_filters, draw_patches
 from speechtl.transfer import Encoder
 from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
+from speechtl.workfolder import is_run
 
 PATCH = 72  # pixels at which patches are drawn
 LEAST = 16  # pixels of a picture that a patch shows at least

@@ -15,10 +15,10 @@ from speechtl.image.network import PictureNetwork, new_network
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import Encoder, EncoderInfo, Task, cut, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
+from speechtl.workfolder import ABOUT
 
 SCHEMA = 1
 KIND = "image"
-ABOUT = "run.json"
 WEIGHTS = "network.safetensors"
 
 
@@ -101,8 +101,3 @@ def load_run(folder: Path | str) -> ImageRun:
     load_weights(network, load_tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
     network.eval()
     return ImageRun(folder, about, network, architecture)
-
-
-def is_run(path: Path) -> bool:
-    """Say whether a path is a run's folder."""
-    return (path / ABOUT).is_file()

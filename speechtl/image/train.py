@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechtl.errors import RecipeError, RunError
-from speechtl.files import replace_folder
+from speechtl.errors import RecipeError
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import BACKBONES, SCRATCH, kept_folder
 from speechtl.image.data import ImageData, PictureSet, prepare
@@ -21,29 +19,36 @@ from speechtl.image.metrics import measure
 from speechtl.image.network import PictureNetwork, new_network
 from speechtl.image.preprocess import PICTURES
 from speechtl.image.recipe import ImageRecipe, TrainSection
-from speechtl.image.run import ABOUT, is_run, open_encoder, save_run
+from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
 from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, check_inputs, fit, parse_policy
+from speechtl.workfolder import bind, finish, working_folder
 
 PRETRAIN_POLICY = "all"
+CHECKPOINT = "checkpoint.safetensors"
 
 
-def train(recipe: ImageRecipe, out: Path) -> dict[str, Any]:
-    """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description."""
+def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
+    """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description.
+
+    Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption.
+    """
     started = time.monotonic()
     out = out.absolute()
-    if out.exists() and not is_run(out) and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out} exists and is no run (it has no {ABOUT}); choose another --out.")
+    work = working_folder(out, resume=resume)
     torch.manual_seed(recipe.train.seed)
     encoder, architecture = open_encoder(recipe.transfer.backbone, recipe.transfer.weights, recipe.transfer.keep)
     check_inputs(encoder, PICTURES)
     data = prepare(recipe, say)
+    bind(work, {"recipe": recipe.model_dump(mode="json"), "pictures": _files(data.train)}, resume=resume)
     say(f"{len(data.train)} pictures to learn from, {len(data.validation)} to report on; {_tell(data)}.")
     network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
     policy = parse_policy(recipe.transfer.policy)
     if recipe.transfer.weights == SCRATCH:
         encoder.info = _taught_here(encoder.info, recipe.name, data)
-    history = fit_pictures(network, data.train.pixels, data.train.labels, policy, recipe.train, recipe.augment)
+    history = fit_pictures(
+        network, data.train.pixels, data.train.labels, policy, recipe.train, recipe.augment, checkpoint=work / CHECKPOINT, resume=resume
+    )
     about = {
         "name": recipe.name,
         "recipe": recipe.model_dump(mode="json"),
@@ -53,17 +58,17 @@ def train(recipe: ImageRecipe, out: Path) -> dict[str, Any]:
         "history": history,
         "seconds": round(time.monotonic() - started, 1),
     }
-    _write(out, lambda folder: save_run(folder, network, architecture, recipe.pictures.settings(), about))
+    finish(work, out, lambda folder: save_run(folder, network, architecture, recipe.pictures.settings(), about))
     return about
 
 
-def pretrain(recipe: ImageRecipe) -> tuple[dict[str, Any], Path]:
+def pretrain(recipe: ImageRecipe, *, resume: bool = False) -> tuple[dict[str, Any], Path]:
     """Train a network from nothing on a large labelled source, and keep it as the backbone of the recipe's name."""
     if recipe.name in BACKBONES:
         raise RecipeError(f"There is a backbone {recipe.name!r} already; give yours another name.")
     transfer = recipe.transfer.model_copy(update={"weights": SCRATCH, "policy": PRETRAIN_POLICY})
     folder = kept_folder(recipe.name)
-    return train(recipe.model_copy(update={"transfer": transfer}), folder), folder
+    return train(recipe.model_copy(update={"transfer": transfer}), folder, resume=resume), folder
 
 
 def fit_pictures(
@@ -74,8 +79,14 @@ def fit_pictures(
     settings: TrainSection,
     augment: AugmentSection | None = None,
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> list[dict[str, Any]]:
-    """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record an epoch."""
+    """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record an epoch.
+
+    With `checkpoint` every epoch is saved there, and `resume` goes on from it bit for bit.
+    """
     batches = ExampleBatches(
         pixels.contiguous(memory_format=torch.channels_last),
         labels,
@@ -96,7 +107,9 @@ def fit_pictures(
             if on_epoch is not None:
                 on_epoch(epoch, record)
 
-        return fit(network, batches, TaskLoss(network.head.tasks), policy, fit_settings, on_epoch=report)
+        return fit(
+            network, batches, TaskLoss(network.head.tasks), policy, fit_settings, checkpoint=checkpoint, resume=resume, on_epoch=report
+        )
 
 
 def _taught_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
@@ -105,17 +118,6 @@ def _taught_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
     return replace(
         info, name=name, source=f"{len(data.train)} pictures of the recipe {name!r}", source_examples=len(data.train), licence=licences
     )
-
-
-def _write(out: Path, save: Callable[[Path], None]) -> None:
-    work = out.with_name(out.name + ".partial")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        save(work)
-        replace_folder(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _tell(data: ImageData) -> str:
@@ -131,5 +133,9 @@ def _provenance(pictures: PictureSet) -> dict[str, Any]:
         "pictures": len(pictures),
         "groups": len({picture.group for picture in pictures.pictures if picture.group}),
         "licences": sorted({picture.license or "unknown" for picture in pictures.pictures}),
-        "files": sorted({picture.sha256[:16] for picture in pictures.pictures if picture.sha256}),
+        "files": _files(pictures),
     }
+
+
+def _files(pictures: PictureSet) -> list[str]:
+    return sorted({picture.sha256[:16] for picture in pictures.pictures if picture.sha256})

@@ -10,7 +10,7 @@ from speechtl.image.predict import predict_files
 from speechtl.image.recipe import read_image_recipe
 from speechtl.image.run import load_run, open_encoder
 from speechtl.image.train import pretrain, train
-from speechtl.transfer import EncoderInfo, InputSpec, SourceNetwork
+from speechtl.transfer import EncoderInfo, InputSpec, SourceNetwork, TaskLoss
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +150,34 @@ def test_a_bad_file_among_good_ones_is_told_and_the_others_are_answered(shapes):
     answers = list(predict_files(shapes / "run", [shapes / "bad.png", shapes / "long.png"]))
     assert "not a picture" in answers[0]["error"]
     assert "label" in answers[1]
+
+
+def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(shapes, monkeypatch):
+    recipe = edited(shapes, ("steps = 12", "steps = 12\nguises = 2"))
+    train(recipe, shapes / "whole")
+    real, seen = TaskLoss.__call__, []
+
+    def loss(*arguments):
+        seen.append(None)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TaskLoss, "__call__", loss)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, shapes / "broken")
+    assert not (shapes / "broken").exists()
+    train(recipe, shapes / "broken", resume=True)
+    one, other = (load_run(shapes / name).network.state_dict() for name in ("whole", "broken"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert not list(shapes.glob("*.partial"))
+
+
+def test_a_changed_recipe_does_not_go_on_with_the_work_of_another(shapes, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(TaskLoss, "__call__", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(read_image_recipe(shapes / "shapes.toml"), shapes / "run")
+    with pytest.raises(RunError, match="another recipe"):
+        train(edited(shapes, ("batch_size = 8", "batch_size = 4")), shapes / "run", resume=True)

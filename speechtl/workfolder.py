@@ -1,0 +1,56 @@
+"""Where a training keeps its work in progress: beside the run that it will become, so that it can be gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from speechtl.errors import RunError
+from speechtl.files import replace_folder, write_json
+from speechtl.progress import say
+
+ABOUT = "run.json"  # the file that says of a folder that it is a finished run
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run's folder."""
+    return (path / ABOUT).is_file()
+
+
+def working_folder(out: Path, *, resume: bool = False) -> Path:
+    """Return `OUT.partial` for a run that will stand in `out`; without `resume`, what stands there is thrown away.
+
+    Raises `RunError` where `out` is something else than a run, or where there is nothing to go on from.
+    """
+    if resume and is_run(out):
+        raise RunError(f"{out} is already finished; there is nothing to resume.")
+    if out.exists() and not is_run(out) and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists and is no run (it has no {ABOUT}); choose another --out.")
+    work = out.with_name(out.name + ".partial")
+    if resume and not work.is_dir():
+        raise RunError(f"There is nothing to resume: {work} does not exist. Leave out --resume.")
+    if not resume and work.exists():
+        say(f"Starting again: what an earlier run left in {work} is thrown away (--resume would go on from it).")
+        shutil.rmtree(work)
+    return work
+
+
+def bind(work: Path, given: Any, *, resume: bool = False) -> None:
+    """Note in the working folder what it belongs to (JSON); raise `RunError` where it was begun with something else."""
+    note = work / "given.json"
+    if resume and note.exists() and json.loads(note.read_text(encoding="utf-8")) != given:
+        raise RunError(f"{work} was begun with another recipe or other data; start again without --resume, or go back to the old ones.")
+    write_json(note, given)
+
+
+def finish(work: Path, out: Path, save: Callable[[Path], None]) -> None:
+    """Write a run into its working folder, move it to `out`, and remove what else was kept."""
+    finished = work / "finished"
+    shutil.rmtree(finished, ignore_errors=True)
+    finished.mkdir()
+    save(finished)
+    replace_folder(finished, out)
+    shutil.rmtree(work)
