@@ -131,7 +131,10 @@ def train(
     positives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of recordings of the word.")] = None,
     negatives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of anything else.")] = None,
     noise: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of noises to mix in.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Pretrained: speech-embedding, conv-ctc or torchaudio:HUBERT_BASE.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Pretrained: speech-embedding, conv-ctc, both as speech-embedding+conv-ctc, or torchaudio:HUBERT_BASE."),
+    ] = None,
     head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
     policy: Annotated[str | None, typer.Option(help="What to train: head, last:2, all or gradual.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ class RoundBatches:
     """An epoch renders one more round of examples and draws balanced batches from all rounds so far.
 
     What the frozen front makes of a round is kept, in memory and, with `folder`, on disk, so that a resumed run need
-    not compute it again. With SpecAugment, bands and moments are masked before the front.
+    not compute it again. With SpecAugment, bands and moments are masked before the front. While an epoch is drawn, the
+    next round is made in the background; as a context manager, this waits for it at the end.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class RoundBatches:
         network: TransferNetwork,
         frozen_front: int,
         *,
+        epochs: int,
         steps: int,
         batch_size: int = 128,
         rounds_kept: int = 24,
@@ -39,11 +42,21 @@ class RoundBatches:
         self.maker = maker
         self.network = network
         self.frozen_front = frozen_front
+        self.epochs = epochs
         self.steps = steps
         self.batch_size = batch_size
         self.rounds_kept = rounds_kept
         self.folder = folder
         self._rounds: dict[int, Batch] = {}
+        threads = torch.get_num_threads()  # which torch counts for every thread anew
+        self._background = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def __enter__(self) -> RoundBatches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._background.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
         return self.steps
@@ -51,7 +64,9 @@ class RoundBatches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield `(front outputs, words, folds)` batches, half of them positives."""
         first = max(number + 1 - self.rounds_kept, 0)
-        self._rounds = {index: self._rounds.get(index) or self.round(index) for index in range(first, number + 1)}
+        self._rounds = {index: self._rounds.get(index) or self._made(index) for index in range(first, number + 1)}
+        if number + 1 < self.epochs:
+            self._next = number + 1, self._background.submit(self.round, number + 1)
         inputs, words, folds = (torch.cat(parts) for parts in zip(*self._rounds.values(), strict=True))
         positive = np.flatnonzero(~torch.isnan(words[:, 0]).numpy())
         negative = np.flatnonzero(torch.isnan(words[:, 0]).numpy())
@@ -60,6 +75,11 @@ class RoundBatches:
             half = self.batch_size // 2
             chosen = torch.from_numpy(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
             yield inputs[chosen], words[chosen], folds[chosen]
+
+    def _made(self, number: int) -> Batch:
+        if self._next is not None and self._next[0] == number:
+            return self._next[1].result()
+        return self.round(number)
 
     def round(self, number: int) -> Batch:
         """Return round `number` behind the frozen front, from disk where it is already there."""

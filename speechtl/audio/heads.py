@@ -6,7 +6,8 @@ word and step. Like the encoder it pads nothing in time: `receptive_field` steps
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +118,45 @@ def attention_head(input_size: int, words: int = 1, members: int = MEMBERS, widt
     layers += [WindowAttention(width, members, WINDOW), TimeConv(width * members, width * members, groups=members), nn.ReLU()]
     layers += [nn.Dropout(dropout), TimeConv(width * members, words * members, groups=members)]
     return Head("attention", input_size, words, *layers, MemberMean(members))
+
+
+class DividedConv(TimeConv):
+    """A convolution whose outputs hear one part of the inputs each: the first of them the first part, and so on.
+
+    Weights that join an output to another part are zero and stay so.
+    """
+
+    def __init__(self, parts: Sequence[int], outputs: int, time_kernel: int) -> None:
+        super().__init__(sum(parts), outputs, time_kernel)
+        self.parts = tuple(parts)
+        with torch.no_grad():
+            own = [weight * math.sqrt(self.in_channels / weight.shape[1]) for _, weight in self._blocks(self.weight)]  # fewer inputs
+            self.weight.zero_()
+            for (_, weight), fresh in zip(self._blocks(self.weight), own, strict=True):
+                weight.copy_(fresh)
+
+    def _blocks(self, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield for each part its inputs and the weights of its outputs."""
+        begin = 0
+        for part, rows in zip(self.parts, torch.chunk(weight, len(self.parts)), strict=True):
+            inputs = slice(begin, begin + part)
+            yield inputs, rows[:, inputs]
+            begin += part
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        outputs = torch.cat([nn.functional.conv2d(input[:, inputs], block) for inputs, block in self._blocks(weight)], dim=1)
+        return outputs if bias is None else outputs + bias[:, None, None]
+
+
+def divide(head: Head, parts: Sequence[int]) -> Head:
+    """Let the first members listen to the first part of the embedding alone, and so on; `parts` are sizes of what stands side by side.
+
+    Members that hear everything lean on what fits the training recordings best. Those of different encoders are wrong
+    about different things, and their mean about fewer.
+    """
+    index, first = next((index, layer) for index, layer in enumerate(head) if isinstance(layer, TimeConv))
+    head[index] = DividedConv(parts, first.out_channels, first.kernel_size[0])
+    return head
 
 
 HEADS = {"linear": linear_head, "conv": conv_head, "gru": gru_head, "attention": attention_head}

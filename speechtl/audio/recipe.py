@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from speechtl.audio.encoders import ENCODERS
+from speechtl.audio.encoders import ENCODERS, parts_of
 from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
 from speechtl.audio.heads import HEADS
 from speechtl.errors import RecipeError
@@ -39,7 +39,9 @@ class TransferSection(Section):
         if is_pipeline(value):
             check_pipeline(value)
             return value
-        return known(value, "encoder", [*ENCODERS, "torchaudio:HUBERT_BASE"])
+        for name in parts_of(value):
+            known(name, "encoder", [*ENCODERS, "torchaudio:HUBERT_BASE"])
+        return value
 
     @field_validator("head")
     @classmethod
@@ -72,7 +74,7 @@ class CalibrateSection(Section):
     """What the detector's threshold has to achieve on the validation recordings."""
 
     false_accepts_per_hour: float = Field(default=0.5, gt=0)
-    smoothing: int = Field(default=2, ge=1)  # steps
+    smoothing: int = Field(default=1, ge=1)  # steps
     refractory: float = Field(default=1.0, ge=0)  # seconds
 
 

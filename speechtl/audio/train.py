@@ -16,7 +16,7 @@ from speechtl.audio.calibrate import RATES, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.data import FOLDS, HELD_OUT, Data, prepare
 from speechtl.audio.encoders import data_input, load_encoder
 from speechtl.audio.examples import ExampleMaker
-from speechtl.audio.heads import MEMBERS, make_head
+from speechtl.audio.heads import MEMBERS, divide, make_head
 from speechtl.audio.licences import verdict
 from speechtl.audio.loss import WakeWordLoss
 from speechtl.audio.model import WakeWordNetwork, scorer_of
@@ -58,8 +58,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     encoder = load_encoder(recipe.transfer.encoder)
     check_inputs(encoder, data_input(encoder))
     policy = parse_policy(recipe.transfer.policy)
-    held_out = _held_out(policy, data)
-    network = attach(encoder, make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out)), WakeWordNetwork)
+    held_out = _held_out(policy, data) * len(encoder.parts)
+    head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out))
+    network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)
     network.to_accelerator()
     history = _fit(network, policy, held_out, recipe, data, rooms, work, resume)
     fitted = time.monotonic()
@@ -123,10 +124,18 @@ def _fit(
         seed=recipe.train.seed,
     )
     front = policy.frozen_front(network, settings.epochs)
-    batches = RoundBatches(maker, network, front, steps=recipe.train.steps, batch_size=recipe.train.batch_size, folder=work / "rounds")
-    _measure_embeddings(network, batches, front)
+    batches = RoundBatches(
+        maker,
+        network,
+        front,
+        epochs=settings.epochs,
+        steps=recipe.train.steps,
+        batch_size=recipe.train.batch_size,
+        folder=work / "rounds",
+    )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
-    with progress("training, epoch") as advance:
+    with batches, progress("training, epoch") as advance:
+        _measure_embeddings(network, batches, front)
         return fit(
             network,
             batches,

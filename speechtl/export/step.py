@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders import TimeConv, silence, step
 from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
-from speechtl.audio.encoders.streaming import Residual
+from speechtl.audio.encoders.streaming import Residual, SideBySide
 from speechtl.audio.heads import MemberMean
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.runtime.bundle import State
@@ -90,6 +90,8 @@ def _flat(module: nn.Module) -> list[nn.Module]:
         return [layer for child in module for layer in _flat(child)]
     if isinstance(module, Residual):
         return [Residual(*lean(module.layers).children())]
+    if isinstance(module, SideBySide):
+        return [SideBySide([lean(part) for part in module.parts], module.skipped)]
     return [] if isinstance(module, (nn.Dropout, nn.Identity)) else [module]
 
 

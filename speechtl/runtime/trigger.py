@@ -20,7 +20,7 @@ class TriggerSettings:
     """When a score becomes an event."""
 
     threshold: float = 0.5  # the smoothed score must rise to it from below
-    smoothing: int = 2  # steps: the mean of that many last scores is compared
+    smoothing: int = 1  # steps: the mean of that many last scores is compared
     refractory: float = 1.0  # seconds after an event in which no other can follow
 
     def __post_init__(self) -> None:

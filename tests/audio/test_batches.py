@@ -1,4 +1,5 @@
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def maker(recording_of, bursts) -> ExampleMaker:
 
 
 def batches(maker, network, **options) -> RoundBatches:
-    return RoundBatches(maker, network, 2, **({"steps": 3, "batch_size": 8} | options))
+    return RoundBatches(maker, network, 2, **({"epochs": 1, "steps": 3, "batch_size": 8} | options))
 
 
 def epoch(made: RoundBatches, number: int) -> list[tuple[torch.Tensor, ...]]:
@@ -50,6 +51,29 @@ def test_an_epoch_depends_on_its_number_alone(maker, tiny_network):
     assert not same(epochs[0], epochs[1])
 
 
+def test_the_next_round_is_made_while_an_epoch_is_drawn(maker, tiny_network, monkeypatch):
+    expected = [epoch(batches(maker, tiny_network), number) for number in range(2)]
+    render, threads = maker.render, []
+
+    def noted(number: int) -> Round:
+        threads.append((number, threading.current_thread() is threading.main_thread()))
+        return render(number)
+
+    monkeypatch.setattr(maker, "render", noted)
+    with batches(maker, tiny_network, epochs=2) as made:
+        assert all(same(epoch(made, number), expected[number]) for number in range(2))
+    assert threads == [(0, True), (1, False)]
+
+
+def test_a_round_that_fails_in_the_background_is_an_error(maker, tiny_network, monkeypatch):
+    render = maker.render
+    monkeypatch.setattr(maker, "render", lambda number: render(number) if number == 0 else 1 / 0)
+    with batches(maker, tiny_network, epochs=2) as made:
+        epoch(made, 0)
+        with pytest.raises(ZeroDivisionError):
+            epoch(made, 1)
+
+
 def test_what_the_front_gives_is_kept_on_disk_and_read_back(maker, tiny_network, tmp_path, monkeypatch):
     expected = epoch(batches(maker, tiny_network, folder=tmp_path), 1)
     made = batches(maker, tiny_network, folder=tmp_path)
@@ -70,7 +94,7 @@ def test_a_damaged_round_on_disk_is_rendered_again(maker, tiny_network, tmp_path
 
 def test_inputs_are_what_the_frozen_front_makes_of_the_features(maker, tiny_network):
     inputs, words, folds = batches(maker, tiny_network).round(0)
-    features = RoundBatches(maker, tiny_network, 0, steps=1).round(0)[0]
+    features = RoundBatches(maker, tiny_network, 0, epochs=1, steps=1).round(0)[0]
     torch.testing.assert_close(inputs, tiny_network.front(features, 2), rtol=1e-5, atol=1e-5)
     assert len(words) == len(folds) == len(features)
 
@@ -114,7 +138,7 @@ def test_masks_leave_the_original_as_it_was():
 
 def test_of_samples_only_moments_are_masked(maker, tiny_network, monkeypatch):
     samples = ExampleMaker(maker.positives, list(maker.by_fold[0]), Augmenter([], []), WaveformSettings(), 0.5, partial=0.0, seed=3)
-    made = RoundBatches(samples, tiny_network, 0, steps=1)
+    made = RoundBatches(samples, tiny_network, 0, epochs=1, steps=1)
     plain, masked = torch.from_numpy(samples.render(0).features)[:, None], made.round(0)[0]
     assert masked.shape == plain.shape == (len(plain), 1, 200, 320)
     changed = (masked != plain).any(dim=3)[:, 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from speechtl.audio.encoders import conv_ctc, pipelines, speech_embedding
+from speechtl.audio.encoders import conv_ctc, pipelines, several, speech_embedding
 from speechtl.audio.encoders.base import AudioEncoder, audio_input, data_input, silence
 from speechtl.audio.encoders.streaming import TimeConv, step
 from speechtl.errors import RecipeError, did_you_mean
@@ -22,12 +22,17 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
 
 def build_encoder(name: str) -> AudioEncoder:
     """Return an encoder's architecture with random weights, to load a run's weights into."""
-    return _entry(name)[0]()
+    return several.beside([_entry(part)[0]() for part in parts_of(name)])
 
 
 def load_encoder(name: str) -> AudioEncoder:
     """Return a pretrained encoder; `scratch` is the same architecture without what it learned, for comparison."""
-    return _entry(name)[1]()
+    return several.beside([_entry(part)[1]() for part in parts_of(name)])
+
+
+def parts_of(name: str) -> list[str]:
+    """Return the names of the encoders that a name stands for: `speech-embedding+conv-ctc` are two, side by side."""
+    return [name] if pipelines.is_pipeline(name) else name.split(several.PLUS)
 
 
 def _entry(name: str) -> tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]]:
@@ -35,9 +40,21 @@ def _entry(name: str) -> tuple[Callable[[], AudioEncoder], Callable[[], AudioEnc
         return partial(pipelines.build, name), partial(pipelines.load, name)
     if name not in ENCODERS:
         raise RecipeError(
-            f"The encoder {name!r} is not known{did_you_mean(name, ENCODERS)}; take one of: {', '.join(ENCODERS)}, torchaudio:HUBERT_BASE."
+            f"The encoder {name!r} is not known{did_you_mean(name, ENCODERS)}; take one of: {', '.join(ENCODERS)}, torchaudio:HUBERT_BASE, "
+            f"or two of them side by side, such as speech-embedding{several.PLUS}conv-ctc."
         )
     return ENCODERS[name]
 
 
-__all__ = ["ENCODERS", "AudioEncoder", "TimeConv", "audio_input", "build_encoder", "data_input", "load_encoder", "silence", "step"]
+__all__ = [
+    "ENCODERS",
+    "AudioEncoder",
+    "TimeConv",
+    "audio_input",
+    "build_encoder",
+    "data_input",
+    "load_encoder",
+    "parts_of",
+    "silence",
+    "step",
+]

@@ -34,6 +34,7 @@ class AudioEncoder(Encoder):
         self.features = features
         self.stride = stride
         self.receptive_field = receptive_field
+        self.parts: tuple[int, ...] = (info.embedding_size,)  # numbers of the embedding by the encoder that they come from
 
     @property
     def step_seconds(self) -> float:

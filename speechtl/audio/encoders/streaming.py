@@ -7,7 +7,7 @@ All tensors are `(batch, channels, time, frequency)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -41,6 +41,23 @@ class Residual(nn.Module):
         return outputs + inputs[:, :, inputs.shape[TIME] - outputs.shape[TIME] :]
 
 
+class SideBySide(nn.Module):
+    """Networks that hear the same and whose outputs, of one rate, stand side by side.
+
+    `skipped` says for each how many frames it leaves out at the beginning, because another one needs more past for its
+    first output.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module], skipped: Sequence[int]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.skipped = tuple(skipped)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Put the channels of all parts together."""
+        return torch.cat([part(inputs[:, :, frames:]) for part, frames in zip(self.parts, self.skipped, strict=True)], dim=1)
+
+
 def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new_states: list[Tensor]) -> Tensor:
     """Run a module on the next frames: take its states from the iterator in order, append the new ones.
 
@@ -53,6 +70,8 @@ def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new
         return inputs
     if isinstance(module, Residual):
         return inputs + step(module.layers, inputs, states, new_states)
+    if isinstance(module, SideBySide):
+        return torch.cat([step(part, inputs, states, new_states) for part in module.parts], dim=1)
     own_step: Any = getattr(module, "step", None)  # a shorter way than to look at the context again
     if own_step is not None:
         outputs, state = own_step(inputs, None if states is None else next(states))
