@@ -25,11 +25,11 @@ def main(arguments: list[str]) -> int:
     detector.reset()
     start_cpu = cpu_seconds()
     print("ready", flush=True)
-    chunks = 0
+    pieces = 0
     while len(chunk := sys.stdin.buffer.read(2 * CHUNK_SAMPLES)) == 2 * CHUNK_SAMPLES:
         detector.feed(np.frombuffer(chunk, "<i2"))
-        chunks += 1
-    cost = {"chunks": chunks, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
+        pieces += 1
+    cost = {"pieces": pieces, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
 
     import json
 
