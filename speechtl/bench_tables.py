@@ -134,7 +134,8 @@ def _prediction(report: Json) -> list[str]:
         f"Whole process: {process['cpu_ms_per_picture']:.2f} ms CPU per picture, {process['peak_mb']:.1f} MB at most, "
         f"{process['start_seconds']:.3f} s from its creation to its first answer ({process['start_cpu_seconds']:.3f} s CPU). "
         f"Medians of {report['repetitions']}.",
-        f"{report['pictures_per_second']:.1f} pictures per second, sizes in turn, read without compression: unpacking a JPEG comes on top.",
+        f"{report['pictures_per_second']:.1f} pictures per second, as many of each size. Their files are not compressed: "
+        "unpacking a JPEG comes on top.",
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
 from speechtl.runtime.bench import SCHEMA
-from speechtl.runtime.bench_measures import COSTS, DETECTION, Form
+from speechtl.runtime.bench_measures import COSTS, DETECTION, FORMS, Form
 from speechtl.runtime.bench_report import Json, Report
 
 
@@ -175,6 +175,9 @@ def _budget(entry: Any, where: str) -> Budget:
     wrong = [key for key, value in conditions.items() if not isinstance(value, str)]
     if wrong:
         raise SpeechtlError(f"{where}: {wrong[0]!r} must be text; got {conditions[wrong[0]]!r}.")
+    kind = conditions.get("kind")
+    if kind not in (None, *FORMS):
+        raise SpeechtlError(f"{where}: 'kind' must be one of {', '.join(FORMS)}; got {kind!r}{did_you_mean(str(kind), FORMS)}.")
     return Budget(measure, float(at_most), **conditions)
 
 

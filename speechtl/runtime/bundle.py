@@ -193,7 +193,10 @@ def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a bundle whose names and sizes are safe; what its damage raises becomes one sentence."""
     if path.is_dir():
-        raise BundleError(f"{path} is a folder; give a .wake file. (A run folder becomes one with: speechtl export {path} -o NAME.wake)")
+        raise BundleError(
+            f"{path} is a folder; give a .wake file. (A run folder becomes one with: speechtl export {path} -o NAME.wake; "
+            f"a run on pictures with: speechtl image export {path} -o NAME.wake)"
+        )
     if not path.is_file():
         raise BundleError(f"{path} does not exist.")
     try:

@@ -279,6 +279,11 @@ def test_budgets_are_read_with_their_conditions(tmp_path):
         ('[[budget]]\nmeasure = "peak_mb"\nat_most = nan', "not negative; got nan"),
         ('[[budget]]\nmeasure = "peak_mb"\nat_most = 1\nencodr = "x"', r"the key 'encodr' is not known \(did you mean 'encoder'\?\)"),
         ('[[budget]]\nmeasure = "peak_mb"\nat_most = 1\nencoder = 3', "'encoder' must be text; got 3"),
+        (
+            '[[budget]]\nmeasure = "peak_mb"\nat_most = 1\nkind = "images"',
+            "'kind' must be one of wake word, image; got 'images' .did you mean 'image'",
+        ),
+        ('[[budget]]\nmeasure = "pictures_per_second"\nat_most = 1', "'measure' must be one of .*got 'pictures_per_second'"),
         ('extra = 1\n[[budget]]\nmeasure = "peak_mb"\nat_most = 1', r"must hold one or more \[\[budget\]\] tables and nothing else"),
     ],
 )
