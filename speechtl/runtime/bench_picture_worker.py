@@ -12,7 +12,7 @@ from pathlib import Path
 
 from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle
 from speechtl.runtime.pictures import read_pixels
-from speechtl.runtime.process import cpu_seconds, peak_bytes
+from speechtl.runtime.process import tell_cost
 
 
 def main(arguments: list[str]) -> int:
@@ -21,18 +21,12 @@ def main(arguments: list[str]) -> int:
     bundle = open_picture_bundle(path)
     engine = PictureEngine(bundle, graph)
     settings = bundle.settings
-    engine.answers(engine.run(read_pixels(Path(first), settings)))
-    start_cpu = cpu_seconds()
-    print("ready", flush=True)
-    pieces = 0
-    for line in sys.stdin.buffer:
-        engine.answers(engine.run(read_pixels(Path(os.fsdecode(line.rstrip(b"\n"))), settings)))
-        pieces += 1
-    cost = {"pieces": pieces, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
 
-    import json
+    def answer(picture: Path) -> object:
+        return engine.answers(engine.run(read_pixels(picture, settings)))
 
-    print(json.dumps(cost))
+    answer(Path(first))
+    tell_cost(sys.stdin.buffer, lambda line: answer(Path(os.fsdecode(line.rstrip(b"\n")))))
     return 0
 
 
