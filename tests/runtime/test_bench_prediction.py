@@ -2,7 +2,6 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,7 +58,8 @@ def test_every_stage_and_size_has_percentiles_in_order_and_a_cost(report):
 
 def test_a_larger_picture_costs_more_to_prepare(report):
     costs = [report["prepare_by_size"][size]["cpu_ms_per_picture"] for size in SIZES]
-    assert costs[0] < costs[1] < costs[2]
+    assert costs[0] < costs[1] < costs[2] / 1.5
+    assert report["stages"]["network"]["cpu_ms_per_picture"] < costs[0]  # it is tiny
 
 
 def test_times_belong_to_their_stage_and_size():
@@ -93,7 +93,7 @@ def test_the_scores_are_those_of_the_golden_and_of_the_made_pictures(report, bun
 
 
 def test_a_graph_is_chosen_by_name(bundle):
-    report = bench(bundle, graph="model.onnx", repetitions=1)
+    report = bench(bundle, graph="model.onnx", engine="onnxruntime", repetitions=1)
     assert (report["bundle"]["graph"], report["bundle"]["precision"], report["bundle"]["tolerance"]) == ("model.onnx", "fp32", 1e-4)
 
 
@@ -107,7 +107,6 @@ def test_the_folder_of_pictures_is_gone_afterwards_even_after_a_failure(bundle, 
 def test_pictures_run_in_onnx_runtime_alone(bundle):
     with pytest.raises(SpeechtlError, match="which onnxruntime alone runs, not 'ai-edge-litert'; leave out --engine"):
         bench(bundle, engine="ai-edge-litert")
-    assert bench(bundle, engine="onnxruntime", repetitions=1)["bundle"]["engine"] == "onnxruntime"
 
 
 def test_a_bundle_without_golden_pictures_is_said(halves, bundle, tmp_path):
@@ -130,10 +129,11 @@ def test_the_worker_answers_to_every_picture_and_tells_what_they_cost(bundle, tm
 
 
 def test_a_picture_that_the_worker_cannot_read_is_an_error(bundle, tmp_path):
-    files = write_pictures(tmp_path)[:1]
-    command = [sys.executable, "-m", module.WORKER, str(bundle), "model.onnx", str(files[0])]
-    with pytest.raises(SpeechtlError, match=r"none\.ppm does not exist"):
-        run_worker(command, module._names([Path(tmp_path / "none.ppm")]))
+    good, bad = write_pictures(tmp_path)[0], tmp_path / "none.ppm"
+    for first, others in ((good, [bad]), (bad, [])):  # the first one is answered to before the worker is ready
+        command = [sys.executable, "-m", module.WORKER, str(bundle), "model.onnx", str(first)]
+        with pytest.raises(SpeechtlError, match=r"none\.ppm does not exist"):
+            run_worker(command, module._names(others))
 
 
 def test_the_worker_imports_the_runtime_and_nothing_heavier(bundle, tmp_path):
