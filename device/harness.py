@@ -30,10 +30,9 @@ from speechtl.bench_tables import print_comparison
 from speechtl.errors import SpeechtlError
 from speechtl.files import write_json, write_text
 from speechtl.progress import progress, say
-from speechtl.runtime.bench import bench
+from speechtl.runtime.bench import bench, open_any_bundle
 from speechtl.runtime.bench_compare import compare, read_budgets
 from speechtl.runtime.bench_report import Report, read_report
-from speechtl.runtime.bundle import open_bundle
 
 EMULATE = Path(__file__).parent / "emulation" / "emulate.py"
 EMULATED = ("arm64", "armhf")
@@ -62,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.plot is not None:
             check_plot(options.plot)
         budgets = read_budgets(options.budget) if options.budget else []
-        open_bundle(options.bundle)
+        open_any_bundle(options.bundle)
         there = measure_there(options) if options.emulate is None else measure_emulated(options)
         here = measure_here(options)
         comparison = compare(here, there, budgets)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from speechtl.runtime.bench_audio import Spoken
 
 STDOUT = "-"
+SPLIT = "test"
 JSON_HELP = "Write one JSON document to this file, or to standard output where none is named."
 
 
@@ -46,28 +47,30 @@ app = typer.Typer(name="bench", help="Measure what a bundle costs on this machin
     "speechtl bench compare here.json there.json"
 )
 def run(
-    bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle, of a wake word or for pictures.", show_default=False)],
     json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP)] = None,
     graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run; by default the one it prefers.")] = None,
     engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
-    repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes, and passes over the audio.")] = 5,
+    repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes, and passes over the audio or the pictures.")] = 5,
     positives: Annotated[
         list[Path] | None, typer.Option(metavar="MANIFEST", help="Recordings of the word, for the detection delay; may be repeated.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which lines of manifests that have splits.")] = "test",
+    split: Annotated[str | None, typer.Option(help="Which lines of manifests that have splits.", show_default=SPLIT)] = None,
     python: Annotated[
         str | None, typer.Option(metavar="COMMAND", help="What starts a fresh Python, where this one cannot start itself (emulators).")
     ] = None,
 ) -> None:
-    """Measure a bundle on this machine: time and CPU of every stage, memory, start, missed deadlines, detection delay."""
+    """Measure a bundle on this machine: time and CPU of every stage, memory, start; of a wake word also missed deadlines and delay."""
     from speechtl.bench_tables import print_report
-    from speechtl.runtime.bench import bench
+    from speechtl.runtime.bench import bench, check_hears
 
+    if positives or split:
+        check_hears(bundle)
     chosen: dict[str, Any] = {"graph": graph, "engine": engine, "repetitions": repetitions}
     if python:
         chosen["python"] = _command(python)
     if positives:
-        chosen |= {"words": _words(positives, split), "words_from": ", ".join(path.name for path in positives)}
+        chosen |= {"words": _words(positives, split or SPLIT), "words_from": ", ".join(path.name for path in positives)}
     if json_file is not None:
         _check_target(json_file)
     with progress_of("measuring") as progress:

@@ -95,20 +95,66 @@ def tiny_bundle(tiny_run, tmp_path_factory) -> Path:
     return path
 
 
+def rewrite(bundle: Path, target: Path, changes: dict | None, files: dict[str, bytes] | None) -> Path:
+    from speechtl.runtime.bundle import write_bundle
+
+    with zipfile.ZipFile(bundle) as archive:
+        content = {entry: archive.read(entry) for entry in archive.namelist()}
+    about = json.loads(content.pop("bundle.json"))
+    del about["files"], about["schema"]
+    about = {key: value for key, value in (about | (changes or {})).items() if value is not None}
+    write_bundle(target, about, content | (files or {}))
+    return target
+
+
 @pytest.fixture
 def remake(tiny_bundle, tmp_path):
     """Write the tiny bundle again with keys of its description changed (None deletes) and files replaced or added."""
-    from speechtl.runtime.bundle import write_bundle
 
     def write(changes: dict | None = None, files: dict[str, bytes] | None = None, name: str = "changed.wake") -> Path:
-        with zipfile.ZipFile(tiny_bundle) as archive:
-            content = {entry: archive.read(entry) for entry in archive.namelist()}
-        about = json.loads(content.pop("bundle.json"))
-        del about["files"], about["schema"]
-        about |= changes or {}
-        about = {key: value for key, value in about.items() if value is not None}
-        write_bundle(tmp_path / name, about, content | (files or {}))
-        return tmp_path / name
+        return rewrite(tiny_bundle, tmp_path / name, changes, files)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def halves(tmp_path_factory) -> Path:
+    """A folder with two kinds of pictures, a run that tells them apart, and its bundle, halves.wake."""
+    import torch
+    from PIL import Image
+
+    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.image.recipe import make_image_recipe
+    from speechtl.image.run import load_run
+    from speechtl.image.train import train
+
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for kind in ("left", "right"):
+        (place / "halves" / kind).mkdir(parents=True)
+        for index in range(24):
+            values = random.integers(0, 90, (24, 24)).astype(np.uint8)
+            values[:, slice(0, 12) if kind == "left" else slice(12, 24)] += 120
+            Image.fromarray(values).save(place / "halves" / kind / f"{index}.png")
+    values = {
+        "name": "halves",
+        "data": {"train": ["halves"]},
+        "pictures": {"size": 24},
+        "transfer": {"backbone": "small", "weights": "scratch", "policy": "all", "grid": 2},
+        "train": {"steps": 60, "batch_size": 8, "learning_rate": 5e-3},
+    }
+    train(make_image_recipe(values, base=place, source="test"), place / "run")
+    export_image_run(load_run(place / "run"), place / "halves.wake")
+    return place
+
+
+@pytest.fixture
+def remake_halves(halves, tmp_path):
+    """Write the bundle for pictures again with keys of its description changed and files replaced."""
+
+    def write(changes: dict | None = None, files: dict[str, bytes] | None = None, name: str = "changed.wake") -> Path:
+        return rewrite(halves / "halves.wake", tmp_path / name, changes, files)
 
     return write
 

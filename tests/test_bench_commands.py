@@ -34,6 +34,17 @@ def report_file(tiny_bundle, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def pictures_file(halves, tmp_path_factory):
+    """A report on a bundle for pictures as `bench --json FILE` writes it."""
+    from speechtl.files import write_json
+    from speechtl.runtime.bench import bench
+
+    path = tmp_path_factory.mktemp("bench") / "pictures.json"
+    write_json(path, bench(halves / "halves.wake", repetitions=1))
+    return path
+
+
 @pytest.fixture
 def slower(report_file, tmp_path):
     """The same report with twice the memory and other scores."""
@@ -52,6 +63,27 @@ def test_a_report_goes_to_a_file_and_a_table_to_people(tiny_bundle, tmp_path, ca
     for said in ("encoder and head", "ms CPU per second of audio", "took longer than 80 ms", "Real-time factor"):
         assert said in done.out
     assert "\x1b" not in done.out
+
+
+def test_a_bundle_for_pictures_is_measured_by_the_same_command(halves, tmp_path, call):
+    done = call("bench", halves / "halves.wake", "--graph", "model.onnx", "--json", tmp_path / "a.json", "--repetitions", "1")
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert (report["kind"], report["bundle"]["kind"], report["bundle"]["graph"]) == ("speechtl bench", "image", "model.onnx")
+    for said in ("stage, of each picture", "read and resize", "1920 × 1080", "ms CPU per picture", "pictures per second"):
+        assert said in done.out
+    for not_said in ("80 ms", "audio", "detect", "\x1b"):
+        assert not_said not in done.out
+
+
+@pytest.mark.parametrize("arguments", [["--positives", "p.jsonl"], ["--split", "test"], ["--engine", "tflite-runtime"], ["--engine", "x"]])
+def test_what_only_sound_has_is_refused_for_pictures(halves, call, monkeypatch, arguments):
+    monkeypatch.setattr("speechtl.runtime.bench_process.run_worker", None)
+    done = call("bench", halves / "halves.wake", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "halves.wake is a bundle for pictures" in done.err
+    assert "leave out" in done.err
+    assert done.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -101,6 +133,18 @@ def test_reports_are_compared_with_ratios_and_drift(report_file, call):
     assert "Scores are the same, bit for bit." in done.out
 
 
+def test_reports_on_pictures_are_compared_and_drawn(pictures_file, tmp_path, call):
+    (tmp_path / "b.toml").write_text('[[budget]]\nmeasure = "cpu_ms_per_picture"\nat_most = 1e-3\n')
+    options = ["--budget", tmp_path / "b.toml", "--plot", tmp_path / "c.png"]
+    done = call("bench", "compare", pictures_file, pictures_file, *options)
+    assert done.code == 1
+    assert "| prepare_1920x1080_p50_ms " in done.out
+    assert "Scores are the same, bit for bit." in done.out
+    assert done.out.count("BROKEN:") == 2
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert "delay" not in done.out
+
+
 def test_scores_that_drift_and_broken_budgets_are_exit_code_1(report_file, slower, tmp_path, call):
     limit = json.loads(report_file.read_text())["process"]["peak_mb"] * 1.5
     (tmp_path / "b.toml").write_text(f'[[budget]]\nmeasure = "peak_mb"\nat_most = {limit}\n')
@@ -142,11 +186,23 @@ def test_a_plot_without_matplotlib_is_one_sentence_with_the_pip_command(report_f
     assert done.err == "speechtl: --plot needs packages that are not installed. Install them with: pip install 'speechtl[train]'\n"
 
 
-def test_bad_input_is_one_sentence_before_anything_is_measured(tiny_bundle, report_file, tmp_path, call, monkeypatch):
-    monkeypatch.setattr("speechtl.runtime.bench.run_worker", None)
+def test_bad_input_is_one_sentence_before_anything_is_measured(
+    tiny_bundle, halves, report_file, pictures_file, tmp_path, call, monkeypatch
+):
+    monkeypatch.setattr("speechtl.runtime.bench_process.run_worker", None)
+    whole = (halves / "halves.wake").read_bytes()
+    (tmp_path / "cut.wake").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "more.toml").write_text('[[budget]]\nmeasure = "pictures_per_second"\nat_most = 5\n')
+    (tmp_path / "sound.toml").write_text('[[budget]]\nmeasure = "missed_deadlines"\nat_most = 0\n')
     for arguments, says in (
         (["bench", tmp_path / "none.wake"], "none.wake does not exist"),
         (["bench", report_file], "is no bundle"),
+        (["bench", tmp_path / "cut.wake"], "is no bundle, or was cut short"),
+        (["bench", tmp_path / "cut.wake", "--positives", "p.jsonl"], "is no bundle, or was cut short"),
+        (["bench", halves / "halves.wake", "--graph", "x.onnx"], "it has: model.int8.onnx, model.onnx"),
+        (["bench", "compare", report_file, pictures_file], "which cost different things; compare two reports of one kind"),
+        (["bench", "compare", pictures_file, pictures_file, "--budget", tmp_path / "more.toml"], "'measure' must be one of"),
+        (["bench", "compare", pictures_file, pictures_file, "--budget", tmp_path / "sound.toml"], "None of the budgets is meant for"),
         (["bench", tiny_bundle, "--json", tmp_path], "is a folder; give the name of a file"),
         (["bench", tiny_bundle, "--json", tmp_path / "x.wake"], "has the name of a bundle; give the report another one"),
         (["bench", tiny_bundle, "--json", report_file / "x.json"], "here.json is no folder"),

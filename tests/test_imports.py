@@ -127,8 +127,10 @@ def test_detection_runs_where_nothing_of_training_is_installed(tiny_bundle, reco
     assert json.loads(done.stdout)["name"] == "burst"
 
 
-def test_the_harness_runs_where_nothing_of_training_is_installed(tiny_bundle, tmp_path):
-    done = python(COMMAND, "bench", str(tiny_bundle), "--repetitions", "1", "--json", str(tmp_path / "a.json"))
+@pytest.mark.parametrize("kind", ["wake word", "image"])
+def test_the_harness_runs_where_nothing_of_training_is_installed(tiny_bundle, halves, tmp_path, kind):
+    bundle = tiny_bundle if kind == "wake word" else halves / "halves.wake"
+    done = python(COMMAND, "bench", str(bundle), "--repetitions", "1", "--json", str(tmp_path / "a.json"))
     assert done.returncode == 0, done.stderr
     done = python(COMMAND, "bench", "compare", str(tmp_path / "a.json"), str(tmp_path / "a.json"))
     assert done.returncode == 0, done.stderr
@@ -150,9 +152,17 @@ def test_what_needs_training_packages_prints_the_pip_command(command):
     assert done.stderr == "speechtl: This command needs packages that are not installed. Install them with: pip install 'speechtl[train]'\n"
 
 
-def test_pictures_without_pillow_print_the_pip_command():
+def test_pictures_without_onnx_runtime_say_what_to_install(halves):
+    code = FORBID.format(forbidden={"onnxruntime"}) + "from speechtl.cli import main; sys.argv[0] = 'speechtl'; main()"
+    done = python(code, "bench", str(halves / "halves.wake"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Install it with: pip install onnxruntime" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["image", "predict", "BUNDLE", "a.png"], ["bench", "BUNDLE"]])
+def test_pictures_without_pillow_print_the_pip_command(halves, command):
     code = FORBID.format(forbidden={"PIL"}) + "from speechtl.cli import main; sys.argv[0] = 'speechtl'; main()"
-    done = python(code, "image", "predict", "x.wake", "a.png")
+    done = python(code, *(str(halves / "halves.wake") if word == "BUNDLE" else word for word in command))
     assert done.returncode == 2
     assert done.stderr == (
         "speechtl: Reading pictures needs packages that are not installed. Install them with: pip install 'speechtl[image]'\n"

@@ -30,8 +30,8 @@ from speechtl.errors import SpeechtlError
 from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import progress, say
 from speechtl.runtime.audio import read_audio
-from speechtl.runtime.bench_audio import CHUNK_SAMPLES, Int16, speech_like
-from speechtl.runtime.bench_process import ProcessCost, WorkerError, run_worker
+from speechtl.runtime.bench_audio import CHUNK_SAMPLES, SECOND, Int16, speech_like
+from speechtl.runtime.bench_process import WorkerError, run_worker
 from speechtl.runtime.bundle import Bundle, open_bundle
 from speechtl.runtime.machine import read_condition, read_machine
 from speechtl.runtime.samples import SAMPLE_RATE
@@ -92,7 +92,7 @@ class Row:
     versions: dict[str, str] = field(default_factory=dict)
     median: dict[str, float] = field(default_factory=dict)
     ratio: dict[str, float] = field(default_factory=dict)
-    repetitions: list[ProcessCost] = field(default_factory=list)
+    repetitions: list[dict[str, float]] = field(default_factory=list)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -198,7 +198,7 @@ def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> 
                 advance(number * len(rows) + index + 1, len(rounds) * len(rows))
     for row in rows:
         if row.reason is None:
-            row.median = {name: statistics.median(getattr(run, name) for run in row.repetitions) for name in MEASURES}
+            row.median = {name: statistics.median(run[name] for run in row.repetitions) for name in MEASURES}
             row.ratio = {name: row.median[name] / rows[0].median[name] for name in MEASURES if rows[0].median}
     return rows
 
@@ -275,13 +275,13 @@ def _run(command: Sequence[str]) -> str:
 
 def _repeat(contender: Contender, row: Row, audio: Int16, warm_up: bool) -> None:
     try:
-        cost, answer = run_worker(contender.command, audio)
+        cost, answer = run_worker(contender.command, audio.tobytes())
     except (WorkerError, OSError, ValueError) as error:
         row.reason = str(error)
         return
     row.versions = answer["versions"]
     if not warm_up:
-        row.repetitions.append(cost)
+        row.repetitions.append(cost.per(SECOND))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ CPUINFO_ARMHF = "".join(
     "CPU architecture: 7\nCPU variant\t: 0x0\nCPU part\t: 0xc07\nCPU revision\t: 5\n\n"
     for core in range(4)
 )
+SAME = ("onnxruntime", "ai-edge-litert", "numpy", "pillow")  # taken in the versions of the machine that emulates
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class Machine:
 
 
 def machines(versions: Mapping[str, str]) -> dict[str, Machine]:
-    """Return the machines; `versions` has those of the runtimes on this one, so that like is compared with like."""
+    """Return the machines; `versions` has those of `SAME` on this one, so that like is compared with like."""
     python = python_name()
-    runtimes = tuple(f"{package}=={versions[package]}" for package in ("onnxruntime", "ai-edge-litert", "numpy") if package in versions)
+    same = tuple(f"{package}=={versions[package]}" for package in SAME if package in versions)
     return {
         "arm64": Machine(
             "arm64",
@@ -67,7 +68,7 @@ def machines(versions: Mapping[str, str]) -> dict[str, Machine]:
             CPUINFO_ARM64,
             ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
             (f"{python}-minimal", f"lib{python}-stdlib", "libstdc++6"),
-            (*runtimes, "soxr", "soundfile", "typer<0.29", "rich"),
+            (*same, "soxr", "soundfile", "typer<0.29", "rich"),
             (),
         ),
         "armhf": Machine(

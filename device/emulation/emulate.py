@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from arm_root import CHECKOUT, HERE, Machine, command, machines, open_root, run
+from arm_root import CHECKOUT, HERE, SAME, Machine, command, machines, open_root, run
 
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.files import cache_folder, write_json
@@ -269,7 +269,7 @@ def _run_there(names: Sequence[str], arguments: Sequence[str]) -> int:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for package in ("numpy", "onnxruntime", "ai-edge-litert"):
+    for package in SAME:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

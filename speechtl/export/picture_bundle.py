@@ -24,8 +24,8 @@ from speechtl.image.network import PictureNetwork
 from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import ImageRun
 from speechtl.progress import say
-from speechtl.runtime.bundle import GOLDEN, write_bundle
-from speechtl.runtime.picture_bundle import INPUT, KIND, OUTPUT, PictureEngine, open_picture_bundle, verify_pictures
+from speechtl.runtime.bundle import GOLDEN, PICTURE_KIND, write_bundle
+from speechtl.runtime.picture_bundle import INPUT, OUTPUT, PictureEngine, open_picture_bundle, verify_pictures
 from speechtl.runtime.verify import TOLERANCE
 
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"
@@ -108,7 +108,12 @@ def to_onnx(network: nn.Module, size: int) -> bytes:
 def describe(run: ImageRun) -> dict[str, Any]:
     """Return what a bundle says about itself."""
     kept = ("name", "pictures", "tasks", "encoder", "policy", "validation", "versions")
-    return {"kind": KIND, **{key: run.about[key] for key in kept}, "data": run.about["data"]["train"], "made_by": f"speechtl {__version__}"}
+    return {
+        "kind": PICTURE_KIND,
+        **{key: run.about[key] for key in kept},
+        "data": run.about["data"]["train"],
+        "made_by": f"speechtl {__version__}",
+    }
 
 
 @torch.no_grad()

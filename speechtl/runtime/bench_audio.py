@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
+from speechtl.runtime.bench_process import Unit
 from speechtl.runtime.bundle import Bundle
 from speechtl.runtime.samples import SAMPLE_RATE
 
@@ -21,6 +22,7 @@ MICROPHONE_RATE = 48_000  # hertz
 FACTOR = MICROPHONE_RATE // SAMPLE_RATE
 CHUNK_SECONDS = 0.08
 CHUNK_SAMPLES = 1280  # at 16 kHz
+SECOND = Unit("second", "audio_seconds", CHUNK_SECONDS)  # of audio, which workers take in chunks
 FULL_SCALE = 32767.0
 QUIET = 10.0 ** (-75.0 / 20.0)  # root mean square of a quiet room
 SILENCE_SECONDS, QUIET_SECONDS, SPEECH_SECONDS, NOISE_SECONDS = 2, 4, 20, 4  # whole seconds; and the golden audio

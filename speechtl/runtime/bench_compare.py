@@ -13,15 +13,17 @@ import numpy as np
 
 from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
 from speechtl.runtime.bench import SCHEMA
-from speechtl.runtime.bench_report import MEASURES, Json, Report
+from speechtl.runtime.bench_measures import COSTS, DETECTION, FORMS, Form
+from speechtl.runtime.bench_report import Json, Report
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that a measure may be; where `encoder`, `engine`, `precision` or `graph` are given, of bundles like that."""
+    """The most that a measure may be; where `kind`, `encoder`, `engine`, `precision` or `graph` are given, of bundles like that."""
 
     measure: str
     at_most: float
+    kind: str | None = None
     encoder: str | None = None
     engine: str | None = None
     precision: str | None = None
@@ -30,7 +32,8 @@ class Budget:
     def applies(self, report: Report) -> bool:
         """Tell whether the budget is meant for what a report measured."""
         wanted = {key: value for key, value in asdict(self).items() if key not in ("measure", "at_most") and value is not None}
-        return all(report.bundle.get(key) == value for key, value in wanted.items())
+        about = {**report.bundle, "kind": report.form.kind}
+        return self.measure in report.values and all(about.get(key) == value for key, value in wanted.items())
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Comparison:
     notes: list[str]
 
     @property
+    def form(self) -> Form:
+        """What both reports hold."""
+        return self.reports[0].form
+
+    @property
     def ok(self) -> bool:
         """Tell whether scores agree and all budgets are kept."""
         return self.drift.ok and all(verdict.ok for verdict in self.verdicts)
@@ -85,7 +93,7 @@ class Comparison:
                 {"file": str(report.path), "bundle": report.bundle, "machine": report.document["machine"]} for report in self.reports
             ],
             "measures": {
-                name: {"values": [report.values[name] for report in self.reports], "ratio": self.ratio(name)} for name in MEASURES
+                name: {"values": [report.values[name] for report in self.reports], "ratio": self.ratio(name)} for name in self.form.measures
             },
             "drift": {**asdict(self.drift), "ok": self.drift.ok},
             "budgets": [asdict(verdict) for verdict in self.verdicts],
@@ -95,8 +103,13 @@ class Comparison:
 
 
 def compare(first: Report, second: Report, budgets: Sequence[Budget] = ()) -> Comparison:
-    """Put two reports beside each other; raise `SpeechtlError` when no budget is meant for either."""
+    """Put two reports beside each other; raise `SpeechtlError` when they are of different kinds, or no budget is meant for either."""
     reports = (first, second)
+    if first.form != second.form:
+        raise SpeechtlError(
+            f"{first.path} is about a bundle of the kind {first.form.kind!r} and {second.path} of the kind {second.form.kind!r}, "
+            "which cost different things; compare two reports of one kind."
+        )
     verdicts = [
         Verdict(index, budget, value := report.values[budget.measure], value is not None and value <= budget.at_most)
         for budget in budgets
@@ -104,7 +117,9 @@ def compare(first: Report, second: Report, budgets: Sequence[Budget] = ()) -> Co
         if budget.applies(report)
     ]
     if budgets and not verdicts:
-        raise SpeechtlError("None of the budgets is meant for what was measured; their encoder, engine, precision or graph are others.")
+        raise SpeechtlError(
+            "None of the budgets is meant for what was measured; they name another measure, kind, encoder, engine, precision or graph."
+        )
     return Comparison(reports, _drift(first, second), verdicts, _notes(reports))
 
 
@@ -152,16 +167,17 @@ def _budget(entry: Any, where: str) -> Budget:
     if unknown:
         raise SpeechtlError(f"{where}: the key {unknown[0]!r} is not known{did_you_mean(unknown[0], known)}.")
     measure, at_most = entry.get("measure"), entry.get("at_most")
-    if measure not in MEASURES:
-        raise SpeechtlError(
-            f"{where}: 'measure' must be one of {', '.join(MEASURES)}; got {measure!r}{did_you_mean(str(measure), MEASURES)}."
-        )
+    if measure not in COSTS:
+        raise SpeechtlError(f"{where}: 'measure' must be one of {', '.join(COSTS)}; got {measure!r}{did_you_mean(str(measure), COSTS)}.")
     if not isinstance(at_most, int | float) or isinstance(at_most, bool) or not 0 <= at_most < math.inf:
         raise SpeechtlError(f"{where}: 'at_most' must be a number, not negative; got {at_most!r}.")
     conditions = {key: value for key, value in entry.items() if key not in ("measure", "at_most")}
     wrong = [key for key, value in conditions.items() if not isinstance(value, str)]
     if wrong:
         raise SpeechtlError(f"{where}: {wrong[0]!r} must be text; got {conditions[wrong[0]]!r}.")
+    kind = conditions.get("kind")
+    if kind not in (None, *FORMS):
+        raise SpeechtlError(f"{where}: 'kind' must be one of {', '.join(FORMS)}; got {kind!r}{did_you_mean(str(kind), FORMS)}.")
     return Budget(measure, float(at_most), **conditions)
 
 
@@ -171,8 +187,11 @@ def _drift(first: Report, second: Report) -> Drift:
         return Drift(None, False, None, "the reports are of different bundles")
     same_graph = a["bundle"]["graph"] == b["bundle"]["graph"]
     tolerance = float(a["bundle"]["tolerance"]) if same_graph else None
-    if a["audio"]["sha256"] != b["audio"]["sha256"]:
-        return Drift(None, False, tolerance, "the machines made different audio; run bench again with the same version of speechtl on both")
+    given = first.form.given
+    if a[given]["sha256"] != b[given]["sha256"]:
+        return Drift(
+            None, False, tolerance, f"the machines made different {given}; run bench again with the same version of speechtl on both"
+        )
     if np.shape(first.scores) != np.shape(second.scores):
         return Drift(None, False, tolerance, "the machines gave different numbers of scores")
     largest = float(np.abs(np.subtract(first.scores, second.scores)).max())
@@ -184,8 +203,8 @@ def _notes(reports: Sequence[Report]) -> list[str]:
     for report in reports:
         notes += [f"{report.path}: {note}" for note in conditions(report.document)]
         if report.document["scores"].get("repeatable") is False:
-            notes.append(f"{report.path}: the same audio gave different scores in different passes.")
-        if report.values["delay_p95_ms"] is None:
+            notes.append(f"{report.path}: the same {report.form.given} gave different scores in different passes.")
+        if report.form == DETECTION and report.values["delay_p95_ms"] is None:
             notes.append(f"{report.path}: no detection delay: {report.document['delay'].get('reason')}.")
     first, second = (report.document["versions"] for report in reports)
     other = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))

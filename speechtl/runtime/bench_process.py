@@ -1,22 +1,24 @@
-"""Measure a fresh process that hears audio on its standard input: processor time, memory, start."""
+"""Measure a fresh process that takes its work from standard input: processor time, memory, start."""
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import IO, Any
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bench_audio import CHUNK_SECONDS, Int16
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 MEGABYTE = 2**20
+
+Progress = Callable[[int, int], None]  # what is done, and of how much
 
 
 class WorkerError(SpeechtlError):
@@ -24,25 +26,57 @@ class WorkerError(SpeechtlError):
 
 
 @dataclass(frozen=True)
+class Unit:
+    """What costs are told for, such as a second of audio: its name in measures, and that of the amount of it."""
+
+    name: str
+    amount: str
+    each: float = 1.0  # of the unit, in each piece that a worker takes
+
+
+@dataclass(frozen=True)
 class ProcessCost:
     """What a process cost; `start_seconds` lie between its creation and its word that it is ready."""
 
-    audio_seconds: float
-    cpu_ms_per_second: float
-    cpu_ms_per_second_with_start: float
+    pieces: int
+    cpu_seconds: float  # altogether
     peak_mb: float  # of 2**20 bytes
     start_seconds: float
     start_cpu_seconds: float
 
-    def to_json(self) -> dict[str, float]:
-        """Return the fields as JSON stores them."""
-        return asdict(self)
+    def per(self, unit: Unit) -> dict[str, float]:
+        """Return the cost for each unit, without and with the start, and what does not depend on the amount."""
+        amount = self.pieces * unit.each
+        return {
+            unit.amount: amount,
+            f"cpu_ms_per_{unit.name}": (self.cpu_seconds - self.start_cpu_seconds) / amount * 1000.0,
+            f"cpu_ms_per_{unit.name}_with_start": self.cpu_seconds / amount * 1000.0,
+            "peak_mb": self.peak_mb,
+            "start_seconds": self.start_seconds,
+            "start_cpu_seconds": self.start_cpu_seconds,
+        }
 
 
-def run_worker(command: Sequence[str], audio: Int16) -> tuple[ProcessCost, dict[str, Any]]:
-    """Run a worker on one thread over the audio (16 kHz); return what it cost, and all that it answered.
+def repeat_worker(
+    command: Sequence[str], given: bytes, few: bytes, unit: Unit, repetitions: int, progress: Callable[[int], None]
+) -> dict[str, Any]:
+    """Run a worker so many times on what is given; return the medians of its costs, and each.
 
-    A worker prints the line `ready`, takes chunks of 80 ms until its input ends, and prints one line of JSON with `chunks`,
+    A first run on a few pieces is not counted: byte code is compiled and files are read into memory.
+    """
+    run_worker(command, few)
+    each = []
+    for number in range(repetitions):
+        each.append(run_worker(command, given)[0].per(unit))
+        progress(number + 1)
+    medians = {name: round(statistics.median(cost[name] for cost in each), 4) for name in each[0]}
+    return {**medians, "each": [{name: round(value, 4) for name, value in cost.items()} for cost in each]}
+
+
+def run_worker(command: Sequence[str], given: bytes) -> tuple[ProcessCost, dict[str, Any]]:
+    """Run a worker on one thread and hand it what is given; return what it cost, and all that it answered.
+
+    A worker prints the line `ready`, takes pieces until its input ends, and prints one line of JSON with `pieces`,
     `cpu_seconds`, `start_cpu_seconds` and `peak_bytes`. Raises `WorkerError` with its last line when it does not.
     """
     environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
@@ -57,7 +91,7 @@ def run_worker(command: Sequence[str], audio: Int16) -> tuple[ProcessCost, dict[
             try:
                 ready = process.stdout.readline()
                 start = time.perf_counter() - begin
-                answer = process.communicate(audio.tobytes() if ready == b"ready\n" else b"")[0]
+                answer = process.communicate(given if ready == b"ready\n" else b"")[0]
             except BaseException:
                 process.kill()
                 raise
@@ -66,8 +100,9 @@ def run_worker(command: Sequence[str], audio: Int16) -> tuple[ProcessCost, dict[
     if process.returncode != 0 or ready != b"ready\n":
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         raise WorkerError(f"its process ended with {process.returncode}: {last}")
-    answered = json.loads(answer)
-    return _cost(answered, start), answered
+    told = json.loads(answer)
+    cost = ProcessCost(told["pieces"], told["cpu_seconds"], told["peak_bytes"] / MEGABYTE, start, told["start_cpu_seconds"])
+    return cost, told
 
 
 def _start(command: Sequence[str], said: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -75,16 +110,3 @@ def _start(command: Sequence[str], said: IO[bytes], environment: dict[str, str])
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environment)
     except OSError as error:
         raise WorkerError(f"{command[0]} cannot be started: {error.strerror}.") from error
-
-
-def _cost(answer: dict[str, Any], start_seconds: float) -> ProcessCost:
-    seconds = answer["chunks"] * CHUNK_SECONDS
-    total, start_cpu = answer["cpu_seconds"], answer["start_cpu_seconds"]
-    return ProcessCost(
-        audio_seconds=seconds,
-        cpu_ms_per_second=(total - start_cpu) / seconds * 1000.0,
-        cpu_ms_per_second_with_start=total / seconds * 1000.0,
-        peak_mb=answer["peak_bytes"] / MEGABYTE,
-        start_seconds=start_seconds,
-        start_cpu_seconds=start_cpu,
-    )

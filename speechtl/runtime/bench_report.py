@@ -11,27 +11,11 @@ from typing import Any
 
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.bench import KIND, SCHEMA
-from speechtl.runtime.stopwatch import STAGES
+from speechtl.runtime.bench_measures import FORMS, Form
+from speechtl.runtime.bundle import KIND as DEFAULT_KIND
 
 Json = dict[str, Any]
 
-# What can be compared and budgeted: where it stands in a report, and its unit.
-MEASURES: dict[str, tuple[tuple[str, ...], str]] = {
-    **{f"{stage}_cpu_ms_per_second": (("stages", stage, "cpu_ms_per_second"), "ms/s") for stage in STAGES},
-    **{f"{stage}_{rank}_ms": (("stages", stage, "wall_ms", rank), "ms") for stage in STAGES for rank in ("p50", "p95", "p99", "max")},
-    **{f"chunk_{rank}_ms": (("chunk", "wall_ms", rank), "ms") for rank in ("p50", "p95", "p99", "max")},
-    "real_time_factor": (("real_time_factor",), ""),
-    "cpu_ms_per_second": (("process", "cpu_ms_per_second"), "ms/s"),
-    "peak_mb": (("process", "peak_mb"), "MB"),
-    "start_seconds": (("process", "start_seconds"), "s"),
-    "start_cpu_seconds": (("process", "start_cpu_seconds"), "s"),
-    "missed_deadlines": (("deadlines", "missed"), ""),
-    "delay_p50_ms": (("delay", "ms", "p50"), "ms"),
-    "delay_p95_ms": (("delay", "ms", "p95"), "ms"),
-    "delay_max_ms": (("delay", "ms", "max"), "ms"),
-}
-# Those without which a report is no report; the delay may be unknown.
-REQUIRED = [name for name in MEASURES if not name.startswith("delay")]
 # Where what else is relied on stands, and of what kind it is; a condition may be unknown.
 KINDS: dict[tuple[str, ...], type | tuple[type, ...]] = {
     ("made",): str,
@@ -42,7 +26,6 @@ KINDS: dict[tuple[str, ...], type | tuple[type, ...]] = {
     ("machine", "processor"): str,
     ("machine", "cores"): int,
     ("machine", "governor"): (str, type(None)),
-    ("audio", "sha256"): str,
     ("scores", "sha256"): str,
     ("versions",): dict,
     **{("condition", moment, "load"): (int, float, type(None)) for moment in ("before", "after")},
@@ -55,6 +38,7 @@ class Report:
     """A report that was read and checked; `values` has every measure, None where it could not be measured."""
 
     path: Path
+    form: Form
     document: Json
     values: dict[str, float | None]
     scores: list[list[float]]
@@ -81,14 +65,28 @@ def read_report(path: Path) -> Report:
         raise SpeechtlError(
             f"{path} has schema {schema}, where this speechtl reads up to {SCHEMA}. Update it with: pip install -U speechtl"
         )
-    values = {name: _number(_at(document, where, path), where, path) for name, (where, _) in MEASURES.items()}
-    for name in REQUIRED:
-        if values[name] is None:
-            raise _damaged(path, MEASURES[name][0])
-    for where, kind in KINDS.items():
+    form = _form(document, path)
+    values = {name: _number(_at(document, measure.where, path), measure.where, path) for name, measure in form.measures.items()}
+    for name, measure in form.measures.items():
+        if measure.known and values[name] is None:
+            raise _damaged(path, measure.where)
+    for where, kind in {**KINDS, (form.given, "sha256"): str}.items():
         if not isinstance(_at(document, where, path), kind):
             raise _damaged(path, where)
-    return Report(path, document, values, _read_scores(document, path))
+    return Report(path, form, document, values, _read_scores(document, path))
+
+
+def _form(document: Json, path: Path) -> Form:
+    """Return what a report on this kind of bundle holds; one that does not say its kind is of wake words."""
+    bundle = document.get("bundle")
+    kind = bundle.get("kind", DEFAULT_KIND) if isinstance(bundle, dict) else DEFAULT_KIND
+    if not isinstance(kind, str):
+        raise _damaged(path, ("bundle", "kind"))
+    if kind not in FORMS:
+        raise SpeechtlError(
+            f"{path} is about a bundle of the kind {kind!r}, which this speechtl does not know. Update it with: pip install -U speechtl"
+        )
+    return FORMS[kind]
 
 
 def _read_scores(document: Json, path: Path) -> list[list[float]]:

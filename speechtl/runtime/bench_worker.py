@@ -7,11 +7,12 @@ in chunks of 80 ms, and prints what that cost as one line of JSON. Whatever is i
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 
 from speechtl.runtime.detector import Detector
-from speechtl.runtime.process import cpu_seconds, peak_bytes
+from speechtl.runtime.process import tell_cost
 
 CHUNK_SAMPLES = 1280  # 80 ms
 
@@ -23,18 +24,13 @@ def main(arguments: list[str]) -> int:
     detector = Detector.open(bundle, graph=graph, engine=engine)
     detector.feed(np.zeros(detector.scorer.features.samples(detector.scorer.frames_per_step), np.int16))  # a whole step
     detector.reset()
-    start_cpu = cpu_seconds()
-    print("ready", flush=True)
-    chunks = 0
-    while len(chunk := sys.stdin.buffer.read(2 * CHUNK_SAMPLES)) == 2 * CHUNK_SAMPLES:
-        detector.feed(np.frombuffer(chunk, "<i2"))
-        chunks += 1
-    cost = {"chunks": chunks, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
-
-    import json
-
-    print(json.dumps(cost))
+    tell_cost(_chunks(), lambda chunk: detector.feed(np.frombuffer(chunk, "<i2")))
     return 0
+
+
+def _chunks() -> Iterator[bytes]:
+    while len(chunk := sys.stdin.buffer.read(2 * CHUNK_SAMPLES)) == 2 * CHUNK_SAMPLES:
+        yield chunk
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from speechtl.runtime.trigger import TriggerSettings
 SCHEMA = 1
 ABOUT = "bundle.json"
 KIND = "wake word"  # of a bundle that does not say another
+PICTURE_KIND = "image"
 GOLDEN = "golden.npz"
 MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked, unless the bundle itself is larger
 # What reading a damaged zip raises, beside what zipfile means to raise.
@@ -164,19 +166,17 @@ def open_bundle(path: Path | str) -> Bundle:
     return bundle
 
 
+def bundle_kind(path: Path | str) -> str:
+    """Return of what kind a bundle is, without reading its files; raise `BundleError` for what is no bundle."""
+    path = Path(path)
+    with _opened(path) as archive:
+        return str(_document(path, archive).get("kind", KIND))
+
+
 def read_archive(path: Path, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return what a bundle of this kind says about itself, with these keys, and its files, each checked by its hash."""
-    if path.is_dir():
-        raise BundleError(f"{path} is a folder; give a .wake file. (A run folder becomes one with: speechtl export {path} -o NAME.wake)")
-    if not path.is_file():
-        raise BundleError(f"{path} does not exist.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(path, archive, kind, required)
-    except PermissionError:
-        raise
-    except DAMAGE as error:
-        raise BundleError(f"{path} is no bundle, or was cut short: {error}.") from error
+    with _opened(path) as archive:
+        return _read(path, archive, kind, required)
 
 
 def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -189,13 +189,41 @@ def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
 
 
-def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a bundle whose names and sizes are safe; what its damage raises becomes one sentence."""
+    if path.is_dir():
+        raise BundleError(
+            f"{path} is a folder; give a .wake file. (A run folder becomes one with: speechtl export {path} -o NAME.wake; "
+            f"a run on pictures with: speechtl image export {path} -o NAME.wake)"
+        )
+    if not path.is_file():
+        raise BundleError(f"{path} does not exist.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_entries(path, archive)
+            yield archive
+    except PermissionError:
+        raise
+    except DAMAGE as error:
+        raise BundleError(f"{path} is no bundle, or was cut short: {error}.") from error
+
+
+def _check_entries(path: Path, archive: zipfile.ZipFile) -> None:
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
             raise BundleError(f"{path} is not safe to open: it holds a file named {entry.filename!r}, which leads out of the bundle.")
     if sum(entry.file_size for entry in archive.infolist()) > max(MAX_BYTES, path.stat().st_size):
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
-    about = _about(path, archive, kind, required)
+
+
+def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    about = _document(path, archive)
+    if (given := about.get("kind", KIND)) != kind:
+        raise BundleError(f"{path} is a bundle of the kind {given!r}, where {kind!r} is needed; see: speechtl --help")
+    missing = [key for key in required if key not in about]
+    if missing:
+        raise BundleError(f"{path} is damaged: its {ABOUT} has no {missing[0]!r}.")
     listing = about["files"]
     if not isinstance(listing, dict) or not all(isinstance(listed, dict) for listed in listing.values()):
         raise BundleError(f"{path} is damaged: its {ABOUT} does not list its files.")
@@ -205,7 +233,7 @@ def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[st
     return about, {name: _checked(path, archive, name, listed) for name, listed in listing.items()}
 
 
-def _about(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> dict[str, Any]:
+def _document(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     if ABOUT not in archive.namelist():
         raise BundleError(f"{path} is a zip file but no bundle: it has no {ABOUT}.")
     try:
@@ -219,11 +247,6 @@ def _about(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[s
         raise BundleError(
             f"{path} has schema {schema}, made by a newer speechtl; this one reads up to {SCHEMA}. Update it with: pip install -U speechtl"
         )
-    if (given := about.get("kind", KIND)) != kind:
-        raise BundleError(f"{path} is a bundle of the kind {given!r}, where {kind!r} is needed; see: speechtl --help")
-    missing = [key for key in required if key not in about]
-    if missing:
-        raise BundleError(f"{path} is damaged: its {ABOUT} has no {missing[0]!r}.")
     return dict(about)
 
 

@@ -23,7 +23,7 @@ ZONES = Path("/sys/class/thermal")
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 BUILT = 1_760_000_000.0  # seconds since 1970: October 2025; a clock before that was never set
 ANSWER_SECONDS = 2.0  # that a program may take
-PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice")
+PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice", "pillow")
 UNDER_VOLTAGE = "under-voltage"
 # What the bits of get_throttled say of now, and 16 higher of all the time since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from speechtl.errors import BundleError
-from speechtl.runtime.bundle import DAMAGE, GOLDEN, read_archive
+from speechtl.errors import BundleError, SpeechtlError
+from speechtl.runtime.bundle import DAMAGE, GOLDEN, PICTURE_KIND, read_archive
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.runtime.verify import TOLERANCE, Parity
 
-KIND = "image"
+try:
+    import onnxruntime
+except ImportError as error:
+    raise SpeechtlError("Bundles for pictures need ONNX Runtime. Install it with: pip install onnxruntime (64-bit systems)") from error
+
 INPUT = "pixels"
 OUTPUT = "scores"
 ENGINE = "onnxruntime"
@@ -69,7 +72,9 @@ class PictureBundle:
                 pixels, scores = arrays["pixels"], arrays["scores"]
         except (KeyError, *DAMAGE) as error:
             raise BundleError(f"{self.path} is damaged: {GOLDEN} cannot be read ({error}).") from error
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or scores.shape != (len(pixels), self.outputs):
+        size = self.settings.size
+        shown = pixels.size > 0 and pixels.dtype == np.uint8 and pixels.shape[1:] == (3, size, size)
+        if not shown or scores.dtype.kind != "f" or scores.shape != (len(pixels), self.outputs):
             raise BundleError(f"{self.path} is damaged: {GOLDEN} does not hold pictures and their scores.")
         return pixels, scores
 
@@ -77,7 +82,7 @@ class PictureBundle:
 def open_picture_bundle(path: Path | str) -> PictureBundle:
     """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
     path = Path(path)
-    bundle = PictureBundle(path, *read_archive(path, KIND, REQUIRED))
+    bundle = PictureBundle(path, *read_archive(path, PICTURE_KIND, REQUIRED))
     try:
         _ = bundle.settings, bundle.tasks, bundle.graph()
         fits = all(name in bundle.files and about["runtime"] == "onnx" for name, about in bundle.about["graphs"].items())

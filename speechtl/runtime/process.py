@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from speechtl.errors import SpeechtlError
@@ -24,6 +25,21 @@ def peak_bytes() -> int:
 
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
+
+
+def tell_cost(pieces: Iterable[bytes], take: Callable[[bytes], object]) -> None:
+    """Say "ready", take all pieces, and print what that cost as one line of JSON: what `bench_process.run_worker` listens to."""
+    start_cpu = cpu_seconds()
+    print("ready", flush=True)
+    taken = 0
+    for piece in pieces:
+        take(piece)
+        taken += 1
+    cost = {"pieces": taken, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
+
+    import json  # not billed
+
+    print(json.dumps(cost))
 
 
 def resident_bytes() -> int:

@@ -86,7 +86,7 @@ def _wait(device: Device, server: subprocess.Popen) -> None:
         pytest.skip(f"sshd lets nobody in here: {done.stderr.strip()[-200:]}")
 
 
-REMOTE = f"{sys.executable} -m speechtl"
+REMOTE = f"env PYTHONPATH={PROGRAM.parents[1]} {sys.executable} -m speechtl"  # this checkout, wherever another one is installed
 
 
 def leftovers() -> set[Path]:
@@ -109,6 +109,18 @@ def test_a_device_is_measured_over_ssh_and_compared_with_this_machine(program, d
     assert there["process"] != here["process"]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     assert leftovers() == before
+
+
+def test_a_bundle_for_pictures_is_measured_over_ssh(program, device, halves, tmp_path, capsys):
+    where = [device.host, str(halves / "halves.wake"), *device.options()]
+    arguments = [*where, "--remote", REMOTE, "--out", str(tmp_path), "--repetitions", "1"]
+    assert program.main([*arguments, "--plot", str(tmp_path / "c.png")]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "| cpu_ms_per_picture " in said
+    assert "Scores are the same, bit for bit." in said
+    assert program.main([*arguments, "--engine", "tflite-runtime"]) == 2
+    assert "could not measure the bundle" in (said := capsys.readouterr().err)
+    assert "which onnxruntime alone runs, not 'tflite-runtime'" in said
 
 
 def test_a_broken_budget_is_exit_code_1(program, device, tiny_bundle, tmp_path, capsys):
@@ -166,8 +178,9 @@ def test_a_key_that_is_not_accepted_and_a_port_where_nobody_listens_are_said(pro
     assert "Connection refused" in capsys.readouterr().err
 
 
-def test_bad_input_is_said_before_anything_is_connected(program, tiny_bundle, tmp_path, capsys):
+def test_bad_input_is_said_before_anything_is_connected(program, tiny_bundle, remake_halves, tmp_path, capsys):
     for arguments, says in (
+        (["pi", str(remake_halves({"tasks": 3}))], "holds values of the wrong kind"),
         (["pi", str(tmp_path / "none.wake")], "none.wake does not exist"),
         (["pi", str(tiny_bundle), "--identity", str(tmp_path / "key")], "key does not exist; give the private key"),
         (["pi", str(tiny_bundle), "--budget", str(tmp_path / "none.toml")], "none.toml does not exist"),

@@ -1,51 +1,24 @@
+import io
 import json
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from typer.testing import CliRunner
 
 from speechtl.cli import app, main
 from speechtl.errors import BundleError, CheckFailedError, ManifestError
 from speechtl.export.picture_bundle import export_image_run
 from speechtl.image.predict import predict_files
-from speechtl.image.recipe import make_image_recipe
 from speechtl.image.run import load_run
-from speechtl.image.train import train
-from speechtl.runtime.bundle import open_bundle, write_bundle
-from speechtl.runtime.picture_bundle import open_picture_bundle, verify_pictures
+from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle, verify_pictures
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Two kinds of pictures, a run that tells them apart, and its bundle."""
-    torch.set_num_threads(1)
-    place = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(0)
-    for kind in ("left", "right"):
-        (place / "halves" / kind).mkdir(parents=True)
-        for index in range(24):
-            values = random.integers(0, 90, (24, 24)).astype(np.uint8)
-            values[:, slice(0, 12) if kind == "left" else slice(12, 24)] += 120
-            Image.fromarray(values).save(place / "halves" / kind / f"{index}.png")
-    values = {
-        "name": "halves",
-        "data": {"train": ["halves"]},
-        "pictures": {"size": 24},
-        "transfer": {"backbone": "small", "weights": "scratch", "policy": "all", "grid": 2},
-        "train": {"steps": 60, "batch_size": 8, "learning_rate": 5e-3},
-    }
-    train(make_image_recipe(values, base=place, source="test"), place / "run")
-    export_image_run(load_run(place / "run"), place / "halves.wake")
-    return place
-
-
-def test_the_bundle_carries_both_graphs_and_their_certificate(folder):
-    bundle = open_picture_bundle(folder / "halves.wake")
+def test_the_bundle_carries_both_graphs_and_their_certificate(halves):
+    bundle = open_picture_bundle(halves / "halves.wake")
     assert list(bundle.about["graphs"]) == ["model.int8.onnx", "model.onnx"]
     parity = {result["graph"]: result for result in bundle.about["parity"]}
     assert parity["model.onnx"]["largest_difference"] < 1e-5
@@ -54,16 +27,16 @@ def test_the_bundle_carries_both_graphs_and_their_certificate(folder):
     assert len(bundle.files["model.int8.onnx"]) < 0.5 * len(bundle.files["model.onnx"])
 
 
-def test_the_device_says_what_the_workstation_says(folder):
-    files = sorted((folder / "halves").rglob("*.png"))[::7]
-    ours, theirs = (list(predict_files(folder / name, files)) for name in ("run", "halves.wake"))
+def test_the_device_says_what_the_workstation_says(halves):
+    files = sorted((halves / "halves").rglob("*.png"))[::7]
+    ours, theirs = (list(predict_files(halves / name, files)) for name in ("run", "halves.wake"))
     assert [line["label"]["answer"] for line in ours] == [line["label"]["answer"] for line in theirs]
-    exact = list(predict_files(folder / "halves.wake", files, "model.onnx"))
+    exact = list(predict_files(halves / "halves.wake", files, "model.onnx"))
     for one, other in zip(ours, exact, strict=True):
         assert one["label"]["scores"]["left"] == pytest.approx(other["label"]["scores"]["left"], abs=2e-4)
 
 
-def test_prediction_from_a_bundle_needs_neither_torch_nor_training_packages(folder):
+def test_prediction_from_a_bundle_needs_neither_torch_nor_training_packages(halves):
     code = (
         "import sys\n"
         "class Forbid:\n"
@@ -74,37 +47,30 @@ def test_prediction_from_a_bundle_needs_neither_torch_nor_training_packages(fold
         "from speechtl.cli import main\n"
         "sys.argv[0] = 'speechtl'; main()\n"
     )
-    picture = folder / "halves" / "left" / "0.png"
-    for arguments in (["image", "predict", str(folder / "halves.wake"), str(picture)], ["image", "verify", str(folder / "halves.wake")]):
+    picture = halves / "halves" / "left" / "0.png"
+    for arguments in (["image", "predict", str(halves / "halves.wake"), str(picture)], ["image", "verify", str(halves / "halves.wake")]):
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
     assert "ok" in done.stdout
 
 
-def test_the_commands_export_and_verify(folder, tmp_path):
+def test_the_commands_export_and_verify(halves, tmp_path):
     runner = CliRunner()
-    done = runner.invoke(app, ["image", "export", str(folder / "run"), "-o", str(tmp_path / "a.wake"), "--no-int8", "--json"])
+    done = runner.invoke(app, ["image", "export", str(halves / "run"), "-o", str(tmp_path / "a.wake"), "--no-int8", "--json"])
     assert done.exit_code == 0, done.output
     assert list(json.loads(done.stdout)["graphs"]) == ["model.onnx"]
     assert json.loads(runner.invoke(app, ["image", "verify", str(tmp_path / "a.wake"), "--json"]).stdout)[0]["ok"]
 
 
-def changed(folder, target, about=None, files=None):
-    with zipfile.ZipFile(folder / "halves.wake") as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    described = json.loads(content.pop("bundle.json"))
-    del described["files"], described["schema"]
-    write_bundle(target, described | (about or {}), content | (files or {}))
-    return target
-
-
-def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(folder, tmp_path, monkeypatch, capsys):
-    pixels, scores = open_picture_bundle(folder / "halves.wake").golden()
-    import io
-
+def golden(pixels: np.ndarray, scores: np.ndarray) -> dict[str, bytes]:
     stream = io.BytesIO()
-    np.savez(stream, pixels=pixels, scores=1 - scores)
-    path = changed(folder, tmp_path / "wrong.wake", files={"golden.npz": stream.getvalue()})
+    np.savez(stream, pixels=pixels, scores=scores)
+    return {"golden.npz": stream.getvalue()}
+
+
+def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(halves, remake_halves, monkeypatch, capsys):
+    pixels, scores = open_picture_bundle(halves / "halves.wake").golden()
+    path = remake_halves(files=golden(pixels, 1 - scores))
     assert not any(result.ok for result in verify_pictures(open_picture_bundle(path)))
     monkeypatch.setattr("sys.argv", ["speechtl", "image", "verify", str(path)])
     with pytest.raises(SystemExit) as stop:
@@ -116,29 +82,38 @@ def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(fol
 @pytest.mark.parametrize(
     ("about", "files", "sentence"),
     [
-        ({"pictures": {"size": 32, "shape": "stretch", "grey": False}}, {}, "does not take the pictures that it announces"),
+        ({"pictures": {"size": 32, "shape": "stretch", "grey": False}}, {}, "does not hold pictures and their scores"),
         ({"pictures": 3}, {}, "values of the wrong kind"),
         ({"graphs": {"other.onnx": {"runtime": "onnx"}}}, {}, "names a graph that is not in it"),
         ({"graphs": {}}, {}, "values of the wrong kind"),
         ({}, {"model.int8.onnx": b"nothing"}, "cannot load model.int8.onnx"),
         ({}, {"golden.npz": b"nothing"}, "golden.npz cannot be read"),
+        ({}, golden(np.zeros((2, 3, 24, 23), np.uint8), np.zeros((2, 2), np.float32)), "does not hold pictures and their scores"),
+        ({}, golden(np.zeros((0, 3, 24, 24), np.uint8), np.zeros((0, 2), np.float32)), "does not hold pictures and their scores"),
+        ({}, golden(np.uint8(0), np.float32(0)), "does not hold pictures and their scores"),
+        ({}, golden(np.zeros((2, 3, 24, 24), np.uint8), np.array([["a", "b"]] * 2)), "does not hold pictures and their scores"),
     ],
 )
-def test_damaged_bundles_are_refused_in_words(folder, tmp_path, about, files, sentence):
-    path = changed(folder, tmp_path / "bad.wake", about, files)
+def test_damaged_bundles_are_refused_in_words(remake_halves, about, files, sentence):
     with pytest.raises(BundleError, match=sentence):
-        verify_pictures(open_picture_bundle(path))
+        verify_pictures(open_picture_bundle(remake_halves(about, files)))
 
 
-def test_bundles_of_another_kind_are_told_apart(folder, tiny_bundle):
+def test_a_graph_for_pictures_of_another_size_is_refused(remake_halves):
+    bundle = open_picture_bundle(remake_halves({"pictures": {"size": 32, "shape": "stretch", "grey": False}}))
+    with pytest.raises(BundleError, match="does not take the pictures that it announces"):
+        PictureEngine(bundle)
+
+
+def test_bundles_of_another_kind_are_told_apart(halves, tiny_bundle):
     with pytest.raises(BundleError, match="of the kind 'image', where 'wake word' is needed"):
-        open_bundle(folder / "halves.wake")
+        open_bundle(halves / "halves.wake")
     with pytest.raises(BundleError, match="of the kind 'wake word', where 'image' is needed"):
         open_picture_bundle(tiny_bundle)
 
 
-def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(folder, tmp_path):
-    run = load_run(folder / "run")
+def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(halves, tmp_path):
+    run = load_run(halves / "run")
     run.about["recipe"]["data"]["train"] = [str(tmp_path / "gone")]
     with pytest.raises(ManifestError, match="does not exist"):
         export_image_run(run, tmp_path / "a.wake")

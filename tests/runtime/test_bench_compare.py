@@ -6,7 +6,8 @@ import pytest
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.bench import bench
 from speechtl.runtime.bench_compare import Budget, compare, conditions, read_budgets
-from speechtl.runtime.bench_report import MEASURES, read_report
+from speechtl.runtime.bench_measures import COSTS, DETECTION, PREDICTION
+from speechtl.runtime.bench_report import read_report
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +16,18 @@ def measured(tiny_bundle):
     return bench(tiny_bundle, repetitions=1, words=[])
 
 
+@pytest.fixture(scope="module")
+def seen(halves):
+    """A real report on a bundle for pictures."""
+    return bench(halves / "halves.wake", repetitions=1)
+
+
 @pytest.fixture
 def report(measured, tmp_path):
-    """Return a function that reads the real report with values changed, given as dotted paths."""
+    """Return a function that reads a real report with values changed, given as dotted paths; by default that on a wake word."""
 
-    def make(name: str = "a.json", **changes) -> object:
-        document = copy.deepcopy(measured)
+    def make(name: str = "a.json", of: dict = measured, **changes) -> object:
+        document = copy.deepcopy(of)
         for where, value in changes.items():
             *above, last = where.split("__")
             part = document
@@ -107,6 +114,64 @@ def test_versions_that_differ_and_a_missing_delay_are_noted(report):
     assert any("Versions differ" in note and "3.9.9" in note for note in notes)
 
 
+def test_reports_on_pictures_are_compared_by_their_own_measures(report, seen):
+    one, other = report(of=seen, process__cpu_ms_per_picture=2.0), report("b.json", seen, process__cpu_ms_per_picture=3.0)
+    comparison = compare(one, other, [Budget("cpu_ms_per_picture", 2.5), Budget("peak_mb", 1e9, kind="image")])
+    assert set(one.values) == set(PREDICTION.measures)
+    assert None not in one.values.values()
+    assert comparison.ratio("cpu_ms_per_picture") == 1.5
+    assert comparison.ratio("prepare_1280x720_p50_ms") == 1.0
+    assert comparison.drift.identical
+    assert [(verdict.report, verdict.budget.measure, verdict.ok) for verdict in comparison.verdicts] == [
+        (0, "cpu_ms_per_picture", True),
+        (1, "cpu_ms_per_picture", False),
+        (0, "peak_mb", True),
+        (1, "peak_mb", True),
+    ]
+    assert set(comparison.to_json()["measures"]) == set(PREDICTION.measures)
+    assert not any("delay" in note for note in comparison.notes)
+
+
+def test_scores_of_pictures_may_drift_as_far_as_the_graph_allows(report, seen):
+    values = [list(step) for step in seen["scores"]["values"]]
+    values[3][0] += seen["bundle"]["tolerance"] * 2
+    comparison = compare(report(of=seen), report("b.json", seen, scores__values=values, scores__sha256="other"))
+    assert not comparison.ok
+    drift = compare(report(of=seen), report("b.json", seen, pictures__sha256="0" * 64)).drift
+    assert drift.reason == "the machines made different pictures; run bench again with the same version of speechtl on both"
+
+
+def test_a_report_on_pictures_is_not_compared_with_one_on_a_wake_word(report, seen):
+    with pytest.raises(SpeechtlError, match=r"a\.json .*'wake word' and .*b\.json .*'image', which cost different things"):
+        compare(report(), report("b.json", seen))
+
+
+def test_a_budget_is_not_for_reports_that_do_not_have_its_measure_or_kind(report, seen):
+    one, other = report(of=seen), report("b.json", seen)
+    budgets = [Budget("delay_p95_ms", 250.0), Budget("start_seconds", 0.0, kind="wake word"), Budget("peak_mb", 1e9)]
+    assert [verdict.budget.measure for verdict in compare(one, other, budgets).verdicts] == ["peak_mb"] * 2
+    with pytest.raises(SpeechtlError, match="None of the budgets is meant for what was measured"):
+        compare(one, other, budgets[:2])
+
+
+def test_what_is_better_when_there_is_more_of_it_cannot_be_budgeted():
+    assert "pictures_per_second" in PREDICTION.measures
+    assert "pictures_per_second" not in COSTS
+
+
+@pytest.mark.parametrize("change", [{"pictures__sha256": None}, {"prepare_by_size": {}}, {"picture": None}, {"pictures_per_second": None}])
+def test_a_damaged_report_on_pictures_is_said_to_be_damaged(report, seen, change):
+    with pytest.raises(SpeechtlError, match=r"is damaged: .*Make the report again"):
+        report(of=seen, **change)
+
+
+def test_a_report_on_a_kind_of_bundle_that_nobody_knows_needs_a_newer_version(report, seen):
+    with pytest.raises(SpeechtlError, match="of the kind 'smell', which this speechtl does not know"):
+        report(of=seen, bundle__kind="smell")
+    with pytest.raises(SpeechtlError, match=r"is damaged: bundle\.kind"):
+        report(of=seen, bundle__kind=["image"])
+
+
 def test_scores_that_are_not_repeatable_are_noted(report):
     notes = compare(report(), report("b.json", scores__repeatable=False)).notes
     assert any("b.json: the same audio gave different scores" in note for note in notes)
@@ -138,7 +203,7 @@ def test_throttling_events_count_only_when_they_came_during_the_measurement(repo
 
 def test_every_measure_is_read_from_a_real_report(report):
     values = report().values
-    assert set(values) == set(MEASURES)
+    assert set(values) == set(DETECTION.measures)
     assert [name for name, value in values.items() if value is None] == ["delay_p50_ms", "delay_p95_ms", "delay_max_ms"]
 
 
@@ -214,6 +279,11 @@ def test_budgets_are_read_with_their_conditions(tmp_path):
         ('[[budget]]\nmeasure = "peak_mb"\nat_most = nan', "not negative; got nan"),
         ('[[budget]]\nmeasure = "peak_mb"\nat_most = 1\nencodr = "x"', r"the key 'encodr' is not known \(did you mean 'encoder'\?\)"),
         ('[[budget]]\nmeasure = "peak_mb"\nat_most = 1\nencoder = 3', "'encoder' must be text; got 3"),
+        (
+            '[[budget]]\nmeasure = "peak_mb"\nat_most = 1\nkind = "images"',
+            "'kind' must be one of wake word, image; got 'images' .did you mean 'image'",
+        ),
+        ('[[budget]]\nmeasure = "pictures_per_second"\nat_most = 1', "'measure' must be one of .*got 'pictures_per_second'"),
         ('extra = 1\n[[budget]]\nmeasure = "peak_mb"\nat_most = 1', r"must hold one or more \[\[budget\]\] tables and nothing else"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from speechtl.errors import BundleError, SpeechtlError
 from speechtl.runtime import bundle as module
-from speechtl.runtime.bundle import open_bundle, write_bundle
+from speechtl.runtime.bundle import bundle_kind, open_bundle, write_bundle
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.verify import verify
 
@@ -129,6 +129,26 @@ def test_any_single_changed_byte_is_refused_or_harmless(tiny_bundle, tmp_path):
             continue
         assert opened.about == whole.about
         assert opened.files == whole.files
+
+
+def test_the_kind_is_told_without_reading_the_files(tiny_bundle, halves, remake, tmp_path):
+    assert bundle_kind(tiny_bundle) == "wake word"
+    assert bundle_kind(halves / "halves.wake") == "image"
+    assert bundle_kind(remake({"kind": "smell"})) == "smell"
+    changed = bytearray(tiny_bundle.read_bytes())
+    changed[changed.index(b"model.onnx", changed.index(b"PK\x03\x04", 10)) + 100] ^= 1  # in a file's content
+    (tmp_path / "changed.wake").write_bytes(changed)
+    assert bundle_kind(tmp_path / "changed.wake") == "wake word"
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", None])
+def test_what_is_no_bundle_has_no_kind(tiny_bundle, tmp_path, content):
+    whole = tiny_bundle.read_bytes()
+    (tmp_path / "a.wake").write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(BundleError, match="is no bundle, or was cut short"):
+        bundle_kind(tmp_path / "a.wake")
+    with pytest.raises(BundleError, match="does not exist"):
+        bundle_kind(tmp_path / "none.wake")
 
 
 def test_a_newer_schema_asks_for_an_update(tiny_bundle, tmp_path):

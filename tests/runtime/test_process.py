@@ -1,3 +1,4 @@
+import json
 import threading
 from pathlib import Path
 
@@ -32,6 +33,24 @@ def test_processor_time_rises_with_work():
     while process.cpu_seconds() - before < 0.02:
         sum(range(1000))
     assert process.cpu_seconds() > before
+
+
+def test_a_worker_says_ready_takes_all_pieces_and_tells_what_that_cost(capsys):
+    taken = []
+
+    def work(piece: bytes) -> None:
+        assert capsys.readouterr().out == ("" if taken else "ready\n")
+        taken.append(piece)
+        begin = process.cpu_seconds()
+        while process.cpu_seconds() - begin < 0.02:
+            sum(range(1000))
+
+    process.tell_cost([b"a", b"b"], work)
+    cost = json.loads(capsys.readouterr().out)
+    assert taken == [b"a", b"b"]
+    assert cost["pieces"] == 2
+    assert cost["cpu_seconds"] - cost["start_cpu_seconds"] >= 0.04
+    assert cost["peak_bytes"] > 1e7
 
 
 @pytest.mark.skipif(not LINUX, reason="open files are read from /proc")

@@ -52,7 +52,7 @@ def test_the_worker_says_ready_before_it_takes_audio(tiny_bundle):
     assert process.stdout.readline() == b"ready\n"
     answer = json.loads(process.communicate(bytes(2 * 1280 * 25 + 100))[0])
     assert process.returncode == 0
-    assert answer["chunks"] == 25
+    assert answer["pieces"] == 25
     assert 0 < answer["start_cpu_seconds"] < answer["cpu_seconds"]
     assert set(answer["versions"]) == {"python", "speechtl", "numpy", "onnxruntime"}
 
@@ -60,7 +60,7 @@ def test_the_worker_says_ready_before_it_takes_audio(tiny_bundle):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux carries the peak over from one program to the next")
 def test_the_memory_of_the_measuring_program_is_not_billed_to_the_worker(program, tiny_bundle):
     held = np.ones(60_000_000)  # 480 MB in this process, and its peak is what getrusage would report of the worker
-    cost, _ = program.run_worker([sys.executable, str(WORKER), "speechtl", str(tiny_bundle)], program.speech_like(1, 0))
+    cost, _ = program.run_worker([sys.executable, str(WORKER), "speechtl", str(tiny_bundle)], program.speech_like(1, 0).tobytes())
     assert 20 < cost.peak_mb < held.nbytes / 2**20 / 2
 
 

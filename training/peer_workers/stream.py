@@ -108,11 +108,11 @@ def main(arguments: list[str]) -> int:
     take = opener(*arguments[1:])
     start_cpu = cpu_seconds()
     print("ready", flush=True)
-    chunks = 0
+    pieces = 0
     while len(chunk := sys.stdin.buffer.read(CHUNK_BYTES)) == CHUNK_BYTES:
         take(chunk)
-        chunks += 1
-    cost = {"chunks": chunks, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
+        pieces += 1
+    cost = {"pieces": pieces, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
 
     import json
     from importlib.metadata import version
