@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from speechtl.audio.encoders import ENCODERS, parts_of
 from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
@@ -26,12 +26,29 @@ class DataSection(Section):
     negative_minutes: float = Field(default=50.0, gt=0)  # drawn from the negatives at most
 
 
+FROZEN = "speech-embedding+conv-ctc"  # the encoder by default where it stays frozen
+TRAINED = "speech-embedding"  # and where some of its layers learn, too
+
+
 class TransferSection(Section):
     """Which encoder, which new layers, and how much of it all to train."""
 
-    encoder: str = "speech-embedding"
+    encoder: str = FROZEN
     head: str = "conv"
     policy: str = "head"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _encoder_for_the_policy(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "encoder" not in values and values.get("policy", "head") != "head":
+            return {**values, "encoder": TRAINED}
+        return values
+
+    @model_validator(mode="after")
+    def _one_encoder_to_train(self) -> TransferSection:
+        if self.policy != "head" and len(parts_of(self.encoder)) > 1:
+            raise ValueError(f"{self.encoder!r} are encoders side by side, which stay frozen; take one of them with policy {self.policy!r}")
+        return self
 
     @field_validator("encoder")
     @classmethod
@@ -73,7 +90,7 @@ class TrainSection(Section):
 class CalibrateSection(Section):
     """What the detector's threshold has to achieve on the validation recordings."""
 
-    false_accepts_per_hour: float = Field(default=0.5, gt=0)
+    false_accepts_per_hour: float = Field(default=0.1, gt=0)
     smoothing: int = Field(default=1, ge=1)  # steps
     refractory: float = Field(default=1.0, ge=0)  # seconds
 

@@ -196,15 +196,16 @@ def _validation_streams(
     clean = Condition()
     noisy = Condition("noise", VALIDATION_SNR, noises)
     in_rooms = Condition("rooms", rooms=simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000))
-    scorer = scorer_of(network)
+    everyone = network.head
     positives, negatives = [], []
     for fold in sorted(set(held_out) - {NO_FOLD}):
-        network.head.ensemble.chosen = [member for member, out in enumerate(held_out) if out == fold]
+        network.head = everyone.only([member for member, out in enumerate(held_out) if out == fold])
+        scorer = scorer_of(network)
         words = [recording for recording in data.positives if recording.fold == fold]
         others = [recording for recording in data.negatives if recording.fold == fold]
         positives += [score_stream(scorer, words_in_background(words, condition, seed)) for condition in (clean, noisy)]
         negatives += [score_stream(scorer, without_words(others, condition, seed)) for condition in (clean, noisy, in_rooms)]
-    network.head.ensemble.chosen = list(range(len(held_out)))
+    network.head = everyone
     return positives, negatives
 
 

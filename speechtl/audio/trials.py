@@ -11,7 +11,7 @@ import numpy as np
 from speechtl.audio.data import read_clips
 from speechtl.audio.encoders import data_input, load_encoder
 from speechtl.audio.manifest import Clip, write_manifest
-from speechtl.audio.recipe import Recipe
+from speechtl.audio.recipe import Recipe, TransferSection
 from speechtl.audio.train import train
 from speechtl.errors import ManifestError
 from speechtl.transfer import Encoder
@@ -59,7 +59,7 @@ def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"positives": [positives]}),
-            "transfer": recipe.transfer.model_copy(update=_transfer_of(way)),
+            "transfer": TransferSection(**{**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(way)}),
             "train": recipe.train.model_copy(update={"seed": seed}),
         }
     )

@@ -126,9 +126,9 @@ def _fold_mean(layers: list[nn.Module]) -> list[nn.Module]:
         return layers
     mean, conv = layers[-1], layers[-2]
     words = conv.out_channels // mean.members
-    weight = _dense(conv).double().reshape(mean.members, words, conv.in_channels, *conv.kernel_size)[mean.chosen].mean(dim=0)
+    weight = _dense(conv).double().reshape(mean.members, words, conv.in_channels, *conv.kernel_size).mean(dim=0)
     assert conv.bias is not None
-    bias = conv.bias.double().reshape(mean.members, words)[mean.chosen].mean(dim=0)
+    bias = conv.bias.double().reshape(mean.members, words).mean(dim=0)
     return [*layers[:-2], _conv_like(conv, weight, bias)]
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from speechtl.audio.heads import HEADS, make_head
+from speechtl.audio.heads import HEADS, Dropout, make_head
 from speechtl.errors import RecipeError
 
 
@@ -31,14 +31,13 @@ def test_a_linear_head_is_one_linear_layer_however_many_members_it_is_the_mean_o
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_the_mean_may_be_that_of_chosen_members(kind):
+def test_a_head_of_some_members_gives_their_mean(kind):
     head, embeddings = make_head(kind, 10), torch.randn(2, 10, 12, 1)
     for layer in head:
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0
     members = head.train()(embeddings)
-    head.eval().ensemble.chosen = [0, 3]
-    torch.testing.assert_close(head(embeddings), members[:, [0, 3]].mean(dim=1, keepdim=True))
+    torch.testing.assert_close(head.only([0, 3]).eval()(embeddings), members[:, [0, 3]].mean(dim=1, keepdim=True))
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -84,9 +83,17 @@ def test_an_unknown_head_is_an_error_that_lists_the_known():
         make_head("transformer", 96)
 
 
-@pytest.mark.parametrize("kind", HEADS)
-def test_a_head_of_some_members_gives_their_mean(kind):
-    head = make_head(kind, 6, members=5).eval()
-    embeddings = torch.randn(2, 6, 14, 1)
-    head.ensemble.chosen = [1, 4]
-    torch.testing.assert_close(head.only([1, 4]).eval()(embeddings), head(embeddings))
+def test_dropout_keeps_four_of_five_at_random_and_the_sum_as_it_is():
+    torch.manual_seed(0)
+    layer = Dropout(0.2)
+    for inputs in (torch.ones(8, 50, 40, 1), torch.ones(8, 50, 40, 1).contiguous(memory_format=torch.channels_last)):
+        first, second = layer.train()(inputs), layer(inputs)
+        assert first.stride() == inputs.stride()
+        assert float((first == 0).float().mean()) == pytest.approx(0.2, abs=0.02)
+        assert float(first.mean()) == pytest.approx(1.0, abs=0.02)
+        assert not torch.equal(first, second)
+        torch.manual_seed(1)
+        again = layer(inputs)
+        torch.manual_seed(1)
+        assert torch.equal(layer(inputs), again)
+        assert torch.equal(layer.eval()(inputs), inputs)

@@ -13,9 +13,9 @@ def write(tmp_path, text: str):
 
 def test_everything_but_name_and_recordings_has_a_default(tmp_path):
     recipe = read_recipe(write(tmp_path, SMALL))
-    assert recipe.transfer.encoder == "speech-embedding"
+    assert recipe.transfer.encoder == "speech-embedding+conv-ctc"
     assert recipe.transfer.policy == "head"
-    assert recipe.calibrate.false_accepts_per_hour == 0.5
+    assert recipe.calibrate.false_accepts_per_hour == 0.1
     assert recipe.spoken == ["word"]
 
 
@@ -138,3 +138,11 @@ def test_networks_of_torchaudio_are_encoders_with_and_without_the_sum_of_their_l
         assert read_recipe(write(tmp_path, SMALL + f"[transfer]\nencoder = '{name}'\n")).transfer.encoder == name
     with pytest.raises(RecipeError, match="did you mean 'torchaudio:WAVLM_BASE'"):
         read_recipe(write(tmp_path, SMALL + "[transfer]\nencoder = 'torchaudio:WAFLM_BASE'\n"))
+
+
+def test_layers_are_trained_of_one_encoder(tmp_path):
+    path = write(tmp_path, SMALL)
+    assert read_recipe(path, {"transfer": {"policy": "last:2"}}).transfer.encoder == "speech-embedding"
+    assert read_recipe(path, {"transfer": {"encoder": "conv-ctc", "policy": "all"}}).transfer.encoder == "conv-ctc"
+    with pytest.raises(RecipeError, match=r"side by side, which stay frozen.*'last:2'"):
+        read_recipe(path, {"transfer": {"encoder": "speech-embedding+conv-ctc", "policy": "last:2"}})
