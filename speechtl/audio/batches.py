@@ -67,14 +67,23 @@ class RoundBatches:
         self._rounds = {index: self._rounds.get(index) or self._made(index) for index in range(first, number + 1)}
         if number + 1 < self.epochs:
             self._next = number + 1, self._background.submit(self.round, number + 1)
-        inputs, words, folds = (torch.cat(parts) for parts in zip(*self._rounds.values(), strict=True))
-        positive = np.flatnonzero(~torch.isnan(words[:, 0]).numpy())
-        negative = np.flatnonzero(torch.isnan(words[:, 0]).numpy())
+        rounds = list(self._rounds.values())
+        words = torch.cat([words for _, words, _ in rounds])
+        folds = torch.cat([folds for _, _, folds in rounds])
+        starts = np.cumsum([0, *(len(inputs) for inputs, _, _ in rounds)])
+        is_negative = torch.isnan(words[:, 0]).numpy()
+        positive, negative = np.flatnonzero(~is_negative), np.flatnonzero(is_negative)
         random = np.random.default_rng([self.maker.seed, number, 1])
         for _ in range(self.steps):
             half = self.batch_size // 2
-            chosen = torch.from_numpy(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
-            yield inputs[chosen], words[chosen], folds[chosen]
+            chosen = np.sort(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
+            limits = np.searchsorted(chosen, starts)
+            parts = [
+                inputs[chosen[first:last] - start]
+                for (inputs, _, _), start, first, last in zip(rounds, starts[:-1], limits[:-1], limits[1:], strict=True)
+                if last > first
+            ]
+            yield _in_layout(torch.cat(parts)), words[chosen], folds[chosen]
 
     def _made(self, number: int) -> Batch:
         if self._next is not None and self._next[0] == number:
