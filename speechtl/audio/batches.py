@@ -22,8 +22,8 @@ FRONT_BATCH = 4  # examples that go through the frozen front at a time: what fit
 class RoundBatches:
     """An epoch renders one more round of examples and draws balanced batches from all rounds so far.
 
-    What the frozen front makes of a round is kept, in memory and, with `folder`, on disk, so that a resumed run need
-    not compute it again. With SpecAugment, bands and moments are masked before the front. While an epoch is drawn, the
+    What the frozen front makes of a round is kept in half precision, in memory and, with `folder`, on disk, so that a
+    resumed run need not compute it again. With SpecAugment, bands and moments are masked before the front. While an epoch is drawn, the
     next round is made in the background; as a context manager, this waits for it at the end.
     """
 
@@ -83,7 +83,7 @@ class RoundBatches:
                 for (inputs, _, _), start, first, last in zip(rounds, starts[:-1], limits[:-1], limits[1:], strict=True)
                 if last > first
             ]
-            yield _in_layout(torch.cat(parts)), words[chosen], folds[chosen]
+            yield _in_layout(torch.cat(parts).float()), words[chosen], folds[chosen]
 
     def _made(self, number: int) -> Batch:
         if self._next is not None and self._next[0] == number:
@@ -102,7 +102,7 @@ class RoundBatches:
         rendered = self.maker.render(number)
         random = np.random.default_rng([self.maker.seed, number, 2])
         masked = spec_augment(rendered, random, **_mask_sizes(self.maker.front_end.settings))
-        inputs = _in_layout(self._front(masked))
+        inputs = _in_layout(self._front(masked).half() if self.frozen_front else masked)
         words, folds = torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
         if path is not None:
             save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})

@@ -74,7 +74,7 @@ class TransferSection(Section):
 class TrainSection(Section):
     """How long and how fast to train."""
 
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=19, ge=1)
     steps: int = Field(default=30, ge=1)  # batches an epoch
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
