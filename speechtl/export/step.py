@@ -38,6 +38,7 @@ class ExportStep(nn.Module):
         # litert-torch knows a constant by its address, and takes copies of constants that lie otherwise, which share addresses.
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.eval()
+        self.equal = self._equal_states()
 
     def forward(self, frames: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Return scores `(1, words)` and the new states after frames `(1, 1, stride, bands)`."""
@@ -45,11 +46,30 @@ class ExportStep(nn.Module):
 
     def run(self, frames: Tensor, states: Iterator[Tensor] | None) -> tuple[Tensor, ...]:
         """Do the same; without states they are zero."""
+        if states is not None:
+            given = dict(zip(dict.fromkeys(self.equal), states, strict=True))
+            states = iter([given[first] for first in self.equal])
+        score, new_states = self._step(frames, states)
+        return (score, *(new_states[first] for first in dict.fromkeys(self.equal)))
+
+    def _step(self, frames: Tensor, states: Iterator[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
         new_states: list[Tensor] = []
         for group in self.encoder.values():
             frames = step(group, frames, states, new_states)
         scores = [torch.sigmoid(step(head, frames, states, new_states)[:, :, -1, 0]) for head in self.heads]
-        return (scores[0] if len(scores) == 1 else torch.cat(scores, dim=1), *new_states)
+        return scores[0] if len(scores) == 1 else torch.cat(scores, dim=1), new_states
+
+    @torch.no_grad()
+    def _equal_states(self) -> list[int]:
+        """Return for every state the first one that always equals it: encoders side by side remember the same features.
+
+        A converter makes one tensor of the two, and a runtime could not tell which name it has.
+        """
+        random = torch.Generator().manual_seed(0)
+        frames = torch.randn(1, 1, self.stride, self.features.bands, generator=random)
+        old = [torch.randn(state.shape, generator=random) for state in self._step(frames, None)[1]]
+        new = self._step(frames, iter(old))[1]
+        return [next(first for first, other in enumerate(new) if torch.equal(other, state)) for state in new]
 
     @torch.no_grad()
     def inputs(self) -> tuple[Tensor, ...]:

@@ -58,6 +58,12 @@ def test_members_listen_to_one_encoder_each_and_keep_to_it_while_they_learn(two)
     assert not heard[2:, :, :192].any()
 
 
+def test_what_both_remember_of_the_features_is_one_state(two):
+    network = attach(beside(two), make_head("linear", 272), WakeWordNetwork)
+    apart = [ExportStep([attach(encoder, make_head("linear", encoder.info.embedding_size), WakeWordNetwork)]) for encoder in two]
+    assert len(ExportStep([network]).states()) == sum(len(step.states()) for step in apart) - 1
+
+
 @torch.no_grad()
 def test_what_is_exported_gives_the_scores_of_the_network(two):
     both = beside(two)
