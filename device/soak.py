@@ -29,14 +29,15 @@ from speechtl.progress import progress, say
 from speechtl.runtime import bench_audio as audio
 from speechtl.runtime.audio import resampler
 from speechtl.runtime.bundle import open_bundle
-from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.detector import Detector, Event, Scorer
+from speechtl.runtime.engine import open_engine
 from speechtl.runtime.process import cpu_seconds, open_files, resident_bytes, threads
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.stopwatch import Resampler
 
 FEWEST_PASSES = 4
 GROWTH_MB = 0.5  # of 2**20 bytes: what an allocator may hold more at the end without anything being lost
-SAME_SCORE = 1e-4  # by which an event's score may differ: a resampler rounds differently at other places in its buffer
+SAME_SCORE = 1e-4  # by which a float graph's score may differ: a resampler rounds differently at other places in its buffer
 SAME_TIME = 1e-6  # seconds
 
 Told = list[tuple[float, float]]  # events of a pass: time from its beginning, score
@@ -94,8 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Soak and print what was seen."""
     options = parse(argv)
     try:
-        heard = audio.schedule(open_bundle(options.bundle).golden())
-        seen = soak(Detector.open(options.bundle, graph=options.graph, engine=options.engine), heard, options.hours)
+        bundle = open_bundle(options.bundle)
+        engine = open_engine(bundle, options.graph, options.engine)
+        graph = bundle.graphs[engine.graph]
+        detector = Detector(Scorer(bundle.features, bundle.frames_per_step, engine, len(bundle.words)), bundle.words)
+        tolerance = SAME_SCORE if graph.precision == "fp32" else graph.tolerance or SAME_SCORE  # int8 may round to the next step
+        seen = soak(detector, audio.schedule(bundle.golden()), options.hours, tolerance)
     except SpeechtlError as error:
         say(f"soak: {error}")
         return error.exit_code
@@ -117,7 +122,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def soak(detector: Detector, heard: audio.Int16, hours: float) -> Soak:
+def soak(detector: Detector, heard: audio.Int16, hours: float, tolerance: float = SAME_SCORE) -> Soak:
     """Play the audio (16 kHz) to a detector, as a microphone of 48 kHz gives it, until so many hours have passed."""
     step = detector.scorer.frames_per_step * detector.scorer.features.hop
     heard = np.pad(heard, (0, -len(heard) % math.lcm(audio.CHUNK_SAMPLES, step)))  # so that all passes are cut alike
@@ -136,7 +141,7 @@ def soak(detector: Detector, heard: audio.Int16, hours: float) -> Soak:
                 told[int(pass_of)].append((within, event.score))
             whole = told.pop(number - 1, [])  # the end of this pass is still on its way through the resampler
             second = whole if number == 2 else second
-            if number > 2 and not same(whole, second):
+            if number > 2 and not same(whole, second, tolerance):
                 seen.different_passes.append(number - 1)
             seen.resident_mb.append(round(resident_bytes() / 2**20, 3))
             seen.files.append(open_files())
@@ -162,10 +167,10 @@ def play(detector: Detector, convert: Resampler, recorded: audio.Int16, seen: So
     return found
 
 
-def same(one: Told, other: Told) -> bool:
+def same(one: Told, other: Told, tolerance: float = SAME_SCORE) -> bool:
     """Tell whether two passes gave the same events."""
     return len(one) == len(other) and all(
-        abs(a - b) <= SAME_TIME and abs(score - other_score) <= SAME_SCORE for (a, score), (b, other_score) in zip(one, other, strict=True)
+        abs(a - b) <= SAME_TIME and abs(score - other_score) <= tolerance for (a, score), (b, other_score) in zip(one, other, strict=True)
     )
 
 

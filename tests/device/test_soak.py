@@ -106,3 +106,9 @@ def test_memory_files_and_threads_do_not_grow_in_an_hour_of_audio(program, tiny_
     problems = [problem for problem in seen.problems if "80 ms" not in problem]  # other work on this machine is not the detector's fault
     assert problems == []
     assert seen.events > 0
+
+
+def test_an_int8_score_may_round_to_the_next_step(program):
+    assert program.same([(1.0, 0.80)], [(1.0, 0.81)], 0.05)
+    assert not program.same([(1.0, 0.80)], [(1.0, 0.81)])
+    assert not program.same([(1.0, 0.80)], [(1.1, 0.80)], 0.05)
