@@ -37,6 +37,7 @@ WAYS = (
     "speech-embedding/head",
     "speech-embedding/last:2",
     "speech-embedding/all",
+    "speech-embedding+conv-ctc/head",
 )
 RATE = 0.5  # false accepts an hour
 SEEDED = 50  # with more clips than these, one seed is enough
