@@ -91,9 +91,10 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -
         axes.minorticks_off()
         axes.set(xlabel=panel.name)
         axes.grid(alpha=0.3)
-        low, high = min(row[2] for row in rows), max(row[2] for row in rows)
-        axes.set_ylim(low - 0.08 * (high - low) - 0.01, min(high + 0.08 * (high - low) + 0.01, 1.0 if high <= 1.0 else math.inf))
+    middles = [row[2] for panel in panels for row in summary(panel.points)]
+    low, high = min(middles), max(middles)
     first = figure.axes[0]
+    first.set_ylim(low - 0.08 * (high - low) - 0.01, min(high + 0.08 * (high - low) + 0.01, 1.0 if high <= 1.0 else math.inf))
     first.set_ylabel(measure)
     first.legend()
     figure.suptitle(title)

@@ -1,9 +1,12 @@
+import contextlib
 import csv
 import math
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from speechtl import curves
 from speechtl.curves import Panel, Point, draw_curves, draw_panels, summary, write_panels, write_points
 
 POINTS = [
@@ -38,3 +41,16 @@ def test_pictures_are_png_of_a_readable_size(tmp_path):
     sizes = [Image.open(tmp_path / name).size for name in ("c.png", "d.png")]
     assert sizes[0][0] >= 1000
     assert sizes[1][0] > sizes[0][0]
+
+
+def test_no_point_of_any_panel_lies_outside_the_picture(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: drawn.append(figure))
+    monkeypatch.setattr(curves, "writing", lambda path: contextlib.nullcontext(path))
+    panels = [
+        Panel("low", [Point("a", 10, 0, 0.2), Point("a", 20, 0, 0.5)]),
+        Panel("high", [Point("a", 10, 0, 0.8), Point("a", 20, 0, 0.9)]),
+    ]
+    draw_panels(tmp_path / "a.png", panels, "title", "recall")
+    for axes in drawn[0].axes:
+        assert axes.get_ylim()[0] < 0.2 < 0.9 < axes.get_ylim()[1]
