@@ -133,10 +133,13 @@ def train(
     noise: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of noises to mix in.")] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Pretrained: speech-embedding, conv-ctc, both as speech-embedding+conv-ctc, or torchaudio:HUBERT_BASE."),
+        typer.Option(
+            help="Pretrained: conv-ctc, speech-embedding (by default where layers of it learn), both side by side as "
+            "speech-embedding+conv-ctc (by default where they stay frozen), or torchaudio:HUBERT_BASE."
+        ),
     ] = None,
     head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
-    policy: Annotated[str | None, typer.Option(help="What to train: head, last:2, all or gradual.")] = None,
+    policy: Annotated[str | None, typer.Option(help="What to train: head (the default), last:2, all or gradual.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,

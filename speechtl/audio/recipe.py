@@ -56,8 +56,13 @@ class TransferSection(Section):
         if is_pipeline(value):
             check_pipeline(value)
             return value
-        for name in parts_of(value):
-            known(name, "encoder", [*ENCODERS, "torchaudio:HUBERT_BASE"])
+        names = parts_of(value)
+        for name in names:
+            if is_pipeline(name):
+                raise ValueError(f"{name} takes samples in windows and cannot stand beside another encoder; take it alone")
+            known(name, "encoder", [*ENCODERS, FROZEN, "torchaudio:HUBERT_BASE"])
+        if len(set(names)) < len(names):
+            raise ValueError(f"{value!r} names an encoder twice; each can stand there once")
         return value
 
     @field_validator("head")

@@ -146,3 +146,11 @@ def test_layers_are_trained_of_one_encoder(tmp_path):
     assert read_recipe(path, {"transfer": {"encoder": "conv-ctc", "policy": "all"}}).transfer.encoder == "conv-ctc"
     with pytest.raises(RecipeError, match=r"side by side, which stay frozen.*'last:2'"):
         read_recipe(path, {"transfer": {"encoder": "speech-embedding+conv-ctc", "policy": "last:2"}})
+
+
+@pytest.mark.parametrize(
+    ("encoder", "says"), [("conv-ctc+conv-ctc", "twice"), ("conv-ctc+torchaudio:HUBERT_BASE", "take it alone"), ("conv-ctc+", "encoder")]
+)
+def test_what_cannot_stand_side_by_side_is_refused_with_the_recipe(tmp_path, encoder, says):
+    with pytest.raises(RecipeError, match=says):
+        read_recipe(write(tmp_path, SMALL), {"transfer": {"encoder": encoder}})
