@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bundle = open_bundle(options.bundle)
         engine = open_engine(bundle, options.graph, options.engine)
         graph = bundle.graphs[engine.graph]
-        detector = Detector(Scorer(bundle.features, bundle.frames_per_step, engine, len(bundle.words)), bundle.words)
+        detector = Detector(Scorer.on(engine, bundle), bundle.words)
         tolerance = SAME_SCORE if graph.precision == "fp32" else graph.tolerance or SAME_SCORE  # int8 may round to the next step
         seen = soak(detector, audio.schedule(bundle.golden()), options.hours, tolerance)
     except SpeechtlError as error:

@@ -23,8 +23,8 @@ class RoundBatches:
     """An epoch renders one more round of examples and draws balanced batches from all rounds so far.
 
     What the frozen front makes of a round is kept in half precision, in memory and, with `folder`, on disk, so that a
-    resumed run need not compute it again. With SpecAugment, bands and moments are masked before the front. While an epoch is drawn, the
-    next round is made in the background; as a context manager, this waits for it at the end.
+    resumed run need not compute it again. With SpecAugment, bands and moments are masked before the front. While an
+    epoch is drawn, the next round is made in the background; as a context manager, this waits for it at the end.
     """
 
     def __init__(

@@ -15,6 +15,9 @@ from speechtl.errors import RecipeError
 from speechtl.settings import NAME, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 
+FROZEN = "speech-embedding+conv-ctc"  # the encoder by default where it stays frozen
+TRAINED = "speech-embedding"  # and where some of its layers learn, too
+
 
 class DataSection(Section):
     """Manifests, or folders of recordings; paths are relative to the recipe."""
@@ -24,10 +27,6 @@ class DataSection(Section):
     noise: list[Path] = Field(default_factory=list)
     rooms: str | list[Path] = "simulated"  # or "none", or manifests of impulse responses
     negative_minutes: float = Field(default=50.0, gt=0)  # drawn from the negatives at most
-
-
-FROZEN = "speech-embedding+conv-ctc"  # the encoder by default where it stays frozen
-TRAINED = "speech-embedding"  # and where some of its layers learn, too
 
 
 class TransferSection(Section):

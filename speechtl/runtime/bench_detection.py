@@ -48,8 +48,7 @@ def measure(
     process = repeat_worker(
         command, heard.tobytes(), heard[:SAMPLE_RATE].tobytes(), audio.SECOND, repetitions, lambda done: progress(done, total)
     )
-    scorer = Scorer(bundle.features, bundle.frames_per_step, running, len(bundle.words))
-    stream = TimedStream(Detector(scorer, bundle.words), audio.MICROPHONE_RATE)
+    stream = TimedStream(Detector(Scorer.on(running, bundle), bundle.words), audio.MICROPHONE_RATE)
     recorded = audio.to_microphone(heard)
     passes = []
     for number in range(repetitions):

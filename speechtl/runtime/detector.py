@@ -50,7 +50,12 @@ class Scorer:
     @classmethod
     def of(cls, bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Scorer:
         """Return the scorer of a bundle's graph: the one it prefers of those that run here, or the one asked for."""
-        return cls(bundle.features, bundle.frames_per_step, open_engine(bundle, graph, engine), len(bundle.words))
+        return cls.on(open_engine(bundle, graph, engine), bundle)
+
+    @classmethod
+    def on(cls, engine: Engine, bundle: Bundle) -> Scorer:
+        """Return the scorer of a bundle on an engine that runs one of its graphs already."""
+        return cls(bundle.features, bundle.frames_per_step, engine, len(bundle.words))
 
     def fork(self) -> Scorer:
         """Return a scorer for another stream, which shares the graph in memory and no state."""

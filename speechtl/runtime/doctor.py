@@ -169,8 +169,7 @@ def check_runtime(bundle: Path | None) -> Iterator[Check]:
     try:
         opened = open_bundle(bundle)
         engine = open_engine(opened)
-        scorer = Scorer(opened.features, opened.frames_per_step, engine, len(opened.words))
-        yield _speed(Detector(scorer, opened.words), f"{engine.graph} in {engine.runtime}")
+        yield _speed(Detector(Scorer.on(engine, opened), opened.words), f"{engine.graph} in {engine.runtime}")
     except (SpeechtlError, OSError) as error:
         yield _failed("bundle", error)
 
