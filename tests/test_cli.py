@@ -272,7 +272,9 @@ def test_a_reader_that_goes_away_is_no_error(tiny_bundle, recording):
 
 def test_an_interruption_is_exit_code_130_without_a_traceback(tiny_bundle, bursts):
     command = [sys.executable, "-m", "speechtl", "detect", str(tiny_bundle), "-", "--json"]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    # a test run in the background of a shell ignores the signal, and its children inherit that
+    child = subprocess.Popen(command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     child.stdin.write(np.round(bursts((0.5,), 1.5) * 32768).astype("<i2").tobytes())
     child.stdin.flush()
     child.stdout.readline()  # the event has been told while the stream goes on
