@@ -60,7 +60,7 @@ def describe_tiny(network, threshold: float = 0.5) -> dict:
         "operating_points": [],
         "encoder": network.encoder.info.to_json(),
         "policy": "HeadOnly()",
-        "data": {"recordings": []},
+        "data": {"recordings": ""},
         "licence": {"commercial": "yes", "reasons": []},
         "versions": {},
     }

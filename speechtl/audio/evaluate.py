@@ -39,7 +39,7 @@ class Model:
     scorer: Scorer
     trigger: TriggerSettings
     threshold_source: str  # "calibrated" or "given"
-    trained_on: frozenset[str]  # beginnings of the recordings' hashes
+    trained_on: frozenset[str]  # short hashes of recordings
     phrases: Sequence[str]
     column: int = 0  # of the scores: which of the bundle's words
 
@@ -66,7 +66,7 @@ def open_model(
     if threshold is not None:
         trigger = replace(trigger, threshold=threshold)
     source = "calibrated" if threshold is None else "given"
-    return Model(path, name, scorer, trigger, source, frozenset(about.get("data", {}).get("recordings", ())), phrases, column)
+    return Model(path, name, scorer, trigger, source, frozenset(about.get("data", {}).get("recordings", "").split()), phrases, column)
 
 
 def _column(path: Path, names: Sequence[str], word: str | None) -> int:
@@ -131,7 +131,7 @@ def _choose(
     clips = read_clips(paths)
     if any(clip.split for clip in clips):
         clips = [clip for clip in clips if clip.split in (split, None)]
-    fresh = [clip for clip in clips if not (clip.sha256 and clip.sha256[:16] in model.trained_on)]
+    fresh = [clip for clip in clips if clip.short_hash not in model.trained_on]
     if len(fresh) < len(clips):
         note(f"Left out {len(clips) - len(fresh)} recordings that {model.name} was trained or validated on.")
     kept = [clip for clip in fresh if not says(clip, without)]

@@ -65,6 +65,11 @@ class Clip:
         """Return everything that identifies the recording: hashes, and its file where it is on this machine."""
         return {name for name in (self.sha256, self.source_sha256, self.path and str(self.path.resolve())) if name}
 
+    @property
+    def short_hash(self) -> str | None:
+        """Return what bundles remember a recording by: the beginning of its hash, enough to tell a million recordings apart."""
+        return self.sha256[:12] if self.sha256 else None
+
     def to_json(self) -> dict[str, Any]:
         """Return the line as written: known keys in their order, then the others; keys without a value are left out."""
         known = {name: getattr(self, name) for name in _ORDER}

@@ -234,5 +234,5 @@ def _provenance(data: Data) -> dict[str, Any]:
         **amounts,
         "licences": sorted({clip.license or "unknown" for clip in clips}),
         "sources": sorted({(clip.source or "own recordings").split("@")[0] for clip in clips}),
-        "recordings": sorted({clip.sha256[:16] for clip in clips if clip.sha256}),
+        "recordings": " ".join(sorted({clip.short_hash for clip in clips if clip.short_hash})),  # a list would be twice as long
     }

@@ -47,7 +47,7 @@ class Material:
         return {
             "seed": SEED,
             "seconds": round(sum(recording.seconds for recording in measured), 1),
-            "recordings": [(recording.clip.sha256 or recording.clip.audio_filepath)[:16] for recording in measured],
+            "recordings": [recording.clip.short_hash or recording.clip.audio_filepath for recording in measured],
         }
 
 

@@ -52,7 +52,7 @@ def describe_words(runs: Sequence[Run]) -> dict[str, Any]:
         }
         for run in runs
     ]
-    described["data"] = {"recordings": sorted({hash_ for run in runs for hash_ in run.about["data"].get("recordings", ())})}
+    described["data"] = {"recordings": " ".join(sorted({one for run in runs for one in run.about["data"].get("recordings", "").split()}))}
     verdicts = [run.about["licence"] for run in runs]
     described["licence"] = {
         "commercial": min((verdict["commercial"] for verdict in verdicts), key=WORST_FIRST.index),
