@@ -69,7 +69,7 @@ def test_an_encoder_of_sound_is_refused_for_pictures_and_measured_by_force(pictu
 def test_a_wake_word_recipe_is_advised_on_too(corpus, known_tiny):
     document = json.loads(run("advise", corpus / "word.toml", "--json"))
     assert document["policy"] == "head"
-    assert any("recordings of each kind" in reason for reason in document["reasons"])
+    assert any("recordings for each of 2 outputs" in reason for reason in document["reasons"])
 
 
 def test_a_wake_word_s_ways_are_measured_on_people_kept_out(corpus, known_tiny):

@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     seeds, tested = (5, 9000) if arguments.full else (arguments.seeds, arguments.test)
     digits, labels, name = load_digits()
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(digits)))
-    pool, test = order[: min(POOL, len(digits) * 2 // 3)], order[min(POOL, len(digits) * 2 // 3) :][:tested]
+    learned = min(POOL, len(digits) * 2 // 3)
+    pool, test = order[:learned], order[max(learned, len(order) - tested) :]  # sizes and cuts were tried on those in front
     points = []
     for amount in arguments.amounts:
         for way, settings in WAYS.items():

@@ -81,7 +81,8 @@ def advise(encoder: Encoder, target: Target) -> Advice:
 def _amounts(source: EncoderInfo, target: Target) -> tuple[bool, str]:
     here = f"{target.examples:,} {target.unit} here"
     if source.source_examples is None:
-        return True, f"{source.name!r} does not say how much it has seen ({source.source}); taken to be much more than the {here}."
+        seen = "does not say how much it has seen" if source.source_hours is None else f"has learned from {source.source_hours:g} hours"
+        return True, f"{source.name!r} {seen} ({source.source}); taken to be much more than the {here}."
     there = f"{source.name!r} has learned from {source.source_examples:,} labelled examples ({source.source})"
     if source.source_examples == 0:
         return False, f"{source.name!r} has learned nothing yet, so there is nothing to transfer."
@@ -94,7 +95,7 @@ def _amounts(source: EncoderInfo, target: Target) -> tuple[bool, str]:
 
 
 def _policy(target: Target) -> tuple[str, str]:
-    each = f"{target.per_kind:,.0f} {target.unit} of each kind"
+    each = f"{target.per_kind:,.0f} {target.unit} for each of {target.kinds} outputs"
     if target.per_kind < LITTLE:
         return "head", f"{each} are little: train only the new layers; the many weights in front would learn them by heart."
     if target.per_kind < SOME:

@@ -16,7 +16,7 @@ def test_more_examples_carry_more_layers(examples, policy):
     advice = advise(encoder(1_000_000), Target(PICTURES, examples, 2, "pictures"))
     assert advice.transfer
     assert advice.policy == policy
-    assert "pictures of each kind" in str(advice)
+    assert "pictures for each of" in str(advice)
 
 
 @pytest.mark.parametrize(
