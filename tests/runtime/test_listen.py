@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from datetime import datetime, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,39 @@ def test_a_word_is_detected_through_the_whole_loop(virtual_microphone, speechtl,
     assert abs((datetime.now(timezone.utc) - datetime.fromisoformat(first["at"])).total_seconds()) < 60
     assert "detections: burst 2" in command.err[-1]
     assert "lost" not in command.err[-1]
+
+
+@pytest.fixture
+def busy_cores():
+    """Keep every core busy with two processes."""
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+    yield
+    for process in spinning:
+        process.kill()
+        process.wait()
+
+
+def resident_mb(process) -> float:
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_while_every_core_is_busy(virtual_microphone, speechtl, tiny_bundle, bursts, busy_cores):
+    """SPEECHTL_SOAK_MINUTES says for how long; device/README.md has what ten minutes gave."""
+    rounds = max(round(float(os.environ.get("SPEECHTL_SOAK_MINUTES", "0.25")) * 60 / 3), 2)
+    microphone = virtual_microphone(rate=48_000, strict=True)
+    command = listening(speechtl, microphone, tiny_bundle, "--json")
+    samples = soxr.resample(bursts((0.5, 2.0), 3.0), RATE, 48_000)
+    grown_from = None
+    for number in range(rounds):
+        microphone.play(samples)
+        command.wait_for('"name": "burst"', times=2 * (number + 1))
+        grown_from = grown_from or (number >= rounds // 2 and resident_mb(command.process))
+    grown = resident_mb(command.process) - grown_from
+    command.stop(signal.SIGTERM)
+    assert len(command.out) == 2 * rounds
+    assert "lost" not in "\n".join(command.err)
+    assert grown < 1.0
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])
