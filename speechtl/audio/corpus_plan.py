@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.audio.sentences import sentences
-from speechtl.audio.spoken_texts import spoken_texts, usable_words
+from speechtl.audio.spoken_texts import single_words, spoken_texts, usable_words
 from speechtl.audio.synthesizers import find_synthesizers
 from speechtl.audio.voice import PLAIN, Synthesizer, Utterance, Voice
 from speechtl.errors import SpeechtlError
@@ -35,6 +35,7 @@ class CorpusPlan:
     seed: int
     words: tuple[str, ...]
     without: tuple[str, ...]
+    alone: bool  # single words only
     synthesizers: tuple[Synthesizer, ...]
     voices: tuple[Voice, ...]
     shares: tuple[float, ...]  # of the voices, adding up to 1
@@ -43,13 +44,20 @@ class CorpusPlan:
         """Return what a corpus must have in common with another to be continued by it."""
         digest = hashlib.sha256("\n".join((*self.words, "", *self.without, "", *(voice.name for voice in self.voices))).encode())
         names = sorted(synthesizer.name for synthesizer in self.synthesizers)
-        return {"recipe": RECIPE, "seed": self.seed, "synthesizers": names, "voices": len(self.voices), "drawn_from": digest.hexdigest()}
+        return {
+            "recipe": RECIPE,
+            "seed": self.seed,
+            "alone": self.alone,
+            "synthesizers": names,
+            "voices": len(self.voices),
+            "drawn_from": digest.hexdigest(),
+        }
 
     def utterances(self, index: int, count: int) -> list[Utterance]:
         """Return the utterances of a shard."""
         random = np.random.default_rng([self.seed, index])
-        texts = itertools.islice(spoken_texts(random, self.words, self.without), count)
-        return [self._utterance(text, random) for text in texts]
+        texts = single_words(random, self.words) if self.alone else spoken_texts(random, self.words, self.without)
+        return [self._utterance(text, random) for text in itertools.islice(texts, count)]
 
     def _utterance(self, text: str, random: np.random.Generator) -> Utterance:
         voice = self.voices[int(random.choice(len(self.voices), p=self.shares))]
@@ -57,7 +65,7 @@ class CorpusPlan:
         return Utterance(text, voice, rate, pitch)
 
 
-def draw_plan(seed: int, words: Collection[str], without: Sequence[str]) -> CorpusPlan:
+def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alone: bool = False) -> CorpusPlan:
     """Return the plan for these settings and the synthesisers on this machine; raises `SpeechtlError` when they cannot be met."""
     if seed < 0:
         raise SpeechtlError(f"seed must be 0 or more; got {seed}.")
@@ -66,9 +74,12 @@ def draw_plan(seed: int, words: Collection[str], without: Sequence[str]) -> Corp
     random = np.random.default_rng(seed)
     for texts in (sentences(random, without), spoken_texts(random, words, without)):
         next(texts)  # complains before any work is done
+    usable = tuple(usable_words(words, without))
+    if alone and not usable:
+        raise SpeechtlError("A corpus of single words needs words: give a vocabulary.")
     synthesizers = tuple(find_synthesizers())
     shares = used_voices(synthesizers)
-    return CorpusPlan(seed, tuple(usable_words(words, without)), tuple(without), synthesizers, tuple(shares), tuple(shares.values()))
+    return CorpusPlan(seed, usable, tuple(without), alone, synthesizers, tuple(shares), tuple(shares.values()))
 
 
 def used_voices(synthesizers: Sequence[Synthesizer] | None = None) -> dict[Voice, float]:

@@ -52,13 +52,15 @@ def make_corpus(
     seed: int,
     words: Collection[str] = (),
     without: Sequence[str] = (),
+    alone: bool = False,
     workers: int = 2,
     on_skip: OnSkip | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write about so many hours of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
 
-    `words` is a vocabulary for the texts, `without` phrases that none contains. Every synthesiser on this machine is used
+    `words` is a vocabulary for the texts, `without` phrases that none contains; `alone` says the words of the vocabulary one
+    by one, and nothing else. Every synthesiser on this machine is used
     (`corpus_plan.used_voices` tells which). The same seed, settings and synthesisers give the same texts, voices and samples, whatever the
     number of workers. A second call goes on where an interrupted one stopped, and one with more hours extends the corpus.
     An utterance that fails is left out and reported to `on_skip`, again by every call. Raises `SpeechtlError` when the settings
@@ -69,7 +71,7 @@ def make_corpus(
     if workers < 1:
         raise SpeechtlError(f"workers must be 1 or more; got {workers}.")
     folder = Path(folder)
-    plan = draw_plan(seed, words, without)
+    plan = draw_plan(seed, words, without, alone=alone)
     try:
         with _alone(folder):
             _agree(folder, plan)

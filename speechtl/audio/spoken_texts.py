@@ -68,6 +68,12 @@ def spoken_texts(random: np.random.Generator, words: Collection[str] = (), witho
         yield _text_without(random, kinds, shares / shares[-1], without)
 
 
+def single_words(random: np.random.Generator, vocabulary: Sequence[str]) -> Iterator[str]:
+    """Yield words of a vocabulary without end, all equally often in the long run."""
+    while True:
+        yield _choose(random, vocabulary)
+
+
 def usable_words(words: Collection[str], without: Sequence[str] = ()) -> list[str]:
     """Return the words that can be spoken and contain no phrase, in lower case, each once, sorted."""
     return list(_usable(frozenset(words), tuple(without)))

@@ -56,6 +56,19 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
     assert not (out / "checkpoint.safetensors").exists()
 
 
+def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("speechtl.audio.pretraining.utterances.OFTEN", 2)
+    settings = ["tasks.words=1", "words.hours=0.004", "words.vocabulary=2"]
+    command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert load_program("pretrain").main([*command, *(part for one in settings for part in ("--set", one))]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (manifest,) = (tmp_path / "cache").glob("speech/*/manifest.jsonl")
+    said = {json.loads(line)["text"] for line in manifest.read_text().splitlines()}
+    assert said == {"left"}  # of four sounds or more, and not only said in tests
+    assert told["words"]["classes"] == len({"left", "yes", "no"})
+    assert "3 words said alone" in (tmp_path / "out" / "card.md").read_text()
+
+
 def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recipe, tmp_path, monkeypatch):
     program = load_program("pretrain")
     whole = [str(recipe), "--cache", str(tmp_path / "cache"), "--out"]

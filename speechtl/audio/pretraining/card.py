@@ -24,6 +24,7 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         reasons = [reason for reason in reasons if not reason.startswith("the teacher")]
     taught = "phones (CTC)" if tasks["ctc"] else ""
     distilled = f"the embeddings of `{tasks['teacher']}`" if tasks["teacher_weight"] else ""
+    told = f"{about['words']['classes']} words said alone" if about["words"] else ""
     lines = [
         f"# {about['name']}",
         "",
@@ -32,7 +33,7 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         f"{weights:,} weights, {multiply_adds / 1e6:.1f} million multiply-adds a second of audio, "
         f"{encoder.receptive_field * encoder.features.hop / encoder.features.sample_rate:.2f} s of context.",
         "",
-        f"Taught: {' and '.join(filter(None, (taught, distilled)))}, for {about['recipe']['train']['epochs']} epochs.",
+        f"Taught: {', '.join(filter(None, (taught, distilled, told)))}, for {about['recipe']['train']['epochs']} epochs.",
         "",
         "## Data",
         "",
@@ -56,9 +57,17 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
             f"| {name} | {result['utterances']} | {result['phones']} | {100 * result['phone_error_rate']:.1f} % |"
             for name, result in about["recognition"].items()
         ),
+        *_words(about["words"]),
         "",
     ]
     write_text(path, "\n".join(lines))
+
+
+def _words(words: Mapping[str, Any] | None) -> list[str]:
+    if not words or not words["validation"]:
+        return []
+    right = f"{100 * words['accuracy']:.1f} % of {words['validation']}"
+    return ["", f"Single words of such speakers taken for the right one of {words['classes']}: {right}."]
 
 
 def _row(name: str, amounts: Mapping[str, Any]) -> str:

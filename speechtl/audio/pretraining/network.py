@@ -1,6 +1,8 @@
-"""The pretraining tasks behind an encoder: phones by CTC, and the embeddings of a teacher."""
+"""The pretraining tasks behind an encoder: phones by CTC, the embeddings of a teacher, and words at the moment when they end."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,27 +16,42 @@ TEACHER_FIELD = 76  # log-mel frames of the teacher's first embedding, which is 
 STRIDE = 8  # frames between two of the teacher's embeddings
 
 
+AFTER = (4, 12)  # frames behind a word's end: at the first step from there on the word is to be known
+SMOOTHED = 0.05  # of a word's probability is shared among all
+
+
+class Answers(NamedTuple):
+    """What the head says: log-probabilities of phones `(frames * steps, batch, classes)`, the teacher's standardised embeddings
+    `(batch, steps, size)`, and the embeddings `(batch, steps, size)` that tell words.
+    """
+
+    phones: Tensor
+    heard: Tensor | None
+    embeddings: Tensor
+
+
 class PretrainingHead(nn.Module):
-    """Two output layers on one embedding: `frames` distributions over phones a step, and the teacher's embedding."""
+    """Output layers on one embedding: `frames` distributions over phones a step, the teacher's embedding, and words."""
 
     teacher_mean: Tensor
     teacher_scale: Tensor
 
-    def __init__(self, input_size: int, teacher_size: int, frames: int = 2) -> None:
+    def __init__(self, input_size: int, teacher_size: int, words: int = 0, frames: int = 2) -> None:
         super().__init__()
         self.frames = frames
         self.phones = nn.Conv2d(input_size, frames * CLASSES, 1)
         self.teacher = nn.Conv2d(input_size, teacher_size, 1) if teacher_size else None
+        self.words = nn.Linear(input_size, words) if words else None  # too many to be asked for at every step
         self.register_buffer("teacher_mean", torch.zeros(teacher_size))
         self.register_buffer("teacher_scale", torch.ones(teacher_size))
 
-    def forward(self, embeddings: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return log-probabilities `(frames * steps, batch, classes)` and the teacher's standardised embeddings `(batch, steps, size)`."""
+    def forward(self, embeddings: Tensor) -> Answers:
+        """Answer from embeddings `(batch, size, steps, 1)`."""
         batch, _, steps, _ = embeddings.shape
         logits = self.phones(embeddings)[..., 0].reshape(batch, self.frames, CLASSES, steps)
         logits = logits.permute(3, 1, 0, 2).reshape(steps * self.frames, batch, CLASSES)
         heard = self.teacher(embeddings)[..., 0].transpose(1, 2) if self.teacher is not None else None
-        return torch.log_softmax(logits.float(), dim=2), heard
+        return Answers(torch.log_softmax(logits.float(), dim=2), heard, embeddings[..., 0].transpose(1, 2))
 
     def measure(self, heard: Tensor) -> None:
         """Take mean and deviation of the teacher's numbers from its embeddings `(windows, steps, size)`."""
@@ -49,9 +66,9 @@ class PretrainingNetwork(TransferNetwork):
     encoder: AudioEncoder
     head: PretrainingHead
 
-    def forward(self, inputs: Tensor, start: int = 0) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
+    def forward(self, inputs: Tensor, start: int = 0) -> Answers:  # type: ignore[override]
         """Return what the head says about features `(batch, 1, frames, bands)`."""
-        answers: tuple[Tensor, Tensor | None] = self.head(self.encoder(inputs[:, :, self._skipped :]))
+        answers: Answers = self.head(self.encoder(inputs[:, :, self._skipped :]))
         return answers
 
     @property
@@ -64,17 +81,21 @@ class PretrainingNetwork(TransferNetwork):
         """The teacher's step at which the encoder's first output stands."""
         return (self.encoder.receptive_field + self._skipped - TEACHER_FIELD) // STRIDE
 
+    def steps_after(self, frames: Tensor, after: int) -> Tensor:
+        """Return the first of the outputs that has heard `after` frames behind each of `frames`; it may lie outside of the outputs."""
+        return (frames.long() + after - TEACHER_FIELD + STRIDE - 1) // STRIDE - self.first_step
+
 
 class PretrainingLoss:
-    """CTC a phone (windows without phones are masked out) plus the squared error of the teacher's standardised numbers."""
+    """CTC a phone, the squared error of the teacher's standardised numbers, and the cross-entropy of words; what nobody knows is masked."""
 
-    def __init__(self, network: PretrainingNetwork, ctc: float, teacher: float) -> None:
+    def __init__(self, network: PretrainingNetwork, ctc: float, teacher: float, words: float = 0.0) -> None:
         self.network = network
-        self.ctc, self.teacher = ctc, teacher
+        self.ctc, self.teacher, self.words = ctc, teacher, words
 
-    def __call__(self, answers: tuple[Tensor, Tensor | None], phones: Tensor, counts: Tensor, heard: Tensor) -> Tensor:
-        """Return the loss; `heard` is `(batch, steps, size)`, on the teacher's grid."""
-        log_probabilities, foretold = answers
+    def __call__(self, answers: Answers, phones: Tensor, counts: Tensor, heard: Tensor, words: Tensor) -> Tensor:
+        """Return the loss; `heard` is `(batch, steps, size)`, on the teacher's grid, `words` `(batch, words, 2)`: classes and frames."""
+        log_probabilities, foretold, embeddings = answers
         loss = log_probabilities.sum() * 0.0  # every output takes part, whatever is masked
         known = counts > 0
         if self.ctc and bool(known.any()):
@@ -88,4 +109,19 @@ class PretrainingLoss:
             head = self.network.head
             wanted = (heard[:, self.network.first_step :].float() - head.teacher_mean) * head.teacher_scale
             loss = loss + self.teacher * (foretold - wanted[:, : foretold.shape[1]]).square().mean()
+        if self.network.head.words is not None:
+            loss = loss + self.words * self._of_words(self.network.head.words, embeddings, words)
         return loss
+
+    def _of_words(self, layer: nn.Linear, embeddings: Tensor, words: Tensor) -> Tensor:
+        """Return the mean over all words and over two moments shortly after each."""
+        classes, frames = words.unbind(dim=2)
+        losses = []
+        for after in AFTER:
+            steps = self.network.steps_after(frames, after)
+            known = (classes >= 0) & (steps >= 0) & (steps < embeddings.shape[1])
+            rows = torch.nonzero(known)[:, 0]
+            logits = layer(embeddings[rows, steps[known]].float())
+            losses.append(nn.functional.cross_entropy(logits, classes[known].long(), reduction="sum", label_smoothing=SMOOTHED))
+            losses[-1] = losses[-1] / max(len(rows), 1)
+        return torch.stack(losses).mean()

@@ -16,17 +16,19 @@ from lightning_fabric import Fabric
 from speechtl.audio.augment import Augmenter, simulate_rooms
 from speechtl.audio.encoders import conv_ctc
 from speechtl.audio.manifest import read_manifests
+from speechtl.audio.phones import transcribe
 from speechtl.audio.pretraining.card import write_card
 from speechtl.audio.pretraining.network import PretrainingHead, PretrainingLoss, PretrainingNetwork
 from speechtl.audio.pretraining.recipe import PretrainingRecipe
-from speechtl.audio.pretraining.recognition import Recognition, recognition
+from speechtl.audio.pretraining.recognition import Recognition, WordAccuracy, recognition, word_accuracy
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
-from speechtl.audio.pretraining.utterances import Utterance, read_tested, read_utterances
+from speechtl.audio.pretraining.utterances import Utterance, read_tested, read_utterances, with_words, word_classes
 from speechtl.audio.pretraining.windows import LONGEST, Renderer, pack
 from speechtl.audio.recordings import load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
+from speechtl.audio.spoken_texts import usable_words
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
 from speechtl.files import append_row, write_json
@@ -42,6 +44,7 @@ ABOUT = "pretraining.json"
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"
 ROOMS = 60
+WORD_PHONES = (4, 11)  # of the words to be told apart: shorter ones are too much alike
 VALIDATED = 200  # utterances at most after every epoch
 
 
@@ -54,12 +57,16 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     started = time.monotonic()
     _check_out(out, resume)
     recordings, validation = _recordings(recipe)
-    spoken = _synthesised(recipe, cache, fabric)
-    shards, teacher = _render([*recordings, *spoken], recipe, cache, fabric)
+    spoken = [*_synthesised(recipe, cache, fabric), *_synthesised_words(recipe, cache, fabric)]
+    words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
+    shards, teacher = _render(with_words([*recordings, *spoken], words), recipe, cache, fabric)
+    validation = with_words(validation, words)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
     encoder = conv_ctc.build(recipe.encoder)
-    network = PretrainingNetwork(encoder, PretrainingHead(encoder.info.embedding_size, teacher.embedding_size if teacher else 0))
+    network = PretrainingNetwork(
+        encoder, PretrainingHead(encoder.info.embedding_size, teacher.embedding_size if teacher else 0, len(words))
+    )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if teacher:
         network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
@@ -69,6 +76,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         "name": recipe.name,
         "recipe": recipe.model_dump(mode="json"),
         "data": {"recorded": _amounts(recordings), "synthesised": _amounts(spoken), "validation": _amounts(validation)},
+        "words": {"classes": len(words), **_told(word_accuracy(network, validation))} if words else None,
         "teacher_licence": teacher.licence if teacher else None,
         "recognition": {name: _rates(result) for name, result in _recognitions(network, validation, recipe).items()},
         "history": history,
@@ -112,28 +120,49 @@ def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Uttera
 
 
 def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> list[Utterance]:
-    if not recipe.speech.hours:
+    return _spoken(recipe.speech.hours, recipe.speech.seed, _vocabulary(recipe), recipe, cache, fabric)
+
+
+def _synthesised_words(recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> list[Utterance]:
+    if not recipe.words.hours or not recipe.tasks.words:
         return []
-    words = _vocabulary(recipe)
-    given = repr((recipe.speech.seed, words, recipe.data.without))
-    folder = cache / "speech" / hashlib.sha256(given.encode()).hexdigest()[:16]
+    usable = usable_words(_vocabulary(recipe), recipe.data.without)
+    by_sound = {
+        tuple(phones): word
+        for word, phones in zip(usable, transcribe(usable), strict=True)
+        if phones and WORD_PHONES[0] <= len(phones) <= WORD_PHONES[1]
+    }
+    distinct = sorted(by_sound.values())
+    drawn = np.random.default_rng(recipe.words.seed).permutation(len(distinct))[: recipe.words.vocabulary]
+    words = sorted(distinct[index] for index in drawn)
+    return _spoken(recipe.words.hours, recipe.words.seed, words, recipe, cache, fabric, alone=True)
+
+
+def _spoken(
+    hours: float, seed: int, words: Sequence[str], recipe: PretrainingRecipe, cache: Path, fabric: Fabric, *, alone: bool = False
+) -> list[Utterance]:
+    """Return so many hours of synthesised speech; what is not in the cache is made."""
+    if not hours:
+        return []
+    folder = cache / "speech" / hashlib.sha256(repr((seed, words, recipe.data.without, alone)).encode()).hexdigest()[:16]
     manifest = folder / "manifest.jsonl"
     if fabric.is_global_zero:
-        with progress("synthesising speech") as advance:
+        with progress("synthesising words" if alone else "synthesising speech") as advance:
             manifest = make_corpus(
                 folder,
-                recipe.speech.hours,
-                seed=recipe.speech.seed,
+                hours,
+                seed=seed,
                 words=words,
                 without=recipe.data.without,
+                alone=alone,
                 workers=cores(),
                 on_skip=say,
                 progress=advance,
             )
     fabric.barrier()
     spoken = read_utterances([manifest], [], longest=LONGEST, note=say)
-    hours = np.cumsum([one.clip.duration for one in spoken]) / 3600.0
-    return spoken[: int(np.searchsorted(hours, recipe.speech.hours)) + 1]
+    up_to = np.cumsum([one.clip.duration for one in spoken]) / 3600.0
+    return spoken[: int(np.searchsorted(up_to, hours)) + 1]
 
 
 def _vocabulary(recipe: PretrainingRecipe) -> list[str]:
@@ -151,7 +180,9 @@ def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: P
     ]
     teacher, info = load_teacher(tasks.teacher) if tasks.teacher_weight else (None, None)
     settings = {
-        "utterances": hashlib.sha256(repr([(one.clip.sha256, one.clip.offset, one.phones) for one in utterances]).encode()).hexdigest(),
+        "utterances": hashlib.sha256(
+            repr([(one.clip.sha256, one.clip.offset, one.phones, one.word) for one in utterances]).encode()
+        ).hexdigest(),
         "noise": sorted(clip.sha256 or clip.audio_filepath for clip in read_manifests(recipe.data.noise)) if recipe.data.noise else [],
         "seed": train.seed,
         "repeats": recipe.data.repeats,
@@ -190,7 +221,7 @@ def _fit(
         append_row(out / LOG, record)
         say("epoch {epoch}: loss {loss:.3f}, phone error rate on validation speakers {phone_error_rate}".format(**record))
 
-    loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight)
+    loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight, recipe.tasks.words)
     return fit(
         network,
         batches,
@@ -213,6 +244,10 @@ def _recognitions(network: PretrainingNetwork, validation: Sequence[Utterance], 
 
 def _rates(result: Recognition) -> dict[str, Any]:
     return {"utterances": result.utterances, "phones": result.phones, "phone_error_rate": round(result.error_rate, 4)}
+
+
+def _told(result: WordAccuracy) -> dict[str, Any]:
+    return {"validation": result.words, "accuracy": round(result.accuracy, 4)}
 
 
 def _amounts(utterances: Sequence[Utterance]) -> dict[str, Any]:

@@ -34,12 +34,21 @@ class SpeechSection(Section):
     seed: int = Field(default=0, ge=0)
 
 
+class WordsSection(Section):
+    """Synthesised words, each said alone; every word that is said alone often enough, also in recordings, becomes a class."""
+
+    hours: float = Field(default=0.0, ge=0)
+    vocabulary: int = Field(default=2000, ge=2)  # words at most, drawn from the transcripts
+    seed: int = Field(default=1, ge=0)
+
+
 class TaskSection(Section):
     """What is taught, and how much each counts; a weight of zero leaves a task out."""
 
     ctc: float = Field(default=1.0, ge=0)
     teacher: str = "speech-embedding"  # or torchaudio:PIPELINE
     teacher_weight: float = Field(default=1.0, ge=0)
+    words: float = Field(default=0.0, ge=0)
 
 
 class TrainSection(Section):
@@ -74,6 +83,7 @@ class PretrainingRecipe(Section):
     encoder: str = "conv-ctc"
     data: DataSection = DataSection()
     speech: SpeechSection = SpeechSection()
+    words: WordsSection = WordsSection()
     tasks: TaskSection = TaskSection()
     train: TrainSection = TrainSection()
 
@@ -97,7 +107,7 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
     data, tasks = recipe.data, recipe.tasks
     if not data.transcribed and not recipe.speech.hours and tasks.ctc:
         raise RecipeError(f"{path}: there is nothing to learn phones from; give data.transcribed or speech.hours, or set tasks.ctc to 0.")
-    if not tasks.ctc and not tasks.teacher_weight:
-        raise RecipeError(f"{path}: tasks.ctc and tasks.teacher_weight are both 0, so there is nothing to learn.")
+    if not tasks.ctc and not tasks.teacher_weight and not tasks.words:
+        raise RecipeError(f"{path}: tasks.ctc, tasks.teacher_weight and tasks.words are all 0, so there is nothing to learn.")
     anchored = {key: [path.parent.resolve() / one for one in getattr(data, key)] for key in PATHS}
     return recipe.model_copy(update={"data": data.model_copy(update=anchored)})

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechtl.audio.pretraining.windows import Renderer, Window
+from speechtl.audio.pretraining.windows import Rendered, Renderer, Window
 from speechtl.errors import RunError
 from speechtl.progress import Advance
 from speechtl.transfer import Batch, load_tensors, save_tensors
 
 WINDOWS = 64  # to a shard
-RECIPE = 1  # raise it when the same settings give other windows
+NO_WORD = -1
+RECIPE = 2  # raise it when the same settings give other windows
 
 
 @dataclass(frozen=True)
@@ -93,23 +94,27 @@ def _make_forked(job: Job) -> None:
     _forked[0](job)
 
 
-def _write(path: Path, rendered: Sequence[tuple[Any, Any, list[int] | None]], settings: dict[str, Any]) -> None:
-    counts = [-1 if phones is None else len(phones) for _, _, phones in rendered]
+def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -> None:
+    counts = [-1 if one.phones is None else len(one.phones) for one in rendered]
     phones = np.zeros((len(rendered), max(max(counts), 1)), np.int16)
-    for row, (_, _, said) in zip(phones, rendered, strict=True):
-        row[: len(said or ())] = said or ()
+    words = np.full((len(rendered), max(max(len(one.words) for one in rendered), 1), 2), NO_WORD, np.int16)
+    for one, row, ends in zip(rendered, phones, words, strict=True):
+        row[: len(one.phones or ())] = one.phones or ()
+        ends[: len(one.words)] = np.reshape(one.words, (-1, 2))
     tensors = {
-        "features": torch.from_numpy(np.stack([features for features, _, _ in rendered], axis=1)).half(),
-        "heard": torch.from_numpy(np.stack([heard for _, heard, _ in rendered])).half(),
+        "features": torch.from_numpy(np.stack([one.features for one in rendered], axis=1)).half(),
+        "heard": torch.from_numpy(np.stack([one.heard for one in rendered])).half(),
         "phones": torch.from_numpy(phones),
         "counts": torch.tensor(counts, dtype=torch.int16),
+        "words": torch.from_numpy(words),
     }
     save_tensors(path, tensors, settings)
 
 
 class ShardBatches:
-    """An epoch is one pack in one guise; batches of `(features, phones, counts, heard)`; `counts` is -1 where nobody knows the phones.
+    """An epoch is one pack in one guise; batches of `(features, phones, counts, heard, words)`.
 
+    `counts` is -1 where nobody knows the phones; `words` are classes and the frames at which they end, -1 behind the last.
     The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
     each reads a part of the files of its own.
     """
@@ -156,14 +161,21 @@ class ShardBatches:
 
 def _read(path: Path, guise: int) -> Batch:
     tensors, _ = load_tensors(path)
-    return tensors["features"][guise], tensors["phones"], tensors["counts"], tensors["heard"]
+    return tensors["features"][guise], tensors["phones"], tensors["counts"], tensors["heard"], tensors["words"]
 
 
 def _join(parts: Sequence[Batch]) -> Batch:
-    longest = max(phones.shape[1] for _, phones, _, _ in parts)
-    features, phones, counts, heard = zip(*parts, strict=True)
-    padded = [torch.nn.functional.pad(several, (0, longest - several.shape[1])) for several in phones]
-    return torch.cat(features), torch.cat(padded), torch.cat(counts), torch.cat(heard)
+    features, phones, counts, heard, words = zip(*parts, strict=True)
+    return torch.cat(features), _padded(phones, 0), torch.cat(counts), torch.cat(heard), _padded(words, NO_WORD)
+
+
+def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
+    """Return tensors of several lengths (of their second axis) as one, filled up with a value."""
+    longest = max(tensor.shape[1] for tensor in tensors)
+    made = tensors[0].new_full((sum(map(len, tensors)), longest, *tensors[0].shape[2:]), value)
+    for rows, tensor in zip(torch.split(made, [len(tensor) for tensor in tensors]), tensors, strict=True):
+        rows[:, : tensor.shape[1]] = tensor
+    return made
 
 
 def _masked(features: Tensor, random: np.random.Generator, bands: int = 5, frames: int = 10, masks: int = 10) -> Tensor:

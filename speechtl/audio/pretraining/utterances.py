@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import numpy.typing as npt
 
 from speechtl.audio.manifest import Clip, fault, read_manifests
 from speechtl.audio.phones import numbers, transcribe
+from speechtl.audio.sentences import plain
 from speechtl.errors import ManifestError
 from speechtl.runtime.audio import read_audio
 
 SHORTEST = 0.2  # seconds of a recording that is of use
+OFTEN = 10  # times that a word is said alone to become a class
 PHONES_A_SECOND = 25.0  # more cannot be said: the text is another's
 
 Note = Callable[[str], None]
@@ -23,10 +26,14 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording of one piece of speech; `phones` are classes of CTC, or None where nobody wrote down what is said."""
+    """A recording of one piece of speech; `phones` are classes of CTC, or None where nobody wrote down what is said.
+
+    `word` is the class of the one word that is all of it, None for everything else.
+    """
 
     clip: Clip
     phones: tuple[int, ...] | None
+    word: int | None = None
 
     def pcm(self) -> npt.NDArray[np.float32]:
         """Decode the recording: samples in [-1, 1] at 16 kHz."""
@@ -72,6 +79,22 @@ def read_tested(manifests: Sequence[Path], *, longest: float, note: Note) -> lis
     for problem, count in left_out.items():
         note(f"Left out {count} recordings: {problem}.")
     return sound
+
+
+def word_classes(utterances: Sequence[Utterance]) -> dict[str, int]:
+    """Return the words that are said alone often enough to be told apart, each with its class."""
+    said = Counter(filter(None, map(_only_word, utterances)))
+    return {word: number for number, word in enumerate(sorted(word for word, times in said.items() if times >= OFTEN))}
+
+
+def with_words(utterances: Sequence[Utterance], classes: dict[str, int]) -> list[Utterance]:
+    """Return the utterances, those of a single known word with its class."""
+    return [replace(utterance, word=classes.get(_only_word(utterance) or "")) for utterance in utterances]
+
+
+def _only_word(utterance: Utterance) -> str | None:
+    text = plain(utterance.clip.text or "") if utterance.phones else ""
+    return text if text and " " not in text else None
 
 
 def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, tested: set[str | None], longest: float) -> str | None:

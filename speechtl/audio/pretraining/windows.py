@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.audio.align import find_word
 from speechtl.audio.augment import Augmenter, at_level, change_speed
 from speechtl.audio.pretraining.utterances import Utterance
 from speechtl.audio.streams import quiet
@@ -16,6 +17,7 @@ from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 Floats = npt.NDArray[np.float32]
+Words = list[tuple[int, int]]  # classes and the log-mel frames at which they end
 Teacher = Callable[[Samples], Floats]  # samples to embeddings (steps, size)
 
 LEAD = 1.5  # seconds before the first utterance: what the first outputs see
@@ -38,6 +40,16 @@ class Window:
         if any(utterance.phones is None for utterance in self.utterances):
             return None
         return [phone for utterance in self.utterances for phone in utterance.phones or ()]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What is heard in a window: features `(guises, frames, bands)`, the teacher's embeddings `(steps, size)`, phones and words."""
+
+    features: Floats
+    heard: Floats
+    phones: list[int] | None
+    words: Words
 
 
 def pack(utterances: Sequence[Utterance], repeats: Callable[[Utterance], int], seed: int, number: int) -> list[Window]:
@@ -73,21 +85,22 @@ class Renderer:
         self.guises = guises
         self.on_skip = on_skip
 
-    def __call__(self, window: Window) -> tuple[Floats, Floats, list[int] | None]:
-        """Return features `(guises, frames, bands)`, embeddings `(steps, size)` and phones.
+    def __call__(self, window: Window) -> Rendered:
+        """Return what is heard in a window.
 
         An utterance that a faster or slower voice pushes over the window's end takes the phones of the window with it.
         """
         random = np.random.default_rng(window.seed)
-        tape, phones = self._tape(window, random)
+        tape, phones, words = self._tape(window, random)
         heard = self.teacher(tape) if self.teacher else np.zeros((0, 0), np.float32)
         guises = [self.log_mel.compute(self.augmenter(tape, random)) for _ in range(self.guises)]
-        return np.stack(guises), heard, phones
+        return Rendered(np.stack(guises), heard, phones, words)
 
-    def _tape(self, window: Window, random: np.random.Generator) -> tuple[Samples, list[int] | None]:
+    def _tape(self, window: Window, random: np.random.Generator) -> tuple[Samples, list[int] | None, Words]:
         tape = quiet(int(SECONDS * SAMPLE_RATE), random)
         at = int(LEAD * SAMPLE_RATE)
         phones = window.phones
+        words: Words = []
         for utterance in window.utterances:
             try:
                 samples = utterance.pcm()
@@ -96,10 +109,14 @@ class Renderer:
                 phones = None
                 continue
             sound = change_speed(samples, self.augmenter.speed(random))
+            limits = find_word(samples) if utterance.word is not None else None
+            if limits and utterance.word is not None:
+                end = at / SAMPLE_RATE + limits[1] * len(sound) / len(samples)
+                words += [(utterance.word, round(end * SAMPLE_RATE / self.log_mel.settings.hop))] if end < SECONDS else []
             if at + len(sound) > len(tape):
                 sound, phones = sound[: len(tape) - at], None
             tape[at : at + len(sound)] += at_level(sound, random.uniform(*LEVELS))
             at += len(sound) + int(random.uniform(*PAUSES) * SAMPLE_RATE)
             if at >= len(tape):
                 break
-        return np.clip(tape, -1.0, 1.0), phones
+        return np.clip(tape, -1.0, 1.0), phones, words

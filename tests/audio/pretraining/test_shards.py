@@ -9,7 +9,7 @@ from speechtl.audio.manifest import Clip
 from speechtl.audio.pretraining import shards as module
 from speechtl.audio.pretraining.shards import ShardBatches, Shards
 from speechtl.audio.pretraining.utterances import Utterance
-from speechtl.audio.pretraining.windows import Window
+from speechtl.audio.pretraining.windows import Rendered, Window
 from speechtl.errors import RunError
 from speechtl.transfer.fit import PartedBatches
 
@@ -23,7 +23,8 @@ def render(window):
     index = number(window)
     features = np.full((2, 20, 8), float(index), np.float32)
     features[1] += 0.5
-    return features, np.full((3, 4), float(index), np.float32), None if index % 5 == 0 else [index] * (1 + index % 3)
+    phones = None if index % 5 == 0 else [index] * (1 + index % 3)
+    return Rendered(features, np.full((3, 4), float(index), np.float32), phones, [(index, 5)] * (index % 4))
 
 
 @pytest.fixture
@@ -38,7 +39,10 @@ def shards(tmp_path, monkeypatch):
 def seen(batches):
     """Return the marks of all windows in the batches, as the phones tell them."""
     marks = []
-    for _, phones, counts, heard in batches:
+    for _, phones, counts, heard, words in batches:
+        assert all(
+            row[row[:, 0] >= 0].tolist() == [[mark, 5]] * (int(mark) % 4) for row, mark in zip(words, heard[:, 0, 0].tolist(), strict=True)
+        )
         assert [count for count in counts.tolist() if count >= 0] == [1 + int(mark) % 3 for mark in heard[:, 0, 0] if int(mark) % 5]
         assert all(row[0] == mark for row, mark, count in zip(phones, heard[:, 0, 0], counts, strict=True) if count > 0)
         marks += [int(mark) for mark in heard[:, 0, 0]]

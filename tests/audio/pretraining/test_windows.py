@@ -20,8 +20,17 @@ class Tone(Utterance):
         return (0.3 * np.sin(0.3 * np.arange(round(self.clip.duration * SAMPLE_RATE)))).astype(np.float32)
 
 
-def utterances(durations, phones=(1, 2)):
-    return [Tone(Clip(f"{index}.wav", duration), phones) for index, duration in enumerate(durations)]
+def utterances(durations, phones=(1, 2), word=None):
+    return [Tone(Clip(f"{index}.wav", duration), phones, word) for index, duration in enumerate(durations)]
+
+
+class Beep(Utterance):
+    """A tone from 0.5 to 1.0 s of 1.5 s."""
+
+    def pcm(self):
+        sound = 1e-4 * np.random.default_rng(0).standard_normal(24_000)
+        sound[8_000:16_000] += 0.3 * np.sin(0.3 * np.arange(8_000))
+        return sound.astype(np.float32)
 
 
 def renderer(**options):
@@ -53,37 +62,55 @@ def test_speech_that_nobody_wrote_down_stands_in_windows_of_its_own():
 
 def test_a_window_says_the_phones_of_its_utterances_in_order():
     window = Window((*utterances([1.0], (3, 4)), *utterances([1.0], (5,))), (0, 0, 0))
-    assert renderer()(window)[2] == [3, 4, 5]
+    assert renderer()(window).phones == [3, 4, 5]
 
 
 def test_the_teacher_hears_the_undisturbed_sound_and_the_guises_differ():
-    features, heard, _ = renderer()(Window(tuple(utterances([4.0, 4.0])), (0, 0, 1)))
+    made = renderer()(Window(tuple(utterances([4.0, 4.0])), (0, 0, 1)))
+    features, heard = made.features, made.heard
     frames = FEATURES.frames(int(SECONDS * SAMPLE_RATE))
     assert features.shape == (2, frames, FEATURES.bands)
     assert heard.shape == (249, 5)
     assert np.abs(heard).max() < 0.01  # the quiet before the first utterance
     assert not np.allclose(features[0], features[1])
     again = renderer()(Window(tuple(utterances([4.0, 4.0])), (0, 0, 1)))
-    np.testing.assert_array_equal(features, again[0])
+    np.testing.assert_array_equal(features, again.features)
 
 
 def test_an_utterance_that_runs_over_the_end_takes_the_text_with_it():
     slow = renderer(speed=(0.5, 0.5), speed_probability=1.0)
-    assert slow(Window(tuple(utterances([12.0])), (0, 0, 2)))[2] is None
-    assert slow(Window(tuple(utterances([5.0])), (0, 0, 2)))[2] == [1, 2]
+    assert slow(Window(tuple(utterances([12.0])), (0, 0, 2))).phones is None
+    assert slow(Window(tuple(utterances([5.0])), (0, 0, 2))).phones == [1, 2]
 
 
 def test_a_recording_that_cannot_be_read_is_reported_and_its_window_has_no_text(tmp_path):
     reported = []
     broken = Utterance(Clip("broken.wav", 1.0, path=tmp_path / "broken.wav"), (1,))
     made = Renderer(Augmenter([], []), FEATURES, None, 1, reported.append)(Window((broken, *utterances([1.0])), (0, 0, 3)))
-    assert made[2] is None
+    assert made.phones is None
     assert len(reported) == 1
     assert "broken.wav" in reported[0]
 
 
 @pytest.mark.parametrize("guises", [1, 3])
 def test_without_a_teacher_nothing_is_heard(guises):
-    features, heard, _ = Renderer(Augmenter([], []), FEATURES, None, guises, print)(Window(tuple(utterances([1.0])), (0, 0, 4)))
-    assert len(features) == guises
-    assert heard.size == 0
+    made = Renderer(Augmenter([], []), FEATURES, None, guises, print)(Window(tuple(utterances([1.0])), (0, 0, 4)))
+    assert len(made.features) == guises
+    assert made.heard.size == 0
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.8])
+def test_the_frames_are_told_at_which_words_end(speed):
+    beeps = tuple(Beep(Clip(f"{word}.wav", 1.5), (1,), word) for word in (7, None, 9))
+    made = renderer(speed=(speed, speed), speed_probability=1.0)(Window(beeps, (0, 0, 5)))
+    (first, at), (second, later) = made.words
+    assert (first, second) == (7, 9)
+    assert at == pytest.approx(100 * (LEAD + 1.0 / speed), abs=4)
+    assert 2 * 150 / speed < later - at < 2 * (150 / speed + 45)
+    loud = made.features[0].max(axis=1)
+    assert loud[at - 10] > loud[at + 10] + 2.0
+
+
+def test_a_word_that_runs_over_the_end_is_not_asked_for():
+    slow = renderer(speed=(0.5, 0.5), speed_probability=1.0)
+    assert slow(Window(tuple(utterances([12.0], word=3)), (0, 0, 2))).words == []
