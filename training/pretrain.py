@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the others are gone
-    print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "seconds")}, indent=2))
+    print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "words", "seconds")}, indent=2))
     return 0
 
 
