@@ -48,7 +48,7 @@ def measure(
     process = repeat_worker(
         command, heard.tobytes(), heard[:SAMPLE_RATE].tobytes(), audio.SECOND, repetitions, lambda done: progress(done, total)
     )
-    stream = TimedStream(Detector(Scorer.on(running, bundle), bundle.words), audio.MICROPHONE_RATE)
+    stream = TimedStream(Detector(Scorer.on(running, bundle), bundle.words), audio.MICROPHONE_RATE, audio.CHUNK_SECONDS)
     recorded = audio.to_microphone(heard)
     passes = []
     for number in range(repetitions):

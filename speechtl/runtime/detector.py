@@ -66,11 +66,21 @@ class Scorer:
         """The time between two scores."""
         return self.frames_per_step * self.features.hop / self.features.sample_rate
 
-    def reset(self) -> None:
-        """Begin a new stream, preceded by silence."""
+    def lead(self, block_seconds: float, held_back: float = 0.0) -> int:
+        """Return by how many samples of silence steps move to the ends of the blocks in which a live stream arrives.
+
+        A score that is complete in the middle of a block waits for the rest of it. `held_back` are the seconds that stand in a resampler.
+        """
+        block = round(block_seconds * self.features.sample_rate)
+        wanted = -round(held_back * self.features.sample_rate)
+        return (self.features.samples(self.frames_per_step) - wanted) % min(block, self.frames_per_step * self.features.hop)
+
+    def reset(self, lead: int = 0) -> None:
+        """Begin a new stream, preceded by silence, of which `lead` samples count as heard: that much earlier all steps are."""
         self.steps = 0
+        self._lead = lead
         self._front_end.reset()
-        self._frames = np.zeros((0, self.features.bands), np.float32)
+        self._frames = self._front_end.feed(np.zeros(lead, np.float32))
         self.engine.reset()
 
     def feed(self, samples: npt.ArrayLike) -> Floats:
@@ -84,7 +94,7 @@ class Scorer:
 
     def time(self, step: int) -> float:
         """Return when score number `step` (from 0) can be known: seconds from the start of the stream."""
-        return self.features.samples((step + 1) * self.frames_per_step) / self.features.sample_rate
+        return (self.features.samples((step + 1) * self.frames_per_step) - self._lead) / self.features.sample_rate
 
 
 class Detector:
@@ -120,9 +130,9 @@ class Detector:
         """Return a detector for another stream, which shares the graph in memory and no state; feed them from one thread."""
         return Detector(self.scorer.fork(), self.words)
 
-    def reset(self) -> None:
-        """Begin a new stream, preceded by silence."""
-        self.scorer.reset()
+    def reset(self, lead: int = 0) -> None:
+        """Begin a new stream, preceded by silence; `lead` as in `Scorer.reset`."""
+        self.scorer.reset(lead)
         for trigger in self._triggers:
             trigger.reset()
 

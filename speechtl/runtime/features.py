@@ -55,6 +55,11 @@ class LogMelSettings:
             raise BundleError(f"The log-mel settings cannot be used: {self}. The bands must lie between 0 and {self.sample_rate // 2} Hz.")
 
     @property
+    def highest(self) -> float:
+        """The highest frequency that is looked at, in hertz."""
+        return self.high_hz
+
+    @property
     def silence(self) -> float:
         """The value of every band in digital silence."""
         return self.floor_db / 10.0 + 2.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from speechtl.runtime.audio import resampler
+from speechtl.runtime.audio import HELD_BACK, resampler
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.gate import Gate
 from speechtl.runtime.microphone import Block
@@ -50,6 +50,7 @@ class Hearing:
         self._on_score = on_score
         self._convert: soxr.ResampleStream | None = None
         self._rate = 0
+        self._lead_seconds = (0.0, 0.0)  # of a block, and held back in the resampler
         self._end = 0  # samples since the start
         self._origin = 0.0  # where the detectors' own time began, seconds
         self.detectors = self._open()
@@ -90,11 +91,15 @@ class Hearing:
     def _begin(self, at: int) -> None:
         self._origin = at / SAMPLE_RATE
         for detector in self.detectors:
-            detector.reset()
+            detector.reset(detector.scorer.lead(*self._lead_seconds) if self._rate else 0)
 
     def _to_mono(self, block: Block) -> Samples:
         if block.rate != self._rate:
-            self._rate, self._convert = block.rate, resampler(block.rate)
+            highest = max(detector.scorer.features.highest for detector in self.detectors)
+            self._rate, self._convert = block.rate, resampler(block.rate, highest=highest)
+            self._lead_seconds = (len(block.samples) / block.rate, HELD_BACK if self._convert else 0.0)
+            if not self._end:
+                self._begin(0)
         mono = np.ascontiguousarray(block.samples[:, self._channel])
         converted: Samples = mono if self._convert is None else self._convert.resample_chunk(mono)
         return converted

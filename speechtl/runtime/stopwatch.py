@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime.audio import resampler
+from speechtl.runtime.audio import HELD_BACK, resampler
 from speechtl.runtime.detector import Detector, Event
 
 STAGES = ("resample", "features", "network", "detector")
@@ -47,8 +47,9 @@ class TimedStream:
     `times` has a row of `(wall, processor)` nanoseconds for every chunk and stage; `scores` those that the network gave.
     """
 
-    def __init__(self, detector: Detector, rate: int) -> None:
+    def __init__(self, detector: Detector, rate: int, block_seconds: float) -> None:
         self.rate = rate
+        self.block_seconds = block_seconds
         self._detector = detector
         self._convert: Resampler | None = None
         self._results: list[Any] = []
@@ -59,8 +60,8 @@ class TimedStream:
 
     def reset(self) -> None:
         """Begin a new stream, and forget times and scores."""
-        self._detector.reset()
-        self._convert = resampler(self.rate)
+        self._convert = resampler(self.rate, highest=self._detector.scorer.features.highest)
+        self._detector.reset(self._detector.scorer.lead(self.block_seconds, HELD_BACK if self._convert else 0.0))
         self._results.clear()
         self._rows: list[tuple[tuple[int, int], ...]] = []
 

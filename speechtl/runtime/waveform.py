@@ -33,6 +33,11 @@ class WaveformSettings:
             )
 
     @property
+    def highest(self) -> float:
+        """The highest frequency that is looked at, in hertz."""
+        return self.sample_rate / 2
+
+    @property
     def bands(self) -> int:
         """How many numbers a frame has: its samples."""
         return self.hop

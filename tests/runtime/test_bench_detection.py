@@ -87,7 +87,7 @@ def test_the_delay_is_that_from_the_end_of_the_word_to_the_end_of_the_chunk_that
 
 
 def test_a_delay_grows_with_what_computing_a_chunk_takes(tiny_bundle, monkeypatch):
-    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000)
+    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000, 0.08)
     quick = module._delay(stream, open_bundle(tiny_bundle), [burst()], "bursts")
     monkeypatch.setattr(module.TimedStream, "chunk_seconds", 0.25)
     slow = module._delay(stream, open_bundle(tiny_bundle), [burst()], "bursts")
@@ -98,7 +98,7 @@ def test_a_delay_grows_with_what_computing_a_chunk_takes(tiny_bundle, monkeypatc
 def test_an_event_outside_of_its_word_is_no_detection(tiny_bundle):
     noisy = burst(1.0)  # the burst stands 0.6 s behind what is called the word
     word = Spoken(noisy.samples, 0.0, 0.3)
-    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000)
+    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000, 0.08)
     heard = module._delay(stream, open_bundle(tiny_bundle), [word], "bursts")
     assert heard["detected"] == 1  # within the second and a half behind it
     early = Spoken(np.concatenate([noisy.samples, np.zeros(32_000)]), 2.0, 2.4)
@@ -113,7 +113,7 @@ def test_golden_words_are_played_at_eight_places_within_a_chunk(tiny_bundle, rem
     golden["words"] = np.array([[len(golden["audio"]) - 6400, len(golden["audio"])]])
     file = io.BytesIO()
     np.savez(file, **golden)
-    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000)
+    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000, 0.08)
     delay = module._delay(stream, open_bundle(remake(files={"golden.npz": file.getvalue()})), None, "the golden audio")
     assert (delay["words"], delay["detected"]) == (8, 8)
     assert delay["ms"]["max"] > delay["ms"]["p50"]
@@ -123,7 +123,7 @@ def test_golden_audio_without_words_is_said_to_be_the_reason(tiny_bundle, remake
     golden = open_bundle(tiny_bundle).golden()
     file = io.BytesIO()
     np.savez(file, audio=golden["audio"], scores=golden["scores"])
-    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000)
+    stream = module.TimedStream(module.Detector.open(tiny_bundle), 48_000, 0.08)
     delay = module._delay(stream, open_bundle(remake(files={"golden.npz": file.getvalue()})), None, "the golden audio")
     assert (delay["words"], delay["ms"]["p95"]) == (0, None)
     assert delay["reason"] == "no word is spoken in the golden audio; give recordings of it with --positives"

@@ -3,6 +3,7 @@ import pytest
 import soxr
 
 from speechtl.errors import BundleError
+from speechtl.runtime.audio import HELD_BACK
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.hearing import Hearing
 from speechtl.runtime.microphone import Block
@@ -19,7 +20,23 @@ def play(hearing: Hearing, samples: np.ndarray, rate: int = 16_000, gap: float =
 
 def test_blocks_give_the_events_of_the_samples(tiny_bundle, bursts):
     samples = bursts((0.5, 2.0), 3.0)
-    assert play(Hearing([tiny_bundle]), samples) == Detector.open(tiny_bundle).feed(samples)
+    detector = Detector.open(tiny_bundle)
+    detector.reset(detector.scorer.lead(0.04))
+    assert play(Hearing([tiny_bundle]), samples) == detector.feed(samples)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000, 96_000])
+def test_no_score_waits_for_more_of_its_block_than_the_resampler_holds_back(tiny_bundle, rate):
+    """Every step ends at most that much before the end of the block that completes it."""
+    scored = []
+    hearing = Hearing([tiny_bundle], on_score=lambda event, threshold: scored.append(event.time))
+    waited = []
+    for number in range(100):
+        hearing.feed(Block(np.zeros((round(0.04 * rate), 1), np.float32), rate, 0.0))
+        waited += [0.04 * (number + 1) - time for time in scored]
+        scored.clear()
+    assert len(waited) == pytest.approx(100, abs=2)
+    assert max(waited) < (0.001 if rate == 16_000 else HELD_BACK + 0.001)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000, 96_000])
