@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from speechtl.files import writing
 
 DPI = 120
+LETTER = 0.085  # inches, of a title
 Array = NDArray[Any]
 
 
@@ -63,7 +65,7 @@ def _figure(rows: int, columns: int, inches: float, title: str) -> tuple[Any, An
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle("\n".join(textwrap.wrap(title, max(int(figure.get_figwidth() / LETTER), 20))), fontsize=11)
     return figure, axes
 
 

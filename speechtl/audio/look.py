@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechtl.audio.data import read_clips
-from speechtl.audio.encoders import AudioEncoder, load_encoder
+from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of
 from speechtl.audio.manifest import usable
 from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
@@ -20,6 +20,7 @@ from speechtl.progress import progress
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.front_end import front_end
 from speechtl.tiles import draw_filters, draw_patches
+from speechtl.transfer import HeadOnly, parse_policy
 from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.workfolder import is_run
 
@@ -28,14 +29,25 @@ PIECES = 600  # at most
 
 
 def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, patches: int = 6) -> list[Path]:
-    """Draw for a run's folder or an encoder's name; return the files written."""
-    encoders = _encoders(model)
+    """Draw for a run's folder or an encoder's name; return the files written, of encoders side by side in a folder for each."""
+    several = _encoders(model)
+    for encoders in several.values():
+        for encoder in encoders.values():
+            if encoder.in_windows:
+                raise SpeechtlError(
+                    f"The encoder {encoder.info.name} takes samples, and pictures are drawn of log-mel frames. Look at an encoder of these."
+                )
+    pieces = _pieces(recordings, next(iter(next(iter(several.values())).values())))
+    written = []
+    with progress("looking at layers") as advance:
+        for number, (name, encoders) in enumerate(several.items()):
+            written += _draw(encoders, pieces, out / name if len(several) > 1 else out, units, patches)
+            advance(number + 1, len(several))
+    return written
+
+
+def _draw(encoders: dict[str, AudioEncoder], pieces: Tensor, out: Path, units: int, patches: int) -> list[Path]:
     last = list(encoders.values())[-1]
-    if last.in_windows:
-        raise SpeechtlError(
-            f"The encoder {last.info.name} takes samples, and pictures are drawn of log-mel frames. Look at an encoder of these."
-        )
-    pieces = _pieces(recordings, last)
     written = [out / "filters.png"]
     draw_filters(written[0], first_filters(last).numpy(), f"{last.info.name}: first layer", across="time, frames", down="frequency, bands")
     for group in middle_and_late(last):
@@ -48,11 +60,15 @@ def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, p
     return written
 
 
-def _encoders(model: str) -> dict[str, AudioEncoder]:
+def _encoders(model: str) -> dict[str, dict[str, AudioEncoder]]:
+    """Return the encoders side by side by name, each in its states; those of a run that are frozen have one."""
     if not is_run(Path(model)):
-        return {model: load_encoder(model)}
+        return {name: {name: load_encoder(name)} for name in parts_of(model)}
     run = load_run(Path(model))
-    return {"before": load_encoder(run.about["recipe"]["transfer"]["encoder"]), "after": run.network.encoder}
+    name, policy = (run.about["recipe"]["transfer"][key] for key in ("encoder", "policy"))
+    if isinstance(parse_policy(policy), HeadOnly):
+        return {part: {part: load_encoder(part)} for part in parts_of(name)}
+    return {name: {"before": load_encoder(name), "after": run.network.encoder}}
 
 
 def _pieces(recordings: Sequence[Path], encoder: AudioEncoder) -> Tensor:

@@ -32,7 +32,7 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 # First our own, which needs no conversion; then what most microphones have.
 RATES = (SAMPLE_RATE, 48_000, 44_100, 32_000, 96_000, 22_050, 8_000)
-BLOCK_SECONDS = 0.04  # half a step of the network: its steps end a third into a block of 80 ms, and would wait for the rest
+BLOCK_SECONDS = 0.04  # half a step of the network: what misses the end of a block waits for no more than that
 BUFFER_SECONDS = 4.0
 NOTHING_SECONDS = 1.0  # without a callback: then the device is taken for dead
 TOO_FAST = 2.0  # times its rate over a second: a driver that has lost its device and delivers anything

@@ -3,22 +3,35 @@ import pytest
 import soundfile
 from PIL import Image
 
+from speechtl.audio.encoders import ENCODERS
 from speechtl.audio.look import look
 from speechtl.errors import ManifestError, SpeechtlError
 
 
-def test_filters_and_moments_of_sound_are_drawn(tmp_path, known_tiny):
+@pytest.fixture
+def sounds(tmp_path):
     random = np.random.default_rng(0)
     (tmp_path / "sounds").mkdir()
     for index in range(4):
         samples = random.normal(0, 0.01, 48_000)
         samples[8000 * index : 8000 * index + 4000] += random.uniform(-0.4, 0.4, 4000)
         soundfile.write(tmp_path / "sounds" / f"{index}.wav", samples, 16_000)
-    files = look("tiny", [tmp_path / "sounds"], tmp_path / "looks", units=3, patches=4)
+    return tmp_path / "sounds"
+
+
+def test_filters_and_moments_of_sound_are_drawn(sounds, tmp_path, known_tiny):
+    files = look("tiny", [sounds], tmp_path / "looks", units=3, patches=4)
     assert [path.name for path in files] == ["filters.png", "second.png"]
     for path in files:
         low, high = Image.open(path).convert("L").getextrema()
         assert high - low > 100
+
+
+def test_encoders_side_by_side_are_looked_at_one_by_one(sounds, tmp_path, known_tiny, monkeypatch):
+    monkeypatch.setitem(ENCODERS, "other", ENCODERS["tiny"])
+    files = look("tiny+other", [sounds], tmp_path / "looks", units=2, patches=2)
+    drawn = [str(path.relative_to(tmp_path / "looks")) for path in files]
+    assert drawn == ["tiny/filters.png", "tiny/second.png", "other/filters.png", "other/second.png"]
 
 
 def test_recordings_that_are_too_short_are_refused(tmp_path, known_tiny):

@@ -32,7 +32,10 @@ def load_encoder(name: str) -> AudioEncoder:
 
 def parts_of(name: str) -> list[str]:
     """Return the names of the encoders that a name stands for: `speech-embedding+conv-ctc` are two, side by side."""
-    return [name] if pipelines.is_pipeline(name) else name.split(several.PLUS)
+    parts = [name] if pipelines.is_pipeline(name) else name.split(several.PLUS)
+    if not all(parts) and any(parts):
+        raise RecipeError(f"The encoder {name!r}: a name is missing beside the {several.PLUS}.")
+    return parts
 
 
 def _entry(name: str) -> tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]]:

@@ -91,3 +91,9 @@ def test_encoders_that_do_not_fit_are_refused(two):
 
 def test_a_pipeline_with_its_option_is_one_encoder():
     assert parts_of("torchaudio:HUBERT_BASE+layers") == ["torchaudio:HUBERT_BASE+layers"]
+
+
+@pytest.mark.parametrize("name", ["conv-ctc+", "+conv-ctc"])
+def test_a_missing_name_is_said(name):
+    with pytest.raises(RecipeError, match="a name is missing beside the"):
+        load_encoder(name)
