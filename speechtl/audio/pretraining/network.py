@@ -122,6 +122,6 @@ class PretrainingLoss:
             known = (classes >= 0) & (steps >= 0) & (steps < embeddings.shape[1])
             rows = torch.nonzero(known)[:, 0]
             logits = layer(embeddings[rows, steps[known]].float())
-            losses.append(nn.functional.cross_entropy(logits, classes[known].long(), reduction="sum", label_smoothing=SMOOTHED))
-            losses[-1] = losses[-1] / max(len(rows), 1)
+            wrong = nn.functional.cross_entropy(logits, classes[known].long(), reduction="sum", label_smoothing=SMOOTHED)
+            losses.append(wrong / max(len(rows), 1))
         return torch.stack(losses).mean()

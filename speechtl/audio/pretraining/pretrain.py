@@ -23,14 +23,14 @@ from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.pretraining.recognition import Recognition, WordAccuracy, recognition, word_accuracy
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
-from speechtl.audio.pretraining.utterances import Utterance, read_tested, read_utterances, with_words, word_classes
+from speechtl.audio.pretraining.utterances import OFTEN, Utterance, read_tested, read_utterances, with_words, word_classes
 from speechtl.audio.pretraining.windows import LONGEST, Renderer, pack
 from speechtl.audio.recordings import load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
 from speechtl.audio.spoken_texts import usable_words
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.errors import RunError
+from speechtl.errors import RecipeError, RunError
 from speechtl.files import append_row, write_json
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
@@ -59,6 +59,8 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     recordings, validation = _recordings(recipe)
     spoken = [*_synthesised(recipe, cache, fabric), *_synthesised_words(recipe, cache, fabric)]
     words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
+    if recipe.tasks.words and not words:
+        raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said alone {OFTEN} times: give words.hours.")
     shards, teacher = _render(with_words([*recordings, *spoken], words), recipe, cache, fabric)
     validation = with_words(validation, words)
     rendered = time.monotonic()
