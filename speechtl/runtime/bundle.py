@@ -1,7 +1,7 @@
 """The bundle: one `.wake` file with the graph, the detector's settings, and where everything comes from.
 
 A stored zip that any tool reads. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
-against its size and hash before it is used.
+against its size and hash when the bundle is opened, and again when it is used; only what is in use is in memory.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ GOLDEN = "golden.npz"
 MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked, unless the bundle itself is larger
 # What reading a damaged zip raises, beside what zipfile means to raise.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
+PIECE_BYTES = 1 << 16  # read at a time
 MAX_STEPS = 10_000  # far beyond any network's memory
 REQUIRED = ("name", "phrases", "sample_rate", "features", "chunk", "states", "detector", "graphs", "files")
 
@@ -158,6 +159,32 @@ class Bundle:
         return golden
 
 
+class Files(Mapping[str, bytes]):
+    """The files of a bundle by name, read and checked when they are asked for."""
+
+    def __init__(self, path: Path, listing: Mapping[str, Mapping[str, Any]]) -> None:
+        self._path = path
+        self._listing = listing
+
+    def __getitem__(self, name: str) -> bytes:
+        """Return the content of a file; raise `BundleError` when it is not what it was when the bundle was opened."""
+        listed = self._listing[name]
+        with _opened(self._path) as archive:
+            return b"".join(_pieces(self._path, archive, name, listed))
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether the bundle lists a file, without reading it."""
+        return name in self._listing
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the files."""
+        return iter(self._listing)
+
+    def __len__(self) -> int:
+        """Return how many files there are."""
+        return len(self._listing)
+
+
 def open_bundle(path: Path | str) -> Bundle:
     """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
     path = Path(path)
@@ -173,10 +200,14 @@ def bundle_kind(path: Path | str) -> str:
         return str(_document(path, archive).get("kind", KIND))
 
 
-def read_archive(path: Path, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+def read_archive(path: Path, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], Files]:
     """Return what a bundle of this kind says about itself, with these keys, and its files, each checked by its hash."""
     with _opened(path) as archive:
-        return _read(path, archive, kind, required)
+        about = _read(path, archive, kind, required)
+        for name, listed in about["files"].items():
+            for _ in _pieces(path, archive, name, listed):
+                pass
+    return about, Files(path, about["files"])
 
 
 def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -217,7 +248,7 @@ def _check_entries(path: Path, archive: zipfile.ZipFile) -> None:
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
 
 
-def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> dict[str, Any]:
     about = _document(path, archive)
     if (given := about.get("kind", KIND)) != kind:
         raise BundleError(f"{path} is a bundle of the kind {given!r}, where {kind!r} is needed; see: speechtl --help")
@@ -230,7 +261,7 @@ def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[st
     unlisted = sorted((Counter(archive.namelist()) - Counter([ABOUT, *listing])).elements())
     if unlisted:
         raise BundleError(f"{path} is damaged: it holds {unlisted[0]!r} besides what its {ABOUT} lists.")
-    return about, {name: _checked(path, archive, name, listed) for name, listed in listing.items()}
+    return about
 
 
 def _document(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -250,14 +281,19 @@ def _document(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     return dict(about)
 
 
-def _checked(path: Path, archive: zipfile.ZipFile, name: str, listed: Mapping[str, Any]) -> bytes:
+def _pieces(path: Path, archive: zipfile.ZipFile, name: str, listed: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield a file in pieces, and raise `BundleError` behind the last where they do not fit its size and hash."""
+    digest, size = hashlib.sha256(), 0
     try:
-        content = archive.read(name)
+        with archive.open(name) as file:
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+                size += len(piece)
+                yield piece
     except (KeyError, *DAMAGE) as error:
         raise BundleError(f"{path} is damaged: {name} is missing or cannot be read ({error}).") from error
-    if len(content) != listed.get("size") or hashlib.sha256(content).hexdigest() != listed.get("sha256"):
+    if size != listed.get("size") or digest.hexdigest() != listed.get("sha256"):
         raise BundleError(f"{path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
-    return content
 
 
 def _check_values(bundle: Bundle) -> None:
