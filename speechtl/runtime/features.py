@@ -125,7 +125,7 @@ class LogMel:
         self._window[pad : pad + self.settings.window] = hann * INT16_SCALE
         filters = mel_filters(self.settings)
         bands, bins = np.nonzero(filters)
-        if len(np.unique(bands)) < self.settings.bands:
+        if len(set(bands.tolist())) < self.settings.bands:  # np.unique would load a megabyte of masked arrays
             raise BundleError(f"{self.settings.bands} mel bands are too many for a DFT of {self.settings.dft} samples: some hold no bin.")
         self._bins = bins
         self._weights = filters[bands, bins].astype(np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechtl.errors import BundleError, SpeechtlError
-from speechtl.runtime.bundle import DAMAGE, GOLDEN, PICTURE_KIND, read_archive
+from speechtl.runtime.bundle import DAMAGE, GOLDEN, PICTURE_KIND, Files, read_archive
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.runtime.verify import TOLERANCE, Parity
 
@@ -39,7 +39,7 @@ class PictureBundle:
 
     path: Path
     about: Mapping[str, Any]
-    files: Mapping[str, bytes]
+    files: Files
 
     @property
     def settings(self) -> PictureSettings:
@@ -139,6 +139,7 @@ def answer(classes: tuple[str, ...], scores: list[float]) -> dict[str, Any]:
 
 def verify_pictures(bundle: PictureBundle) -> list[Parity]:
     """Show the golden pictures to every graph and compare the scores with those of the trained network."""
+    bundle.files.check_hashes()
     pixels, expected = bundle.golden()
     results = []
     for name, about in bundle.about["graphs"].items():

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -108,8 +110,34 @@ def test_content_of_right_checksum_and_wrong_hash_is_noticed(tiny_bundle, tmp_pa
     with zipfile.ZipFile(tmp_path / "a.wake", "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
+    bundle = open_bundle(tmp_path / "a.wake")
     with pytest.raises(BundleError, match="does not fit the hash"):
+        bundle.files.check_hashes()
+
+
+def test_another_size_than_the_listed_one_is_noticed(tiny_bundle, tmp_path):
+    files = read(tiny_bundle) | {"model.onnx": b"cut"}
+    with zipfile.ZipFile(tmp_path / "a.wake", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    with pytest.raises(BundleError, match=r"model\.onnx has 3 bytes"):
         open_bundle(tmp_path / "a.wake")
+
+
+def test_a_bundle_that_was_replaced_since_it_was_opened_is_noticed(tiny_bundle, remake, tmp_path):
+    path = tmp_path / "a.wake"
+    path.write_bytes(tiny_bundle.read_bytes())
+    bundle = open_bundle(path)
+    path.write_bytes(remake(files={"model.onnx": b"another"}, name="b.wake").read_bytes())
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        bundle.files["model.onnx"]
+
+
+def test_detection_loads_no_hashes(tiny_bundle):
+    """They would take 4 MB of its memory, and masked arrays one."""
+    said = "import sys; from speechtl.runtime import Detector; Detector.open(sys.argv[1]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", said, str(tiny_bundle)], check=True, capture_output=True, text=True)
+    assert not {"_hashlib", "numpy.ma"} & set(done.stdout.split())
 
 
 def test_any_single_changed_byte_is_refused_or_harmless(tiny_bundle, tmp_path):
