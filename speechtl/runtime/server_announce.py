@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from speechtl.errors import MissingExtraError
@@ -13,6 +13,7 @@ from speechtl.errors import MissingExtraError
 SERVICE = "_wyoming._tcp.local."
 MDNS = ("224.0.0.251", 5353)
 FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds between attempts, where there is no network yet
+LOOK_SECONDS = 15.0  # between two looks at the machine's address, which a router may change
 
 
 def load_zeroconf() -> Any:
@@ -25,19 +26,27 @@ def load_zeroconf() -> Any:
 
 
 async def announce(name: str, host: str, port: int, note: Callable[[str], None], interfaces: Sequence[str] | None = None) -> None:
-    """Announce until cancelled, then say goodbye; where there is no network yet, try again and again."""
+    """Announce until cancelled, then say goodbye; where there is no network (any more), try again and again.
+
+    When the machine gets another address, that one is announced.
+    """
     wait = FIRST_WAIT
     while True:
         try:
-            await _announce(name, outward(host), port, interfaces)
+            address = await asyncio.to_thread(outward, host)  # asks the name server, which may take its time
+            async with _announced(name, address, port, interfaces):
+                wait = FIRST_WAIT
+                while await asyncio.to_thread(outward, host) == address:
+                    await asyncio.sleep(LOOK_SECONDS)
         except OSError as error:
             if wait == FIRST_WAIT:
-                note(f"The server cannot be announced yet ({error.strerror or error}); it is tried again.")
+                note(f"The server cannot be announced ({error.strerror or error}); it is tried again.")
             await asyncio.sleep(wait)
             wait = min(2.0 * wait, LONGEST_WAIT)
 
 
-async def _announce(name: str, address: str, port: int, interfaces: Sequence[str] | None) -> None:
+@asynccontextmanager
+async def _announced(name: str, address: str, port: int, interfaces: Sequence[str] | None) -> AsyncIterator[None]:
     module = load_zeroconf()
     about = module.AsyncServiceInfo(
         SERVICE, f"{name}.{SERVICE}", parsed_addresses=[address], port=port, server=f"{socket.gethostname()}.local."
@@ -45,7 +54,7 @@ async def _announce(name: str, address: str, port: int, interfaces: Sequence[str
     network = module.AsyncZeroconf(**({"interfaces": list(interfaces)} if interfaces else {}))
     try:
         await network.async_register_service(about, allow_name_change=True)
-        await asyncio.Event().wait()
+        yield
     finally:
         with suppress(OSError):
             await network.async_unregister_all_services()
