@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import os
 import socket
 import stat
 import sys
@@ -75,13 +76,24 @@ async def open_stdio() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(MAX_HEADER)
     try:
+        _check_readable()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
     except ValueError as error:
         raise ServerError(
-            "With stdio:// standard input and output must be pipes, not files. For files: cat IN | speechtl serve ... | cat > OUT"
+            "With stdio:// standard input and output must be pipes, not files or devices. "
+            "For files: cat IN | speechtl serve ... | cat > OUT"
         ) from error
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def _check_readable() -> None:
+    """Raise `ValueError` where standard input is closed, or is a device such as /dev/null, which an event loop cannot wait for."""
+    if sys.stdin is None or sys.stdout is None:
+        raise ValueError
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):
+        raise ValueError
 
 
 def _clear(path: Path) -> None:
@@ -109,6 +121,6 @@ def _reason(error: OSError, address: Address) -> str:
         return f"{address} may not be listened at: permission denied.{ports}"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return f"{address} is no address of this machine; give tcp://0.0.0.0:{address.port or 10400} for all of its addresses."
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not address.path.parent.is_dir():
         return f"{address} cannot be listened at: the folder {address.path.parent} does not exist."
     return f"{address} cannot be listened at: {error.strerror or error}."

@@ -107,9 +107,11 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
     assert "cannot be listened at" in try_to_listen(Address("unix", path=tmp_path / ("x" * 120)))
 
 
-def test_files_in_place_of_pipes_are_refused_on_stdio(tmp_path):
+@pytest.mark.parametrize("given", ["file", "/dev/null", "closed"])
+def test_files_and_devices_in_place_of_pipes_are_refused_on_stdio(tmp_path, given):
     code = "import asyncio; from speechtl.runtime.server_uri import open_stdio; asyncio.run(open_stdio())"
-    (tmp_path / "in").write_bytes(b"")
-    with (tmp_path / "in").open("rb") as given:
-        done = subprocess.run([sys.executable, "-c", code], stdin=given, capture_output=True, text=True, timeout=60, check=False)
-    assert "must be pipes, not files" in done.stderr.splitlines()[-1]
+    (tmp_path / "file").write_bytes(b"")
+    line = f'exec "$0" -c "$1" {"<&-" if given == "closed" else f"< {tmp_path / given}"}'
+    done = subprocess.run(["/bin/sh", "-c", line, sys.executable, code], capture_output=True, text=True, timeout=60, check=False)
+    assert "must be pipes, not files or devices" in done.stderr.splitlines()[-1]
+    assert "Exception in callback" not in done.stderr
