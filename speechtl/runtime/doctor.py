@@ -21,6 +21,7 @@ from speechtl.runtime.input_watch import InputWatch
 from speechtl.runtime.microphone import RATES, Block, Microphone
 from speechtl.runtime.portaudio import DTYPE, Device, list_devices, load_sounddevice, quiet_stderr
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.sound_cards import held_microphones
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 PATIENCE_SECONDS = 3.0  # with a microphone that is slow to start
@@ -54,6 +55,7 @@ def examine(bundle: Path | None, *, device: str | None, channel: int, rate: int 
     return [
         *check_microphone(device, channel, rate, seconds),
         *check_runtime(bundle),
+        check_processor(),
         check_clock(),
         check_temperature(),
         check_throttling(),
@@ -80,6 +82,8 @@ def check_microphone(wanted: str | None, channel: int, rate: int | None, seconds
             "" if rates else "It may be in use; see: fuser -v /dev/snd/*",
             {"index": device.index, "name": device.name, "channels": device.channels, "rates": rates, "default": device.default},
         )
+    for held in held_microphones():
+        yield Check("device", WARNING, f"{held.name} is in use by {held.holder}", held.remedy, asdict(held))
     yield from _listen(wanted, channel, rate, seconds)
 
 
@@ -198,6 +202,19 @@ def _speed(detector: Detector, graph: str) -> Check:
     if factor >= BUSY_FACTOR:
         return Check("bundle", WARNING, found, "Little is left for anything else: end other programs, or export an int8 graph.", values)
     return Check("bundle", OK, found, values=values)
+
+
+def check_processor(root: Path = machine.ROOT) -> Check:
+    """Tell the processor's clock, and who governs it, where the system does."""
+    board, clock = machine.read_machine(root), machine.read_condition(root).clock_mhz
+    limit = f" of {board.clock_limit_mhz:.0f}" if board.clock_limit_mhz else ""
+    parts = [
+        f"{board.model or board.processor}, {board.cores} cores",
+        f"at {clock:.0f}{limit} MHz" if clock else "the system does not tell its clock",
+        f"governor {board.governor}" if board.governor else "",
+    ]
+    values = {"clock_mhz": clock, "clock_limit_mhz": board.clock_limit_mhz, "governor": board.governor}
+    return Check("processor", OK, ", ".join(filter(None, parts)), values=values)
 
 
 def check_clock() -> Check:

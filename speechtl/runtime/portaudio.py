@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.errors import MicrophoneError, MissingExtraError
+from speechtl.runtime.sound_cards import held_microphones
 
 DTYPE = "float32"  # PortAudio converts what the device has; 16 bits would cut off the soft end of 24-bit microphones
 SOUND_DEVICES = Path("/dev/snd")
 # What PortAudio and ALSA say where another rate or number of channels may still do.
 TRY_ANOTHER = (-9997, -9998, -9994, -9999)  # invalid rate, invalid channels, sample format, unanticipated host error
-CARD_NUMBERS = re.compile(r"\s*\((plug)?hw:\d+,\d+\)$")  # they change when a microphone is plugged in again
+CARD_NUMBERS = re.compile(r"\s*\((plug)?hw:\d+,\d+(,\d+)?\)")  # they change when a microphone is plugged in again
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def find_device(wanted: str | None) -> Device:
         sought = wanted.casefold()
         matches = [device for device in devices if sought in (device.name.casefold(), device.lasting_name.casefold())]
         matches = matches or [device for device in devices if sought in device.name.casefold()]
+        if not matches:
+            _refuse_held(wanted)
     if len(matches) == 1:
         return matches[0]
     listing = "; ".join(f"{device.index} = {device.name}" for device in matches or devices)
@@ -111,6 +114,7 @@ def find_again(lost: Device) -> Device:
     same = [device for device in devices if device.name == lost.name]
     same = same or [device for device in devices if device.lasting_name == lost.lasting_name]
     if not same:
+        _refuse_held(lost.lasting_name)
         raise MicrophoneError(f"There is no microphone {lost.lasting_name!r} any more. Is it plugged in?")
     return same[0]
 
@@ -147,7 +151,16 @@ def _text(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
+def _refuse_held(wanted: str) -> None:
+    """Raise `MicrophoneError` where the name that was not found is that of a microphone which another program holds."""
+    for held in held_microphones():
+        if wanted.casefold() in held.name.casefold():
+            raise MicrophoneError(f"{held.name} is in use by {held.holder}. {held.remedy}")
+
+
 def _no_microphone() -> str:
+    for held in held_microphones():
+        return f"The microphone {held.name} is in use by {held.holder}, and there is no other. {held.remedy}"
     nodes = list(SOUND_DEVICES.glob("pcm*c")) if SOUND_DEVICES.is_dir() else []
     if nodes and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
         return f"The microphones in {SOUND_DEVICES} may not be opened: permission denied. {_permission()}"

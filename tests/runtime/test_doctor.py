@@ -1,10 +1,12 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from speechtl.runtime import doctor
+from speechtl.runtime import doctor, portaudio
 from speechtl.runtime.doctor import check_disk, check_runtime, check_temperature, check_throttling
+from speechtl.runtime.sound_cards import HeldMicrophone
 
 
 def diagnosis(command) -> tuple[dict, dict]:
@@ -27,7 +29,7 @@ def test_a_microphone_that_works_is_described_with_its_rates_and_its_level(virtu
     assert checks["level"]["values"]["level_db"] == pytest.approx(-60, abs=1.5)
     assert "real-time factor" in checks["bundle"]["found"]
     assert "model.onnx" in checks["bundle"]["found"]
-    assert {"portaudio", "runtime", "clock", "temperature", "throttling", "disk"} <= checks.keys()
+    assert {"portaudio", "runtime", "processor", "clock", "temperature", "throttling", "disk"} <= checks.keys()
     assert {check["status"] for check in checks.values()} <= {"ok", "warning", "failure"}
 
 
@@ -66,6 +68,31 @@ def test_a_broken_bundle_is_a_failure(tmp_path):
     (broken,) = [check for check in check_runtime(tmp_path / "a.wake") if check.name == "bundle"]
     assert broken.status == "failure"
     assert "is no bundle" in broken.found
+
+
+def test_a_microphone_that_another_program_holds_is_named(monkeypatch):
+    monkeypatch.setattr(doctor, "load_sounddevice", lambda: SimpleNamespace(get_portaudio_version=lambda: (0, "x"), __version__="0"))
+    held = HeldMicrophone("USB Mic: Audio (hw:1,0)", 812, "speechtl")
+    for module in (doctor, portaudio):
+        monkeypatch.setattr(module, "list_devices", lambda: [])
+        monkeypatch.setattr(module, "held_microphones", lambda: [held])
+    _, listed, opened = doctor.check_microphone(None, 1, None, 3.0)
+    assert (listed.name, listed.status, listed.found) == ("device", "warning", f"{held.name} is in use by speechtl (process 812)")
+    assert (opened.name, opened.status) == ("microphone", "failure")
+    assert opened.found == f"The microphone {held.name} is in use by speechtl (process 812), and there is no other"
+    assert listed.do == opened.do
+    assert "sudo systemctl stop speechtl" in opened.do
+
+
+def test_the_processor_is_told_with_its_clock(tmp_path):
+    folder = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq"
+    folder.mkdir(parents=True)
+    for name, content in {"scaling_cur_freq": "600000", "cpuinfo_max_freq": "1800000", "scaling_governor": "ondemand"}.items():
+        (folder / name).write_text(f"{content}\n")
+    check = doctor.check_processor(tmp_path)
+    assert check.found.endswith("at 600 of 1800 MHz, governor ondemand")
+    assert check.values == {"clock_mhz": 600.0, "clock_limit_mhz": 1800.0, "governor": "ondemand"}
+    assert "does not tell its clock" in doctor.check_processor(tmp_path / "none").found
 
 
 @pytest.mark.parametrize(("degrees", "status"), [(None, "ok"), (50.0, "ok"), (76.0, "warning"), (83.0, "failure")])

@@ -7,6 +7,7 @@ import pytest
 from speechtl.errors import MicrophoneError
 from speechtl.runtime import portaudio
 from speechtl.runtime.portaudio import Device, find_device, may_try_another, quiet_stderr, reason
+from speechtl.runtime.sound_cards import HeldMicrophone
 
 DEVICES = [
     Device(0, "bcm2835 Headphones: - (hw:0,0)", 1, 44_100, False),
@@ -79,6 +80,29 @@ def test_microphones_that_the_user_may_not_open_are_told_from_none(devices, monk
     monkeypatch.setattr(portaudio.os, "access", lambda *_: False)
     with pytest.raises(MicrophoneError, match="usermod -aG audio"):
         find_device(None)
+
+
+HELD = HeldMicrophone("USB Mic: Audio (hw:1,0)", 812, "arecord")
+
+
+@pytest.mark.parametrize("wanted", [None, "usb mic", "USB Mic: Audio (hw:1,0)"])
+def test_a_microphone_that_another_program_holds_is_told_from_none(devices, monkeypatch, wanted):
+    devices([] if wanted is None else DEVICES)
+    monkeypatch.setattr(portaudio, "held_microphones", lambda: [HELD])
+    with pytest.raises(MicrophoneError, match=r"USB Mic: Audio \(hw:1,0\) is in use by arecord \(process 812\).*End it"):
+        find_device(wanted)
+
+
+def test_a_lost_microphone_that_another_program_took_is_told(devices, monkeypatch):
+    monkeypatch.setattr(portaudio, "held_microphones", lambda: [HELD])
+    with pytest.raises(MicrophoneError, match="in use by arecord"):
+        portaudio.find_again(Device(1, "USB Mic: Audio (hw:4,0)", 1, 44_100, False))
+
+
+def test_a_microphone_with_parts_is_found_again_although_its_card_has_another_number(devices):
+    there = Device(9, "Array: Audio (hw:4,0,1) {subdevice #1}", 1, 44_100, False)
+    devices([Device(8, "Array: Audio (hw:4,0,0) {subdevice #0}", 1, 44_100, False), there])
+    assert portaudio.find_again(Device(3, "Array: Audio (hw:2,0,1) {subdevice #1}", 1, 44_100, False)) == there
 
 
 @pytest.mark.parametrize(
