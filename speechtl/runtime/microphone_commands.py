@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,10 +39,14 @@ def listen(
     engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
     on_detect: Annotated[str | None, typer.Option(metavar="CMD", help="Command to run on every event, without a shell.")] = None,
     shell: Annotated[bool, typer.Option("--shell", help="Give the command to /bin/sh.")] = False,
-    on_detect_seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="A command that runs longer is stopped.")] = 60.0,
+    on_detect_seconds: Annotated[
+        float, typer.Option(min=0.1, max=86_400, callback=_finite, help="A command that runs longer is stopped.")
+    ] = 60.0,
     save_clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the seconds around events and near misses.")] = None,
-    clips_days: Annotated[float, typer.Option(min=0.0, help="Clips older than that are removed.")] = 30.0,
-    clips_mb: Annotated[float, typer.Option(min=0.1, help="The oldest clips are removed beyond so many megabytes.")] = 200.0,
+    clips_days: Annotated[float, typer.Option(min=0.0, callback=_finite, help="Clips older than that are removed.")] = 30.0,
+    clips_mb: Annotated[
+        float, typer.Option(min=0.1, callback=_finite, help="The oldest clips are removed beyond so many megabytes.")
+    ] = 200.0,
     gate: Annotated[bool, typer.Option("--gate", help="Run the network only near speech (voice-activity gate).")] = False,
     dry_run: Annotated[Path | None, typer.Option(metavar="FILE", help="Play a recording as if it were the microphone.")] = None,
     as_json: Json = False,
@@ -80,6 +85,7 @@ def listen(
             gate=Gate() if gate else None,
             on_score=on_score if clips is not None else None,
         )
+        _refuse_twins(hearing.names)
         source = _source(dry_run, device, rate, channel)
         _say_start(hearing, source)
         tell = _tell_json if as_json else _tell
@@ -96,7 +102,7 @@ def doctor(
     device: DeviceOption = None,
     channel: ChannelOption = 1,
     rate: RateOption = None,
-    seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="How long to listen.")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=1.0, max=60.0, callback=_finite, help="How long to listen.")] = 3.0,
     as_json: Json = False,
 ) -> None:
     """Look for what is wrong with the microphone, the runtime and the machine, and say what to do."""
@@ -112,6 +118,18 @@ def doctor(
             typer.echo(f"        -> {check.do}")
     if failed:
         raise CheckFailedError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(check.name for check in failed)}.")
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"it must be a number; got {value}.")
+    return value
+
+
+def _refuse_twins(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise SpeechtlError(f"Two of the bundles have a word {name!r}: its events could not be told apart. Leave one out.")
 
 
 def _source(dry_run: Path | None, device: str | None, rate: int | None, channel: int) -> Source:

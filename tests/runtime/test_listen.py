@@ -325,6 +325,17 @@ def test_bad_options_are_one_sentence(speechtl, tiny_bundle, recording, argument
     refused(speechtl("listen", tiny_bundle, "--dry-run", recording, *arguments), says)
 
 
+@pytest.mark.parametrize("option", ["--on-detect-seconds", "--clips-days", "--clips-mb"])
+def test_what_is_no_number_is_refused(speechtl, tiny_bundle, recording, option):
+    command = speechtl("listen", tiny_bundle, "--dry-run", recording, option, "nan")
+    assert command.finish() == 2
+    assert f"Invalid value for '{option}': it must be a number; got nan." in "\n".join(command.err)
+
+
+def test_two_bundles_with_one_word_are_refused(speechtl, tiny_bundle, recording):
+    refused(speechtl("listen", tiny_bundle, tiny_bundle, "--dry-run", recording), "Two of the bundles have a word 'burst'")
+
+
 def test_bad_files_are_one_sentence(speechtl, tiny_bundle, tmp_path):
     refused(speechtl("listen", tmp_path / "none.wake", "--dry-run", "a.wav"), "none.wake does not exist")
     refused(speechtl("listen", tiny_bundle, "--dry-run", tmp_path / "none.wav"), "none.wav does not exist")
