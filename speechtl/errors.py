@@ -20,7 +20,6 @@ Messages are sentences for the person who can act: what was given, what is allow
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -93,5 +92,7 @@ class CheckFailedError(SpeechtlError):
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the nearest known name, or an empty string."""
+    import difflib  # only where something is wrong: it takes memory
+
     nearest = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
     return f" (did you mean {nearest[0]!r}?)" if nearest else ""

@@ -27,6 +27,7 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # what it has to say comes as an exception, too
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session._model_bytes = None  # the file, kept for another choice of providers, which never comes
         self.inputs = {value.name: _tensor(value) for value in self._session.get_inputs()}
         self.outputs = {value.name: _tensor(value) for value in self._session.get_outputs()}
 
