@@ -20,6 +20,8 @@ DTYPE = "float32"  # PortAudio converts what the device has; 16 bits would cut o
 SOUND_DEVICES = Path("/dev/snd")
 # What PortAudio and ALSA say where another rate or number of channels may still do.
 TRY_ANOTHER = (-9997, -9998, -9994, -9999)  # invalid rate, invalid channels, sample format, unanticipated host error
+NOT_OPENED = -9993  # paBadIODeviceCombination: PortAudio makes that of all that keeps ALSA from opening a device but that it is busy
+HARDWARE = re.compile(r"hw:(\d+),(\d+)")
 CARD_NUMBERS = re.compile(r"\s*\((plug)?hw:\d+,\d+(,\d+)?\)")  # they change when a microphone is plugged in again
 
 
@@ -101,6 +103,8 @@ def find_device(wanted: str | None) -> Device:
     if len(matches) == 1:
         return matches[0]
     listing = "; ".join(f"{device.index} = {device.name}" for device in matches or devices)
+    if not matches and _denied():
+        raise MicrophoneError(f"{wanted!r} is none of the microphones that may be opened: {listing}. {_permission()}")
     if matches:
         raise MicrophoneError(f"{wanted!r} fits {len(matches)} microphones: {listing}. Give more of the name, or the number.")
     raise MicrophoneError(f"There is no microphone {wanted!r}; there are: {listing}. Is it plugged in?")
@@ -122,7 +126,7 @@ def find_again(lost: Device) -> Device:
 def reason(error: Exception, device: Device) -> str:
     """Return what a PortAudio error means and what to do, as a sentence."""
     code, host = _codes(error)
-    if host == -13:
+    if host == -13 or (code == NOT_OPENED and _denied(device.name)):
         return f"{device.name} may not be opened: permission denied. {_permission()}"
     if host == -16 or code == -9985:
         return (
@@ -131,6 +135,8 @@ def reason(error: Exception, device: Device) -> str:
         )
     if host in (-19, -2, -6):
         return f"{device.name} is not there any more. Is it plugged in? See: speechtl doctor"
+    if code == NOT_OPENED:
+        return f"{device.name} cannot be opened: it is not there any more, or another user has it. Is it plugged in? See: speechtl doctor"
     return f"{device.name} cannot be opened: {_text(error)}. See: speechtl doctor"
 
 
@@ -161,10 +167,16 @@ def _refuse_held(wanted: str) -> None:
 def _no_microphone() -> str:
     for held in held_microphones():
         return f"The microphone {held.name} is in use by {held.holder}, and there is no other. {held.remedy}"
-    nodes = list(SOUND_DEVICES.glob("pcm*c")) if SOUND_DEVICES.is_dir() else []
-    if nodes and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+    if _denied():
         return f"The microphones in {SOUND_DEVICES} may not be opened: permission denied. {_permission()}"
     return "There is no microphone: the sound system lists no input device. Plug one in, and look at: arecord -l"
+
+
+def _denied(name: str = "") -> bool:
+    """Tell whether the device of that name, or without one all, may not be opened by this user (Linux)."""
+    numbers = HARDWARE.search(name)
+    nodes = list(SOUND_DEVICES.glob(f"pcmC{numbers[1]}D{numbers[2]}c" if numbers else "pcm*c"))
+    return bool(nodes) and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes)
 
 
 def _permission() -> str:

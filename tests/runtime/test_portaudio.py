@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -80,6 +81,9 @@ def test_microphones_that_the_user_may_not_open_are_told_from_none(devices, monk
     monkeypatch.setattr(portaudio.os, "access", lambda *_: False)
     with pytest.raises(MicrophoneError, match="usermod -aG audio"):
         find_device(None)
+    devices(DEVICES[3:])
+    with pytest.raises(MicrophoneError, match=r"none of the microphones that may be opened: 5 = default.*usermod -aG audio"):
+        find_device("usb")
 
 
 HELD = HeldMicrophone("USB Mic: Audio (hw:1,0)", 812, "arecord")
@@ -123,6 +127,16 @@ def test_errors_of_portaudio_are_sentences_with_what_to_do(arguments, says, anot
     assert reason(error, DEVICES[1]).startswith("USB PnP Sound Device: Audio (hw:1,0) ")
     assert says in reason(error, DEVICES[1])
     assert may_try_another(error) is another
+
+
+@pytest.mark.parametrize(("node", "says"), [("pcmC1D0c", "permission denied.*usermod -aG audio"), ("pcmC0D0c", "Is it plugged in")])
+def test_what_portaudio_does_not_explain_is_told_by_who_may_open_the_device(monkeypatch, tmp_path, node, says):
+    (tmp_path / node).touch()
+    monkeypatch.setattr(portaudio, "SOUND_DEVICES", tmp_path)
+    monkeypatch.setattr(portaudio.os, "access", lambda *_: False)
+    error = Exception("Illegal combination of I/O devices", -9993)
+    assert re.search(says, reason(error, DEVICES[1]))
+    assert not may_try_another(error)
 
 
 def test_what_libraries_print_is_kept_quiet_and_our_own_lines_are_not(capfd):
