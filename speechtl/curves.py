@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from speechtl.statistics import mean_limits
 
 INCHES = (7.0, 4.6)
 DPI = 150
+ASIDE = 0.045  # inches
+MARGIN = 0.07  # of the axis
 
 
 @dataclass(frozen=True)
@@ -73,33 +76,54 @@ def draw_curves(path: Path, points: Sequence[Point], title: str, measure: str) -
 
 
 def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -> None:
-    """Draw pictures side by side, each with a line for every way; shaded are 95 % limits of the mean over the seeds."""
+    """Draw pictures side by side, each with a line through the means of every way, its trainings and the 95 % limits of their mean."""
     from matplotlib.figure import Figure
 
     width, height = INCHES
     figure = Figure(figsize=(width if len(panels) == 1 else 0.65 * width * len(panels), height), dpi=DPI, layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
-        rows = summary(panel.points)
-        for way in dict.fromkeys(point.way for point in panel.points):
-            values, means, lows, highs = ([row[column] for row in rows if row[0] == way] for column in (1, 2, 3, 4))
-            (line,) = axes.plot(values, means, marker="o", label=way)
-            axes.fill_between(values, lows, highs, color=line.get_color(), alpha=0.12, linewidth=0)
-        ticks = sorted({point.examples for point in panel.points})
-        if panel.logarithmic:
-            axes.set_xscale("log")
-        axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        axes.minorticks_off()
-        axes.set(xlabel=panel.name)
-        axes.grid(alpha=0.3)
-    middles = [row[2] for panel in panels for row in summary(panel.points)]
-    low, high = min(middles), max(middles)
+        _draw_panel(axes, panel)
+    values = [point.value for panel in panels for point in panel.points if not math.isnan(point.value)] or [0.0]
+    low, high = min(values), max(values)
     first = figure.axes[0]
-    first.set_ylim(low - 0.08 * (high - low) - 0.01, min(high + 0.08 * (high - low) + 0.01, 1.0 if high <= 1.0 else math.inf))
+    first.set_ylim(low - 0.05 * (high - low) - 0.01, high + 0.05 * (high - low) + 0.01)
     first.set_ylabel(measure)
     first.legend()
     figure.suptitle(title)
+    if len({point.seed for panel in panels for point in panel.points}) > 1:
+        figure.supxlabel("Small dots: single trainings. Bars: 95 % limits of their mean.", fontsize=8, color="dimgrey")
     with writing(path) as beside:
         figure.savefig(beside, format="png")
+
+
+def _draw_panel(axes: Any, panel: Panel) -> None:
+    """Draw every way a little beside the others, so that none hides the limits of another."""
+    from matplotlib.transforms import ScaledTranslation
+
+    rows = summary(panel.points)
+    ways = list(dict.fromkeys(point.way for point in panel.points))
+    ticks = sorted({point.examples for point in panel.points})
+    if panel.logarithmic:
+        axes.set_xscale("log")
+    for number, way in enumerate(ways):
+        aside = ScaledTranslation((number - (len(ways) - 1) / 2) * ASIDE, 0.0, axes.figure.dpi_scale_trans)
+        amounts, means, lows, highs = (np.array([row[column] for row in rows if row[0] == way]) for column in (1, 2, 3, 4))
+        place = {"transform": axes.transData + aside, "color": f"C{number}"}
+        axes.plot(amounts, means, marker="o", label=way, **place)
+        mine = [point for point in panel.points if point.way == way]
+        axes.plot([point.examples for point in mine], [point.value for point in mine], ".", markersize=4, alpha=0.6, **place)
+        limits = [means - np.maximum(lows, 0.0), np.minimum(highs, 1.0) - means]
+        axes.errorbar(amounts, means, limits, fmt="none", capsize=3, elinewidth=1.0, alpha=0.6, **place)
+    if panel.logarithmic:
+        room = (ticks[-1] / ticks[0]) ** MARGIN if len(ticks) > 1 else 2.0
+        axes.set_xlim(ticks[0] / room, ticks[-1] * room)
+    else:
+        room = MARGIN * (ticks[-1] - ticks[0]) if len(ticks) > 1 else 1.0
+        axes.set_xlim(ticks[0] - room, ticks[-1] + room)
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel=panel.name)
+    axes.grid(alpha=0.3)
 
 
 def write_panels(path: Path, panels: Sequence[Panel], measure: str) -> None:

@@ -43,10 +43,30 @@ def test_pictures_are_png_of_a_readable_size(tmp_path):
     assert sizes[1][0] > sizes[0][0]
 
 
-def test_no_point_of_any_panel_lies_outside_the_picture(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: drawn.append(figure))
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """Figures, kept in place of written."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
     monkeypatch.setattr(curves, "writing", lambda path: contextlib.nullcontext(path))
+    return figures
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_limits_of_several_ways_stand_beside_each_other(tmp_path, drawn, logarithmic):
+    draw_panels(tmp_path / "a.png", [Panel("one", POINTS, logarithmic)], "title", "recall")
+    (axes,) = drawn[0].axes
+    bars = [bar for collection in axes.collections for bar in collection.get_segments()]
+    assert len(bars) == 4
+    assert (bars[0][0][1], bars[0][1][1]) == pytest.approx(summary(POINTS)[0][3:])
+    drawn[0].draw_without_rendering()
+    places = [line.get_transform().transform((10, 0.5))[0] for line in axes.lines]
+    left, right = axes.bbox.intervalx
+    assert len({round(place) for place in places}) == 2
+    assert all(left < place < right for place in places)
+
+
+def test_no_point_of_any_panel_lies_outside_the_picture(tmp_path, drawn):
     panels = [
         Panel("low", [Point("a", 10, 0, 0.2), Point("a", 20, 0, 0.5)]),
         Panel("high", [Point("a", 10, 0, 0.8), Point("a", 20, 0, 0.9)]),
