@@ -5,6 +5,7 @@ Workstation and device read pictures with this one definition, so that a network
 
 from __future__ import annotations
 
+import struct
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def read_picture(path: Path) -> Image.Image:
         raise PictureError(f"{path} is not a picture that can be read; PNG, JPEG, GIF, BMP, TIFF, WebP and PPM can.") from None
     except Image.DecompressionBombError:
         raise PictureError(_huge(path)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error) as error:
         raise PictureError(f"{path} is damaged or cut short: {error}.") from error  # what Pillow's readers raise on bad bytes
 
 

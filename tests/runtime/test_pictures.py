@@ -106,6 +106,18 @@ def test_what_is_no_picture_is_refused(tmp_path, content):
         read_picture(tmp_path / "x.png")
 
 
+def test_damaged_metadata_are_one_sentence_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "maker", 6
+    colours().save(tmp_path / "r.jpg", exif=exif)
+    content = (tmp_path / "r.jpg").read_bytes()
+    maker, width = b"\x01\x0f\x00\x02", b"\x01\x00\x00\x02"  # a width that is text
+    assert maker in content
+    (tmp_path / "r.jpg").write_bytes(content.replace(maker, width))
+    with pytest.raises(PictureError, match=r"r\.jpg is damaged"):
+        read_picture(tmp_path / "r.jpg")
+
+
 def test_missing_files_folders_and_tiny_pictures_are_refused(tmp_path):
     Image.new("L", (1, 50)).save(tmp_path / "line.png")
     for name, match in (("none.png", "does not exist"), ("", "is a folder"), ("line.png", "1 × 50 pixels")):
