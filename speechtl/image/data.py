@@ -53,8 +53,8 @@ class ImageData:
 def prepare(recipe: ImageRecipe, say: Say) -> ImageData:
     """Read a recipe's pictures; `ManifestError` where what is left cannot be learned from. Lines of the test split are left out."""
     pictures = [picture for picture in read_pictures(recipe.data.train) if picture.split != "test"]
-    if not pictures:
-        raise ManifestError("All pictures are in the test split; give pictures to learn from.")
+    if not pictures or all(picture.split == "validation" for picture in pictures):
+        raise ManifestError(f"All pictures are in the {'validation' if pictures else 'test'} split; give pictures to learn from.")
     tasks = tasks_of(pictures, recipe.data.classes)
     everything = load_pictures(pictures, tasks, recipe.pictures.settings(), say)
     tasks_of(everything.pictures, [name for task in tasks for name in task.classes])  # what was skipped may have left a class empty

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from speechtl.errors import ManifestError, did_you_mean
 from speechtl.image.places import image_data
@@ -145,7 +144,8 @@ def _read_line(line: str, manifest: Path, where: str, problems: list[str]) -> Pi
     if "image_filepath" not in entry:
         problems.append(f"the key 'image_filepath' is missing{did_you_mean('image_filepath', entry)}.")
     problems += [f"{key!r} must be text, got {entry[key]!r}." for key in _TEXTS if not isinstance(entry.get(key, ""), str)]
-    if entry.get("split", "train") not in SPLITS:
+    problems += [f"{key!r} is empty." for key in ("image_filepath", "label") if entry.get(key) == ""]
+    if isinstance(entry.get("split", "train"), str) and entry.get("split", "train") not in SPLITS:
         problems.append(f"'split' must be one of {', '.join(SPLITS)}, got {entry['split']!r}.")
     labels = entry.get("labels", {})
     if not isinstance(labels, dict) or any(value not in (0, 1, None) for value in labels.values()):
@@ -166,12 +166,12 @@ def _resolve(manifest: Path, name: str) -> Path:
 
 
 def _across_splits(pictures: Iterable[Picture]) -> list[str]:
-    splits: dict[str, set[Any]] = {}
+    splits: dict[str, set[str]] = {}
     for picture in pictures:
         if picture.group is not None:
-            splits.setdefault(picture.group, set()).add(picture.split == "test")
+            splits.setdefault(picture.group, set()).add(picture.split or "train")
     return [
-        f"The group {group!r} is in the test split and outside of it; keep a group together."
-        for group, in_test in splits.items()
-        if len(in_test) > 1
+        f"The group {group!r} is in several splits ({', '.join(sorted(found))}); keep a group together."
+        for group, found in splits.items()
+        if len(found) > 1
     ]

@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 from speechtl.errors import ManifestError
-from speechtl.image.data import draw, load_pictures, split
+from speechtl.image.data import draw, load_pictures, prepare, split
 from speechtl.image.manifest import read_pictures, targets_of, tasks_of
+from speechtl.image.recipe import read_image_recipe
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import Task
 
@@ -63,12 +64,12 @@ def test_all_wrong_lines_are_listed(tmp_path):
     (tmp_path / "m.jsonl").write_text(
         '{"image_path": "a.png"}\nnot json\n[1]\n{"image_filepath": "a.png", "split": "tset"}\n'
         '{"image_filepath": "a.png", "labels": {"car": 2}}\n{"image_filepath": 3}\n'
-        '{"image_filepath": "a", "label": "x", "labels": {"y": 1}}\n'
+        '{"image_filepath": "a", "label": "x", "labels": {"y": 1}}\n{"image_filepath": "", "label": ""}\n'
     )
     with pytest.raises(ManifestError) as caught:
         read_pictures([tmp_path / "m.jsonl", tmp_path / "none.jsonl"])
     message = str(caught.value)
-    assert message.startswith("8 problems")
+    assert message.startswith("10 problems")
     for part in (
         "did you mean 'image_path'",
         "not JSON",
@@ -77,6 +78,8 @@ def test_all_wrong_lines_are_listed(tmp_path):
         "1, 0 or null",
         "must be text",
         "not both",
+        "'image_filepath' is empty",
+        "'label' is empty",
         "none.jsonl",
     ):
         assert part in message
@@ -91,10 +94,20 @@ def test_an_empty_class_folder_and_an_empty_folder_are_refused(shapes):
         read_pictures([shapes / "nothing"])
 
 
-def test_a_group_in_test_and_training_is_refused(manifest):
-    path = manifest([{"label": "a", "group": "p1", "split": "test"}, {"label": "b", "group": "p1"}])
-    with pytest.raises(ManifestError, match="The group 'p1' is in the test split and outside"):
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_group_in_training_and_another_split_is_refused(manifest, split):
+    path = manifest([{"label": "a", "group": "p1", "split": split}, {"label": "b", "group": "p1"}])
+    with pytest.raises(ManifestError, match=rf"The group 'p1' is in several splits \(.*{split}.*\); keep a group together"):
         read_pictures([path])
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_without_pictures_to_learn_from_the_error_says_which_split_they_are_in(manifest, shapes, split):
+    manifest([{"label": "ab"[index % 2], "split": split} for index in range(4)])
+    recipe = read_image_recipe(shapes / "shapes.toml")
+    data = recipe.data.model_copy(update={"train": [shapes / "pictures.jsonl"]})
+    with pytest.raises(ManifestError, match=f"All pictures are in the {split} split; give pictures to learn from"):
+        prepare(recipe.model_copy(update={"data": data}), print)
 
 
 def test_pictures_that_cannot_be_read_are_skipped_counted_and_said(manifest, tmp_path):
