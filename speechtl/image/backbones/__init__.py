@@ -64,6 +64,11 @@ def load_backbone(name: str, weights: str = PRETRAINED) -> SourceNetwork:
         network = entry.build()
         network.encoder.info = replace(network.encoder.info, source="random numbers", source_examples=0)
         return network
+    if entry.load is None and weights != PRETRAINED:
+        raise WeightsError(
+            f"The backbone {name!r} does not read weights from files; register it with a function that does, or pretrain it: "
+            "speechtl image pretrain."
+        )
     if entry.load is None:
         raise WeightsError(
             f'Nobody has published weights of the backbone {name!r}; take weights = "scratch", or pretrain it: speechtl image pretrain.'

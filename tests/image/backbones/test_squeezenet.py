@@ -65,6 +65,11 @@ def test_damaged_files_of_weights_are_refused(tmp_path, name, content):
         load(tmp_path / name)
 
 
+def test_a_backbone_that_reads_no_files_says_so(tmp_path):
+    with pytest.raises(WeightsError, match="'small' does not read weights from files"):
+        load_backbone("small", str(tmp_path / "w.safetensors"))
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     class Run:
         def __reduce__(self):
