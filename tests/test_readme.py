@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README_PATH = Path(__file__).parents[1] / "README.md"
+README = README_PATH.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
@@ -32,6 +33,17 @@ def test_the_backbone_of_ones_own_is_known_by_its_name(monkeypatch):
     run("register_backbone(")
     network = backbones.load_backbone("mine", "scratch")
     assert network(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, 100)
+
+
+def test_every_recipe_that_is_named_somewhere_is_there():
+    folder = Path(__file__).parents[1]
+    texts = [path.read_text(encoding="utf-8") for part in ("speechtl", "training", "device") for path in (folder / part).rglob("*.py")]
+    texts += [
+        path.read_text(encoding="utf-8") for path in (README_PATH, folder / "training" / "README.md", folder / "device" / "README.md")
+    ]
+    named = {name for text in texts for name in re.findall(r"training/recipes/[\w-]+\.toml", text)}
+    assert len(named) > 2
+    assert not [name for name in sorted(named) if not (folder / name).is_file()]
 
 
 @pytest.mark.parametrize("backbone", ["squeezenet", "mobilenet", "small"])

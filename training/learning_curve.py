@@ -1,6 +1,6 @@
 """A learning curve of any recipe, for a wake word or for pictures: how good each way to train is after how many examples.
 
-    python training/learning_curve.py training/recipes/digits.toml --amounts 20 100 500 --ways head all scratch --out runs/curve
+    python training/learning_curve.py training/recipes/xray.toml --amounts 20 50 100 200 --out runs/curve
 
 Accuracy or AUC (pictures) or recall at the wanted rate of false accepts (wake words), on validation groups that are the same for all,
 with 95 % limits over seeds. A way is a policy (head, last:2, all, gradual) or `scratch`. Writes curve.csv and curve.png.

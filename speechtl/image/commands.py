@@ -21,7 +21,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interrupt
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
 
 
-@app.command(epilog="Example: speechtl image train training/recipes/digits.toml --out runs/digits")
+@app.command(epilog="Example: speechtl image train training/recipes/road.toml --out runs/road")
 def train(
     recipe: RecipeArgument,
     out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
@@ -36,7 +36,7 @@ def train(
     _report(run_training(made, out, resume=resume), out, as_json)
 
 
-@app.command(epilog="Example: speechtl image pretrain training/recipes/own_digits.toml")
+@app.command(epilog="Example: speechtl image pretrain runs/own/own-mnist.toml")
 def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = False) -> None:
     """Train a network from nothing on a large labelled source and keep it as a backbone, for input that nobody has trained for.
 
@@ -47,7 +47,7 @@ def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = Fal
     _report(*run_pretraining(_read(recipe), resume=resume), as_json)
 
 
-@app.command(epilog="Example: speechtl image predict runs/digits a.png b.jpg")
+@app.command(epilog="Example: speechtl image predict runs/road a.png b.jpg")
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or a bundle.", show_default=False)],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures.", show_default=False)],
@@ -93,6 +93,9 @@ def _report(about: dict[str, Any], folder: Path, as_json: bool) -> None:
         typer.echo(json.dumps({"folder": str(folder), **about}, ensure_ascii=False, indent=2))
         return
     for result in about["validation"]:
+        if result["accuracy"] is None:
+            typer.echo(f"{result['task']}: no label of it is known among the pictures to report on.")
+            continue
         area = f", AUC {result['auc']:.3f}" if result.get("auc") is not None else ""
         limits = f"{result['low']:.1%} to {result['high']:.1%}"
         typer.echo(f"{result['task']}: accuracy {result['accuracy']:.1%} ({limits}) on {result['examples']} pictures{area}")
