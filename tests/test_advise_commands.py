@@ -50,6 +50,41 @@ def test_measuring_trains_the_ways_and_tells_which_was_best(picture_recipe):
     assert document["verdict"].startswith("Best was")
 
 
+@pytest.fixture
+def half_known(picture_recipe, tmp_path):
+    """A recipe of two tasks, of which the validation pictures know both kinds of the first alone, or of none."""
+
+    def write(known: bool):
+        lines = []
+        for number in range(16):
+            kind, held_out = ("left", "right")[number % 2], number >= 12
+            labels = {"left": 1 - number % 2 if known or not held_out else 1, "late": None if held_out else number // 2 % 2}
+            split = "validation" if held_out else "train"
+            lines.append(json.dumps({"image_filepath": f"halves/{kind}/{number}.png", "labels": labels, "split": split}))
+        (tmp_path / "halves.jsonl").write_text("\n".join(lines))
+        recipe = picture_recipe()
+        recipe.write_text(recipe.read_text().replace('["halves"]', '["halves.jsonl"]'))
+        return recipe
+
+    return write
+
+
+def test_a_task_that_the_validation_pictures_do_not_know_is_left_out_of_the_measure(half_known, tmp_path):
+    recipe = half_known(known=True)
+    done = CliRunner().invoke(app, ["advise", str(recipe), "--measure", "--way", "scratch", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "have not both kinds of it: late" in done.stderr
+    assert 0.0 <= json.loads(done.stdout)["measured"]["scratch"] <= 1.0
+    assert "late: no label of it is known" in run("image", "train", recipe, "--out", tmp_path / "run")
+
+
+def test_nothing_is_measured_on_labels_of_one_kind(half_known):
+    from speechtl.errors import ManifestError
+
+    with pytest.raises(ManifestError, match="nothing can be measured"):
+        CliRunner().invoke(app, ["advise", str(half_known(known=False)), "--measure"], catch_exceptions=False)
+
+
 def test_an_encoder_of_sound_is_refused_for_pictures_and_measured_by_force(picture_recipe, monkeypatch, capsys, embedding_path):
     recipe = picture_recipe("speech-embedding", "pretrained")
     from speechtl.image import backbones

@@ -39,7 +39,10 @@ def auc_limits(scores: Floats, positive: NDArray[np.bool_], groups: Sequence[obj
 
 
 def measure(tasks: Sequence[Task], scores: Sequence[Tensor], labels: Tensor) -> list[dict[str, Any]]:
-    """Return for each task how many labels are known, the accuracy with limits and, between two kinds, the AUC."""
+    """Return for each task how many labels are known, the accuracy with limits and, between two kinds, the AUC.
+
+    Where no label is known, accuracy and AUC are None.
+    """
     results = []
     for index, task in enumerate(tasks):
         truth = labels[:, index].numpy()
@@ -48,7 +51,8 @@ def measure(tasks: Sequence[Task], scores: Sequence[Tensor], labels: Tensor) -> 
         answers = given.argmax(axis=1) if task.classes else (given[:, 0] > 0.5).astype(int)
         right = int((answers == truth).sum())
         low, high = recall_limits(right, len(truth))
-        result = {"task": task.name, "examples": len(truth), "accuracy": right / max(len(truth), 1), "low": low, "high": high}
+        accuracy = right / len(truth) if len(truth) else None
+        result = {"task": task.name, "examples": len(truth), "accuracy": accuracy, "low": low, "high": high}
         if task.outputs <= 2:
             value = auc(given[:, -1], truth == 1)
             result["auc"] = None if np.isnan(value) else value

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from speechtl.errors import ManifestError
 from speechtl.image.backbones import SCRATCH
-from speechtl.image.data import draw, prepare
+from speechtl.image.data import ImageData, draw, prepare
 from speechtl.image.metrics import measure
 from speechtl.image.network import new_network
 from speechtl.image.preprocess import PICTURES
@@ -26,6 +27,7 @@ class ImageTrials:
         self.force = force
         self.data = prepare(recipe, say)
         self.measure = "accuracy" if self.data.tasks[0].classes else "mean AUC"
+        self.measured = _measurable(self.data)
         self.encoder: Encoder = self._open(recipe.transfer.weights)
 
     @property
@@ -48,7 +50,22 @@ class ImageTrials:
         fit_pictures(network, part.pixels, part.labels, parse_policy("all" if way == SCRATCH else way), settings, self.recipe.augment)
         results = measure(self.data.tasks, network.scores(self.data.validation.pixels), self.data.validation.labels)
         key = "accuracy" if self.measure == "accuracy" else "auc"
-        return float(np.mean([np.nan if result[key] is None else result[key] for result in results]))
+        return float(np.mean([result[key] for result in results if result["task"] in self.measured]))
 
     def _open(self, weights: str) -> Encoder:
         return open_encoder(self.recipe.transfer.backbone, weights, self.recipe.transfer.keep)[0]
+
+
+def _measurable(data: ImageData) -> list[str]:
+    """Return the tasks that the validation pictures can tell something about: those with labels of both kinds."""
+    kinds = {
+        task.name: set(column[~torch.isnan(column)].tolist()) for task, column in zip(data.tasks, data.validation.labels.T, strict=True)
+    }
+    usable = [task.name for task in data.tasks if task.classes or len(kinds[task.name]) == 2]
+    if not usable:
+        raise ManifestError(
+            "No task has labels of both kinds among the validation pictures, so nothing can be measured; keep more for them."
+        )
+    if left_out := ", ".join(name for name in kinds if name not in usable):
+        say(f"Not measured, because the validation pictures have not both kinds of it: {left_out}.")
+    return usable

@@ -33,3 +33,8 @@ def test_missing_labels_are_not_counted():
     assert (yes["examples"], yes["accuracy"], yes["auc"]) == (2, 0.5, 1.0)
     assert (kind["examples"], kind["accuracy"]) == (2, 1.0)
     assert kind["low"] < 1.0
+
+
+def test_a_task_without_a_known_label_has_no_accuracy():
+    (result,) = measure([Task("yes")], [torch.tensor([[0.9], [0.2]])], torch.tensor([[float("nan")], [float("nan")]]))
+    assert (result["examples"], result["accuracy"], result["auc"]) == (0, None, None)
