@@ -47,6 +47,8 @@ def draw_patches(path: Path, blocks: Mapping[str, Mapping[str, Sequence[Array]]]
                 axes[row, first + column].imshow(patch.T if sound else patch, **shown)
             if first == 0:
                 axes[row, 0].text(-0.08, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
+    if sound:
+        figure.supxlabel("across: time, up: frequency; all of a row last as long", fontsize=9)
     _save(figure, path)
 
 

@@ -84,12 +84,18 @@ def _peaks(front: Sequence[nn.Module], inputs: Tensor) -> tuple[Tensor, Tensor, 
     values, places = [], []
     width = 1
     for part in torch.split(inputs, BATCH):
-        responses = run_groups(front, part)
+        responses = _responses(front, part)
         width = responses.shape[3]
         strongest = responses.flatten(2).max(dim=2)
         values.append(strongest.values)
         places.append(strongest.indices)
     return torch.cat(values), torch.cat(places), width
+
+
+def _responses(front: Sequence[nn.Module], inputs: Tensor) -> Tensor:
+    """Return the responses `(examples, units, rows, columns)`; where a group gives no places, as after pooling, there is one."""
+    responses = run_groups(front, inputs)
+    return responses.reshape(*responses.shape, *[1] * (4 - responses.dim()))
 
 
 def _selective(peaks: Tensor, count: int) -> list[int]:
@@ -102,7 +108,7 @@ def _selective(peaks: Tensor, count: int) -> list[int]:
 def _box(front: Sequence[nn.Module], example: Tensor, unit: int, place: tuple[int, int]) -> Box:
     """Return the part of the input that the response depends on: where its gradient is not zero."""
     asked = example[None].float().requires_grad_(True)
-    run_groups(front, asked)[0, unit, place[0], place[1]].backward()  # type: ignore[no-untyped-call]
+    _responses(front, asked)[0, unit, place[0], place[1]].backward()  # type: ignore[no-untyped-call]
     assert asked.grad is not None
     touched = asked.grad[0].abs().amax(dim=0) > 0
     rows, columns = (torch.nonzero(touched.any(dim=axis)).flatten().tolist() for axis in (1, 0))

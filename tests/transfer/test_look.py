@@ -46,6 +46,14 @@ def test_a_part_holds_all_that_a_unit_depends_on(eye, inputs):
         assert float(eye(patch[None])[0, 1].max()) == pytest.approx(found.value)
 
 
+@pytest.mark.parametrize("last", [nn.Flatten(), nn.Flatten(start_dim=2)])
+def test_units_without_places_or_with_places_in_a_row_have_parts_too(eye, inputs, last):
+    eye.groups["three"] = nn.Sequential(nn.AdaptiveMaxPool2d(1), last)
+    found = excitations(eye, inputs, "three", units=[0], patches=1)[0][0]
+    assert (found.example, found.value) == (4, 14.0)
+    assert found.box[0][0] <= 12 < found.box[0][1]
+
+
 def test_units_that_answer_to_everything_alike_are_not_chosen_first(eye):
     values = torch.ones(20, 1, 16, 16)
     values[7, 0, 5, 5] = 9.0

@@ -79,5 +79,7 @@ def load_backbone(name: str, weights: str = PRETRAINED) -> SourceNetwork:
 def _entry(name: str) -> Backbone:
     if name not in BACKBONES:
         names = known_backbones()
-        raise RecipeError(f"The backbone {name!r} is not known{did_you_mean(name, names)}; take one of: {', '.join(names)}.")
+        raise RecipeError(
+            f"The backbone {name!r} is not known{did_you_mean(name, names)}; take one of: {', '.join(names)}, or register yours first."
+        )
     return BACKBONES[name]
