@@ -22,7 +22,7 @@ Colour = tuple[int, int, int]
 def scenes(count: int, size: int = 48, *, missing: float = 0.0, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Return bytes `(count, 3, size, size)` and labels `(count, 4)`: 1 there, 0 not, NaN for the share of them that is missing.
 
-    Scene number n is the same for every count, size and share of missing labels. Of each picture at least one label is known.
+    Scene number n is the same for every count, size and share of missing labels.
     """
     pixels, labels = [], []
     for number in range(count):
@@ -34,11 +34,14 @@ def scenes(count: int, size: int = 48, *, missing: float = 0.0, seed: int = 0) -
 
 
 def without(labels: Tensor, missing: float, seed: int) -> Tensor:
-    """Return labels of which a share is missing (NaN), but never all of a picture."""
+    """Return labels of which a share is missing (NaN); of each picture one stays known as long as the share leaves as many."""
     random = np.random.default_rng([seed, 1])
-    hidden = random.random(labels.shape) < missing
-    hidden[np.arange(len(labels)), random.integers(labels.shape[1], size=len(labels))] = False
-    return labels.masked_fill(torch.from_numpy(hidden), math.nan)
+    turn = random.random(labels.shape)
+    turn[np.arange(len(labels)), random.integers(labels.shape[1], size=len(labels))] += 1.0
+    first = np.argsort(turn, axis=None)[: round(missing * turn.size)]
+    hidden = np.zeros(turn.size, dtype=bool)
+    hidden[first] = True
+    return labels.masked_fill(torch.from_numpy(hidden.reshape(turn.shape)), math.nan)
 
 
 class Scene:

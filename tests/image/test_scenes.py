@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from speechtl.image.scenes import TASKS, scenes, without
@@ -19,9 +20,14 @@ def test_several_of_the_four_may_be_there_at_once_or_none():
     assert ((labels.mean(dim=0) > 0.2) & (labels.mean(dim=0) < 0.6)).all()
 
 
-def test_the_chosen_share_of_labels_is_missing_but_never_all_of_a_picture():
-    labels = without(torch.ones(2000, 4), 0.5, seed=0)
-    missing = torch.isnan(labels)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.75, 0.9])
+def test_the_chosen_share_of_labels_is_missing_spread_over_the_tasks(share):
+    missing = torch.isnan(without(torch.ones(2000, 4), share, seed=0)).float()
+    assert missing.mean().item() == pytest.approx(share)
+    assert missing.mean(dim=0).tolist() == pytest.approx([share] * 4, abs=0.03)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75])
+def test_every_picture_keeps_a_label_while_there_are_as_many(share):
+    missing = torch.isnan(without(torch.ones(500, 4), share, seed=0))
     assert not missing.all(dim=1).any()
-    assert 0.34 < missing.float().mean() < 0.41  # half, less the one label of each picture that is always known
-    assert torch.isnan(without(torch.ones(500, 4), 1.0, seed=0)).sum() == 1500
