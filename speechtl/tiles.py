@@ -32,6 +32,17 @@ def draw_filters(path: Path, filters: Array, title: str, *, across: str = "", do
     _save(figure, path)
 
 
+def draw_all_filters(folder: Path, filters: Mapping[str, Array], name: str, *, across: str = "", down: str = "") -> list[Path]:
+    """Draw the first filters of several states of an encoder into a file each, those of the last, or the only one, into filters.png."""
+    last = list(filters)[-1]
+    written = []
+    for state, values in filters.items():
+        written.append(folder / ("filters.png" if state == last else f"filters_{state}.png"))
+        told = f", {state}" if len(filters) > 1 else ""
+        draw_filters(written[-1], values, f"{name}: filters of the first layer{told}", across=across, down=down)
+    return written
+
+
 def draw_patches(path: Path, blocks: Mapping[str, Mapping[str, Sequence[Array]]], title: str, *, sound: bool = False) -> None:
     """Draw rows of patches, one a unit; blocks such as before and after stand side by side. Spectrograms have low bands at the bottom."""
     names = list(dict.fromkeys(name for block in blocks.values() for name in block))

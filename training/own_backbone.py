@@ -35,6 +35,12 @@ SIZE = 28  # pixels
 AMOUNTS = (10, 20, 50, 100, 200)
 LARGE = (1000, 5000)
 WAYS = ("head", "all", "scratch")
+PRETRAIN_STEPS = 350
+DIRECTIONS = (  # source, target, source digits to learn from, target digits to learn from, steps
+    ("mnist", "8x8", 5000, AMOUNTS, 60),
+    ("8x8", "mnist", 1000, LARGE, 250),
+)
+SHOWN = {"mnist": "MNIST", "8x8": "8×8"}
 RECIPE = """name = "{name}"
 
 [data]
@@ -76,9 +82,9 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     write_folder(out / "small", *eight_by_eight(), most=1797)
     write_recipe(out / "ears.toml", "small", "speech-embedding", "pretrained", steps=60, validation=0.5)
     panels = []
-    for source, target, taught, amounts, steps in (("mnist", "8x8", 5000, AMOUNTS, 60), ("8x8", "mnist", 1000, LARGE, 250)):
+    for source, target, taught, amounts, steps in DIRECTIONS:
         folder = {"mnist": "mnist", "8x8": "small"}
-        first = write_recipe(out / f"own-{source}.toml", folder[source], "small", "scratch", steps=350, validation=0.15)
+        first = write_recipe(out / f"own-{source}.toml", folder[source], "small", "scratch", PRETRAIN_STEPS, validation=0.15)
         values = read_toml(first)
         values["data"]["examples"] = taught
         about, kept = pretrain(make_image_recipe(values, base=first.parent, source=str(first)))
@@ -86,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
         validation = 0.5 if target == "8x8" else 0.15
         second = write_recipe(out / f"{source}-to-{target}.toml", folder[target], f"own-{source}", "pretrained", steps, validation)
         points = curve(ImageTrials(read_image_recipe(second)), WAYS, amounts, seeds)
-        panels.append(Panel(f"{target} digits to learn from; {taught} {source} digits before", points))
+        panels.append(Panel(f"{SHOWN[target]} digits to learn from, after {taught} {SHOWN[source]} digits", points))
         print_points(points, panels[-1].name)
     write_panels(out / "own.csv", panels, "accuracy")
     draw_panels(out / "own.png", panels, "A backbone of one's own: from much to little, and from little to much", "accuracy")

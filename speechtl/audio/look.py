@@ -19,7 +19,7 @@ from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.front_end import front_end
-from speechtl.tiles import draw_filters, draw_patches
+from speechtl.tiles import draw_all_filters, draw_patches
 from speechtl.transfer import HeadOnly, parse_policy
 from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.workfolder import is_run
@@ -48,8 +48,8 @@ def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, p
 
 def _draw(encoders: dict[str, AudioEncoder], pieces: Tensor, out: Path, units: int, patches: int) -> list[Path]:
     last = list(encoders.values())[-1]
-    written = [out / "filters.png"]
-    draw_filters(written[0], first_filters(last).numpy(), f"{last.info.name}: first layer", across="time, frames", down="frequency, bands")
+    filters = {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}
+    written = draw_all_filters(out, filters, last.info.name, across="time, frames", down="frequency, bands")
     for group in middle_and_late(last):
         blocks = {
             name: {f"unit {unit}": _moments(pieces, strongest) for unit, strongest in found.items()}

@@ -17,8 +17,8 @@ from speechtl.image.data import read_all
 from speechtl.image.run import load_run, open_encoder
 from speechtl.progress import say
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
-from speechtl.tiles import draw_filters, draw_patches
-from speechtl.transfer import Encoder
+from speechtl.tiles import draw_all_filters, draw_patches
+from speechtl.transfer import Encoder, HeadOnly, parse_policy
 from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.workfolder import is_run
 
@@ -31,8 +31,7 @@ def look(model: str, pictures: Sequence[Path], out: Path, *, units: int = 6, pat
     encoders, settings = _encoders(model)
     pixels = _pixels(pictures, settings)
     last = list(encoders.values())[-1]
-    written = [out / "filters.png"]
-    draw_filters(written[0], first_filters(last).numpy(), f"{last.info.name}: filters of the first layer")
+    written = draw_all_filters(out, {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}, last.info.name)
     for group in middle_and_late(last):
         blocks = {
             name: {f"unit {unit}": _patches(pixels, strongest) for unit, strongest in found.items()}
@@ -47,9 +46,13 @@ def _encoders(model: str) -> tuple[dict[str, Encoder], PictureSettings]:
     if is_run(Path(model)):
         run = load_run(Path(model))
         transfer = run.about["recipe"]["transfer"]
+        after = run.network.encoder
+        if isinstance(parse_policy(transfer["policy"]), HeadOnly):
+            say("Only the new layers were trained, so its layers see what they saw before.")
+            return {after.info.name: after}, run.settings
         torch.manual_seed(run.about["recipe"]["train"]["seed"])
         before, _ = open_encoder(transfer["backbone"], transfer["weights"], transfer["keep"])
-        return {"before": before, "after": run.network.encoder}, run.settings
+        return {"before": before, "after": after}, run.settings
     if not is_known(model):
         raise SpeechtlError(f"{model} is neither a run's folder nor a backbone; the backbones are: {', '.join(BACKBONES)}.")
     return {model: open_encoder(model)[0]}, PictureSettings()

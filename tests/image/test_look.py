@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from PIL import Image
@@ -21,12 +23,21 @@ def test_filters_and_patches_before_and_after_training_are_drawn(run, shapes):
     done = CliRunner().invoke(app, ["image", "look", str(run), str(shapes / "shapes"), "--out", str(shapes / "looks"), "--units", "3"])
     assert done.exit_code == 0, done.output
     names = [line.rsplit("/", 1)[1] for line in done.stdout.splitlines()]
-    assert names == ["filters.png", "conv3.png", "conv4.png"]
+    assert names == ["filters_before.png", "filters.png", "conv3.png", "conv4.png"]
     for name in names:
         picture = Image.open(shapes / "looks" / name).convert("L")
         assert min(picture.size) > 150
         low, high = picture.getextrema()
         assert high - low > 150  # not blank
+
+
+def test_layers_that_did_not_learn_are_drawn_once(run, shapes, capsys):
+    about = json.loads((run / "run.json").read_text())
+    about["recipe"]["transfer"]["policy"] = "head"
+    (run / "run.json").write_text(json.dumps(about))
+    written = look(str(run), [shapes / "shapes"], shapes / "looks", units=2, patches=3)
+    assert [path.name for path in written] == ["filters.png", "conv3.png", "conv4.png"]
+    assert "Only the new layers were trained" in capsys.readouterr().err
 
 
 def test_nothing_to_look_at_and_unknown_models_are_one_sentence(run, shapes):
