@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from speechtl.transfer import Task
 
 READERS = 4  # threads
 SHOWN = 5  # reasons of skipped pictures
+COPIES = 2  # of all pictures in memory at a time
 
 Say = Callable[[str], None]
 
@@ -68,20 +70,22 @@ def prepare(recipe: ImageRecipe, say: Say) -> ImageData:
 def load_pictures(pictures: Sequence[Picture], tasks: Sequence[Task], settings: PictureSettings, say: Say) -> PictureSet:
     """Read pictures into memory; those that cannot be read are skipped, counted and said, and none left is an error."""
     targets = targets_of(pictures, tasks)
-    read, reasons = read_all([picture.path for picture in pictures], settings)
-    usable = [index for index, pixels in enumerate(read) if pixels is not None]
+    pixels, usable, reasons = read_all([picture.path for picture in pictures], settings)
     if reasons:
         say(f"{len(reasons)} of {len(pictures)} pictures cannot be used and are skipped:")
         for reason in reasons[:SHOWN]:
             say(f"  {reason}")
     if not usable:
         raise ManifestError(f"None of the {len(pictures)} pictures can be used:", reasons[:SHOWN])
-    pixels = torch.from_numpy(np.stack([pixels for pixels in read if pixels is not None]))
     return PictureSet([pictures[index] for index in usable], pixels, torch.tensor([targets[index] for index in usable]))
 
 
-def read_all(paths: Sequence[Path], settings: PictureSettings) -> tuple[list[np.ndarray | None], list[str]]:
-    """Return every file's pixels, or None where it cannot be used, and the reasons for those."""
+def read_all(paths: Sequence[Path], settings: PictureSettings) -> tuple[Tensor, list[int], list[str]]:
+    """Return the pixels `(pictures, 3, size, size)` of the files that can be used, which those are, and the reasons for the others.
+
+    Raise `PictureError` where so many pictures of that size are more than the machine's memory holds.
+    """
+    room = _room(len(paths), settings.size)
 
     def read(path: Path) -> np.ndarray | PictureError:
         try:
@@ -89,13 +93,28 @@ def read_all(paths: Sequence[Path], settings: PictureSettings) -> tuple[list[np.
         except PictureError as error:
             return error
 
-    results: list[np.ndarray | PictureError] = []
+    usable: list[int] = []
+    reasons: list[str] = []
     with ThreadPoolExecutor(READERS) as pool, progress("reading pictures") as advance:
-        for result in pool.map(read, paths):
-            results.append(result)
-            advance(len(results), len(paths))
-    reasons = [str(result) for result in results if isinstance(result, PictureError)]
-    return [None if isinstance(result, PictureError) else result for result in results], reasons
+        for index, result in enumerate(pool.map(read, paths)):
+            if isinstance(result, PictureError):
+                reasons.append(str(result))
+            else:
+                room[len(usable)] = result
+                usable.append(index)
+            advance(index + 1, len(paths))
+    return torch.from_numpy(room[: len(usable)]), usable, reasons
+
+
+def _room(count: int, size: int) -> np.ndarray:
+    """Return an array for so many pictures, of which the parts to train with and to report on are copies."""
+    needed, memory = COPIES * count * 3 * size * size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise PictureError(
+            f"{count:,} pictures of {size} pixels take {needed / 1e9:.0f} GB while training, and this machine has {memory / 1e9:.0f}; "
+            "make pictures.size smaller, or the manifest shorter."
+        )
+    return np.empty((count, 3, size, size), np.uint8)
 
 
 def split(pictures: Sequence[Picture], fraction: float, seed: int) -> tuple[list[int], list[int]]:

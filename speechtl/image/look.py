@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -63,13 +62,12 @@ def _pixels(pictures: Sequence[Path], settings: PictureSettings) -> Tensor:
     files = [file for file in files if file in pictures or file.suffix.lower() in ENDINGS]
     if not files:
         raise PictureError(f"There are no pictures in {', '.join(map(str, pictures))}.")
-    read, reasons = read_all(files, settings)
-    usable = [pixels for pixels in read if pixels is not None]
+    pixels, usable, reasons = read_all(files, settings)
     if reasons:
         say(f"{len(reasons)} of {len(files)} pictures cannot be used and are skipped, such as: {reasons[0]}")
     if not usable:
         raise PictureError("None of the pictures can be used.")
-    return torch.from_numpy(np.stack(usable))
+    return pixels
 
 
 def _patches(pixels: Tensor, strongest: Sequence[Excitation]) -> list[NDArray[Any]]:

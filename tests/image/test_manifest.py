@@ -3,8 +3,8 @@ import math
 import pytest
 from PIL import Image
 
-from speechtl.errors import ManifestError
-from speechtl.image.data import draw, load_pictures, prepare, split
+from speechtl.errors import ManifestError, PictureError
+from speechtl.image.data import draw, load_pictures, prepare, read_all, split
 from speechtl.image.manifest import read_pictures, targets_of, tasks_of
 from speechtl.image.recipe import read_image_recipe
 from speechtl.runtime.pictures import PictureSettings
@@ -128,6 +128,11 @@ def test_nothing_left_to_read_is_an_error(manifest, tmp_path):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ManifestError, match="None of the 2 pictures can be used"):
         load_pictures(pictures, tasks_of(pictures), SETTINGS, lambda text: None)
+
+
+def test_more_pictures_than_memory_are_refused_before_any_is_read(tmp_path):
+    with pytest.raises(PictureError, match=r"1,000,000,000 pictures of 16 pixels take 1536 GB .*; make pictures.size smaller"):
+        read_all(range(1_000_000_000), SETTINGS)
 
 
 def test_splits_never_share_a_group_and_hold_both_classes(manifest):
