@@ -35,6 +35,31 @@ def test_the_backbone_of_ones_own_is_known_by_its_name(monkeypatch):
     assert network(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, 100)
 
 
+def test_a_backbone_of_ones_own_brings_its_weights_into_a_training_by_recipe(tmp_path, monkeypatch):
+    import numpy as np
+    from PIL import Image
+
+    from speechtl.image import backbones
+    from speechtl.image.recipe import read_image_recipe
+    from speechtl.image.run import load_run
+    from speechtl.image.train import train
+
+    monkeypatch.setattr(backbones, "BACKBONES", dict(backbones.BACKBONES))
+    names = run("register_backbone(")
+    pretrained = names["build"]()
+    names["register_backbone"]("mine", names["build"], lambda path: pretrained)
+    for kind, light in (("dark", 20), ("light", 220)):
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for number in range(4):
+            Image.fromarray(np.full((20, 20), light + number, np.uint8)).save(tmp_path / "pictures" / kind / f"{number}.png")
+    (tmp_path / "leaves.toml").write_text(
+        'name = "leaves"\n[data]\ntrain = ["pictures"]\n[pictures]\nsize = 32\n[transfer]\nbackbone = "mine"\n[train]\nsteps = 2\n'
+    )
+    train(read_image_recipe(tmp_path / "leaves.toml"), tmp_path / "run")
+    trained = load_run(tmp_path / "run").network.encoder.state_dict()
+    assert all(torch.equal(weights, trained[name]) for name, weights in pretrained.encoder.state_dict().items())
+
+
 def test_every_recipe_that_is_named_somewhere_is_there():
     folder = Path(__file__).parents[1]
     texts = [path.read_text(encoding="utf-8") for part in ("speechtl", "training", "device") for path in (folder / part).rglob("*.py")]

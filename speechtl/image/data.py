@@ -108,8 +108,9 @@ def read_all(paths: Sequence[Path], settings: PictureSettings) -> tuple[Tensor, 
 
 def _room(count: int, size: int) -> np.ndarray:
     """Return an array for so many pictures, of which the parts to train with and to report on are copies."""
-    needed, memory = COPIES * count * 3 * size * size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
+    needed = COPIES * count * 3 * size * size
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None  # Windows does not tell
+    if memory is not None and needed > memory:
         raise PictureError(
             f"{count:,} pictures of {size} pixels take {needed / 1e9:.0f} GB while training, and this machine has {memory / 1e9:.0f}; "
             "make pictures.size smaller, or the manifest shorter."
