@@ -44,7 +44,10 @@ def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = Fal
     """
     from speechtl.image.train import pretrain as run_pretraining
 
-    _report(*run_pretraining(_read(recipe), resume=resume), as_json)
+    about, folder = run_pretraining(_read(recipe), resume=resume)
+    _report(about, folder, as_json)
+    if not as_json:
+        typer.echo(f'Recipes may now say: backbone = "{about["name"]}"')
 
 
 @app.command(epilog="Example: speechtl image predict runs/road a.png b.jpg")

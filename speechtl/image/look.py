@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechtl.errors import PictureError, SpeechtlError
-from speechtl.image.backbones import BACKBONES, is_known
+from speechtl.image.backbones import BACKBONES, is_known, kept_folder
 from speechtl.image.data import read_all
 from speechtl.image.run import load_run, open_encoder
 from speechtl.progress import say
@@ -54,7 +54,8 @@ def _encoders(model: str) -> tuple[dict[str, Encoder], PictureSettings]:
         return {"before": before, "after": after}, run.settings
     if not is_known(model):
         raise SpeechtlError(f"{model} is neither a run's folder nor a backbone; the backbones are: {', '.join(BACKBONES)}.")
-    return {model: open_encoder(model)[0]}, PictureSettings()
+    settings = PictureSettings() if model in BACKBONES else load_run(kept_folder(model)).settings
+    return {model: open_encoder(model)[0]}, settings
 
 
 def _pixels(pictures: Sequence[Path], settings: PictureSettings) -> Tensor:

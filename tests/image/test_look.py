@@ -7,7 +7,10 @@ from typer.testing import CliRunner
 
 from speechtl.cli import app
 from speechtl.errors import PictureError, SpeechtlError
+from speechtl.image.look import _encoders as encoders_of
 from speechtl.image.look import look
+from speechtl.image.recipe import read_image_recipe
+from speechtl.image.train import pretrain
 
 
 @pytest.fixture
@@ -38,6 +41,14 @@ def test_layers_that_did_not_learn_are_drawn_once(run, shapes, capsys):
     written = look(str(run), [shapes / "shapes"], shapes / "looks", units=2, patches=3)
     assert [path.name for path in written] == ["filters.png", "conv3.png", "conv4.png"]
     assert "Only the new layers were trained" in capsys.readouterr().err
+
+
+def test_a_kept_backbone_sees_pictures_in_the_form_that_it_was_pretrained_on(shapes, monkeypatch):
+    monkeypatch.setenv("SPEECHTL_CACHE", str(shapes / "cache"))
+    pretrain(read_image_recipe(shapes / "shapes.toml"))
+    encoders, settings = encoders_of("shapes")
+    assert settings.size == 32
+    assert list(encoders) == ["shapes"]
 
 
 def test_nothing_to_look_at_and_unknown_models_are_one_sentence(run, shapes):
