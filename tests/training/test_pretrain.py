@@ -69,6 +69,21 @@ def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, t
     assert "3 words said alone" in (tmp_path / "out" / "card.md").read_text()
 
 
+def test_pretraining_goes_on_from_the_weights_of_another_run(load_program, recipe, tmp_path, capsys):
+    program = load_program("pretrain")
+    command = [str(recipe), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1", "--set", "train.learning_rate=1e-9"]
+    assert program.main([*command, "--out", str(tmp_path / "first")]) == 0
+    first = tmp_path / "first" / "encoder.safetensors"
+    again = [*command, "--set", "train.seed=1", "--out", str(tmp_path / "second")]
+    assert program.main([*again, "--set", f"start={first}"]) == 0
+    weights, gone_on = (load_tensors(tmp_path / name / "encoder.safetensors")[0] for name in ("first", "second"))
+    name = "groups.widen.0.weight"
+    assert torch.allclose(weights[name], gone_on[name], atol=1e-6)
+    assert "from weights that were pretrained before" in (tmp_path / "second" / "card.md").read_text()
+    assert program.main([*command, "--out", str(tmp_path / "third"), "--set", f"start={tmp_path / 'none'}"]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
 def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recipe, tmp_path, monkeypatch):
     program = load_program("pretrain")
     whole = [str(recipe), "--cache", str(tmp_path / "cache"), "--out"]

@@ -33,7 +33,8 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         f"{weights:,} weights, {multiply_adds / 1e6:.1f} million multiply-adds a second of audio, "
         f"{encoder.receptive_field * encoder.features.hop / encoder.features.sample_rate:.2f} s of context.",
         "",
-        f"Taught: {', '.join(filter(None, (taught, distilled, told)))}, for {about['recipe']['train']['epochs']} epochs.",
+        f"Taught: {', '.join(filter(None, (taught, distilled, told)))}, for {about['recipe']['train']['epochs']} epochs"
+        f"{', from weights that were pretrained before' if about['recipe']['start'] else ''}.",
         "",
         "## Data",
         "",

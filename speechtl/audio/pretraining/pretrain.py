@@ -56,6 +56,8 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     """
     started = time.monotonic()
     _check_out(out, resume)
+    if recipe.start:
+        conv_ctc.load(recipe.encoder, recipe.start)  # complains before any work is done
     recordings, validation = _recordings(recipe)
     spoken = [*_synthesised(recipe, cache, fabric), *_synthesised_words(recipe, cache, fabric)]
     words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
@@ -65,7 +67,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     validation = with_words(validation, words)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
-    encoder = conv_ctc.build(recipe.encoder)
+    encoder = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else conv_ctc.build(recipe.encoder)
     network = PretrainingNetwork(
         encoder, PretrainingHead(encoder.info.embedding_size, teacher.embedding_size if teacher else 0, len(words))
     )

@@ -81,6 +81,7 @@ class PretrainingRecipe(Section):
 
     name: str = Field(pattern=NAME)
     encoder: str = "conv-ctc"
+    start: Path | None = None  # encoder.safetensors of another run, to go on from what it learned
     data: DataSection = DataSection()
     speech: SpeechSection = SpeechSection()
     words: WordsSection = WordsSection()
