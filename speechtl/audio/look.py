@@ -31,13 +31,13 @@ PIECES = 600  # at most
 def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, patches: int = 6) -> list[Path]:
     """Draw for a run's folder or an encoder's name; return the files written, of encoders side by side in a folder for each."""
     several = _encoders(model)
-    for encoders in several.values():
-        for encoder in encoders.values():
-            if encoder.in_windows:
-                raise SpeechtlError(
-                    f"The encoder {encoder.info.name} takes samples, and pictures are drawn of log-mel frames. Look at an encoder of these."
-                )
-    pieces = _pieces(recordings, next(iter(next(iter(several.values())).values())))
+    states = [encoder for encoders in several.values() for encoder in encoders.values()]
+    for encoder in states:
+        if encoder.in_windows:
+            raise SpeechtlError(
+                f"The encoder {encoder.info.name} takes samples, and pictures are drawn of log-mel frames. Look at an encoder of these."
+            )
+    pieces = _pieces(recordings, states[0])
     written = []
     with progress("looking at layers") as advance:
         for number, (name, encoders) in enumerate(several.items()):

@@ -109,10 +109,10 @@ class Renderer:
                 phones = None
                 continue
             sound = change_speed(samples, self.augmenter.speed(random))
-            limits = find_word(samples) if utterance.word is not None else None
-            if limits and utterance.word is not None:
-                end = at / SAMPLE_RATE + limits[1] * len(sound) / len(samples)
-                words += [(utterance.word, round(end * SAMPLE_RATE / self.log_mel.settings.hop))] if end < SECONDS else []
+            if utterance.word is not None and (limits := find_word(samples)):
+                end = at + limits[1] * SAMPLE_RATE * len(sound) / len(samples)
+                if end < len(tape):
+                    words.append((utterance.word, round(end / self.log_mel.settings.hop)))
             if at + len(sound) > len(tape):
                 sound, phones = sound[: len(tape) - at], None
             tape[at : at + len(sound)] += at_level(sound, random.uniform(*LEVELS))
