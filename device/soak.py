@@ -126,7 +126,7 @@ def soak(detector: Detector, heard: audio.Int16, hours: float, tolerance: float 
     """Play the audio (16 kHz) to a detector, as a microphone of 48 kHz gives it, until so many hours have passed."""
     step = detector.scorer.frames_per_step * detector.scorer.features.hop
     heard = np.pad(heard, (0, -len(heard) % math.lcm(audio.CHUNK_SAMPLES, step)))  # so that all passes are cut alike
-    recorded, convert = audio.to_microphone(heard), resampler(audio.MICROPHONE_RATE)
+    recorded, convert = audio.to_microphone(heard), resampler(audio.MICROPHONE_RATE, highest=detector.scorer.features.highest)
     assert convert is not None
     seen = Soak(passes=max(round(hours * 3600.0 * SAMPLE_RATE / len(heard)), FEWEST_PASSES))
     seen.hours = seen.passes * len(heard) / SAMPLE_RATE / 3600.0
