@@ -1,6 +1,6 @@
 """The bundle: one `.wake` file with the graph, the detector's settings, and where everything comes from.
 
-A stored zip that any tool reads. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
+A zip that any tool reads. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
 against its size and checksum when the bundle is opened, and again when it is used; only what is in use is in memory.
 `speechtl verify` checks the hashes, too: what computes them would take 4 MB of every detector's memory.
 """
@@ -30,7 +30,9 @@ ABOUT = "bundle.json"
 KIND = "wake word"  # of a bundle that does not say another
 PICTURE_KIND = "image"
 GOLDEN = "golden.npz"
-MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked, unless the bundle itself is larger
+MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked, unless the bundle itself is large
+MAX_PACKED = 4  # times its own size, which no file of weights is packed to
+WORTHWHILE = 0.8  # of its size; a file that packs to more is stored as it is, as unpacking delays the start
 # What reading a damaged zip raises, beside what zipfile means to raise.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
 PIECE_BYTES = 1 << 16  # read at a time
@@ -224,10 +226,12 @@ def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes
 
     listed = {name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()}
     document = {"schema": SCHEMA, **about, "files": listed}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in {ABOUT: json.dumps(document, indent=2, ensure_ascii=False).encode(), **files}.items():
             # A fixed date: the same run gives the same bytes.
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+            packs = len(zlib.compress(content)) < WORTHWHILE * len(content)
+            method = zipfile.ZIP_DEFLATED if packs else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, method, compresslevel=9)
 
 
 @contextmanager
@@ -254,7 +258,7 @@ def _check_entries(path: Path, archive: zipfile.ZipFile) -> None:
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
             raise BundleError(f"{path} is not safe to open: it holds a file named {entry.filename!r}, which leads out of the bundle.")
-    if sum(entry.file_size for entry in archive.infolist()) > max(MAX_BYTES, path.stat().st_size):
+    if sum(entry.file_size for entry in archive.infolist()) > max(MAX_BYTES, MAX_PACKED * path.stat().st_size):
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
 
 
