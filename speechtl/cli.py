@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +63,7 @@ EngineOption = Annotated[
 
 def main() -> None:
     """Run the command line: errors raised on purpose become one sentence on stderr and an exit code."""
+    _open_closed_streams()
     try:
         app(_one_value_each(sys.argv[1:]))
     except SpeechtlError as error:
@@ -78,6 +80,14 @@ def main() -> None:
         _stop(_os_sentence(error), 2)
     except KeyboardInterrupt:
         _stop("Stopped.", 130)
+
+
+def _open_closed_streams() -> None:
+    """Let output go nowhere where a stream was closed by who started this: the next file opened would take its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        if number:
+            setattr(sys, ("stdin", "stdout", "stderr")[number], os.fdopen(number, "w", closefd=False))
+    os.close(number)
 
 
 def _one_value_each(arguments: list[str]) -> list[str]:

@@ -283,3 +283,10 @@ def test_an_interruption_is_exit_code_130_without_a_traceback(tiny_bundle, burst
     _, said = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "Traceback" not in said.decode()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_closed_stream_leads_nowhere(number):
+    program = "from speechtl import cli, quiet\ncli._open_closed_streams()\nwith quiet.quiet():\n    print('x')\nprint('y', flush=True)"
+    done = subprocess.run([sys.executable, "-c", program], preexec_fn=lambda: os.close(number), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
