@@ -169,7 +169,7 @@ def _facts(report: Mapping[str, Any]) -> str:
             f"at most {delay['p50']:.0f} ms for half of the detected words, {delay['p95']:.0f} ms for 95 %, from a word’s end to the event"
         )
     return (
-        f"<dl><dt>Delay</dt><dd>{later}</dd>\n<dt>Threshold</dt><dd>{_threshold(report['threshold'])} on scores averaged over "
+        f"<dl><dt>Delay</dt><dd>{later}</dd>\n<dt>Threshold</dt><dd>{_threshold(report['threshold'])} on the average score of "
         f"{_several(detector['smoothing'], 'step')}; after an event none for {detector['refractory']:g} s</dd></dl>"
     )
 

@@ -41,8 +41,8 @@ class WindowHead(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return the smoothed score `(1, 1)` after embeddings `(1, 16, 96)`."""
         recent = embeddings[:, WINDOW - self.steps :].transpose(1, 2)[:, :, :, None]
-        scores: Tensor = torch.sigmoid(self.head(recent))
-        return scores.mean(dim=2).reshape(1, 1)
+        logits: Tensor = self.head(recent)
+        return torch.sigmoid(logits.mean(dim=2)).reshape(1, 1)
 
 
 def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:

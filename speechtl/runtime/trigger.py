@@ -1,4 +1,8 @@
-"""From scores to events: smoothing, threshold, refractory time. What is evaluated is what is shipped."""
+"""From scores to events: smoothing, threshold, refractory time. What is evaluated is what is shipped.
+
+Scores are averaged as log-odds: then a shift of a network's log-odds moves the average by as much, and the average of
+two steps rises to the threshold where their mean does, however close to 1 either is.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import numpy.typing as npt
 from speechtl.errors import BundleError
 
 Floats = npt.NDArray[np.float32]
+SURE = 1e-7  # no score is taken to be closer to 0 or 1, where its log-odds would be without end
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class TriggerSettings:
     """When a score becomes an event."""
 
     threshold: float = 0.5  # the smoothed score must rise to it from below
-    smoothing: int = 1  # steps: the mean of that many last scores is compared
+    smoothing: int = 1  # steps: the mean of that many last scores, as log-odds, is compared
     refractory: float = 1.0  # seconds after an event in which no other can follow
 
     def __post_init__(self) -> None:
@@ -47,7 +52,7 @@ class Trigger:
 
     def reset(self) -> None:
         """Forget everything heard."""
-        self._last = deque([0.0] * self.settings.smoothing, maxlen=self.settings.smoothing)
+        self._last = deque([_log_odds(0.0)] * self.settings.smoothing, maxlen=self.settings.smoothing)
         self._before = 0.0
         self._since = self._refractory
 
@@ -58,8 +63,8 @@ class Trigger:
 
     def feed(self, score: float) -> float | None:
         """Take the next score; return the smoothed one when it makes an event."""
-        self._last.append(float(score))
-        smoothed = sum(self._last) / len(self._last)
+        self._last.append(_log_odds(float(score)))
+        smoothed = float(np.float32(1.0 / (1.0 + math.exp(-sum(self._last) / len(self._last)))))
         rising = self._before < self.settings.threshold <= smoothed
         self._before = smoothed
         if rising and self._since >= self._refractory:
@@ -76,11 +81,18 @@ def refractory_steps(settings: TriggerSettings, step_seconds: float) -> int:
 
 def smooth(scores: Floats, steps: int) -> npt.NDArray[np.float64]:
     """Return the mean of the last `steps` scores at every step, as `Trigger` computes it."""
-    padded = np.concatenate([np.zeros(steps - 1), scores.astype(np.float64)])
+    odds = np.clip(scores.astype(np.float64), SURE, 1.0 - SURE)
+    padded = np.concatenate([np.full(steps - 1, _log_odds(0.0)), np.log(odds) - np.log1p(-odds)])
     total = np.zeros(len(scores))
     for shift in range(steps):
         total += padded[shift : shift + len(scores)]
-    return total / steps
+    # Single precision hides in what order the two add up, so that both agree on whether a threshold was reached.
+    return (1.0 / (1.0 + np.exp(-total / steps))).astype(np.float32).astype(np.float64)
+
+
+def _log_odds(score: float) -> float:
+    bounded = min(max(score, SURE), 1.0 - SURE)
+    return math.log(bounded) - math.log1p(-bounded)
 
 
 def find_events(smoothed: npt.NDArray[np.float64], threshold: float, refractory: int) -> list[int]:

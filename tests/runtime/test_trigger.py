@@ -9,6 +9,10 @@ from speechtl.runtime.trigger import Trigger, TriggerSettings, find_events, refr
 STEP = 0.08
 
 
+def sigmoid(log_odds):
+    return 1 / (1 + np.exp(-np.asarray(log_odds)))
+
+
 def events(trigger: Trigger, scores) -> list[int]:
     return [index for index, score in enumerate(scores) if trigger.feed(score) is not None]
 
@@ -26,15 +30,23 @@ def test_one_step_at_a_time_gives_the_events_of_the_whole_stream(scores, thresho
     assert events(Trigger(chosen, STEP), np.array(scores, np.float32)) == find_events(smoothed, threshold, refractory_steps(chosen, STEP))
 
 
-@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40), st.integers(1, 5))
-def test_smoothing_is_the_mean_of_the_last_scores_with_silence_before(scores, steps):
-    expected = np.convolve(np.concatenate([np.zeros(steps - 1), scores]), np.full(steps, 1 / steps), mode="valid")
-    np.testing.assert_allclose(smooth(np.array(scores, np.float32), steps), expected, atol=1e-6)
+@given(st.lists(st.floats(-8, 8), min_size=1, max_size=40), st.integers(1, 5))
+def test_smoothing_is_the_mean_of_the_last_log_odds_with_silence_before(log_odds, steps):
+    silence = np.log(1e-7 / (1 - 1e-7))
+    expected = np.convolve(np.concatenate([np.full(steps - 1, silence), log_odds]), np.full(steps, 1 / steps), mode="valid")
+    np.testing.assert_allclose(smooth(sigmoid(log_odds).astype(np.float32), steps), sigmoid(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [-3.0, 2.0])
+def test_a_shift_of_log_odds_moves_the_smoothed_score_by_as_much(shift):
+    log_odds = np.array([-4.0, 1.0, 3.0, -1.0])
+    moved, kept = (smooth(sigmoid(log_odds + by).astype(np.float32), 2)[1:] for by in (shift, 0.0))
+    np.testing.assert_allclose(np.log(moved / (1 - moved)), np.log(kept / (1 - kept)) + shift, atol=1e-5)
 
 
 def test_the_smoothed_score_comes_with_the_event():
     trigger = Trigger(TriggerSettings(0.5, smoothing=2), STEP)
-    assert [trigger.feed(score) for score in (0.0, 0.4, 0.8, 0.9)] == [None, None, pytest.approx(0.6), None]
+    assert [trigger.feed(score) for score in (0.0, 0.4, 0.8, 0.9)] == [None, None, pytest.approx(0.62020409), None]
 
 
 def test_a_score_that_stays_high_makes_one_event():
@@ -60,7 +72,7 @@ def test_a_reset_forgets_scores_and_refractory_time():
     trigger = Trigger(TriggerSettings(0.5, smoothing=2, refractory=5.0), STEP)
     assert events(trigger, [0.9, 0.9]) == [1]
     trigger.reset()
-    assert trigger.feed(0.6) is None  # the mean with the silence before is 0.3
+    assert trigger.feed(0.6) is None  # too low with the silence before it
     assert trigger.feed(0.6) == pytest.approx(0.6)
 
 
