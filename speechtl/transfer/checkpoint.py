@@ -28,7 +28,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and their description back; raise `RunError` for a missing or damaged file."""
     if not path.is_file():
-        raise RunError(f"{path} does not exist.")
+        raise RunError(f"{path} is a folder; give the name of a file." if path.is_dir() else f"{path} does not exist.")
     try:
         with safe_open(str(path), framework="pt") as file:
             about: dict[str, Any] = json.loads((file.metadata() or {})["about"])

@@ -13,6 +13,7 @@ from speechtl.settings import NAME, Section, checked, known, read_toml
 from speechtl.transfer import FitSettings
 
 PATHS = ("transcribed", "unlabelled", "noise", "test")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class DataSection(Section):
@@ -75,13 +76,18 @@ class TrainSection(Section):
             seed=self.seed,
         )
 
+    @field_validator("precision")
+    @classmethod
+    def _known_precision(cls, value: str) -> str:
+        return known(value, "precision", PRECISIONS)
+
 
 class PretrainingRecipe(Section):
     """A whole recipe."""
 
     name: str = Field(pattern=NAME)
     encoder: str = "conv-ctc"
-    start: Path | None = None  # encoder.safetensors of another run, to go on from what it learned
+    start: Path | None = None  # encoder.safetensors of another run, to go on from what it learned; relative to the recipe
     data: DataSection = DataSection()
     speech: SpeechSection = SpeechSection()
     words: WordsSection = WordsSection()
@@ -95,13 +101,19 @@ class PretrainingRecipe(Section):
 
 
 def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None = None) -> PretrainingRecipe:
-    """Read a recipe, with single keys (`section.key`) replaced; raise `RecipeError` that names every wrong key or value."""
+    """Read a recipe, with single keys (`section.key`) replaced; raise `RecipeError` that names every wrong key or value.
+
+    Paths are relative to the recipe; a `start` that is given in `replacing` is relative to the working directory.
+    """
     path = Path(path)
+    folder = path.parent.resolve()
     values = read_toml(path)
-    for name, value in (replacing or {}).items():
+    replacing = replacing or {}
+    for name, value in replacing.items():
         section, _, key = name.partition(".")
         if key:
-            values[section] = {**values.get(section, {}), key: value}
+            there = values.get(section)
+            values[section] = {**(there if isinstance(there, dict) else {}), key: value}
         else:
             values[section] = value
     recipe = checked(PretrainingRecipe, values, str(path))
@@ -110,5 +122,6 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
         raise RecipeError(f"{path}: there is nothing to learn phones from; give data.transcribed or speech.hours, or set tasks.ctc to 0.")
     if not tasks.ctc and not tasks.teacher_weight and not tasks.words:
         raise RecipeError(f"{path}: tasks.ctc, tasks.teacher_weight and tasks.words are all 0, so there is nothing to learn.")
-    anchored = {key: [path.parent.resolve() / one for one in getattr(data, key)] for key in PATHS}
-    return recipe.model_copy(update={"data": data.model_copy(update=anchored)})
+    anchored = {key: [folder / one for one in getattr(data, key)] for key in PATHS}
+    start = recipe.start and (Path.cwd() if "start" in replacing else folder) / recipe.start
+    return recipe.model_copy(update={"data": data.model_copy(update=anchored), "start": start})
