@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 
 from speechtl.audio.augment import Augmenter, simulate_rooms
-from speechtl.audio.encoders import conv_ctc
+from speechtl.audio.encoders import AudioEncoder, conv_ctc
 from speechtl.audio.manifest import read_manifests
 from speechtl.audio.phones import transcribe
 from speechtl.audio.pretraining.card import write_card
@@ -24,7 +24,7 @@ from speechtl.audio.pretraining.recognition import Recognition, WordAccuracy, re
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.pretraining.utterances import OFTEN, Utterance, read_tested, read_utterances, with_words, word_classes
-from speechtl.audio.pretraining.windows import LONGEST, Renderer, pack
+from speechtl.audio.pretraining.windows import LONGEST, Renderer, Teacher, pack
 from speechtl.audio.recordings import load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
@@ -35,7 +35,6 @@ from speechtl.files import append_row, write_json
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
-from speechtl.transfer.network import EncoderInfo
 from speechtl.versions import versions
 
 ENCODER = "encoder.safetensors"
@@ -56,23 +55,24 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     """
     started = time.monotonic()
     _check_out(out, resume)
-    if recipe.start:
-        conv_ctc.load(recipe.encoder, recipe.start)  # complains before any work is done
+    encoder = _encoder(recipe)  # this and the next complain before any work is done
+    teacher, taught_by = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
+    tested = read_tested(recipe.data.test, longest=LONGEST, note=say) if recipe.data.test else []
+    noises = _noises(recipe)
     recordings, validation = _recordings(recipe)
     spoken = [*_synthesised(recipe, cache, fabric), *_synthesised_words(recipe, cache, fabric)]
     words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
     if recipe.tasks.words and not words:
         raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said alone {OFTEN} times: give words.hours.")
-    shards, teacher = _render(with_words([*recordings, *spoken], words), recipe, cache, fabric)
+    shards = _render(with_words([*recordings, *spoken], words), teacher, noises, recipe, cache, fabric)
     validation = with_words(validation, words)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
-    encoder = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else conv_ctc.build(recipe.encoder)
     network = PretrainingNetwork(
-        encoder, PretrainingHead(encoder.info.embedding_size, teacher.embedding_size if teacher else 0, len(words))
+        encoder, PretrainingHead(encoder.info.embedding_size, taught_by.embedding_size if taught_by else 0, len(words))
     )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if teacher:
+    if taught_by:
         network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
     batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
     history = _fit(network, batches, recipe, validation, out, fabric, resume)
@@ -81,8 +81,8 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         "recipe": recipe.model_dump(mode="json"),
         "data": {"recorded": _amounts(recordings), "synthesised": _amounts(spoken), "validation": _amounts(validation)},
         "words": {"classes": len(words), **_told(word_accuracy(network, validation))} if words else None,
-        "teacher_licence": teacher.licence if teacher else None,
-        "recognition": {name: _rates(result) for name, result in _recognitions(network, validation, recipe).items()},
+        "teacher_licence": taught_by.licence if taught_by else None,
+        "recognition": _recognition(network, validation=validation, test=tested),
         "history": history,
         "versions": versions(),
         "seconds": {"render": round(rendered - started, 1), "all": round(time.monotonic() - started, 1)},
@@ -105,6 +105,11 @@ def _check_out(out: Path, resume: bool) -> None:
         raise RunError(f"There is nothing to resume: {out / CHECKPOINT} does not exist. Leave out --resume.")
     if not resume and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; choose another --out, or go on with --resume.")
+
+
+def _encoder(recipe: PretrainingRecipe) -> AudioEncoder:
+    torch.manual_seed(recipe.train.seed)
+    return conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else conv_ctc.build(recipe.encoder)
 
 
 def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Utterance]]:
@@ -175,14 +180,20 @@ def _vocabulary(recipe: PretrainingRecipe) -> list[str]:
     return sorted({word for clip in clips if clip.split != "test" and clip.text for word in plain(clip.text).split()})
 
 
-def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> tuple[Shards, EncoderInfo | None]:
+def _render(
+    utterances: Sequence[Utterance],
+    teacher: Teacher | None,
+    noises: Sequence[Samples],
+    recipe: PretrainingRecipe,
+    cache: Path,
+    fabric: Fabric,
+) -> Shards:
     train, tasks = recipe.train, recipe.tasks
     recorded = {one.clip.sha256 for one in utterances if one.clip.source != "synthesised"}
     packs = [
         pack(utterances, lambda one: recipe.data.repeats if one.clip.sha256 in recorded else 1, train.seed, number)
         for number in range(train.packs)
     ]
-    teacher, info = load_teacher(tasks.teacher) if tasks.teacher_weight else (None, None)
     settings = {
         "utterances": hashlib.sha256(
             repr([(one.clip.sha256, one.clip.offset, one.phones, one.word) for one in utterances]).encode()
@@ -193,11 +204,11 @@ def _render(utterances: Sequence[Utterance], recipe: PretrainingRecipe, cache: P
         "teacher": tasks.teacher if tasks.teacher_weight else None,
     }
     shards = Shards(cache / "windows", packs, train.guises, settings)
-    renderer = Renderer(Augmenter(_noises(recipe), simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
+    renderer = Renderer(Augmenter(noises, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
     with progress("rendering windows") as advance:
         shards.render(renderer, advance, workers=max(cores() // fabric.world_size, 1), rank=fabric.global_rank, world=fabric.world_size)
     fabric.barrier()
-    return shards, info
+    return shards
 
 
 def _noises(recipe: PretrainingRecipe) -> list[Samples]:
@@ -239,11 +250,8 @@ def _fit(
     )
 
 
-def _recognitions(network: PretrainingNetwork, validation: Sequence[Utterance], recipe: PretrainingRecipe) -> dict[str, Recognition]:
-    tested = read_tested(recipe.data.test, longest=LONGEST, note=say) if recipe.data.test else []
-    return {
-        name: recognition(network, utterances) for name, utterances in (("validation", validation), ("test", tested)) if len(utterances) > 0
-    }
+def _recognition(network: PretrainingNetwork, **several: Sequence[Utterance]) -> dict[str, Any]:
+    return {name: _rates(recognition(network, utterances)) for name, utterances in several.items() if len(utterances) > 0}
 
 
 def _rates(result: Recognition) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from speechtl.runtime.audio import read_audio
 
 SHORTEST = 0.2  # seconds of a recording that is of use
 OFTEN = 10  # times that a word is said alone to become a class
+KEPT = "they, or whoever speaks in them, are kept for tests"
 PHONES_A_SECOND = 25.0  # more cannot be said: the text is another's
 
 Note = Callable[[str], None]
@@ -51,34 +52,35 @@ def read_utterances(transcribed: Sequence[Path], unlabelled: Sequence[Path], *, 
     tested = {clip.speaker for several in clips.values() for clip in several if clip.split == "test"} - {None}
     phones = dict.fromkeys(clip.text for clip in clips["transcribed"] if clip.text)
     spoken = dict(zip(phones, transcribe(list(phones)), strict=True)) if phones else {}
-    left_out: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
     found: list[Utterance] = []
     for kind, several in clips.items():
         for clip in several:
             said = spoken.get(clip.text or "") if kind == "transcribed" else None
-            problem = _problem(clip, kind, said, tested, longest)
+            problem = KEPT if clip.split == "test" or clip.speaker in tested else _problem(clip, kind, said, longest)
             if problem:
-                left_out[problem] = left_out.get(problem, 0) + 1
+                left_out[problem] += 1
             else:
                 found.append(Utterance(clip, tuple(numbers(said)) if said is not None else None))
-    sound = _sound(found, left_out)
-    for problem, count in left_out.items():
-        note(f"Left out {count} recordings: {problem}.")
+    sound = _sound(found, left_out, note)
     if not sound:
         raise ManifestError(f"None of the {sum(map(len, clips.values()))} recordings can be used for pretraining.")
     return sound
 
 
 def read_tested(manifests: Sequence[Path], *, longest: float, note: Note) -> list[Utterance]:
-    """Return the utterances of split "test", of which nothing may have been learned."""
-    clips = [clip for clip in read_manifests(manifests) if clip.split == "test" and clip.text and clip.duration <= longest]
+    """Return the utterances of split "test", of which nothing may have been learned; what cannot be used is reported to `note`."""
+    clips = [clip for clip in read_manifests(manifests) if clip.split == "test"]
     phones = transcribe([clip.text or "" for clip in clips])
-    found = [Utterance(clip, tuple(numbers(said))) for clip, said in zip(clips, phones, strict=True) if said]
-    left_out: dict[str, int] = {}
-    sound = _sound(found, left_out)
-    for problem, count in left_out.items():
-        note(f"Left out {count} recordings: {problem}.")
-    return sound
+    left_out: Counter[str] = Counter()
+    found: list[Utterance] = []
+    for clip, said in zip(clips, phones, strict=True):
+        problem = _problem(clip, "transcribed", said, longest)
+        if problem:
+            left_out[problem] += 1
+        else:
+            found.append(Utterance(clip, tuple(numbers(said))))
+    return _sound(found, left_out, note, of="test ")
 
 
 def word_classes(utterances: Sequence[Utterance]) -> dict[str, int]:
@@ -97,9 +99,7 @@ def _only_word(utterance: Utterance) -> str | None:
     return text if text and " " not in text else None
 
 
-def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, tested: set[str | None], longest: float) -> str | None:
-    if clip.split == "test" or clip.speaker in tested:
-        return "they, or whoever speaks in them, are kept for tests"
+def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, longest: float) -> str | None:
     if clip.duration < SHORTEST:
         return f"shorter than {SHORTEST:g} s"
     if clip.duration > longest:
@@ -115,12 +115,14 @@ def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, tested: set[st
     return None
 
 
-def _sound(utterances: Sequence[Utterance], left_out: dict[str, int]) -> list[Utterance]:
-    """Return those whose recording is there and whole."""
+def _sound(utterances: Sequence[Utterance], left_out: Counter[str], note: Note, of: str = "") -> list[Utterance]:
+    """Return those whose recording is there and whole; report the others, and what was left out before."""
     with ThreadPoolExecutor(4) as pool:
         faults = list(pool.map(lambda utterance: fault(utterance.clip), utterances))
     for problem in faults:
         if problem:
             left_out[f"missing or broken (the first: {problem.rstrip('.')})"] = sum(map(bool, faults))
             break
+    for problem, count in left_out.items():
+        note(f"Left out {count} {of}recordings: {problem}.")
     return [utterance for utterance, problem in zip(utterances, faults, strict=True) if not problem]

@@ -63,6 +63,14 @@ def test_tests_are_read_for_tests(manifest):
     assert [one.clip.text for one in read_tested([tested, manifest("train.jsonl")], longest=9.0, note=print)] == ["yes", "no"]
 
 
+def test_tests_that_cannot_be_used_are_counted_by_their_reason(manifest):
+    notes = []
+    tested = [manifest("a.jsonl", ["yes", None, "..."], split="test"), manifest("b.jsonl", ["no"], seconds=3.0, split="test")]
+    assert [one.clip.text for one in read_tested(tested, longest=2.0, note=notes.append)] == ["yes"]
+    assert [note.partition(":")[0] for note in notes] == ["Left out 1 test recordings"] * 3
+    assert "no text" in notes[0]
+
+
 def test_it_is_an_error_when_nothing_is_left(manifest):
     with pytest.raises(ManifestError, match="None of the 1 recordings"):
         read([manifest("silent.jsonl", [None])])
