@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
 from speechtl.audio.look_commands import look
 from speechtl.bench_commands import app as bench_app
-from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError
+from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence
 from speechtl.image_commands import app as image_app
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
@@ -77,7 +76,7 @@ def main() -> None:
             sys.exit(0)
         raise
     except OSError as error:
-        _stop(_os_sentence(error), 2)
+        _stop(os_sentence(error), 2)
     except KeyboardInterrupt:
         _stop("Stopped.", 130)
 
@@ -108,16 +107,6 @@ def _one_value_each(arguments: list[str]) -> list[str]:
 def _stop(sentence: str, code: int) -> None:
     print(f"speechtl: {sentence}", file=sys.stderr)
     sys.exit(code)
-
-
-def _os_sentence(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"The disk is full{where}; free some space and run the command again (train goes on with --resume). "
-            "No file was left half written."
-        )
-    return f"{error.strerror or error}{where}."
 
 
 def _version(value: bool) -> None:

@@ -20,6 +20,7 @@ Messages are sentences for the person who can act: what was given, what is allow
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 
 
@@ -88,6 +89,17 @@ class CheckFailedError(SpeechtlError):
     """The check that a command makes did not pass."""
 
     exit_code = 1
+
+
+def os_sentence(error: OSError) -> str:
+    """Return what the system complains of as a sentence for people."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"The disk is full{where}; free some space and run the command again (a training goes on with --resume). "
+            "No file was left half written."
+        )
+    return f"{error.strerror or error}{where}."
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

@@ -42,10 +42,9 @@ def write_json(target: Path, value: Any) -> None:
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line to a CSV table, which begins with the names of its columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(row))
-        if fresh:
+        if file.tell() == 0:  # new, or a full disk kept it empty
             table.writeheader()
         table.writerow(row)
 

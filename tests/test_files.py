@@ -46,3 +46,9 @@ def test_rows_are_added_below_one_line_of_names(tmp_path):
     append_row(table, {"epoch": 1, "note": "a, b"})
     append_row(table, {"epoch": 2, "note": "c"})
     assert table.read_text().splitlines() == ["epoch,note", '1,"a, b"', "2,c"]
+
+
+def test_a_table_that_a_full_disk_left_empty_gets_its_names(tmp_path):
+    (tmp_path / "log.csv").touch()
+    append_row(tmp_path / "log.csv", {"epoch": 1})
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch", "1"]

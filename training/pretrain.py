@@ -7,7 +7,8 @@
 Synthesised speech and rendered windows are kept in --cache, so that an interrupted run, or another one on the same data,
 goes on from there; --resume goes on with the training itself. Several hosts need --cache and --out on a shared disk.
 Leaves encoder.safetensors, network.safetensors (with the output layers), card.md, log.csv and pretraining.json.
---set changes single keys of the recipe: --set train.epochs=5 --set speech.hours=0.
+--set changes single keys of the recipe: --set train.epochs=5 --set speech.hours=0. Paths in a recipe are relative to it;
+--set start=PATH, to go on from the weights of another run, is relative to the working directory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lightning_fabric import Fabric
 from speechtl.audio.pretraining.pretrain import pretrain
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
-from speechtl.errors import RecipeError, SpeechtlError
+from speechtl.errors import RecipeError, SpeechtlError, os_sentence
 from speechtl.files import cache_folder
 
 
@@ -48,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recipe = read_pretraining_recipe(options.recipe, dict(map(_setting, options.set)))
         about = pretrain(recipe, options.out, options.cache, fabric=_fabric(options, recipe.train.precision), resume=options.resume)
-    except SpeechtlError as error:
-        print(error, file=sys.stderr)
+    except (SpeechtlError, OSError) as error:
+        print(os_sentence(error) if isinstance(error, OSError) else error, file=sys.stderr)
         return 2
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -1,4 +1,5 @@
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,30 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
 def test_what_cannot_be_done_is_said_in_a_sentence(load_program, recipe, tmp_path, capsys, arguments, message):
     assert load_program("pretrain").main([str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ['data.test=["none.jsonl"]', 'data.noise=["none.jsonl"]', "start=none", "tasks.teacher_weight=1"])
+def test_what_is_missing_is_said_before_any_speech_is_synthesised(load_program, recipe, tmp_path, capsys, wrong):
+    settings = ["speech.hours=0.01", "tasks.teacher=unknown", wrong]
+    command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert load_program("pretrain").main([*command, *(part for one in settings for part in ("--set", one))]) == 2
+    error = capsys.readouterr().err
+    assert "does not exist" in error or "is not known" in error
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_file(load_program, recipe, tmp_path, capsys):
+    program = load_program("pretrain")
+    command = [str(recipe), "--cache", str(tmp_path / "cache"), "--out"]
+    assert program.main([*command, str(tmp_path / "first")]) == 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))  # the checkpoint is larger
+    try:
+        assert program.main([*command, str(tmp_path / "full")]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert capsys.readouterr().err.splitlines()[-1].startswith("The disk is full")
+    assert list((tmp_path / "full").iterdir()) == []
 
 
 def test_a_folder_with_something_in_it_is_left_alone(load_program, recipe, tmp_path, capsys):
