@@ -265,7 +265,13 @@ def _wrong_values(known: dict[str, Any]) -> list[str]:
         for key in ("sha256", "source_sha256")
         if key in known and not _SHA256.fullmatch(known[key])
     ]
+    problems += [f"{key!r} has half of a character in it: {known[key]!r}." for key in _TEXTS if not _is_whole(known.get(key, ""))]
     return problems + _wrong_word(known)
+
+
+def _is_whole(text: str) -> bool:
+    """Say whether a text can be written down: JSON may hold one half of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _wrong_word(known: dict[str, Any]) -> list[str]:

@@ -61,12 +61,14 @@ def test_every_wrong_line_is_listed_with_file_and_line(tmp_path):
         good | {"split": "tset"},
         good | {"sha256": "../../etc"},
         good | {"duration": 0},
+        good | {"text": "\ud83d hello"},
     )
     with pytest.raises(ManifestError) as caught:
         read_manifest(path)
-    assert [problem.split(": ")[0] for problem in caught.value.problems] == [f"{path}:{number}" for number in range(2, 17)]
+    assert [problem.split(": ")[0] for problem in caught.value.problems] == [f"{path}:{number}" for number in range(2, 18)]
     assert "'word_end' (0.2) must be after 'word_start' (0.8)" in str(caught.value)
     assert "did you mean 'test'?" in str(caught.value)
+    assert r"'text' has half of a character in it: '\ud83d hello'" in str(caught.value)
 
 
 def test_wrong_lines_of_several_manifests_are_listed_together(tmp_path):
