@@ -24,6 +24,7 @@ from speechtl.audio.data import read_clips
 from speechtl.audio.evaluate import evaluate, open_model
 from speechtl.audio.manifest import write_manifest
 from speechtl.audio.recipe import Recipe, read_recipe
+from speechtl.audio.recordings import Kept
 from speechtl.audio.train import train
 from speechtl.audio.trials import changed
 from speechtl.curves import Panel, Point, draw_panels, print_points
@@ -42,7 +43,7 @@ WAYS = (
 RATE = 0.5  # false accepts an hour
 SEEDED = 50  # with more clips than these, one seed is enough
 COLUMNS = ("word", "way", "clips", "seed", "recall")
-THRESHOLDS = [float(1.0 / (1.0 + np.exp(-logit))) for logit in np.linspace(-7.0, 9.0, 161)]
+THRESHOLDS = [float(1.0 / (1.0 + np.exp(-logit))) for logit in np.linspace(-14.0, 14.0, 281)]
 
 
 def main(argv: Sequence[str] | None = None) -> list[Point]:
@@ -62,10 +63,11 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
         changes = {"train": {"epochs": options.epochs}} if options.epochs else {}
         recipe = read_recipe(path, changes)
         points = []
+        kept: Kept = {}
         for way, clips, seed in _plan(recipe, options):
             key = (recipe.name, way, clips, seed)
             if key not in done:
-                done[key] = recall(recipe, way, clips, seed)
+                done[key] = recall(recipe, way, clips, seed, kept)
                 append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                 say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
             points.append(Point(way, clips, seed, done[key]))
@@ -75,16 +77,19 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     return list(panels[-1].points)
 
 
-def recall(recipe: Recipe, way: str, clips: int, seed: int) -> float:
-    """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives."""
+def recall(recipe: Recipe, way: str, clips: int, seed: int, kept: Kept) -> float:
+    """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives.
+
+    The decoded recordings of the test stay in `kept` for the next training.
+    """
     pool = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
     chosen = [pool[index] for index in np.random.default_rng(seed).permutation(len(pool))[:clips]]
     with tempfile.TemporaryDirectory() as folder:
         positives = Path(folder) / "positives.jsonl"
         write_manifest(positives, [dataclasses.replace(clip, audio_filepath=str(clip.path)) for clip in chosen])
-        train(changed(recipe, way, positives, seed), Path(folder) / "run")
+        train(changed(recipe, way, positives, seed), Path(folder) / "run", calibrated=False)
         model = open_model(Path(folder) / "run")
-        report = evaluate(model, recipe.data.positives, recipe.data.negatives, thresholds=THRESHOLDS, note=say)
+        report = evaluate(model, recipe.data.positives, recipe.data.negatives, thresholds=THRESHOLDS, kept=kept, note=say)
     return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
 
 

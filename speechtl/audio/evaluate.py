@@ -12,7 +12,7 @@ import numpy as np
 
 from speechtl.audio.data import read_clips, says
 from speechtl.audio.model import scorer_of
-from speechtl.audio.recordings import Recording, load_recordings
+from speechtl.audio.recordings import Kept, Recording, load_recordings
 from speechtl.audio.run import load_run
 from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
@@ -86,21 +86,22 @@ def evaluate(
     snr_db: Sequence[float] = (10.0,),
     split: str = "test",
     thresholds: Sequence[float] = DET_THRESHOLDS,
+    kept: Kept | None = None,
     note: Note,
 ) -> dict[str, Any]:
     """Return the report on recordings that the model was not trained on.
 
     `thresholds` are those of the report's DET curve. Of manifests with splits, the lines of `split` are taken; every recording that
-    training or validation has heard is left out.
+    training or validation has heard is left out. `kept` (a dict) holds what was decoded, for another call on the same recordings.
     """
-    spoken = _choose(positives, split, model, note, find_words=True)
-    silent = _choose(negatives, split, model, note, without=model.phrases)
+    spoken = _choose(positives, split, model, note, kept, find_words=True)
+    silent = _choose(negatives, split, model, note, kept, without=model.phrases)
     clean = _score(model, words_in_background(spoken, Condition(), SEED), len(spoken), "playing positives")
     background = _score(model, without_words(silent, Condition(), SEED), len(silent), "playing negatives")
     counts, accepts = count(clean, model.trigger), count(background, model.trigger)
     conditions = [_slice("clean", "condition", counts.detected)]
     if noise:
-        noises = [recording.samples() for recording in _choose(noise, split, model, note)]
+        noises = [recording.samples() for recording in _choose(noise, split, model, note, kept)]
         for snr in snr_db:
             passages = words_in_background(spoken, Condition("noise", snr, noises), SEED)
             noisy = count(_score(model, passages, len(spoken), f"playing positives in noise, {snr:g} dB"), model.trigger)
@@ -126,7 +127,7 @@ def evaluate(
 
 
 def _choose(
-    paths: Sequence[Path], split: str, model: Model, note: Note, *, find_words: bool = False, without: Sequence[str] = ()
+    paths: Sequence[Path], split: str, model: Model, note: Note, kept: Kept | None, *, find_words: bool = False, without: Sequence[str] = ()
 ) -> list[Recording]:
     clips = read_clips(paths)
     if any(clip.split for clip in clips):
@@ -134,13 +135,13 @@ def _choose(
     fresh = [clip for clip in clips if clip.short_hash not in model.trained_on]
     if len(fresh) < len(clips):
         note(f"Left out {len(clips) - len(fresh)} recordings that {model.name} was trained or validated on.")
-    kept = [clip for clip in fresh if not says(clip, without)]
-    if len(kept) < len(fresh):
-        note(f"Left out {len(fresh) - len(kept)} negatives whose text has the wake word.")
-    if not kept:
+    usable = [clip for clip in fresh if not says(clip, without)]
+    if len(usable) < len(fresh):
+        note(f"Left out {len(fresh) - len(usable)} negatives whose text has the wake word.")
+    if not usable:
         names = ", ".join(str(path) for path in paths)
         raise ManifestError(f"No recording of {names} is left to evaluate on: none has split {split!r} and was not used in training.")
-    return load_recordings(kept, find_words=find_words, on_skip=lambda problem: note(f"Skipped: {problem}"))
+    return load_recordings(usable, find_words=find_words, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept)
 
 
 def _score(model: Model, passages: Iterable[Passage], total: int, title: str) -> ScoredStream:

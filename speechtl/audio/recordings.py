@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,15 +35,27 @@ class Recording:
         return len(self.pcm) / SAMPLE_RATE
 
 
+Kept = MutableMapping[Hashable, "Recording | str"]  # decoded recordings, or why there is none
+
+
 def load_recordings(
-    clips: Sequence[Clip], *, find_words: bool = False, on_skip: Callable[[str], None], workers: int = 2
+    clips: Sequence[Clip], *, find_words: bool = False, on_skip: Callable[[str], None], workers: int = 2, kept: Kept | None = None
 ) -> list[Recording]:
     """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` when none is left.
 
-    `find_words` looks for the word in clips whose manifest does not say where it stands.
+    `find_words` looks for the word in clips whose manifest does not say where it stands. What stands in `kept` is not decoded again, and
+    everything that is decoded comes to stand there.
     """
+    known: Kept = {} if kept is None else kept
+
+    def load(clip: Clip) -> Recording | str:
+        key = (clip, clip.path, find_words)
+        if key not in known:
+            known[key] = _load(clip, find_words)
+        return known[key]
+
     with ThreadPoolExecutor(workers) as pool:
-        loaded = list(pool.map(lambda clip: _load(clip, find_words), clips))
+        loaded = list(pool.map(load, clips))
     problems = [problem for problem in loaded if isinstance(problem, str)]
     recordings = [recording for recording in loaded if isinstance(recording, Recording)]
     if clips and not recordings:

@@ -41,10 +41,12 @@ NO_FOLD = -1  # held out from a member that learns from all
 MEASURED = 400  # examples that tell the embeddings' mean and deviation
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
+def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool = True) -> dict[str, Any]:
     """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description.
 
-    Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption.
+    Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption. A run that is not `calibrated` has no
+    threshold of its own and no operating points, and the twins that validation needs are not trained: for whoever finds the threshold
+    on other recordings.
     """
     started = time.monotonic()
     out = out.absolute()
@@ -58,15 +60,17 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
     encoder = load_encoder(recipe.transfer.encoder)
     check_inputs(encoder, data_input(encoder))
     policy = parse_policy(recipe.transfer.policy)
-    held_out = _held_out(policy, data) * len(encoder.parts)
+    held_out = _held_out(policy, data, twins=calibrated) * len(encoder.parts)
     head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out))
     network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)
     network.to_accelerator()
     history = _fit(network, policy, held_out, recipe, data, rooms, work, resume)
     fitted = time.monotonic()
-    say("Calibrating the threshold on people that the network, or its twin that listens, has not learned from.")
-    network.to_accelerator()
-    trigger, points = _calibrate(network, held_out, recipe, data)
+    trigger, points = _uncalibrated(recipe), list[OperatingPoint]()
+    if calibrated:
+        say("Calibrating the threshold on people that the network, or its twin that listens, has not learned from.")
+        network.to_accelerator()
+        trigger, points = _calibrate(network, held_out, recipe, data)
     network.cpu()
     network.head = network.head.only(_shipped(held_out))
     about = {
@@ -158,15 +162,15 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: 
     network.head.standardize.measure(torch.cat([run_groups(groups, part.to(device)) for part in torch.split(spread, FRONT_BATCH)]))
 
 
-def _held_out(policy: Policy, data: Data) -> list[int]:
-    """Return for each member of the ensemble the fold that it does not learn from.
+def _held_out(policy: Policy, data: Data, *, twins: bool = True) -> list[int]:
+    """Return for each member of the ensemble the fold that it does not learn from; without `twins` for the shipped members alone.
 
     With a frozen encoder, for every fold a twin of the head learns beside it from all other folds, so that all
     recordings can be validated on, while the head that is shipped learns from all (cross-validation). An encoder that
     learns would carry over what it heard, so then one fold is held out from everything.
     """
     if isinstance(policy, HeadOnly) and not data.marked:
-        return [fold for fold in (*range(FOLDS), NO_FOLD) for _ in range(MEMBERS)]
+        return [fold for fold in (*(range(FOLDS) if twins else ()), NO_FOLD) for _ in range(MEMBERS)]
     return [HELD_OUT] * MEMBERS
 
 
@@ -178,7 +182,7 @@ def _shipped(held_out: list[int]) -> list[int]:
 def _calibrate(network: WakeWordNetwork, held_out: list[int], recipe: Recipe, data: Data) -> tuple[TriggerSettings, list[OperatingPoint]]:
     """Shift the scores so that 0.5 is near the wanted operating point; return the trigger there and all operating points."""
     wanted = recipe.calibrate.false_accepts_per_hour
-    trigger = TriggerSettings(0.5, recipe.calibrate.smoothing, recipe.calibrate.refractory)
+    trigger = _uncalibrated(recipe)
     positives, negatives = _validation_streams(network, held_out, data, recipe.train.seed)
     shift = fit_tail(negatives, trigger.smoothing).logit_for(wanted)
     network.head.shift(shift)
@@ -186,6 +190,10 @@ def _calibrate(network: WakeWordNetwork, held_out: list[int], recipe: Recipe, da
     points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}))
     threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
     return TriggerSettings(threshold, trigger.smoothing, trigger.refractory), points
+
+
+def _uncalibrated(recipe: Recipe) -> TriggerSettings:
+    return TriggerSettings(0.5, recipe.calibrate.smoothing, recipe.calibrate.refractory)
 
 
 def _validation_streams(

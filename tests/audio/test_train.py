@@ -9,6 +9,7 @@ from speechtl.audio import train as module
 from speechtl.audio.data import prepare
 from speechtl.audio.encoders import audio_input
 from speechtl.audio.heads import MEMBERS, Head, make_head
+from speechtl.audio.loss import WakeWordLoss
 from speechtl.audio.model import scorer_of
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
@@ -45,6 +46,22 @@ def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):
     assert sorted(path.name for path in (corpus / "run").iterdir()) == ["network.safetensors", "run.json"]
     assert not (corpus / "run.partial").exists()
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("policy", ["head", "last:1"])
+def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operating_point(recipe, corpus, monkeypatch, policy):
+    recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": policy})})
+    if policy == "head":
+        unmarked(corpus)
+    held_out = []
+    monkeypatch.setattr(module, "WakeWordLoss", lambda times, folds: held_out.append(folds) or WakeWordLoss(times, folds))
+    monkeypatch.setattr(module, "_validation_streams", lambda *_: pytest.fail("the threshold was calibrated"))
+    about = train(recipe, corpus / "run", calibrated=False)
+    assert held_out == [[module.NO_FOLD if policy == "head" else module.HELD_OUT] * MEMBERS]
+    assert about["operating_points"] == []
+    run = load_run(corpus / "run")
+    assert run.network.head.ensemble.members == MEMBERS
+    assert run.trigger.threshold == 0.5
 
 
 def test_recordings_of_the_test_split_are_not_in_the_run(recipe, corpus):

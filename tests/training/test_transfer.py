@@ -1,15 +1,16 @@
 import csv
 
 
-def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch):
+def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch, capsys):
     program = load_program("transfer")
     arguments = [str(corpus / "word.toml"), "--amounts", "5", "--ways", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
     (point,) = program.main([*arguments, "--seeds", "1"])
     assert (point.way, point.examples, point.seed) == ("tiny/head", 5, 0)
     assert 0.0 <= point.value <= 1.0
     assert (tmp_path / "out" / "transfer.png").exists()
+    assert "Calibrating" not in capsys.readouterr().err  # the threshold is that of the test negatives
     trained = []
-    monkeypatch.setattr(program, "recall", lambda recipe, way, clips, seed: trained.append(seed) or 0.25)
+    monkeypatch.setattr(program, "recall", lambda recipe, way, clips, seed, kept: trained.append(seed) or 0.25)
     points = program.main([*arguments, "--seeds", "2"])
     assert trained == [1]
     assert [found.value for found in points] == [round(point.value, 4), 0.25]
