@@ -59,6 +59,7 @@ class Graph:
     layout: str = "NCHW"  # of its frames and states; the bundle gives their shapes as (1, channels, frames, bands)
     default: bool = True  # False: runs only when it is asked for by name
     tolerance: float | None = None  # the largest score difference that its verification allows
+    measured: tuple[str, ...] = ()  # the runtimes in which it was found within that
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return a shape of the bundle in the layout of this graph."""
@@ -142,6 +143,7 @@ class Bundle:
             layout,
             about.get("default", True) is not False,
             None if tolerance is None else float(tolerance),
+            tuple(str(one["engine"]) for one in self.about.get("parity", ()) if one["graph"] == name and one["ok"] is True),
         )
 
     def golden(self) -> dict[str, npt.NDArray[Any]]:

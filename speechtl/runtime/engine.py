@@ -7,7 +7,8 @@ predecessor tflite-runtime for `tflite`. Which are installed and which graph the
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,7 +83,7 @@ def _tflite_runtime(content: bytes) -> Session:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime: what pip calls it, what Python calls it, the format and precisions it runs, and how a graph is loaded."""
+    """A runtime: what pip calls it, what Python calls it, the format it runs, how a graph is loaded, and in which precisions it is trusted."""
 
     package: str
     module: str
@@ -91,8 +92,12 @@ class Runtime:
     precisions: tuple[str, ...] = ("fp32", "int8")
 
     def runs(self, graph: Graph) -> bool:
-        """Whether it runs the graph, and gives its scores."""
-        return self.format == graph.format and graph.precision in self.precisions
+        """Whether it runs such a graph at all."""
+        return self.format == graph.format
+
+    def trusts(self, graph: Graph) -> bool:
+        """Whether it runs the graph and gives its scores: always in its precisions, else where the bundle says that it was measured."""
+        return self.runs(graph) and (graph.precision in self.precisions or self.package in graph.measured)
 
     @property
     def installed(self) -> bool:
@@ -105,7 +110,7 @@ RUNTIMES = {
     for runtime in (
         Runtime("onnxruntime", "onnxruntime", "onnx", _onnxruntime),
         Runtime("ai-edge-litert", "ai_edge_litert", "tflite", _litert),
-        # It runs int8 graphs, too, but with other kernels than LiteRT, which its scores miss by 0.1 on x86-64 and otherwise on ARM.
+        # Its int8 kernels round otherwise than LiteRT's, with which the exporter measures: one graph keeps within its tolerance, another not.
         Runtime("tflite-runtime", "tflite_runtime", "tflite", _tflite_runtime, ("fp32",)),
     )
 }
@@ -129,12 +134,14 @@ class Engine:
         self.runtime = runtime.package
         self._frames = bundle.frames_per_step
         self._words = len(bundle.words)
-        self._session = _load(bundle, graph, runtime)
+        with _refusal(bundle, graph, runtime, "load"):
+            self._session = runtime.load(bundle.files[graph.name])
         _check(bundle, graph, self._session)
-        self._session.bind(bundle.states)
         self._turn = Turn()
         self._aside = [np.zeros(self._session.inputs[state.name].shape) for state in bundle.states]
-        self.run(np.full((bundle.silent_steps * self._frames, bundle.features.bands), bundle.features.silence, np.float32))
+        with _refusal(bundle, graph, runtime, "run"):
+            self._session.bind(bundle.states)
+            self.run(np.full((bundle.silent_steps * self._frames, bundle.features.bands), bundle.features.silence, np.float32))
         self._silent = self._session.save()
 
     def reset(self) -> None:
@@ -165,7 +172,7 @@ def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = N
     """Return an engine for the bundle's first graph that something on this machine runs.
 
     `graph` (a file of the bundle) and `engine` (a key of `RUNTIMES`) narrow the choice. Graphs that the exporter did not
-    find accurate enough are run only by name. Raises `BundleError` for a graph that is not there or refused by the runtime,
+    find accurate enough, or that were not measured in the runtime there is, are run only by name. Raises `BundleError` for a graph that is not there or refused by the runtime,
     `SpeechtlError` when nothing on this machine runs it.
     """
     if graph is not None and graph not in bundle.graphs:
@@ -173,20 +180,29 @@ def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = N
     if engine is not None and engine not in RUNTIMES:
         raise SpeechtlError(f"The engine {engine!r} is not known{did_you_mean(engine, RUNTIMES)}; take one of: {', '.join(RUNTIMES)}.")
     wanted = [bundle.graphs[graph]] if graph else [made for made in bundle.graphs.values() if made.default]
-    for made, runtime in pairs(bundle, wanted):
+    for made, runtime in pairs(bundle, wanted, unmeasured=graph is not None):
         if engine in (None, runtime.package):
             return Engine(bundle, made, runtime)
     raise SpeechtlError(_nothing_runs(bundle, wanted, graph, engine))
 
 
-def pairs(bundle: Bundle, graphs: Sequence[Graph] | None = None) -> list[tuple[Graph, Runtime]]:
-    """Return each graph of the bundle with each runtime on this machine that runs it, what is preferred first."""
+def pairs(bundle: Bundle, graphs: Sequence[Graph] | None = None, *, unmeasured: bool = False) -> list[tuple[Graph, Runtime]]:
+    """Return each graph of the bundle with each runtime on this machine that gives its scores, what is preferred first.
+
+    `unmeasured` takes runtimes in, too, of which nobody knows whether they do.
+    """
     chosen = bundle.graphs.values() if graphs is None else graphs
-    return [(graph, runtime) for graph in chosen for runtime in RUNTIMES.values() if runtime.runs(graph) and runtime.installed]
+    return [
+        (graph, runtime)
+        for graph in chosen
+        for runtime in RUNTIMES.values()
+        if runtime.installed and (runtime.runs(graph) if unmeasured else runtime.trusts(graph))
+    ]
 
 
 def _nothing_runs(bundle: Bundle, graphs: Sequence[Graph], graph: str | None, engine: str | None) -> str:
-    able = [runtime.package for runtime in RUNTIMES.values() if any(runtime.runs(made) for made in graphs)]
+    fits = Runtime.trusts if graph is None else Runtime.runs
+    able = [runtime.package for runtime in RUNTIMES.values() if any(fits(runtime, made) for made in graphs)]
     what = f"{graph} of {bundle.path}" if graph else f"a graph of {bundle.path}"
     if engine is not None and engine not in able:
         return f"{engine} does not run {what}; take: {', '.join(able) or 'a newer speechtl'}."
@@ -195,17 +211,24 @@ def _nothing_runs(bundle: Bundle, graphs: Sequence[Graph], graph: str | None, en
     return f"Nothing on this machine runs {what}; install a runtime with: pip install {engine or able[0]}"
 
 
-def _load(bundle: Bundle, graph: Graph, runtime: Runtime) -> Session:
+@contextmanager
+def _refusal(bundle: Bundle, graph: Graph, runtime: Runtime, what: str) -> Iterator[None]:
+    """Say in one sentence that a runtime does not start, or cannot `what` a graph."""
     try:
-        return runtime.load(bundle.files[graph.name])
+        yield
+    except SpeechtlError:
+        raise
     except ImportError as error:
         raise SpeechtlError(
             f"{runtime.package} is installed but does not start ({error}). "
             f"Install it again with: pip install --force-reinstall {runtime.package}"
         ) from error
     except Exception as error:  # runtimes raise a dozen types without a common parent
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BundleError(f"{bundle.path}: {runtime.package} cannot load {graph.name}: {reason}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise BundleError(
+            f"{bundle.path}: {runtime.package} cannot {what} {graph.name}: {reason}. "
+            f"Take another graph with --graph, or update the runtime with: pip install -U {runtime.package}"
+        ) from error
 
 
 def _check(bundle: Bundle, graph: Graph, session: Session) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime.bundle import Bundle
+from speechtl.runtime.bundle import Bundle, Graph
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine import RUNTIMES, open_engine, pairs
 from speechtl.runtime.features import LogMelSettings
@@ -41,7 +41,7 @@ class Parity:
 def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> list[Parity]:
     """Play the golden audio to every graph that runs here, in chunks of many lengths, and compare the scores.
 
-    `graph` and `engine` narrow what is judged. Raises as `open_engine` does where nothing here runs what was asked for, and
+    `graph` and `engine` narrow what is judged; a graph given by name is judged in a runtime, too, in which nobody measured it yet. Raises as `open_engine` does where nothing here runs what was asked for, and
     `BundleError` where a file's hash is another than the one that the bundle lists.
     """
     bundle.files.check_hashes()
@@ -50,25 +50,32 @@ def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) 
         open_engine(bundle, graph, engine)
     streams = STREAMS if isinstance(bundle.features, LogMelSettings) else FEW
     results = []
-    for made, runtime in pairs(bundle):
+    for made, runtime in pairs(bundle, unmeasured=graph is not None):
         if graph not in (None, made.name) or engine not in (None, runtime.package):
             continue
         scorer = Scorer.of(bundle, made.name, runtime.package)
         differences = [_difference(scorer, golden, chunk, phase) for chunk, phase in streams]
         tolerance = TOLERANCE if made.tolerance is None else made.tolerance
-        results.append(Parity(made.name, runtime.package, max(differences), tolerance, len(differences), max(differences) <= tolerance))
+        largest = float(np.max(differences))  # which is NaN where one of them is
+        results.append(Parity(made.name, runtime.package, largest, tolerance, len(differences), largest <= tolerance))
     return results
 
 
 def not_run(bundle: Bundle) -> list[str]:
-    """Say for each graph that nothing on this machine runs what to install for it."""
+    """Say for each graph that nothing on this machine runs, or nothing in which it was measured, what to do."""
     judged = {made.name for made, _ in pairs(bundle)}
-    return [
-        f"{made.name} was not verified: nothing on this machine runs it. Install a runtime with: pip install "
-        + next((runtime.package for runtime in RUNTIMES.values() if runtime.format == made.format), "-U speechtl")
-        for made in bundle.graphs.values()
-        if made.name not in judged
-    ]
+    here = {made.name: runtime.package for made, runtime in pairs(bundle, unmeasured=True)}
+    return [_not_run(bundle, made, here.get(made.name)) for made in bundle.graphs.values() if made.name not in judged]
+
+
+def _not_run(bundle: Bundle, graph: Graph, unmeasured: str | None) -> str:
+    if unmeasured:
+        return (
+            f"{graph.name} was not verified: nobody measured it in {unmeasured}, which runs it by name only. "
+            f"Measure it with: speechtl verify {bundle.path} --graph {graph.name}"
+        )
+    package = next((runtime.package for runtime in RUNTIMES.values() if runtime.runs(graph)), "-U speechtl")
+    return f"{graph.name} was not verified: nothing on this machine runs it. Install a runtime with: pip install {package}"
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:

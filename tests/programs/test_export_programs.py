@@ -54,6 +54,20 @@ def test_a_runtime_reports_from_its_own_process(tiny_bundle):
     json.dumps(results)
 
 
+def test_what_was_measured_is_written_into_the_bundle_beside_what_it_says_of_others(tiny_bundle, tmp_path):
+    path = tmp_path / "a.wake"
+    path.write_bytes(tiny_bundle.read_bytes())
+    before = open_bundle(path)
+    other = {"graph": "model.onnx", "engine": "tflite-runtime", "largest_difference": 0.01, "tolerance": 0.1, "streams": 25, "ok": True}
+    program("verify").certify(path, [other])
+    after = open_bundle(path)
+    assert after.graphs["model.onnx"].measured == ("onnxruntime", "tflite-runtime")
+    assert after.about == {**before.about, "parity": [*before.about["parity"], other]}
+    assert dict(after.files) == dict(before.files)
+    program("verify").certify(path, [{**other, "ok": False}])
+    assert open_bundle(path).graphs["model.onnx"].measured == ("onnxruntime",)
+
+
 def test_scores_that_come_later_are_compared_where_they_belong():
     own = np.zeros(60)
     own[[20, 21, 40]] = (0.9, 0.5, 0.7)

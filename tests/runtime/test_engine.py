@@ -10,8 +10,8 @@ from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime.engine import open_engine
 
 
-def graph(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]) -> bytes:
-    """Return a real ONNX graph of such inputs whose outputs are constants."""
+def graph(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]], taken: int = TensorProto.FLOAT) -> bytes:
+    """Return a real ONNX graph of such inputs, of the type `taken`, whose outputs are constant floats."""
     nodes = [
         helper.make_node("ConstantOfShape", [f"{name}_shape"], [name], value=helper.make_tensor("value", TensorProto.FLOAT, [1], [0.5]))
         for name in outputs
@@ -19,7 +19,7 @@ def graph(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]
     made = helper.make_graph(
         nodes,
         "made",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, taken, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [helper.make_tensor(f"{name}_shape", TensorProto.INT64, [len(shape)], shape) for name, shape in outputs.items()],
     )
@@ -62,6 +62,25 @@ def test_a_graph_that_cannot_be_loaded_is_refused_in_one_line(remake, content):
     assert "\n" not in str(caught.value)
 
 
+def test_a_state_that_changes_its_type_is_refused(remake):
+    bundle = open_bundle(remake({"states": STATES}, {"model.onnx": graph(INPUTS, OUTPUTS, TensorProto.UINT8)}))
+    with pytest.raises(BundleError, match=r"cannot run model\.onnx: state_0 and new_state_0 are of different types"):
+        open_engine(bundle)
+
+
+def test_a_graph_that_fails_when_it_runs_is_refused_in_one_line(remake):
+    model = onnx.load_from_string(graph(INPUTS, {name: shape for name, shape in OUTPUTS.items() if name != "score"}))
+    model.graph.initializer.append(helper.make_tensor("impossible", TensorProto.INT64, [2], [7, 13]))
+    model.graph.node.append(helper.make_node("Reshape", ["log_mel", "impossible"], ["reshaped"]))
+    model.graph.node.append(helper.make_node("ReduceMean", ["reshaped"], ["mean"], keepdims=1))
+    model.graph.node.append(helper.make_node("Identity", ["mean"], ["score"]))
+    model.graph.output.append(helper.make_tensor_value_info("score", TensorProto.FLOAT, (1, 1)))
+    bundle = open_bundle(remake({"states": STATES}, {"model.onnx": model.SerializeToString()}))
+    with pytest.raises(BundleError, match=r"onnxruntime cannot run model\.onnx: .*--graph.*pip install -U onnxruntime") as caught:
+        open_engine(bundle)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_operator_that_is_not_known_is_refused(remake, tiny_bundle):
     model = onnx.load_from_string(open_bundle(tiny_bundle).files["model.onnx"])
     model.graph.node[0].op_type = "Oracle"
@@ -99,11 +118,29 @@ def test_a_reset_leads_back_to_silence(tiny_bundle):
     assert not np.array_equal(engine.run(frames), first)
 
 
-def test_int8_is_not_left_to_the_runtime_that_gives_other_scores(remake):
-    int8 = {"model.int8.tflite": {"runtime": "tflite", "precision": "int8"}}
-    path = remake({"graphs": int8}, {"model.int8.tflite": b"never loaded"})
+INT8 = {"model.int8.tflite": {"runtime": "tflite", "precision": "int8"}}
+
+
+def certified(engine: str, ok: bool = True) -> list[dict]:
+    return [{"graph": "model.int8.tflite", "engine": engine, "largest_difference": 0.01, "tolerance": 0.1, "streams": 25, "ok": ok}]
+
+
+@pytest.mark.parametrize(
+    "parity", [[], certified("ai-edge-litert"), certified("tflite-runtime", ok=False)], ids=["none", "other", "failed"]
+)
+def test_int8_is_not_left_by_itself_to_a_runtime_in_which_it_was_not_measured(remake, parity):
+    path = remake({"graphs": INT8, "parity": parity}, {"model.int8.tflite": b"never loaded"})
     with pytest.raises(SpeechtlError, match=r"tflite-runtime does not run a graph of .*; take: ai-edge-litert"):
         open_engine(open_bundle(path), engine="tflite-runtime")
+
+
+@pytest.mark.parametrize(("parity", "named"), [(certified("tflite-runtime"), None), ([], "model.int8.tflite")], ids=["measured", "by name"])
+def test_int8_runs_in_tflite_runtime_where_it_was_measured_and_by_name(remake, parity, named):
+    path = remake({"graphs": INT8, "parity": parity}, {"model.int8.tflite": b"no graph at all"})
+    with pytest.raises(
+        SpeechtlError, match=r"tflite-runtime cannot load|pip install tflite-runtime"
+    ):  # it is what is taken, and it may be here
+        open_engine(open_bundle(path), named, "tflite-runtime")
 
 
 def test_engines_of_one_session_take_turns(tiny_bundle):

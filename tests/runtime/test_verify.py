@@ -1,10 +1,13 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from speechtl.runtime.bundle import open_bundle
-from speechtl.runtime.verify import verify
+from speechtl.runtime import verify as module
+from speechtl.runtime.engine import RUNTIMES
+from speechtl.runtime.verify import not_run, verify
 
 
 def golden(bundle, change) -> dict[str, bytes]:
@@ -60,3 +63,19 @@ def test_an_altered_weight_fails(tiny_bundle, remake):
 def test_graphs_of_other_runtimes_are_not_judged(remake):
     other = {"model.tflite": {"runtime": "xyz"}}
     assert verify(open_bundle(remake({"graphs": other}, {"model.tflite": b"x"}))) == []
+
+
+def test_a_difference_that_is_no_number_in_one_of_the_ways_fails(tiny_bundle, monkeypatch):
+    differences = iter([0.0] * 20 + [float("nan")] + [0.0] * 4)
+    monkeypatch.setattr(module, "_difference", lambda *arguments: next(differences))
+    (result,) = verify(open_bundle(tiny_bundle))
+    assert not result.ok
+
+
+def test_a_graph_that_was_not_measured_in_the_runtime_that_is_here_is_said_to_be_measured_by_name(remake, monkeypatch):
+    changed = {"model.int8.onnx": {"runtime": "onnx", "precision": "int8"}}
+    bundle = open_bundle(remake({"graphs": {"model.onnx": {"runtime": "onnx"}} | changed}, {"model.int8.onnx": b"x"}))
+    monkeypatch.setitem(RUNTIMES, "onnxruntime", replace(RUNTIMES["onnxruntime"], precisions=("fp32",)))
+    assert [result.graph for result in verify(bundle)] == ["model.onnx"]
+    (said,) = not_run(bundle)
+    assert f"speechtl verify {bundle.path} --graph model.int8.onnx" in said
