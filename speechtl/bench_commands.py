@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -140,14 +139,12 @@ def _check_target(target: str | Path | None) -> None:
     """Refuse before the work, not behind it, what could not be written to."""
     if target is None or str(target) == STDOUT:
         return
+    from speechtl.files import check_place
+
     path = Path(target)
-    if path.is_dir():
-        raise SpeechtlError(f"{path} is a folder; give the name of a file.")
+    check_place(path)
     if path.suffix == ".wake":
         raise SpeechtlError(f"{path} has the name of a bundle; give the report another one, such as {path.with_suffix('.json')}")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise SpeechtlError(f"{path} cannot be written: {above} is {'no folder' if not above.is_dir() else 'not yours to write to'}.")
 
 
 def _write(target: str, document: dict[str, Any]) -> None:

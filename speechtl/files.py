@@ -28,6 +28,15 @@ def writing(target: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def check_place(target: Path) -> None:
+    """Raise `SpeechtlError` before the work, not behind it, where no file can be written to."""
+    if target.is_dir():
+        raise SpeechtlError(f"{target} is a folder; give the name of a file.")
+    above = next(folder for folder in target.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise SpeechtlError(f"{target} cannot be written: {above} is {'no folder' if not above.is_dir() else 'not yours to write to'}.")
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a whole text file, or nothing."""
     with writing(target) as beside:

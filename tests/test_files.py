@@ -3,7 +3,7 @@ import json
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.files import append_row, replace_folder, write_json, write_text, writing
+from speechtl.files import append_row, check_place, replace_folder, write_json, write_text, writing
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -52,3 +52,17 @@ def test_a_table_that_a_full_disk_left_empty_gets_its_names(tmp_path):
     (tmp_path / "log.csv").touch()
     append_row(tmp_path / "log.csv", {"epoch": 1})
     assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch", "1"]
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_and_one_that_can_is_left_as_it_is(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    check_place(tmp_path / "new" / "deep" / "a.txt")
+    check_place(tmp_path / "file")
+    with pytest.raises(SpeechtlError, match="is a folder"):
+        check_place(tmp_path)
+    with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is no folder"):
+        check_place(tmp_path / "file" / "a.txt")
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # as a user who is not root
+    with pytest.raises(SpeechtlError, match="not yours to write to"):
+        check_place(tmp_path / "a.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -83,7 +83,7 @@ def _tflite_runtime(content: bytes) -> Session:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime: what pip calls it, what Python calls it, the format it runs, how a graph is loaded, and in which precisions it is trusted."""
+    """A runtime: what pip and Python call it, the format it runs, how a graph is loaded, and in which precisions it is trusted."""
 
     package: str
     module: str
@@ -110,7 +110,7 @@ RUNTIMES = {
     for runtime in (
         Runtime("onnxruntime", "onnxruntime", "onnx", _onnxruntime),
         Runtime("ai-edge-litert", "ai_edge_litert", "tflite", _litert),
-        # Its int8 kernels round otherwise than LiteRT's, with which the exporter measures: one graph keeps within its tolerance, another not.
+        # Its int8 kernels round otherwise than LiteRT's, which the exporter measures with: some graphs keep within tolerance.
         Runtime("tflite-runtime", "tflite_runtime", "tflite", _tflite_runtime, ("fp32",)),
     )
 }
@@ -172,8 +172,8 @@ def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = N
     """Return an engine for the bundle's first graph that something on this machine runs.
 
     `graph` (a file of the bundle) and `engine` (a key of `RUNTIMES`) narrow the choice. Graphs that the exporter did not
-    find accurate enough, or that were not measured in the runtime there is, are run only by name. Raises `BundleError` for a graph that is not there or refused by the runtime,
-    `SpeechtlError` when nothing on this machine runs it.
+    find accurate enough, or that were not measured in the runtime there is, are run only by name. Raises `BundleError` for a
+    graph that is not there or refused by the runtime, `SpeechtlError` when nothing on this machine runs it.
     """
     if graph is not None and graph not in bundle.graphs:
         raise BundleError(f"{bundle.path} has no graph {graph!r}; it has: {', '.join(bundle.graphs)}.")

@@ -41,8 +41,9 @@ class Parity:
 def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> list[Parity]:
     """Play the golden audio to every graph that runs here, in chunks of many lengths, and compare the scores.
 
-    `graph` and `engine` narrow what is judged; a graph given by name is judged in a runtime, too, in which nobody measured it yet. Raises as `open_engine` does where nothing here runs what was asked for, and
-    `BundleError` where a file's hash is another than the one that the bundle lists.
+    `graph` and `engine` narrow what is judged; a graph given by name is judged in a runtime, too, in which nobody measured it
+    yet. Raises as `open_engine` does where nothing here runs what was asked for, and `BundleError` where a file's hash is another
+    than the one that the bundle lists.
     """
     bundle.files.check_hashes()
     golden = bundle.golden()

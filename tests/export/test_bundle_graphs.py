@@ -60,6 +60,7 @@ def test_the_bundle_tells_what_int8_was_calibrated_on_and_what_it_costs(full_bun
     assert set(told["recordings"]) & set(json.dumps(about["calibration"]).split('"'))
     for graph in ("model.int8.onnx", "model.int8.tflite"):
         (cost,) = about["graphs"][graph]["accuracy"]
+        assert cost["word"] == "burst"
         assert cost["ok"] is True
         assert cost["clips"] > 10
         assert cost["detected"] == cost["detected_fp32"]
@@ -81,6 +82,14 @@ def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run
     assert open_engine(bundle).graph == "model.onnx"
     assert open_engine(bundle, "model.int8.onnx").graph == "model.int8.onnx"
     assert "90 of 100 words where fp32 hears 100" in capsys.readouterr().err
+
+
+def test_int8_gets_back_what_rounding_takes_from_its_scores_on_average(recorded_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.correction, "measure_shifts", lambda fp32, int8, streams: np.float32([2.0]))
+    int8_only(recorded_run(), tmp_path / "a.wake")
+    frames = np.random.default_rng(0).uniform(4, 10, (80, 32)).astype(np.float32)
+    fp32, int8 = (open_engine(open_bundle(tmp_path / "a.wake"), graph).run(frames) for graph in ("model.onnx", "model.int8.onnx"))
+    assert np.mean(np.log(int8 / (1 - int8)) - np.log(fp32 / (1 - fp32))) == pytest.approx(2.0, abs=0.5)
 
 
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):
@@ -130,6 +139,13 @@ def test_an_operator_that_cannot_be_converted_is_one_sentence(tiny_run, tmp_path
 def test_an_unknown_graph_is_refused_with_those_there_are(tiny_run, tmp_path):
     with pytest.raises(SpeechtlError, match=r"no graph 'model\.int4\.onnx'.*model\.int8\.tflite"):
         export_runs([tiny_run], tmp_path / "a.wake", ["model.int4.onnx"])
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tiny_run, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(module, "_make", lambda *arguments: pytest.fail("the work has begun"))
+    with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is no folder"):
+        export_runs([tiny_run], tmp_path / "file" / "a.wake", ["model.onnx"])
 
 
 def test_a_bundle_without_golden_audio_runs_and_says_that_it_cannot_be_verified(tiny_run, tmp_path, bursts):

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime import verify as module
+from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime.engine import RUNTIMES
 from speechtl.runtime.verify import not_run, verify
 
