@@ -18,9 +18,11 @@ from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
 from speechtl.audio.encoders.streaming import Residual, SideBySide
 from speechtl.audio.heads import MemberMean
 from speechtl.audio.model import WakeWordNetwork
+from speechtl.audio.windows import WindowAttention, WindowGRU
 from speechtl.runtime.bundle import State
 from speechtl.transfer import Standardize
 
+WINDOWS = (WindowGRU, WindowAttention)
 RISING = (ClippedLeakyReLU, nn.ReLU, nn.LeakyReLU)
 
 
@@ -162,20 +164,34 @@ def _pool_first(layers: list[nn.Module]) -> list[nn.Module]:
 
 def _alike(head: nn.Module, first: nn.Module) -> bool:
     layers, others = list(head.children()), list(first.children())
-    return len(layers) == len(others) and all(
-        isinstance(layer, nn.ReLU)
-        if isinstance(other, nn.ReLU)
-        else isinstance(layer, TimeConv) and isinstance(other, TimeConv) and layer.kernel_size == other.kernel_size
-        for layer, other in zip(layers, others, strict=True)
-    )
+    return len(layers) == len(others) and all(_layers_alike(layer, other) for layer, other in zip(layers, others, strict=True))
+
+
+def _layers_alike(layer: nn.Module, other: nn.Module) -> bool:
+    if isinstance(layer, TimeConv) and isinstance(other, TimeConv):
+        return layer.kernel_size == other.kernel_size
+    if isinstance(layer, WINDOWS) and type(layer) is type(other):
+        return layer.time_context == other.time_context
+    return isinstance(layer, nn.ReLU) and isinstance(other, nn.ReLU)
 
 
 @torch.no_grad()
-def _beside(layers: Sequence[nn.Module], first: bool) -> nn.Module:
+def _beside(layers: Sequence[nn.Module], first: bool = False) -> nn.Module:
     """Return one layer that does what several do side by side; the first ones of all take the same input."""
-    convs = [layer for layer in layers if isinstance(layer, TimeConv)]
-    if not convs:
-        return layers[0]
+    joined = copy.deepcopy(layers[0])
+    if isinstance(joined, WindowGRU):
+        for name in ("given", "kept"):
+            gates = zip(*(getattr(layer, name) for layer in layers), strict=True)
+            setattr(joined, name, nn.ModuleList(_beside_convs(gate) for gate in gates))
+    elif isinstance(joined, WindowAttention):
+        joined.query = _beside_convs([layer.query for layer in layers if isinstance(layer, WindowAttention)])
+        joined.place = nn.Parameter(torch.cat([layer.place for layer in layers if isinstance(layer, WindowAttention)]))
+    elif isinstance(joined, TimeConv):
+        return _beside_convs([layer for layer in layers if isinstance(layer, TimeConv)], first)
+    return joined
+
+
+def _beside_convs(convs: Sequence[TimeConv], first: bool = False) -> TimeConv:
     bias = torch.cat([conv.bias if conv.bias is not None else torch.zeros(conv.out_channels) for conv in convs])
     if first:
         return _conv_like(convs[0], torch.cat([_dense(conv) for conv in convs]), bias)

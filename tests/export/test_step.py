@@ -45,7 +45,7 @@ def test_the_rewritten_step_gives_the_networks_scores(tiny, kind, members):
     torch.testing.assert_close(scores(step, frames), expected(network, frames)[step.silent_steps :], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kinds", [("conv", "conv"), ("linear", "linear"), ("conv", "linear"), ("gru", "gru"), ("attention", "conv")])
+@pytest.mark.parametrize("kinds", [(kind, kind) for kind in HEADS] + [("conv", "linear"), ("attention", "gru")])
 def test_several_words_give_the_scores_of_each_alone(tiny, kinds):
     encoder = tiny().encoder
     networks = [
@@ -58,9 +58,10 @@ def test_several_words_give_the_scores_of_each_alone(tiny, kinds):
     torch.testing.assert_close(scores(step, frames), both, atol=1e-5, rtol=0)
 
 
-def test_heads_of_one_architecture_become_one(tiny):
+@pytest.mark.parametrize("kind", HEADS)
+def test_heads_of_one_architecture_become_one(tiny, kind):
     encoder = tiny().encoder
-    alone, joined = (ExportStep([attach(encoder, make_head("conv", 6), WakeWordNetwork)] * words) for words in (1, 3))
+    alone, joined = (ExportStep([attach(encoder, make_head(kind, 6), WakeWordNetwork)] * words) for words in (1, 3))
     assert len(joined.heads) == 1
     assert len(joined.states()) == len(alone.states())
 
