@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
+from speechtl.export.unconverted import explain
 from speechtl.quiet import quiet
 from speechtl.runtime.engine import INPUT, OUTPUT
 
@@ -43,7 +44,7 @@ def to_onnx(step: ExportStep) -> bytes:
                 output_names=[OUTPUT, *(state.output for state in states)],
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise SpeechtlError(f"The network cannot be converted to ONNX: {str(error).splitlines()[0]}") from error
+        raise SpeechtlError(f"The network cannot be converted to ONNX: {explain(step, error)}") from error
     assert program is not None
     return _without_notes(program.model_proto)
 

@@ -10,6 +10,7 @@ import torch
 
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
+from speechtl.export.unconverted import explain
 from speechtl.quiet import quiet
 from speechtl.runtime.engine import INPUT, OUTPUT
 
@@ -35,7 +36,9 @@ def to_tflite(step: ExportStep) -> bytes:
             module = litert_torch.to_channel_last_io(step, args=[0, *states], outputs=states)
             content: bytes = litert_torch.convert(module, channels_last).model_content()
     except Exception as error:  # the converter's many stages raise types of their own
-        raise SpeechtlError(f"The network cannot be converted to TFLite: {_reason(error)} Leave it out with --no-tflite.") from error
+        raise SpeechtlError(
+            f"The network cannot be converted to TFLite: {explain(step, error)} Or leave TFLite out with --no-tflite."
+        ) from error
     return _rename(content, step)
 
 
@@ -60,8 +63,3 @@ def _rename(content: bytes, step: ExportStep) -> bytes:
 def _position(name: str) -> int:
     """Return which input or output the converter means by a name such as `args_3` or `output_0`."""
     return int(next(part for part in reversed(name.split("_")) if part.isdigit()))
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."

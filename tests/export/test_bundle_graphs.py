@@ -136,6 +136,21 @@ def test_an_operator_that_cannot_be_converted_is_one_sentence(tiny_run, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_layer_that_cannot_be_converted_is_named_with_its_operator(tiny, tmp_path):
+    import torch
+
+    class Odd(torch.nn.Module):
+        def forward(self, inputs):
+            return inputs + torch.linalg.eigvals(inputs[0, :4, :1, 0].expand(4, 4).contiguous()).real.sum()
+
+    network = tiny()
+    network.encoder.groups["second"].append(Odd())
+    with pytest.raises(
+        SpeechtlError, match=r"to ONNX: it has no operator 'linalg_eig', which the layer encoder\.second\.\d \(Odd\) uses\. Build"
+    ):
+        module.to_onnx(module.ExportStep([network]))
+
+
 def test_an_unknown_graph_is_refused_with_those_there_are(tiny_run, tmp_path):
     with pytest.raises(SpeechtlError, match=r"no graph 'model\.int4\.onnx'.*model\.int8\.tflite"):
         export_runs([tiny_run], tmp_path / "a.wake", ["model.int4.onnx"])
