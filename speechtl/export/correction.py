@@ -1,8 +1,8 @@
 """Take out of an int8 graph what rounding does to its scores on average.
 
-Rounding shifts the logits of a word, besides scattering them: in one network by 0.04 in ONNX and by 0.12 in TFLite, downwards, which
-loses words that are only just heard. So the output layer, which is float, gets the mean difference back as a bias (bias correction,
-Nagel et al. 2019, section 4.2), measured on steps that are weighted by how near the float graph is to a decision.
+Rounding shifts the logits of a word, besides scattering them, and downwards that loses words that are only just heard. So the output
+layer, which is float, gets the mean difference back as a bias (bias correction, Nagel et al. 2019, section 4.2), measured on steps
+that are weighted by how near the float graph is to a decision.
 """
 
 from __future__ import annotations
