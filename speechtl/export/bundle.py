@@ -12,7 +12,7 @@ from typing import Any
 from speechtl import __version__
 from speechtl.audio.run import Run
 from speechtl.errors import CheckFailedError, SpeechtlError
-from speechtl.export import calibration, correction
+from speechtl.export import calibration
 from speechtl.export.accuracy import Accuracy, Check
 from speechtl.export.golden import golden as make_golden_file
 from speechtl.export.join import check_joinable, describe_words
@@ -22,7 +22,6 @@ from speechtl.files import check_place, writing
 from speechtl.progress import Advance, progress, say
 from speechtl.runtime.bundle import GOLDEN, Bundle, State, open_bundle, write_bundle
 from speechtl.runtime.detector import Scorer
-from speechtl.runtime.engine import open_engine
 from speechtl.runtime.verify import TOLERANCE, Parity, verify
 
 ONNX, ONNX_INT8, TFLITE, TFLITE_INT8 = "model.onnx", "model.int8.onnx", "model.tflite", "model.int8.tflite"
@@ -49,7 +48,6 @@ class _Work:
     graphs: dict[str, bytes]
     accuracy: dict[str, list[Accuracy]]
     golden: bytes
-    streams: Sequence[calibration.Floats] = ()  # log-mel frames that int8 is measured on
 
 
 def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:
@@ -129,7 +127,7 @@ def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work
         stages.append(lambda: work.graphs.__setitem__(TFLITE, _to_tflite(step)))
     if int8:
         stages.append(lambda: _quantise(work, graphs))
-        stages += [lambda: _correct(work), lambda: _check_accuracy(work)]
+        stages.append(lambda: _check_accuracy(work))
     for number, stage in enumerate(stages):
         advance(number, len(stages))
         stage()
@@ -144,9 +142,7 @@ def _to_tflite(step: ExportStep) -> bytes:
 
 
 def _quantise(work: _Work, graphs: Sequence[str]) -> None:
-    streams = work.streams = [
-        stream for material in work.materials.values() for stream in calibration.streams(material, work.step.features)
-    ]
+    streams = [stream for material in work.materials.values() for stream in calibration.streams(material, work.step.features)]
     states, silent = work.step.states(), work.step.silent_steps
     if ONNX_INT8 in graphs:
         from speechtl.export.onnx_int8 import quantise_onnx
@@ -158,28 +154,10 @@ def _quantise(work: _Work, graphs: Sequence[str]) -> None:
         work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], states, streams, silent)
 
 
-def _correct(work: _Work) -> None:
-    """Take out of each int8 graph what rounding does to its scores on average."""
-
-    def measure(bundle: Bundle) -> dict[str, calibration.Floats]:
-        fp32 = open_engine(bundle, ONNX)
-        return {
-            graph: correction.measure_shifts(fp32, open_engine(bundle, graph), work.streams) for graph in bundle.graphs if graph in INT8
-        }
-
-    for graph, shifts in _trial(*_compared(work), measure).items():
-        shift = correction.shift_onnx if graph == ONNX_INT8 else correction.shift_tflite
-        work.graphs[graph] = shift(work.graphs[graph], shifts)
-
-
-def _compared(work: _Work) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return description and files of a bundle in which int8 can be compared with float."""
-    files = {graph: work.graphs[graph] for graph in (ONNX, *INT8) if graph in work.graphs}
-    return {**_describe(work, work.runs[0].name), "graphs": {graph: {**ABOUT[graph]} for graph in files}}, files
-
-
 def _check_accuracy(work: _Work) -> None:
     """Compare what the detector makes of each int8 graph with what it makes of the float one, on recordings of the training."""
+    files = {graph: work.graphs[graph] for graph in (ONNX, *INT8) if graph in work.graphs}
+    about = {**_describe(work, work.runs[0].name), "graphs": {graph: {**ABOUT[graph]} for graph in files}}
 
     def compare(bundle: Bundle) -> None:
         for column, (word, material) in enumerate(zip(bundle.words, work.materials.values(), strict=True)):
@@ -189,7 +167,7 @@ def _check_accuracy(work: _Work) -> None:
                 if graph in INT8:
                     work.accuracy.setdefault(graph, []).append(check.compare(Scorer.of(bundle, graph), fp32))
 
-    _trial(*_compared(work), compare)
+    _trial(about, files, compare)
 
 
 def _graphs(work: _Work, about: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,22 +65,6 @@ class Graph:
 
         data = self.model.buffers[self.tensors[tensor].buffer].data
         return float(np.frombuffer(bytes(data), np.float32)[0]) if data is not None and len(data) == 4 else None
-
-    def floats(self, tensor: int) -> Any:
-        """Return the numbers of a constant of float32."""
-        import numpy as np
-
-        return np.frombuffer(bytes(self.model.buffers[self.tensors[tensor].buffer].data), np.float32)
-
-    def set_floats(self, tensor: int, values: Any) -> None:
-        """Give a constant of float32 other numbers; tensors that shared its memory keep theirs."""
-        import numpy as np
-
-        buffer = copy.copy(self.model.buffers[self.tensors[tensor].buffer])
-        buffer.data = np.frombuffer(np.asarray(values, np.float32).tobytes(), np.uint8)
-        self.tensors[tensor].buffer = len(self.model.buffers)
-        self.model.buffers.append(buffer)
-        self._prune_buffers()
 
     def is_constant(self, tensor: int) -> bool:
         """Say whether a tensor's values stand in the model."""

@@ -84,14 +84,6 @@ def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run
     assert "90 of 100 words where fp32 hears 100" in capsys.readouterr().err
 
 
-def test_int8_gets_back_what_rounding_takes_from_its_scores_on_average(recorded_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(module.correction, "measure_shifts", lambda fp32, int8, streams: np.float32([2.0]))
-    int8_only(recorded_run(), tmp_path / "a.wake")
-    frames = np.random.default_rng(0).uniform(4, 10, (80, 32)).astype(np.float32)
-    fp32, int8 = (open_engine(open_bundle(tmp_path / "a.wake"), graph).run(frames) for graph in ("model.onnx", "model.int8.onnx"))
-    assert np.mean(np.log(int8 / (1 - int8)) - np.log(fp32 / (1 - fp32))) == pytest.approx(2.0, abs=0.5)
-
-
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32: Accuracy("burst", 100, 99, 100, 1.0, 0, 0))
     with pytest.raises(CheckFailedError, match="none to run by default"):
