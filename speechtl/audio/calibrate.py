@@ -20,7 +20,7 @@ from speechtl.statistics import rate_high, recall_limits
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
 PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
-PEAKS = 20  # highest peaks that tell the tail
+PEAKS = 10  # highest peaks that tell the tail
 HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
 
 Floats = npt.NDArray[np.float64]
