@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 
 from speechtl.audio.augment import Augmenter, simulate_rooms
-from speechtl.audio.encoders import AudioEncoder, conv_ctc
+from speechtl.audio.encoders import conv_ctc
 from speechtl.audio.manifest import read_manifests
 from speechtl.audio.phones import transcribe
 from speechtl.audio.pretraining.card import write_card
@@ -55,7 +55,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     """
     started = time.monotonic()
     _check_out(out, resume)
-    encoder = _encoder(recipe)  # this and the next complain before any work is done
+    given = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else None  # this and the next complain before any work is done
     teacher, taught_by = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
     tested = read_tested(recipe.data.test, longest=LONGEST, note=say) if recipe.data.test else []
     noises = _noises(recipe)
@@ -68,6 +68,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     validation = with_words(validation, words)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
+    encoder = conv_ctc.build(recipe.encoder) if given is None else given
     network = PretrainingNetwork(
         encoder, PretrainingHead(encoder.info.embedding_size, taught_by.embedding_size if taught_by else 0, len(words))
     )
@@ -105,11 +106,6 @@ def _check_out(out: Path, resume: bool) -> None:
         raise RunError(f"There is nothing to resume: {out / CHECKPOINT} does not exist. Leave out --resume.")
     if not resume and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; choose another --out, or go on with --resume.")
-
-
-def _encoder(recipe: PretrainingRecipe) -> AudioEncoder:
-    torch.manual_seed(recipe.train.seed)
-    return conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else conv_ctc.build(recipe.encoder)
 
 
 def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Utterance]]:
