@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from speechtl.audio.scoring import ScoredStream, count
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.trigger import TriggerSettings, smooth
+from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
 from speechtl.statistics import rate_high, recall_limits
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
@@ -104,12 +104,7 @@ def _peaks(stream: ScoredStream, smoothing: int) -> Floats:
     smoothed = smooth(stream.scores, smoothing)
     window = max(round(PEAK_SECONDS / stream.step_seconds), 1)
     whole = smoothed[: len(smoothed) // window * window].reshape(-1, window)
-    return _logit(whole.max(axis=1)) if len(whole) else np.zeros(0)
-
-
-def _logit(scores: Floats) -> Floats:
-    clipped = np.clip(scores, 1e-9, 1.0 - 1e-7)
-    return np.log(clipped) - np.log1p(-clipped)
+    return log_odds(whole.max(axis=1)) if len(whole) else np.zeros(0)
 
 
 def _sigmoid(logit: float) -> float:

@@ -176,7 +176,7 @@ def _layers_alike(layer: nn.Module, other: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _beside(layers: Sequence[nn.Module], first: bool = False) -> nn.Module:
+def _beside(layers: Sequence[nn.Module], first: bool) -> nn.Module:
     """Return one layer that does what several do side by side; the first ones of all take the same input."""
     joined = copy.deepcopy(layers[0])
     if isinstance(joined, WindowGRU):

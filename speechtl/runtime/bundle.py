@@ -230,9 +230,9 @@ def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes
     document = {"schema": SCHEMA, **about, "files": listed}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in {ABOUT: json.dumps(document, indent=2, ensure_ascii=False).encode(), **files}.items():
-            # A fixed date: the same run gives the same bytes.
             packs = len(zlib.compress(content)) < WORTHWHILE * len(content)
             method = zipfile.ZIP_DEFLATED if packs else zipfile.ZIP_STORED
+            # A fixed date: the same run gives the same bytes.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, method, compresslevel=9)
 
 
