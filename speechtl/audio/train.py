@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from speechtl.audio.recipe import Recipe
 from speechtl.audio.recordings import Recording
 from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
-from speechtl.audio.streams import Condition, without_words, words_in_background
+from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
@@ -204,17 +205,25 @@ def _validation_streams(
     clean = Condition()
     noisy = Condition("noise", VALIDATION_SNR, noises)
     in_rooms = Condition("rooms", rooms=simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000))
-    everyone = network.head
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
     positives, negatives = [], []
-    for fold in sorted(set(held_out) - {NO_FOLD}):
-        network.head = everyone.only([member for member, out in enumerate(held_out) if out == fold])
-        scorer = scorer_of(network)
-        words = [recording for recording in data.positives if recording.fold == fold]
-        others = [recording for recording in data.negatives if recording.fold == fold]
-        positives += [score_stream(scorer, words_in_background(words, condition, seed)) for condition in (clean, noisy)]
-        negatives += [score_stream(scorer, without_words(others, condition, seed)) for condition in (clean, noisy, in_rooms)]
-    network.head = everyone
-    return positives, negatives
+    try:
+        for fold in sorted(set(held_out) - {NO_FOLD}):
+            head = network.head.only([member for member, out in enumerate(held_out) if out == fold])
+            listening = WakeWordNetwork(network.encoder, head)
+            words = [recording for recording in data.positives if recording.fold == fold]
+            others = [recording for recording in data.negatives if recording.fold == fold]
+            positives += [pool.submit(_score, listening, words_in_background(words, condition, seed)) for condition in (clean, noisy)]
+            negatives += [pool.submit(_score, listening, without_words(others, condition, seed)) for condition in (clean, noisy, in_rooms)]
+        return [stream.result() for stream in positives], [stream.result() for stream in negatives]
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:
+    return score_stream(scorer_of(network), passages)
 
 
 def _shift_scores(shift: float, streams: Iterable[ScoredStream]) -> None:

@@ -177,15 +177,16 @@ def test_every_recording_is_validated_on_once_a_condition_and_never_by_a_member_
     members = len(held_out)
     tiny_network.head = make_head("linear", tiny_network.head.input_size, members=members)
     everyone, only = tiny_network.head, Head.only
-    asked, listening = [], []
+    asked, listening = [], {}
 
     def some(head, members):
-        listening[:] = members
-        return only(head, members)
+        part = only(head, members)
+        listening[part] = tuple(members)
+        return part
 
     def record(scorer, passages):
         passages = list(passages)
-        asked.append((tuple(listening), {passage.recording.fold for passage in passages}, len(passages)))
+        asked.append((listening[scorer.engine.network.head], {passage.recording.fold for passage in passages}, len(passages)))
         return real(scorer, passages)
 
     real = module.score_stream
