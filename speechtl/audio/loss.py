@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 EARLY = 0.1  # seconds before the word's end from which on a detection counts
-LATE = 0.3  # seconds behind it until which it must come: some people draw a word out beyond the end that was found
+LATE = 0.22  # seconds behind it until which it must come: the later, the more words are found, and the longer everybody waits
 HARDEST = 5  # steps of a negative example that are counted again
 HARDEST_WEIGHT = 3.0
 MODESTY = 0.01  # of the mean squared logit: keeps a network from being sure of what it saw only once
