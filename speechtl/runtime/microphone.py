@@ -1,7 +1,7 @@
 """The microphone: a device opened at a rate it has, blocks out, and opened again when it goes away.
 
 The callback, which PortAudio calls on a thread of its own, only copies and counts: it never waits. Between it and the
-reader lies a bounded buffer; what does not fit is counted and told as a gap before the next block.
+reader lies a bounded buffer; what does not fit, and what the driver lost before, is counted and told as a gap before the next block.
 """
 
 from __future__ import annotations
@@ -51,33 +51,46 @@ class Block:
     arrived: float = 0.0
 
 
+@dataclass(frozen=True)
+class Captured:
+    """Frames of a callback, how many are missing before them, whether the driver lost some too, and when they came (monotonic)."""
+
+    samples: Samples
+    missing: int
+    overflowed: bool
+    arrived: float
+
+
 class BlockBuffer:
     """A bounded buffer between one writer that must never wait and one reader."""
 
     def __init__(self, blocks: int) -> None:
         self._blocks = blocks
-        self._queue: SimpleQueue[tuple[Samples, int, float] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Captured | None] = SimpleQueue()
         self._missing = 0
+        self._overflowed = False
         self.overruns = 0  # blocks dropped here, or by PortAudio before
         self.frames = 0  # that came, those dropped here included
 
     def write(self, samples: Samples, overflowed: bool = False) -> None:
         """Copy samples in, or count them as missing where the reader is too far behind; never wait."""
-        self.overruns += overflowed
+        if overflowed and self.frames:  # before the first frames nothing can have been lost, whatever a driver says
+            self.overruns += 1
+            self._overflowed = True
         self.frames += len(samples)
         if self._queue.qsize() >= self._blocks:
             self.overruns += 1
             self._missing += len(samples)
             return
-        self._queue.put((samples.copy(), self._missing, time.monotonic()))
-        self._missing = 0
+        self._queue.put(Captured(samples.copy(), self._missing, self._overflowed, time.monotonic()))
+        self._missing, self._overflowed = 0, False
 
     def end(self) -> None:
         """Tell the reader that nothing more will come."""
         self._queue.put(None)
 
-    def read(self, timeout: float) -> tuple[Samples, int, float] | None:
-        """Return the next samples, how many are missing before them, and when they came; None at the end; raise `Empty`."""
+    def read(self, timeout: float) -> Captured | None:
+        """Return what was captured next, or None at the end; raise `Empty`."""
         return self._queue.get(timeout=timeout)
 
 
@@ -101,7 +114,7 @@ class Microphone:
         self._next_try = 0.0
         self._wait = FIRST_WAIT
         self._last = self._counted_at = 0.0
-        self._counted = 0
+        self._counted = self._counted_overruns = 0
         self.device: Device | None = None
         self.rate = 0
         self.channels = 0
@@ -141,15 +154,14 @@ class Microphone:
         if self._too_fast():
             self._lose("delivers sound far faster than it can hear it", running=True)
             return None
-        samples, missing, arrived = got
-        gap = missing / self.rate
+        gap = self._gap(got)
         if self._lost_at is not None:
-            gap += max(arrived - self._lost_at - len(samples) / self.rate, 0.0)
+            gap = max(got.arrived - self._lost_at - len(got.samples) / self.rate, 0.0)
             self._lost_at = None
             self._wait = FIRST_WAIT
             self._note(f"The microphone is back after {gap:.0f} s: {self.describe()}.")
-        self._last = arrived
-        return Block(samples, self.rate, gap, arrived)
+        self._last = got.arrived
+        return Block(got.samples, self.rate, gap, got.arrived)
 
     def close(self) -> None:
         """Stop listening; a stream that does not stop is left behind."""
@@ -179,7 +191,7 @@ class Microphone:
             self._overruns_before += self._buffer.overruns
             self._stream, self._buffer, self.rate, self.channels = stream, buffer, rate, channels
             self._last = self._counted_at = time.monotonic()
-            self._counted = 0
+            self._counted = self._counted_overruns = 0
             return
         assert problem is not None
         if len(self._rates) == 1 and may_try_another(problem):
@@ -218,19 +230,29 @@ class Microphone:
             raise
         return stream
 
+    def _gap(self, got: Captured) -> float:
+        """Return the seconds lost before a block, never more than went by: a driver that runs away loses what never was."""
+        if not (got.missing or got.overflowed):
+            return 0.0
+        passed = max(got.arrived - self._last - len(got.samples) / self.rate, 1.0 / self.rate)
+        return passed if got.overflowed else min(got.missing / self.rate, passed)
+
     def _too_fast(self) -> bool:
-        """Tell whether the device delivered more in the last second than a microphone can."""
-        seconds = time.monotonic() - self._counted_at
-        if seconds < 1.0:
-            return False
-        frames = self._buffer.frames - self._counted
-        self._counted_at, self._counted = time.monotonic(), self._buffer.frames
-        return frames > TOO_FAST * seconds * self.rate
+        """Tell whether the device delivered more within a second than a microphone can; then nothing of that counts as lost."""
+        now, buffer = time.monotonic(), self._buffer
+        seconds = max(now - self._counted_at, 1.0)
+        if buffer.frames - self._counted > TOO_FAST * seconds * self.rate:
+            self._overruns_before += self._counted_overruns
+            self._buffer = BlockBuffer(1)
+            return True
+        if now - self._counted_at >= 1.0:
+            self._counted_at, self._counted, self._counted_overruns = now, buffer.frames, buffer.overruns
+        return False
 
     def _lose(self, what: str, running: bool = False) -> None:
         if self._lost_at is None:
-            name = self.device.name if self.device else "The microphone"
-            self._note(f"{name} {what}: it is opened again as soon as it answers. Is it plugged in and powered?")
+            name = self.device.name if self.device else "it"
+            self._note(f"The microphone {what}: {name} is opened again as soon as it answers. Is it plugged in and powered?")
             self._lost_at = self._last
         else:  # opened again, and still nothing came
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
@@ -272,7 +294,7 @@ class Microphone:
             self.open()
         except MicrophoneError as error:
             if self._wait == FIRST_WAIT:
-                self._note(f"{error} It is tried again and again, at most {LONGEST_WAIT:.0f} s apart.")
+                self._note(f"It cannot be opened again yet, which is tried at most {LONGEST_WAIT:.0f} s apart: {error}")
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
             self._next_try = time.monotonic() + self._wait
 

@@ -116,6 +116,10 @@ def test_a_microphone_that_is_unplugged_is_opened_again_by_its_name(virtual_micr
     microphone.play(bursts((0.5,), 1.5))
     command.wait_for('"name": "burst"', times=2)
     command.stop(signal.SIGTERM)
+    first, second = lines(command)
+    apart = datetime.fromisoformat(second["at"]) - datetime.fromisoformat(first["at"])
+    assert second["time"] - first["time"] == pytest.approx(apart.total_seconds(), abs=1.0)
+    assert "lost" not in command.err[-1]  # the driver's frames in between, faster than any sound, were none
 
 
 def listening(speechtl, microphone, *arguments, **environment):

@@ -138,13 +138,13 @@ def test_a_full_buffer_drops_what_comes_counts_it_and_tells_the_gap_before_the_n
     for value in range(5):
         buffer.write(np.full((10, 1), value, np.float32))
     assert buffer.overruns == 3
-    assert [(float(samples[0, 0]), missing) for samples, missing, _ in (buffer.read(0), buffer.read(0))] == [(0.0, 0), (1.0, 0)]
+    assert [(got.samples[0, 0], got.missing) for got in (buffer.read(0), buffer.read(0))] == [(0.0, 0), (1.0, 0)]
     with pytest.raises(Empty):
         buffer.read(0)
     buffer.write(np.full((10, 1), 5, np.float32))
-    samples, missing, arrived = buffer.read(0)
-    assert (float(samples[0, 0]), missing) == (5.0, 30)
-    assert 0 <= time.monotonic() - arrived < 60
+    got = buffer.read(0)
+    assert (got.samples[0, 0], got.missing) == (5.0, 30)
+    assert 0 <= time.monotonic() - got.arrived < 60
 
 
 def test_what_was_written_is_a_copy():
@@ -152,13 +152,37 @@ def test_what_was_written_is_a_copy():
     block = np.ones((4, 1), np.float32)
     buffer.write(block)
     block[:] = 7
-    assert (buffer.read(0)[0] == 1).all()
+    assert (buffer.read(0).samples == 1).all()
 
 
-def test_an_overflow_that_the_driver_reports_counts_too():
+def test_an_overflow_that_the_driver_reports_counts_too_but_for_one_before_the_first_frames():
     buffer = BlockBuffer(2)
-    buffer.write(np.ones((4, 1), np.float32), overflowed=True)
-    assert buffer.overruns == 1
+    for overflowed in (True, True, False):
+        buffer.write(np.ones((4, 1), np.float32), overflowed)
+    assert buffer.overruns == 2  # the driver's, and the last block, which found no room
+    assert [got.overflowed for got in (buffer.read(0), buffer.read(0))] == [False, True]
+
+
+def test_what_the_driver_has_lost_is_told_as_a_gap_of_the_time_that_went_by(virtual_microphone):
+    said = run(
+        """
+class Lossy(module.BlockBuffer):  # of the sixth to the fifteenth block, the driver says no more than that they are lost
+    written = 0
+
+    def write(self, samples, overflowed=False):
+        self.written += 1
+        if not 6 <= self.written <= 15:
+            super().write(samples, self.written == 16)
+
+module.BlockBuffer = Lossy
+microphone = opened()
+gaps = [gap for _ in range(20) if (gap := microphone.read(2.0).gap_seconds)]
+print(len(gaps), abs(gaps[0] - 0.4) < 0.15, microphone.overruns)
+microphone.close()
+""",
+        virtual_microphone(),
+    )
+    assert said == "1 True 1\n"
 
 
 def test_a_stream_that_ends_by_itself_is_opened_again(virtual_microphone):
@@ -178,6 +202,6 @@ microphone.close()
 """,
         microphone,
     ).splitlines()
-    assert said[0] == "speechtl_mic has stopped: it is opened again as soon as it answers. Is it plugged in and powered?"
+    assert said[0] == "The microphone has stopped: speechtl_mic is opened again as soon as it answers. Is it plugged in and powered?"
     assert said[1].startswith("The microphone is back after ")
     assert said[2] == "True"
