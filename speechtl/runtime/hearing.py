@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from speechtl.errors import BundleError
 from speechtl.runtime.audio import HELD_BACK, resampler
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.gate import Gate
@@ -61,7 +62,7 @@ class Hearing:
         return [word.name for detector in self.detectors for word in detector.words]
 
     def reload(self) -> None:
-        """Open the bundles again; raise and keep the old ones when that fails."""
+        """Open the bundles again; raise `SpeechtlError` and keep the old ones when that fails."""
         self.detectors = self._open()
         self._begin(self._end)
 
@@ -106,6 +107,7 @@ class Hearing:
 
     def _open(self) -> list[Detector]:
         detectors = [Detector.open(path, threshold=self._threshold, graph=self._graph, engine=self._engine) for path in self._bundles]
+        _refuse_twins([word.name for detector in detectors for word in detector.words])
         if self._on_score is not None:
             for detector in detectors:
                 detector.on_score = self._score
@@ -114,3 +116,9 @@ class Hearing:
     def _score(self, scored: Event, threshold: float) -> None:
         if self._on_score is not None:
             self._on_score(self._placed(scored), threshold)
+
+
+def _refuse_twins(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise BundleError(f"Two of the bundles have a word {name!r}: its events could not be told apart. Leave one out.")

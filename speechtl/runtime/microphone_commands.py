@@ -85,7 +85,6 @@ def listen(
             gate=Gate() if gate else None,
             on_score=on_score if clips is not None else None,
         )
-        _refuse_twins(hearing.names)
         source = _source(dry_run, device, rate, channel)
         _say_start(hearing, source)
         tell = _tell_json if as_json else _tell
@@ -124,12 +123,6 @@ def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f"it must be a number; got {value}.")
     return value
-
-
-def _refuse_twins(names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise SpeechtlError(f"Two of the bundles have a word {name!r}: its events could not be told apart. Leave one out.")
 
 
 def _source(dry_run: Path | None, device: str | None, rate: int | None, channel: int) -> Source:

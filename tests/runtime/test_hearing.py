@@ -99,3 +99,12 @@ def test_a_reload_opens_what_now_stands_there_and_a_broken_file_leaves_the_old(r
     with pytest.raises(BundleError):
         hearing.reload()
     assert len(play(hearing, bursts((0.5,), 1.5))) == 1
+
+
+def test_a_reload_that_gives_two_bundles_one_word_leaves_the_old(tiny_bundle, remake):
+    path = remake({"name": "other"})
+    hearing = Hearing([tiny_bundle, path])
+    remake()
+    with pytest.raises(BundleError, match="Two of the bundles have a word 'burst'"):
+        hearing.reload()
+    assert hearing.names == ["burst", "other"]
