@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 
 import numpy as np
 import soundfile
@@ -22,6 +22,7 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 BEFORE_SECONDS, AFTER_SECONDS = 3.0, 1.0  # around the decision
 NEAR_MISS = 0.6  # of the threshold
 WAITING = 8  # clips that may wait for a slow disk
+PRUNE_SECONDS = 600.0  # at most between two looks at the clips' age
 CLOSE_SECONDS = 0.3
 # Only files of this form are ever removed: 20261121T093012.345Z_computer_0.97.wav, _near_0.41.wav
 OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z_.*_\d\.\d\d\.wav$")
@@ -114,15 +115,23 @@ class Clips:
             self._trouble("the disk is too slow")
 
     def _write_all(self) -> None:
-        while (job := self._queue.get()) is not None:
-            name, sound = job
+        while (job := self._next()) is not None:
             try:
-                with writing(self._folder / name) as beside:
-                    soundfile.write(beside, sound, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+                for name, sound in job:
+                    with writing(self._folder / name) as beside:
+                        soundfile.write(beside, sound, SAMPLE_RATE, format="WAV", subtype="PCM_16")
                 self._prune()
                 self._troubled = False
             except (OSError, soundfile.SoundFileError) as error:
                 self._trouble(str(error).rstrip("."))
+
+    def _next(self) -> list[tuple[str, Samples]] | None:
+        """Wait for a clip to write, but not so long that old ones outlive their time; None at the end."""
+        try:
+            job = self._queue.get(timeout=PRUNE_SECONDS)
+        except Empty:
+            return []
+        return None if job is None else [job]
 
     def _prune(self) -> None:
         """Remove the oldest clips beyond the limits; files of other names are left alone."""

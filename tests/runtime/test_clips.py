@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from speechtl.errors import SpeechtlError
+from speechtl.runtime import clips as module
 from speechtl.runtime.clips import ClipLimits, Clips, NearMisses
 from speechtl.runtime.detector import Event
 
@@ -64,6 +65,19 @@ def test_the_limits_hold_while_clips_are_added(tmp_path):
     time.sleep(0.1)
     clips.close()
     assert [path.name[-10] for path in kept(tmp_path)] == ["c", "d"]
+
+
+def test_clips_grow_too_old_while_nothing_is_heard(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PRUNE_SECONDS", 0.02)
+    clips = Clips(tmp_path, pytest.fail, ClipLimits(days=7))
+    old = tmp_path / "20260101T000000.000Z_word_0.90.wav"
+    old.touch()
+    os.utime(old, (0, time.time() - 8 * 86_400))
+    end = time.monotonic() + 20
+    while old.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not old.exists()
+    clips.close()
 
 
 def test_a_folder_that_goes_away_is_told_once_and_listening_goes_on(tmp_path):
