@@ -131,10 +131,10 @@ class Listener:
         return tally
 
     def close(self) -> None:
-        """Let go of everything."""
-        self.source.close()
+        """Let go of everything; commands come first, because what hangs behind them may end the process before its time."""
         if self.command is not None:
             self.command.close()
+        self.source.close()
         if self.clips is not None:
             self.clips.close()
 

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+
+from speechtl.runtime.actions import Command, Detection
+from speechtl.runtime.listen import Listener, PacedFile
 
 RATE = 16_000
 ENDED = 1.0  # seconds from a signal to the end, as promised
@@ -244,6 +248,23 @@ def test_a_hanging_command_neither_stalls_the_loop_nor_survives_it(speechtl, tin
     for pid in pids.read_text().split():
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
+
+
+def test_commands_are_ended_before_a_microphone_that_may_hang_is_closed(recording, tmp_path):
+    class Closing(PacedFile):
+        def close(self) -> None:
+            super().close()
+            self.left = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+    command, source = (
+        Command(f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 600", print, shell=True),
+        Closing(recording),
+    )
+    command.run(Detection("word", 1.0, 0.9, "now"))
+    while not (tmp_path / "pid").exists():
+        time.sleep(0.01)
+    Listener(source, None, None, print, print, command).close()
+    assert source.left is False
 
 
 def test_clips_are_kept_of_events(speechtl, tiny_bundle, recording, tmp_path):
