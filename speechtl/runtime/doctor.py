@@ -18,7 +18,7 @@ from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.engine import RUNTIMES, open_engine
 from speechtl.runtime.input_watch import InputWatch
-from speechtl.runtime.microphone import RATES, Block, Microphone
+from speechtl.runtime.microphone import RATES, Block, Microphone, numbers_of_channels
 from speechtl.runtime.portaudio import DTYPE, Device, list_devices, load_sounddevice, quiet_stderr
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.sound_cards import held_microphones
@@ -88,15 +88,18 @@ def check_microphone(wanted: str | None, channel: int, rate: int | None, seconds
 
 
 def _rates(sounddevice: Any, device: Device) -> list[int]:
-    found = []
-    for rate in sorted({*RATES, device.rate}):
+    return [rate for rate in sorted({*RATES, device.rate}) if _opens(sounddevice, device, rate)]
+
+
+def _opens(sounddevice: Any, device: Device, rate: int) -> bool:
+    for channels in numbers_of_channels(device):
         try:
             with quiet_stderr():
-                sounddevice.check_input_settings(device=device.index, samplerate=rate, channels=min(2, device.channels), dtype=DTYPE)
+                sounddevice.check_input_settings(device=device.index, samplerate=rate, channels=channels, dtype=DTYPE)
         except sounddevice.PortAudioError:
             continue
-        found.append(rate)
-    return found
+        return True
+    return False
 
 
 def _listen(wanted: str | None, channel: int, rate: int | None, seconds: float) -> Iterator[Check]:
@@ -175,7 +178,7 @@ def check_runtime(bundle: Path | None) -> Iterator[Check]:
         engine = open_engine(opened)
         yield _speed(Detector(Scorer.on(engine, opened), opened.words), f"{engine.graph} in {engine.runtime}")
     except (SpeechtlError, OSError) as error:
-        yield _failed("bundle", error)
+        yield _failed("bundle", error, f"Give a bundle that was made with: speechtl export RUN -o {bundle.name}")
 
 
 def _version(package: str) -> str:
@@ -275,7 +278,7 @@ def check_disk(folder: Path) -> Check:
     return Check("disk", OK, found, values=values)
 
 
-def _failed(name: str, error: Exception) -> Check:
+def _failed(name: str, error: Exception, do: str = "See: speechtl doctor --help") -> Check:
     """Return an error's sentences: the first is what was found, the others what to do."""
-    found, _, do = str(error).partition(". ")
-    return Check(name, FAILURE, found, do)
+    found, _, own = str(error).partition(". ")
+    return Check(name, FAILURE, found.rstrip("."), own or do)

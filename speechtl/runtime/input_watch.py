@@ -23,7 +23,7 @@ AGAIN_SECONDS = 60.0  # a trouble that was away for so long is told again
 
 
 class InputWatch:
-    """Judge every second of sound; each trouble goes once to `note`, as a sentence with what to do."""
+    """Judge every second of sound; each trouble goes once to `note`, as a sentence with what to do behind its first colon."""
 
     def __init__(self, note: Callable[[str], None], channel: int = 1) -> None:
         self._note = note
@@ -76,7 +76,7 @@ class InputWatch:
         if clipped >= CLIPPED_SHARE and self._stuck == 0:
             self._tell(
                 "clipping",
-                f"The microphone clips: {100 * clipped:.1f} % of the samples are at full scale. Turn its gain down (alsamixer, F4).",
+                f"The microphone clips, {100 * clipped:.1f} % of the samples are at full scale: turn its gain down (alsamixer, F4).",
             )
         if self._stuck == 0 and len(self._means) == DC_SECONDS and min(map(abs, self._means)) >= DC_OFFSET:
             self._tell(
@@ -96,8 +96,8 @@ class InputWatch:
         self._lost += seconds
         self._tell(
             "gap",
-            f"Sound was lost: {seconds:.2f} s, {self._lost:.2f} s since the start, because it was not read in time or the microphone "
-            "was away. If this happens often the machine is too busy: see speechtl doctor.",
+            f"Sound was lost ({seconds:.2f} s, {self._lost:.2f} s since the start), because it was not read in time or the microphone "
+            "was away: if this happens often, the machine is too busy; see speechtl doctor.",
         )
 
     def _start_rate(self) -> None:
@@ -119,8 +119,8 @@ class InputWatch:
         if abs(deviation) > RATE_TOLERANCE and self._deviation * deviation > 0.0:
             self._tell(
                 "drift",
-                f"The microphone's clock drifts: it delivers {measured:.0f} samples a second in place of {self._rate}, "
-                f"{100 * deviation:+.1f} %. Words sound too high or too low: try another --rate, or another USB port.",
+                f"The microphone's clock drifts, {measured:.0f} samples a second in place of {self._rate}, {100 * deviation:+.1f} %: "
+                "words sound too high or too low; try another --rate, or another USB port.",
             )
         self._start_rate()
         self._first_arrival = block.arrived

@@ -201,8 +201,8 @@ class Microphone:
         raise MicrophoneError(reason(problem, device)) from problem
 
     def _settings(self, device: Device) -> list[tuple[int, int]]:
-        """Return the rates and numbers of channels to try: two channels show when one is dead; some devices have no fewer than all."""
-        counts = dict.fromkeys((min(max(2, self._channel), device.channels), self._channel, device.channels))
+        """Return the rates and numbers of channels to try."""
+        counts = numbers_of_channels(device, self._channel)
         rates = self._rates if len(self._rates) == 1 else dict.fromkeys((*self._rates, device.rate))
         return [(rate, count) for rate in rates for count in counts]
 
@@ -297,6 +297,11 @@ class Microphone:
                 self._note(f"It cannot be opened again yet, which is tried at most {LONGEST_WAIT:.0f} s apart: {error}")
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
             self._next_try = time.monotonic() + self._wait
+
+
+def numbers_of_channels(device: Device, channel: int = 1) -> list[int]:
+    """Return with how many channels to open a device: two show when one is dead; some devices have no fewer than all."""
+    return list(dict.fromkeys((min(max(2, channel), device.channels), channel, device.channels)))
 
 
 def to_block(samples: Samples, rate: int, arrived: float) -> Block:

@@ -68,6 +68,7 @@ def test_a_broken_bundle_is_a_failure(tmp_path):
     (broken,) = [check for check in check_runtime(tmp_path / "a.wake") if check.name == "bundle"]
     assert broken.status == "failure"
     assert "is no bundle" in broken.found
+    assert broken.do == "Give a bundle that was made with: speechtl export RUN -o a.wake"
 
 
 def test_a_microphone_that_another_program_holds_is_named(monkeypatch):
@@ -82,6 +83,15 @@ def test_a_microphone_that_another_program_holds_is_named(monkeypatch):
     assert opened.found == f"The microphone {held.name} is in use by speechtl (process 812), and there is no other"
     assert listed.do == opened.do
     assert "sudo systemctl stop speechtl" in opened.do
+
+
+def test_a_device_that_opens_with_all_its_channels_only_has_rates():
+    def check(device, samplerate, channels, dtype):
+        if (samplerate, channels) not in ((16_000, 6), (48_000, 6)):
+            raise ValueError
+
+    sounddevice = SimpleNamespace(check_input_settings=check, PortAudioError=ValueError)
+    assert doctor._rates(sounddevice, portaudio.Device(3, "array", 6, 16_000, False)) == [16_000, 48_000]
 
 
 def test_the_processor_is_told_with_its_clock(tmp_path):

@@ -45,8 +45,8 @@ def test_the_soft_noise_of_a_quiet_room_is_no_trouble():
     [
         (np.zeros(5 * RATE), "digital silence (only zeros): is it muted? See: alsamixer"),
         (np.full(5 * RATE, -0.25), "stuck at one value (-0.250)"),
-        (np.clip(speech(5, level=0.4) * 3, -1, 1), "clips: "),
-        (np.clip(speech(5, level=0.4) * 3, -1, 32767 / 32768), "Turn its gain down"),
+        (np.clip(speech(5, level=0.4) * 3, -1, 1), "% of the samples are at full scale: turn its gain down"),
+        (np.clip(speech(5, level=0.4) * 3, -1, 32767 / 32768), "The microphone clips, "),
         (speech(6) + 0.2, "DC offset of +20 % of full scale"),
         (speech(6) - 0.1, "DC offset of -10 % of full scale"),
     ],
@@ -55,6 +55,7 @@ def test_each_trouble_is_said_once_with_what_to_do(sound, says):
     said = Played().play(sound)
     assert len(said) == 1
     assert says in said[0]
+    assert ": " in said[0]  # where doctor divides it
 
 
 def test_a_short_silence_or_a_single_click_is_no_trouble():
@@ -103,7 +104,7 @@ def test_a_trouble_that_comes_back_after_a_while_is_told_again_with_the_sum():
     played.play(speech(61), gap=0.5)
     again = played.play(speech(5), gap=0.25)
     assert len(again) == 1
-    assert "0.25 s, 0.75 s since the start" in again[0]
+    assert "(0.25 s, 0.75 s since the start)" in again[0]
 
 
 def test_a_microphone_that_comes_back_with_another_rate_is_judged_anew():
