@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -249,21 +249,20 @@ def check_temperature(read: Callable[[], float | None] = machine.temperature) ->
     return Check("temperature", OK, found, values=values)
 
 
-def check_throttling(read: Callable[[], int | None] = machine.throttled) -> Check:
-    """Check whether a Raspberry Pi is or was slowed down by heat or by too weak a supply."""
-    bits = read()
-    if bits is None:
+def check_throttling(root: Path = machine.ROOT) -> Check:
+    """Check whether the machine is or was slowed down by heat or by too weak a supply, where the system tells."""
+    told = machine.read_condition(root).throttling
+    if told is None:
         return Check("throttling", OK, "the system does not tell")
-    now, before = machine.throttling(bits), machine.throttling(bits >> 16)
-    values = {"bits": bits, "now": now, "before": before}
-    if now:
-        return Check("throttling", FAILURE, f"now: {', '.join(now)}", _remedy(now), values)
-    if before:
-        return Check("throttling", WARNING, f"since the start: {', '.join(before)}", _remedy(before), values)
+    values = asdict(told)
+    if told.now:
+        return Check("throttling", FAILURE, f"now: {', '.join(told.now)}", _remedy(told.now), values)
+    if told.since_start:
+        return Check("throttling", WARNING, f"since the start: {', '.join(told.since_start)}", _remedy(told.since_start), values)
     return Check("throttling", OK, "none", values=values)
 
 
-def _remedy(what: list[str]) -> str:
+def _remedy(what: Collection[str]) -> str:
     return "Use a stronger power supply and a short cable." if machine.UNDER_VOLTAGE in what else "Give it a heat sink or a fan."
 
 

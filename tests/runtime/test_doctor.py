@@ -122,10 +122,23 @@ def test_heat_is_judged(degrees, status):
         (0x80008, "failure", "fan"),
     ],
 )
-def test_throttling_is_judged(bits, status, do):
-    check = check_throttling(lambda: bits)
+def test_throttling_is_judged(tmp_path, bits, status, do):
+    file = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    file.parent.mkdir(parents=True)
+    if bits is not None:
+        file.write_text(f"{bits:x}\n")
+    check = check_throttling(tmp_path)
     assert check.status == status
     assert do in check.do
+
+
+def test_a_supply_that_is_too_weak_is_told_where_the_firmware_does_not(tmp_path):
+    folder = tmp_path / "sys/class/hwmon/hwmon0"
+    folder.mkdir(parents=True)
+    (folder / "name").write_text("rpi_volt\n")
+    (folder / "in0_lcrit_alarm").write_text("1\n")
+    check = check_throttling(tmp_path)
+    assert (check.status, check.found) == ("failure", "now: under-voltage")
 
 
 @pytest.mark.parametrize(("free", "status"), [(10e9, "ok"), (100e6, "warning"), (1e6, "failure")])
