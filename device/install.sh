@@ -8,6 +8,7 @@
 # It can be run again at any time: to update speechtl, to add bundles, or to add the other service. What is as it should
 # be already is left alone, and /etc/speechtl/speechtl.conf is never overwritten.
 set -euo pipefail
+umask 022 # the services' user must be able to read all of it
 
 readonly PREFIX=/opt/speechtl SETTINGS=/etc/speechtl UNITS=/etc/systemd/system ACCOUNT=speechtl
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -54,7 +55,7 @@ check() {
   for bundle in "$@"; do
     [[ -f "$bundle" ]] || fail "$bundle does not exist; give a bundle made with: speechtl export RUN -o NAME.wake"
     [[ "$bundle" == *.wake ]] || fail "$bundle is no bundle; their names end with .wake"
-    [[ "$bundle" != *[[:space:]]* ]] || fail "$bundle has a blank in its name, which the settings cannot hold; rename it."
+    [[ "${bundle##*/}" != *[^[:alnum:]._-]* ]] || fail "$bundle: the settings can hold letters, digits and . _ - in a name only; rename it."
   done
   (($#)) || compgen -G "$SETTINGS/*.wake" > /dev/null || fail "Give at least one bundle: sudo $0 NAME.wake"
 }
@@ -96,7 +97,7 @@ install_speechtl() {
     say "$("$PREFIX/bin/speechtl" --version) is there, with [$extras]"
     return
   fi
-  if [[ ! -x "$PREFIX/bin/python" ]]; then
+  if [[ ! -x "$PREFIX/bin/pip" ]]; then # also where one was interrupted
     say "Creating a Python environment in $PREFIX"
     python3 -m venv "$PREFIX"
   fi

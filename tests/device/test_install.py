@@ -31,8 +31,8 @@ def test_help_is_the_comment_at_the_top():
 
 
 def test_what_cannot_work_is_refused_before_anything_is_changed(tmp_path):
-    (tmp_path / "a.wake").write_bytes(b"")
-    for arguments in (["--bla"], [tmp_path / "none.wake"], [tmp_path]):
+    (tmp_path / "a&b.wake").write_bytes(b"")
+    for arguments in (["--bla"], [tmp_path / "none.wake"], [tmp_path], [tmp_path / "a&b.wake"]):
         done = install(*arguments)
         assert done.returncode == 2
         assert done.stdout == ""
