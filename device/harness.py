@@ -27,8 +27,8 @@ from typing import IO
 
 from speechtl.bench_plot import check_plot, draw
 from speechtl.bench_tables import print_comparison
-from speechtl.errors import SpeechtlError
-from speechtl.files import write_json, write_text
+from speechtl.errors import SpeechtlError, os_sentence
+from speechtl.files import check_place, write_json, write_text
 from speechtl.progress import progress, say
 from speechtl.runtime.bench import bench, open_any_bundle
 from speechtl.runtime.bench_compare import compare, read_budgets
@@ -36,6 +36,7 @@ from speechtl.runtime.bench_report import Report, read_report
 
 EMULATE = Path(__file__).parent / "emulation" / "emulate.py"
 EMULATED = ("arm64", "armhf")
+WORKSTATION = "workstation.json"
 SSH_FAILED = 255  # ssh's own exit code; all others are the remote command's
 NOT_FOUND = 127  # a shell's exit code for a command that it does not find
 SSH_OPTIONS = ("ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=4")
@@ -58,8 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure there and here, compare, print."""
     options = parse(argv)
     try:
+        check_place(options.out / WORKSTATION)
         if options.plot is not None:
             check_plot(options.plot)
+            check_place(options.plot)
         budgets = read_budgets(options.budget) if options.budget else []
         open_any_bundle(options.bundle)
         there = measure_there(options) if options.emulate is None else measure_emulated(options)
@@ -71,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SpeechtlError as error:
         say(f"harness: {error}")
         return error.exit_code
+    except OSError as error:
+        say(f"harness: {os_sentence(error)}")
+        return SpeechtlError.exit_code
     if not comparison.ok:
         say(f"harness: {device(options)} and this machine differ in their scores, or a budget is broken.")
     return 0 if comparison.ok else 1
@@ -141,7 +147,7 @@ def measure_here(options: argparse.Namespace) -> Report:
     say("Measuring here.")
     with progress("measuring") as advance:
         report = bench(options.bundle, graph=options.graph, engine=options.engine, repetitions=options.repetitions, progress=advance)
-    path = options.out / "workstation.json"
+    path = options.out / WORKSTATION
     write_json(path, report)
     return read_report(path)
 

@@ -167,6 +167,19 @@ def test_a_device_that_does_not_finish_is_given_up(program, device, tiny_bundle,
     assert "did not finish within 1 s; give it more with --timeout" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_to_after_all_is_one_sentence(program, device, tiny_bundle, tmp_path, capsys):
+    arguments = [
+        device.host,
+        str(tiny_bundle),
+        *device.options(),
+        "--remote",
+        f"rmdir {tmp_path / 'out'}; touch {tmp_path / 'out'}; {REMOTE}",
+    ]
+    (tmp_path / "out").mkdir()
+    assert program.main([*arguments, "--out", str(tmp_path / "out"), "--repetitions", "1"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"harness: File exists ({tmp_path / 'out'})."
+
+
 def test_a_key_that_is_not_accepted_and_a_port_where_nobody_listens_are_said(program, device, tiny_bundle, tmp_path, capsys):
     assert program.main([device.host, str(tiny_bundle), *device.options("other_key"), "--out", str(tmp_path)]) == 2
     assert "cannot be reached with ssh" in (said := capsys.readouterr().err)
@@ -185,6 +198,8 @@ def test_bad_input_is_said_before_anything_is_connected(program, tiny_bundle, re
         (["pi", str(tiny_bundle), "--identity", str(tmp_path / "key")], "key does not exist; give the private key"),
         (["pi", str(tiny_bundle), "--budget", str(tmp_path / "none.toml")], "none.toml does not exist"),
         (["pi", str(tiny_bundle), "--plot", "c.doc"], "must end in .png"),
+        (["pi", str(tiny_bundle), "--plot", str(tiny_bundle / "c.png")], "c.png cannot be written"),
+        (["pi", str(tiny_bundle), "--out", str(tiny_bundle)], "workstation.json cannot be written"),
     ):
         assert program.main(arguments) == 2
         assert says in capsys.readouterr().err
