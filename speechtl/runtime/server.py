@@ -186,7 +186,12 @@ class Server:
         task.add_done_callback(self._background.discard)
 
     async def _end(self) -> None:
-        """Drop the clients; again and again, because before Python 3.12 `wait_for` can lose the moment at which it is cancelled."""
+        """Drop the clients; again and again, because before Python 3.12 `wait_for` can lose the moment at which it is cancelled.
+
+        One that keeps it busy can make it lose every one: without a connection, it has nothing left to do.
+        """
+        for client in self._clients:
+            client.close()
         tasks = {*self._clients.values(), *self._background}
         end = time.monotonic() + END_SECONDS
         while tasks and time.monotonic() < end:

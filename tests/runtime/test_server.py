@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -494,6 +495,34 @@ def test_a_client_that_loses_its_cancellation_is_cancelled_again(tiny_bundle):
         await asyncio.sleep(0)
         await running._end()
         return task.cancelled()
+
+    assert asyncio.run(end())
+
+
+def test_a_client_that_loses_every_cancellation_loses_its_connection(tiny_bundle):
+    """One that asks and asks keeps `wait_for` of Python before 3.12 so busy that it never sees that it is cancelled."""
+
+    async def lose_all(writer):
+        end = time.monotonic() + PATIENCE
+        while not writer.is_closing() and time.monotonic() < end:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    async def end():
+        running = Server(ServerSettings((tiny_bundle,)), Models.open([tiny_bundle]), print)
+        listening = await asyncio.start_server(running._connected, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+        while not running._clients:
+            await asyncio.sleep(0.005)
+        ((client, serving_it),) = running._clients.items()
+        running._clients[client] = task = asyncio.create_task(lose_all(client._writer))
+        await asyncio.sleep(0)
+        await running._end()
+        ended = task.done()
+        serving_it.cancel()
+        listening.close()
+        writer.close()
+        return ended
 
     assert asyncio.run(end())
 
