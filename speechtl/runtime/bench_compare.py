@@ -129,7 +129,7 @@ def conditions(document: Json) -> list[str]:
     before, after, machine = document["condition"]["before"], document["condition"]["after"], document["machine"]
     throttling, earlier = after["throttling"] or {}, before["throttling"] or {}
     if throttling.get("now") or (throttling.get("events") or 0) > (earlier.get("events") or 0):
-        reasons = ", ".join(throttling.get("now", ())) or "too hot"
+        reasons = ", ".join(map(str, throttling.get("now", ()))) or "too hot"
         found.append(f"the machine held its processor back ({reasons}), so its times are not its best.")
     if (after["load"] or 0) > machine["cores"]:
         found.append(f"the machine was busy (load {after['load']} on {machine['cores']} cores): trust processor time, not wall time.")

@@ -22,6 +22,7 @@ KINDS: dict[tuple[str, ...], type | tuple[type, ...]] = {
     ("bundle", "name"): str,
     ("bundle", "sha256"): str,
     ("bundle", "graph"): str,
+    ("bundle", "engine"): str,
     ("bundle", "tolerance"): (int, float),
     ("machine", "processor"): str,
     ("machine", "cores"): int,
@@ -30,6 +31,14 @@ KINDS: dict[tuple[str, ...], type | tuple[type, ...]] = {
     ("versions",): dict,
     **{("condition", moment, "load"): (int, float, type(None)) for moment in ("before", "after")},
     **{("condition", moment, "throttling"): (dict, type(None)) for moment in ("before", "after")},
+}
+# The same of what need not be there.
+OPTIONAL: dict[tuple[str, ...], tuple[type, ...]] = {
+    ("machine", "model"): (str, type(None)),
+    ("condition", "after", "clock_mhz"): (int, float, type(None)),
+    ("condition", "after", "temperature_celsius"): (int, float, type(None)),
+    **{("condition", moment, "throttling", "now"): (list,) for moment in ("before", "after")},
+    **{("condition", moment, "throttling", "events"): (int, type(None)) for moment in ("before", "after")},
 }
 
 
@@ -72,6 +81,10 @@ def read_report(path: Path) -> Report:
             raise _damaged(path, measure.where)
     for where, kind in {**KINDS, (form.given, "sha256"): str}.items():
         if not isinstance(_at(document, where, path), kind):
+            raise _damaged(path, where)
+    for where, kinds in OPTIONAL.items():
+        part = _at(document, where[:-1], path)
+        if part is not None and where[-1] in part and not isinstance(part[where[-1]], kinds):
             raise _damaged(path, where)
     return Report(path, form, document, values, _read_scores(document, path))
 

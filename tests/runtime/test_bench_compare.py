@@ -243,6 +243,12 @@ def test_what_is_no_report_is_said(tmp_path, content, says):
         {"condition__after": None},
         {"condition__after__load": "high"},
         {"delay__ms": None},
+        {"bundle__engine": None},
+        {"machine__model": 5},
+        {"condition__after__clock_mhz": "fast"},
+        {"condition__after__temperature_celsius": "hot"},
+        {"condition__before__throttling": {"events": "many"}},
+        {"condition__after__throttling": {"now": 3}},
     ],
 )
 def test_a_damaged_report_is_said_to_be_damaged(report, change):
