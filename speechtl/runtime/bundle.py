@@ -317,6 +317,8 @@ def _check_values(bundle: Bundle) -> None:
         missing = [name for name, graph in bundle.graphs.items() if name not in bundle.files or not graph.format]
         if not isinstance(bundle.about.get("data", {}), dict) or not all(
             isinstance(word["name"], str)
+            and word["name"]
+            and word["name"].isprintable()  # it stands in lines for people, and in the environment of commands
             and isinstance(word["phrases"], list)
             and all(isinstance(phrase, str) for phrase in word["phrases"])
             for word in (bundle.about, *(bundle.about.get("words") or ()))
