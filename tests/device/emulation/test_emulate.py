@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle import Graph, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.features import LogMel
 
@@ -164,3 +164,10 @@ def test_a_bundle_does_on_arm_what_it_does_here(program, tiny_bundle, tmp_path, 
     assert document["ok"]
     assert [(result["graph"], result["runtime"]) for result in document["results"]] == [("model.onnx", "onnxruntime")]
     assert not counting or 10_000 < document["results"][0]["graph_instructions"] < 10_000_000
+
+
+def test_a_runtime_that_rounds_otherwise_everywhere_is_held_to_what_verification_allows(program):
+    int8, fp32 = (Graph("graph", "tflite", precision, tolerance=0.05) for precision in ("int8", "fp32"))
+    assert program._allowed(int8, "tflite-runtime") == 0.05
+    assert program._allowed(int8, "ai-edge-litert") == program._allowed(replace(int8, tolerance=None), "tflite-runtime") == 1e-6
+    assert program._allowed(fp32, "tflite-runtime") == 1e-5
