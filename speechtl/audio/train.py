@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from speechtl.audio.augment import Augmenter, normalize_room, simulate_rooms
 from speechtl.audio.batches import FRONT_BATCH, RoundBatches
 from speechtl.audio.calibrate import RATES, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.data import FOLDS, HELD_OUT, Data, prepare
-from speechtl.audio.encoders import data_input, load_encoder
+from speechtl.audio.encoders import UNTAUGHT, data_input, load_encoder
 from speechtl.audio.examples import ExampleMaker
 from speechtl.audio.heads import MEMBERS, divide, make_head
 from speechtl.audio.licences import verdict
@@ -61,6 +62,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     encoder = load_encoder(recipe.transfer.encoder)
     check_inputs(encoder, data_input(encoder))
     policy = parse_policy(recipe.transfer.policy)
+    if recipe.transfer.encoder in UNTAUGHT:
+        policy = dataclasses.replace(policy, rate_decay=1.0)  # smaller rates in front keep what was learned before
     held_out = _held_out(policy, data, twins=calibrated) * len(encoder.parts)
     head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out))
     network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)

@@ -64,6 +64,14 @@ def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operati
     assert run.trigger.threshold == 0.5
 
 
+@pytest.mark.parametrize(("untaught", "rate_decay"), [((), 0.85), (("tiny",), 1.0)])
+def test_an_encoder_with_nothing_to_keep_learns_as_fast_in_front(recipe, corpus, monkeypatch, untaught, rate_decay):
+    monkeypatch.setattr(module, "UNTAUGHT", untaught)
+    recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": "all"})})
+    about = train(recipe, corpus / "run", calibrated=False)
+    assert about["policy"] == f"AllLayers(rate_decay={rate_decay})"
+
+
 def test_recordings_of_the_test_split_are_not_in_the_run(recipe, corpus):
     about = train(recipe, corpus / "run")
     lines = [json.loads(line) for name in ("positives", "negatives") for line in (corpus / f"{name}.jsonl").read_text().splitlines()]
