@@ -15,7 +15,7 @@ def advise(
     recipe: Annotated[Path, typer.Argument(help="A recipe (TOML) for a wake word or for pictures.", show_default=False)],
     measure: Annotated[bool, typer.Option("--measure", help="Train the candidates on a part and compare them on the rest.")] = False,
     way: Annotated[
-        list[str] | None, typer.Option(help="With --measure: try this one; may be repeated.  [default: head, last:2, all, scratch]")
+        list[str] | None, typer.Option(help="With --measure: try this one; may be repeated.", show_default=", ".join(MEASURED))
     ] = None,
     examples: Annotated[int | None, typer.Option(min=2, help="With --measure: from so many examples; by default all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="With --measure: trainings of each.")] = 1,

@@ -42,14 +42,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data_app)
-app.add_typer(bench_app)
-app.command(epilog=LISTEN_EXAMPLE)(listen)
-app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
-app.command(epilog=SERVE_EXAMPLE)(serve)
-app.add_typer(image_app)
-app.command(epilog="Example: speechtl advise training/recipes/computer.toml")(advise)
-app.command(epilog="Example: speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks")(look)
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]
@@ -122,6 +114,18 @@ def options(
     """Wake-word detection by transfer learning, from a workstation to a Raspberry Pi."""
 
 
+@app.command(epilog="Example: speechtl demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the run, the bundle and the recordings.")] = Path("runs/demo"),
+    word: Annotated[str, typer.Option(help="The wake word; real recordings are used for 'computer' where they are at hand.")] = "computer",
+    real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Insist on real or synthesised recordings.")] = None,
+) -> None:
+    """Do the main job in a few minutes: make or find recordings, train, export, detect, and show what came out."""
+    from speechtl.demo import run_demo
+
+    run_demo(out, word, real)
+
+
 @app.command(epilog="Example: speechtl train training/recipes/computer.toml --out runs/computer")
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe (TOML).", show_default=False)] = None,
@@ -177,7 +181,9 @@ def evaluate(
     positives: Annotated[list[Path], typer.Option(help="Manifest or folder of the word; may be repeated.", show_default=False)],
     negatives: Annotated[list[Path], typer.Option(help="Manifest or folder of anything else; may be repeated.", show_default=False)],
     noise: Annotated[list[Path] | None, typer.Option(help="Also play the word in these noises; may be repeated.")] = None,
-    snr: Annotated[list[float] | None, typer.Option(help="At this signal-to-noise ratio in dB; may be repeated.  [default: 10]")] = None,
+    snr: Annotated[
+        list[float] | None, typer.Option(help="At this signal-to-noise ratio in dB; may be repeated.", show_default="10")
+    ] = None,
     split: Annotated[str, typer.Option(help="Which lines of manifests that have splits.")] = "test",
     threshold: Threshold = None,
     word: Annotated[str | None, typer.Option(help="Which word of a bundle that has several.")] = None,
@@ -234,8 +240,8 @@ def export(
 @app.command(epilog="Example: speechtl verify computer.wake")
 def verify(
     bundle: BundleArgument,
-    graph: GraphOption = None,
-    engine: EngineOption = None,
+    graph: Annotated[str | None, typer.Option(help="Check only this graph of the bundle; by default all.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Check only in this runtime: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
@@ -290,16 +296,15 @@ def detect(
         raise SpeechtlError(f"{failed} of {len(files)} files could not be read.")
 
 
-@app.command(epilog="Example: speechtl demo")
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the run, the bundle and the recordings.")] = Path("runs/demo"),
-    word: Annotated[str, typer.Option(help="The wake word; real recordings are used for 'computer' where they are at hand.")] = "computer",
-    real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Insist on real or synthesised recordings.")] = None,
-) -> None:
-    """Do the main job in a few minutes: make or find recordings, train, export, detect, and show what came out."""
-    from speechtl.demo import run_demo
-
-    run_demo(out, word, real)
+# `--help` lists the commands in the order in which they stand here.
+app.command(epilog=LISTEN_EXAMPLE)(listen)
+app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
+app.command(epilog=SERVE_EXAMPLE)(serve)
+app.command(epilog="Example: speechtl advise training/recipes/computer.toml")(advise)
+app.command(epilog="Example: speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks")(look)
+app.add_typer(bench_app)
+app.add_typer(image_app)
+app.add_typer(data_app)
 
 
 def _print_json(document: Any) -> None:

@@ -9,9 +9,10 @@ import time
 import numpy as np
 import pytest
 import soundfile
+import typer
 
 import speechtl
-from speechtl.cli import _one_value_each, main
+from speechtl.cli import _one_value_each, app, main
 
 RATE = 16_000
 
@@ -61,12 +62,40 @@ def test_the_version_is_the_packages():
     assert (done.returncode, done.stdout) == (0, f"speechtl {speechtl.__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "export", "verify", "detect", "listen", "doctor", "data", "demo", "bench"])
+COMMANDS = [
+    "demo",
+    "train",
+    "evaluate",
+    "export",
+    "verify",
+    "detect",
+    "listen",
+    "doctor",
+    "serve",
+    "advise",
+    "look",
+    "bench",
+    "image",
+    "data",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command, call):
     done = call(command, "--help")
     assert done.returncode == 0
     assert "Usage" in done.stdout
-    assert command == "data" or "Example: speechtl" in done.stdout
+    assert command in ("data", "image") or "Example: speechtl" in done.stdout
+
+
+def test_help_lists_the_commands_in_the_order_in_which_they_are_used():
+    group = typer.main.get_command(app)
+    assert group.list_commands(typer.Context(group)) == COMMANDS
+
+
+@pytest.mark.parametrize(("command", "says"), [("evaluate", "(10)"), ("advise", "(head, last:2, all, scratch)")])
+def test_help_tells_the_values_of_an_option_that_may_be_repeated(command, says, call):
+    assert f"[default: {says}]" in " ".join(call(command, "--help").stdout.replace("│", "").split())
 
 
 @pytest.mark.parametrize(
