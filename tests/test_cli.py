@@ -227,6 +227,11 @@ def test_missing_manifests_are_named_with_what_to_do(tmp_path, call):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_missing_folder_of_recordings_is_named_with_what_to_do(tmp_path, call):
+    done = call("train", "--name", "x", "--positives", "word", "--negatives", "other", cwd=tmp_path)
+    assert_one_sentence(done, "word does not exist; give a folder of recordings or a manifest")
+
+
 def test_noise_on_the_command_line_is_relative_to_where_one_stands(corpus, call):
     from speechtl.audio.recipe import read_recipe
 

@@ -78,6 +78,9 @@ def prepare(recipe: Recipe, note: Note) -> Data:
 
 def read_clips(paths: Sequence[Path]) -> list[Clip]:
     """Return the clips of manifests, and of folders of recordings."""
+    for path in paths:
+        if not path.exists() and path.suffix != ".jsonl":
+            raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
     manifests = [path for path in paths if not path.is_dir()]
     clips = read_manifests(manifests) if manifests else []
     for path in paths:
