@@ -212,14 +212,14 @@ def _trade(report: Mapping[str, Any]) -> str:
         f"Large dot: the threshold in use, {threshold}, with its 95 % limits. Line: what other thresholds would have done on the same "
         "recordings; a higher one misses more and fires less by mistake. At the left edge, apart from the scale: no false accept at all."
     )
-    rows = [[_threshold(value), f"{100 * (1 - recall):.1f} %", _number(rate)] for value, recall, rate in report["det"]]
+    rows = [(_threshold(value), f"{100 * (1 - recall):.1f} %", _number(rate)) for value, recall, rate in report["det"]]
     return "\n".join(
         [
             "<h2>Misses against false accepts</h2>\n<figure>",
             _det(report),
             f"<figcaption>{words}</figcaption>\n</figure>",
             "<details><summary>The same as a table</summary>",
-            _table(("Threshold", "Missed", "False accepts per hour"), rows),
+            _table(("Threshold", "Missed", "False accepts per hour"), dict.fromkeys(rows)),  # the threshold in use may read like another
             "</details>",
         ]
     )

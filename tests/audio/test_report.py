@@ -133,6 +133,12 @@ def test_the_two_answers_stand_in_plain_words():
     assert "With noise at 10 dB it misses 44 of 72 = 61.1 % (48.9 to 72.4 %)" in text
 
 
+def test_a_threshold_that_reads_like_another_stands_once_in_the_table():
+    report = make_report(threshold=0.5000001)
+    alike = [[value, 0.9, 0.345] for value in (0.5, report["threshold"])]
+    assert page(report | {"det": [[0.1, 1.0, 8.28], *alike]}).count("<td>0.50</td>") == 1
+
+
 def test_hours_that_suffice_for_the_claim_call_for_no_more():
     assert "to claim" not in page(make_report(hours=6.0))
     assert "to claim" in page(make_report(hours=5.9))
