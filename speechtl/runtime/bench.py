@@ -36,7 +36,7 @@ def bench(
     engine: str | None = None,
     repetitions: int = REPETITIONS,
     words: Sequence[Spoken] | None = None,
-    words_from: str = "the golden audio",
+    words_from: str = "the golden audio (synthesised voices)",
     python: Sequence[str] = (sys.executable,),
     progress: Progress = lambda _done, _total: None,
 ) -> Json:
