@@ -1,7 +1,10 @@
+import re
+
 import pytest
 
 from speechtl.audio.recipe import make_recipe, read_recipe
 from speechtl.errors import RecipeError
+from speechtl.settings import read_toml
 
 SMALL = 'name = "word"\n[data]\npositives = ["p.jsonl"]\nnegatives = ["n.jsonl", "/far/n.jsonl"]\n'
 
@@ -131,6 +134,20 @@ def test_the_recipes_of_the_project_are_right_and_their_manifests_are_there(name
     assert recipe.name == name
     for paths in (recipe.data.positives, recipe.data.negatives, recipe.data.noise):
         assert all(path.is_file() for path in paths)
+
+
+def test_the_page_on_recipes_has_every_key_with_its_default(tmp_path, request):
+    page = (request.config.rootpath / "training" / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## A recipe for a word\n.*?```toml\n(.*?)```", page, re.S)
+    shown = read_toml(write(tmp_path, block))
+    data = {key: shown["data"][key] for key in ("positives", "negatives")}
+    recipe = make_recipe({"name": shown["name"], "data": data}, base=tmp_path, source="the page")
+    assert make_recipe(shown, base=tmp_path, source="the page") == recipe
+    assert flat(shown) == flat(recipe.model_dump())
+
+
+def flat(values) -> set[str]:
+    return {f"{key} {inner}" for key, value in values.items() for inner in (value if isinstance(value, dict) else [""])}
 
 
 def test_networks_of_torchaudio_are_encoders_with_and_without_the_sum_of_their_layers(tmp_path):
