@@ -63,8 +63,7 @@ class Trigger:
 
     def feed(self, score: float) -> float | None:
         """Take the next score; return the smoothed one when it makes an event."""
-        self._last.append(_log_odds(float(score)))
-        smoothed = float(np.float32(1.0 / (1.0 + math.exp(-sum(self._last) / len(self._last)))))
+        smoothed = score if self.settings.smoothing == 1 else self._mean(score)
         rising = self._before < self.settings.threshold <= smoothed
         self._before = smoothed
         if rising and self._since >= self._refractory:
@@ -72,6 +71,10 @@ class Trigger:
             return smoothed
         self._since += 1
         return None
+
+    def _mean(self, score: float) -> float:
+        self._last.append(_log_odds(score))
+        return float(np.float32(1.0 / (1.0 + math.exp(-sum(self._last) / len(self._last)))))
 
 
 def refractory_steps(settings: TriggerSettings, step_seconds: float) -> int:
@@ -81,6 +84,8 @@ def refractory_steps(settings: TriggerSettings, step_seconds: float) -> int:
 
 def smooth(scores: Floats, steps: int) -> npt.NDArray[np.float64]:
     """Return the mean of the last `steps` scores at every step, as `Trigger` computes it."""
+    if steps == 1:
+        return scores.astype(np.float64)
     padded = log_odds(np.concatenate([np.zeros(steps - 1), scores]))
     total = np.zeros(len(scores))
     for shift in range(steps):
