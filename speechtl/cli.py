@@ -282,8 +282,10 @@ def detect(
     failed = 0
     for file in files:
         found = detect_raw(detector, sys.stdin.buffer, rate, channels) if file == "-" else detect_file(detector, Path(file), say)
+        events = 0
         try:
             for event in found:
+                events += 1
                 line = {"file": file, "name": event.name, "time": round(event.time, 3), "score": round(event.score, 4)}
                 text = f"{file}: {event.name} at {event.time:.2f} s (score {event.score:.2f})"
                 typer.echo(json.dumps(line, ensure_ascii=False) if as_json else text)
@@ -292,6 +294,9 @@ def detect(
                 raise
             say(f"speechtl: {error}")
             failed += 1
+            continue
+        if not events and not as_json:
+            say(f"{file}: nothing detected")
     if failed:
         raise SpeechtlError(f"{failed} of {len(files)} files could not be read.")
 

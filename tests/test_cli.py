@@ -127,10 +127,12 @@ def test_detections_are_lines_for_people(tiny_bundle, recording, call):
     assert done.stdout.splitlines()[0].startswith(f"{recording}: burst at 0.5")
 
 
-def test_a_file_without_the_word_prints_nothing_and_is_no_error(tiny_bundle, tmp_path, call):
+def test_a_file_without_the_word_is_no_error_and_people_are_told(tiny_bundle, tmp_path, call):
     soundfile.write(tmp_path / "quiet.wav", np.zeros(RATE), RATE)
     done = call("detect", tiny_bundle, tmp_path / "quiet.wav", "--json")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = call("detect", tiny_bundle, tmp_path / "quiet.wav")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{tmp_path / 'quiet.wav'}: nothing detected\n")
 
 
 def test_raw_samples_come_from_standard_input(tiny_bundle, bursts):
