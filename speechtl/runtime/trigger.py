@@ -63,7 +63,7 @@ class Trigger:
 
     def feed(self, score: float) -> float | None:
         """Take the next score; return the smoothed one when it makes an event."""
-        smoothed = score if self.settings.smoothing == 1 else self._mean(score)
+        smoothed = float(np.float32(score if self.settings.smoothing == 1 else self._mean(score)))
         rising = self._before < self.settings.threshold <= smoothed
         self._before = smoothed
         if rising and self._since >= self._refractory:
@@ -74,7 +74,7 @@ class Trigger:
 
     def _mean(self, score: float) -> float:
         self._last.append(_log_odds(score))
-        return float(np.float32(1.0 / (1.0 + math.exp(-sum(self._last) / len(self._last)))))
+        return 1.0 / (1.0 + math.exp(-sum(self._last) / len(self._last)))
 
 
 def refractory_steps(settings: TriggerSettings, step_seconds: float) -> int:
