@@ -294,9 +294,9 @@ def detect(
                 raise
             say(f"speechtl: {error}")
             failed += 1
-            continue
-        if not events and not as_json:
-            say(f"{file}: nothing detected")
+        else:
+            if not events and not as_json:
+                say(f"{file}: nothing detected")
     if failed:
         raise SpeechtlError(f"{failed} of {len(files)} files could not be read.")
 

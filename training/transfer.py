@@ -26,10 +26,9 @@ from torch import Tensor, nn
 from speechtl.audio.data import read_clips
 from speechtl.audio.evaluate import evaluate, open_model
 from speechtl.audio.manifest import write_manifest
-from speechtl.audio.model import scorer_of
+from speechtl.audio.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
 from speechtl.audio.recordings import Kept
-from speechtl.audio.run import load_run
 from speechtl.audio.train import train
 from speechtl.audio.trials import changed
 from speechtl.curves import Panel, Point, draw_panels, print_points
@@ -117,11 +116,10 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory) -> f
         train(changed(recipe, way, positives, seed), Path(folder) / "run", calibrated=False)
         model = open_model(Path(folder) / "run")
         if way.endswith(HEAD):
-            network = load_run(Path(folder) / "run").network
-            network.to_accelerator()
-            groups = nn.Sequential(*network.encoder.groups.values())
-            network.encoder.groups = nn.ModuleDict({"all": Remembered(groups, memory.embeddings.setdefault(way, {}))})
-            model = dataclasses.replace(model, scorer=scorer_of(network))
+            assert isinstance(model.scorer.engine, OfflineEngine)
+            encoder = model.scorer.engine.network.encoder
+            groups = nn.Sequential(*encoder.groups.values())
+            encoder.groups = nn.ModuleDict({"all": Remembered(groups, memory.embeddings.setdefault(way, {}))})
         report = evaluate(model, recipe.data.positives, recipe.data.negatives, thresholds=THRESHOLDS, kept=memory.recordings, note=say)
     return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
 

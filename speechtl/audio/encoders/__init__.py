@@ -18,7 +18,7 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
     "conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"), partial(conv_ctc.load, "conv-ctc-tiny")),
     "scratch:conv-ctc": (conv_ctc.build, conv_ctc.build),
 }
-UNTAUGHT = ("scratch", "scratch:conv-ctc")  # whose weights are random either way
+UNTAUGHT = [name for name, (build, load) in ENCODERS.items() if build is load]  # whose weights are random either way
 
 
 def build_encoder(name: str) -> AudioEncoder:
