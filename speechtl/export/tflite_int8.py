@@ -21,7 +21,11 @@ from speechtl.runtime.bundle import State
 from speechtl.runtime.engine import INPUT, OUTPUT
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
+CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
+LARGEST = 127  # of int8, where zero is in the middle
+TINY = 1e-12  # what the weights of a dead channel are taken for
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
 ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D")  # their inputs and outputs share one
 
@@ -51,10 +55,9 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
             made.update_quantization_recipe(
                 f"^{scope}", qtyping.TFLOperationName.ALL_SUPPORTED, None, algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
-        values = {
-            name: {"min": np.full((1, 1, 1, 1), found.low, np.float32), "max": np.full((1, 1, 1, 1), found.high, np.float32)}
-            for name, found in ranges.items()
-        }
+        limits = {name: (np.full((1, 1, 1, 1), found.low), np.full((1, 1, 1, 1), found.high)) for name, found in ranges.items()}
+        limits |= _weight_limits(graph)
+        values = {name: {"min": low.astype(np.float32), "max": high.astype(np.float32)} for name, (low, high) in limits.items()}
         quantised = bytes(made.quantize(values, enable_progress_report=False).quantized_model)
     return _finish(quantised, states)
 
@@ -91,6 +94,23 @@ class _WatchedTflite:
             except ValueError:  # fused away: no operator of its own writes it
                 continue
         return shown
+
+
+def _weight_limits(graph: Graph) -> dict[str, tuple[Doubles, Doubles]]:
+    """Return what int8 has to cover of weights, channel by channel, up to the next eighth of an octave.
+
+    So scales, of which weights and biases have one a channel, are few different numbers, which pack to a fraction.
+    """
+    limits = {}
+    for operator in graph.operators:
+        axis = CHANNELS.get(graph.kind(operator))
+        if axis is None or not graph.is_constant(int(operator.inputs[1])):
+            continue
+        weights = np.abs(graph.values(int(operator.inputs[1])).astype(np.float64))
+        largest = weights.max(axis=tuple(other for other in range(weights.ndim) if other != axis), keepdims=True)
+        high = LARGEST * 2.0 ** (np.ceil(np.log2(np.maximum(largest, TINY) / LARGEST) * 8) / 8)
+        limits[graph.name(int(operator.inputs[1]))] = -high, high
+    return limits
 
 
 def _names(graph: Graph, operator: Any) -> list[str]:

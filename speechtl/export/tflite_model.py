@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 
 def read_model(content: bytes) -> Any:
     """Return a flatbuffer as a tree of Python objects."""
@@ -59,10 +62,13 @@ class Graph:
         """Return the index of a tensor."""
         return next(index for index, tensor in enumerate(self.tensors) if tensor.name.decode() == name)
 
-    def constant(self, tensor: int) -> Any:
-        """Return the number that a constant of one float32 holds, or None."""
-        import numpy as np
+    def values(self, tensor: int) -> npt.NDArray[np.float32]:
+        """Return what a constant of float32 holds."""
+        held = self.tensors[tensor]
+        return np.frombuffer(bytes(self.model.buffers[held.buffer].data), np.float32).reshape(held.shape)
 
+    def constant(self, tensor: int) -> float | None:
+        """Return the number that a constant of one float32 holds, or None."""
         data = self.model.buffers[self.tensors[tensor].buffer].data
         return float(np.frombuffer(bytes(data), np.float32)[0]) if data is not None and len(data) == 4 else None
 

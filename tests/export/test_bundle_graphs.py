@@ -47,6 +47,25 @@ def test_int8_states_are_bytes_and_features_are_float(full_bundle):
             assert session.inputs[state.name] == session.outputs[state.output]
 
 
+def test_int8_weights_have_a_scale_for_every_channel_and_few_different_ones(full_bundle):
+    from speechtl.export.tflite_int8 import CHANNELS
+    from speechtl.export.tflite_model import Graph, read_model
+
+    graph = Graph(read_model(open_bundle(full_bundle).files["model.int8.tflite"]))
+    weights = [
+        (graph.tensors[int(operator.inputs[1])], CHANNELS[graph.kind(operator)])
+        for operator in graph.operators
+        if graph.kind(operator) in CHANNELS
+    ]
+    quantised = [(tensor, axis) for tensor, axis in weights if tensor.quantization is not None and tensor.quantization.scale is not None]
+    assert len(quantised) >= 4
+    for tensor, axis in quantised:
+        assert len(tensor.quantization.scale) == tensor.shape[axis]
+        assert tensor.shape[axis] == 1 or tensor.quantization.quantizedDimension == axis
+        eighths = 8 * np.log2(tensor.quantization.scale)
+        np.testing.assert_allclose(eighths, np.round(eighths), atol=1e-3)
+
+
 def test_int8_is_smaller(full_bundle):
     files = open_bundle(full_bundle).files
     assert len(files["model.int8.tflite"]) < len(files["model.tflite"])
