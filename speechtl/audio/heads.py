@@ -99,7 +99,7 @@ def linear_head(input_size: int, words: int = 1, members: int = MEMBERS) -> Head
     return Head("linear", input_size, words, TimeConv(input_size, words * members), MemberMean(members))
 
 
-def conv_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 32, dropout: float = 0.2) -> Head:
+def conv_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 24, dropout: float = 0.2) -> Head:
     """Return three causal convolutions over seven embeddings and an output layer: the head for words and phrases.
 
     With little data, networks from different random starts disagree where they have to guess. So several narrow ones

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
-LARGEST = 127  # of int8, where zero is in the middle
+LEVELS = 72  # above and below zero, of 127: with all of them scores differ as much, and a bundle is 40 kB larger
 TINY = 1e-12  # what the weights of a dead channel are taken for
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
 ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D")  # their inputs and outputs share one
@@ -97,9 +97,10 @@ class _WatchedTflite:
 
 
 def _weight_limits(graph: Graph) -> dict[str, tuple[Doubles, Doubles]]:
-    """Return what int8 has to cover of weights, channel by channel, up to the next eighth of an octave.
+    """Return what int8 has to cover of weights, channel by channel.
 
-    So scales, of which weights and biases have one a channel, are few different numbers, which pack to a fraction.
+    The largest of a channel becomes `LEVELS` steps or a little less: a scale of its own for each channel makes use of all levels, and
+    then weights hardly pack. Scales, of which biases have one a channel, too, are eighths of an octave apart, so they do.
     """
     limits = {}
     for operator in graph.operators:
@@ -108,8 +109,8 @@ def _weight_limits(graph: Graph) -> dict[str, tuple[Doubles, Doubles]]:
             continue
         weights = np.abs(graph.values(int(operator.inputs[1])).astype(np.float64))
         largest = weights.max(axis=tuple(other for other in range(weights.ndim) if other != axis), keepdims=True)
-        high = LARGEST * 2.0 ** (np.ceil(np.log2(np.maximum(largest, TINY) / LARGEST) * 8) / 8)
-        limits[graph.name(int(operator.inputs[1]))] = -high, high
+        scale = 2.0 ** (np.ceil(8 * np.log2(np.maximum(largest, TINY) / LEVELS)) / 8)
+        limits[graph.name(int(operator.inputs[1]))] = -127 * scale, 127 * scale
     return limits
 
 
