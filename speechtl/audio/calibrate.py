@@ -20,7 +20,8 @@ from speechtl.statistics import rate_high, recall_limits
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
 PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
-PEAKS = 10  # highest peaks that tell the tail
+LEVEL = 10  # highest peaks: the last of them tells how far up the tail reaches
+SLOPE = 60.0  # peaks an hour that tell how fast it falls: the ten highest would be off by a third (one standard deviation)
 HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
 
 Floats = npt.NDArray[np.float64]
@@ -64,13 +65,13 @@ def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
     """Fit the tail of the smoothed scores of streams without the word."""
     peaks = np.sort(np.concatenate([_peaks(stream, smoothing) for stream in streams]))[::-1]
     hours = sum(stream.hours for stream in streams)
-    kept = min(PEAKS, len(peaks) - 1)
-    if kept < 3:
+    level = min(LEVEL, len(peaks) - 1)
+    if level < 3:
         raise SpeechtlError(
             f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs at least a few. Add negatives of other speakers."
         )
-    start = float(peaks[kept])
-    return Tail(start, max(float(np.mean(peaks[:kept] - start)), 0.05), kept / hours)
+    slope = min(max(round(SLOPE * hours), level), len(peaks) - 1)
+    return Tail(float(peaks[level]), max(float(np.mean(peaks[:slope] - peaks[slope])), 0.05), level / hours)
 
 
 def calibrate(

@@ -94,7 +94,7 @@ class TrainSection(Section):
 class CalibrateSection(Section):
     """What the detector's threshold has to achieve on the validation recordings."""
 
-    false_accepts_per_hour: float = Field(default=0.2, gt=0)
+    false_accepts_per_hour: float = Field(default=0.3, gt=0)
     smoothing: int = Field(default=1, ge=1)  # steps
     refractory: float = Field(default=1.0, ge=0)  # seconds
 

@@ -18,7 +18,7 @@ def test_everything_but_name_and_recordings_has_a_default(tmp_path):
     recipe = read_recipe(write(tmp_path, SMALL))
     assert recipe.transfer.encoder == "speech-embedding+conv-ctc"
     assert recipe.transfer.policy == "head"
-    assert recipe.calibrate.false_accepts_per_hour == 0.2
+    assert recipe.calibrate.false_accepts_per_hour == 0.3
     assert recipe.spoken == ["word"]
 
 
