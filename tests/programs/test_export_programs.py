@@ -18,7 +18,7 @@ def program(name: str):
     return module
 
 
-@pytest.mark.parametrize("name", ["export", "verify", "to_openwakeword"])
+@pytest.mark.parametrize("name", ["export", "added_words", "verify", "to_openwakeword"])
 def test_every_program_has_help_that_begins_with_what_to_type(name, capsys):
     with pytest.raises(SystemExit) as stopped:
         program(name).main(["--help"])
@@ -28,7 +28,12 @@ def test_every_program_has_help_that_begins_with_what_to_type(name, capsys):
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("export", ["{}/none", "-o", "{}/a.wake"]), ("verify", ["{}/none.wake"]), ("to_openwakeword", ["{}/none", "--out", "{}/out"])],
+    [
+        ("export", ["{}/none", "-o", "{}/a.wake"]),
+        ("added_words", ["{}/none.wake"]),
+        ("verify", ["{}/none.wake"]),
+        ("to_openwakeword", ["{}/none", "--out", "{}/out"]),
+    ],
 )
 def test_what_is_not_there_is_one_sentence_and_exit_code_2(name, arguments, tmp_path, capsys):
     assert program(name).main([argument.format(tmp_path) for argument in arguments]) == 2
@@ -44,6 +49,13 @@ def test_the_cost_of_every_graph_is_measured(tiny_bundle):
     assert row["graph"] == "model.onnx"
     assert 0.0 < row["cpu_ms_per_step"] < 100.0
     assert row["bytes"] == len(bundle.files["model.onnx"])
+
+
+def test_what_a_bundle_costs_is_compared_with_the_first(tiny_bundle):
+    first, second = program("added_words").measure([tiny_bundle, tiny_bundle], rounds=2)
+    assert first["ratio"] == 1.0
+    assert (second["words"], second["graph"]) == (1, "model.onnx")
+    assert 0.0 < second["cpu_ms_per_second"] < 1000.0
 
 
 def test_a_runtime_reports_from_its_own_process(tiny_bundle):
