@@ -5,7 +5,8 @@
 Trains every way (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the shipped detector
 the recordings of split "test". The threshold is the one at which the test negatives give that rate: what an encoder has
 learned is compared here, not how well a threshold was foretold. Each result is kept in transfer.csv at once; a second call
-goes on where the first one stopped. Leaves transfer.csv and transfer.png; prints a table for each word.
+goes on where the first one stopped. Leaves transfer.csv and transfer.png, and prints a table for each word: of all that is in
+transfer.csv.
 """
 
 from __future__ import annotations
@@ -67,7 +68,6 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     for path in options.recipes:
         changes = {"train": {"epochs": options.epochs}} if options.epochs else {}
         recipe = read_recipe(path, changes)
-        points = []
         memory = Memory()
         for way, clips, seed in _plan(recipe, options):
             key = (recipe.name, way, clips, seed)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
                 done[key] = recall(recipe, way, clips, seed, memory)
                 append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                 say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
-            points.append(Point(way, clips, seed, done[key]))
+        points = _points(done, recipe.name)
         panels.append(Panel(f"recordings of {recipe.name!r}", points))
         print_points(points, f"recall of {recipe.name!r}")
     draw_panels(options.out / "transfer.png", panels, "Unseen speakers, 0.5 false accepts an hour", "recall")
@@ -128,6 +128,12 @@ def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int, i
     available = sum(clip.split != "test" and clip.path is not None for clip in read_clips(recipe.data.positives))
     amounts = sorted({min(amount or available, available) for amount in options.amounts})
     return [(way, amount, seed) for amount in amounts for way in options.ways for seed in range(options.seeds if amount <= SEEDED else 1)]
+
+
+def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:
+    """Return all that is known of a word, earlier calls' results, too, in the order of `WAYS`."""
+    known = [Point(way, clips, seed, value) for (word, way, clips, seed), value in done.items() if word == name]
+    return sorted(known, key=lambda point: (WAYS.index(point.way) if point.way in WAYS else len(WAYS), point.examples, point.seed))
 
 
 def _read(path: Path) -> dict[tuple[str, str, int, int], float]:

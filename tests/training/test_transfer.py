@@ -16,3 +16,9 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
     assert [found.value for found in points] == [round(point.value, 4), 0.25]
     with (tmp_path / "out" / "transfer.csv").open() as file:
         assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1"]
+    points = program.main([*arguments[:1], "--amounts", "8", "--ways", "tiny/last:1", "--seeds", "1", "--epochs", "1", *arguments[-2:]])
+    assert [(found.way, found.examples, found.seed) for found in points] == [
+        ("tiny/head", 5, 0),
+        ("tiny/head", 5, 1),
+        ("tiny/last:1", 8, 0),
+    ]
