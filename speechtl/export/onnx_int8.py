@@ -120,13 +120,14 @@ def _saturate(model: Any, ranges: Ranges) -> None:
 def _float_nodes(model: Any) -> list[str]:
     """Return the nodes before and with the first convolution, and with and behind the output layer."""
     front, made_of_features = {INPUT}, set()
+    constants = {tensor.name for tensor in model.graph.initializer}  # the ends of a slice, say, which many nodes share
     kept: list[str] = []
     for node in model.graph.node:
         if front & set(node.input):
             kept.append(node.name)
             if node.op_type != "Conv":
                 front |= set(node.output)
-                made_of_features |= set(node.input)
+                made_of_features |= set(node.input) - constants
     behind = {OUTPUT}
     for node in reversed(model.graph.node):
         if behind & set(node.output):
