@@ -21,10 +21,10 @@ def check_joinable(runs: Sequence[Run]) -> None:
     if twice is not None:
         raise SpeechtlError(f"Two of the runs are called {twice!r}; events could not be told apart. Give runs of different names.")
     if not share_encoder([run.network for run in runs]):
-        policies = ", ".join(f"{run.name} with {run.about['policy']}" for run in runs)
+        trained = ", ".join(f"{run.name} on {run.network.encoder.info.name} with {run.about['policy']}" for run in runs)
         raise SpeechtlError(
             'The runs do not share an encoder: only runs with a frozen one of the same kind (policy = "head") can be joined. '
-            f"Export each into a bundle of its own; these were trained {policies}."
+            f"Export each into a bundle of its own; these were trained: {trained}."
         )
 
 

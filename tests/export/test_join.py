@@ -69,11 +69,11 @@ def test_runs_of_one_name_are_refused(recorded_run, tmp_path):
         export_runs([recorded_run(), recorded_run()], tmp_path / "a.wake", ["model.onnx"])
 
 
-def test_runs_with_encoders_that_differ_are_refused_with_their_policies(recorded_run, tmp_path):
+def test_runs_with_encoders_that_differ_are_refused_with_their_encoders_and_policies(recorded_run, tmp_path):
     tuned = recorded_run("bang", policy="LastLayers(count=2)")
     with torch.no_grad():
         next(tuned.network.encoder.parameters())[0] += 0.1
-    with pytest.raises(SpeechtlError, match=r"do not share an encoder.*bang with LastLayers\(count=2\)"):
+    with pytest.raises(SpeechtlError, match=r"do not share an encoder.*bang on tiny with LastLayers\(count=2\)"):
         export_runs([recorded_run(), tuned], tmp_path / "a.wake", ["model.onnx"])
     assert list(tmp_path.iterdir()) == []
 
