@@ -81,14 +81,16 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -
 
     width, height = INCHES
     figure = Figure(figsize=(width if len(panels) == 1 else 0.65 * width * len(panels), height), dpi=DPI, layout="constrained")
+    ways = list(dict.fromkeys(point.way for panel in panels for point in panel.points))  # of one colour in all pictures
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
-        _draw_panel(axes, panel)
+        _draw_panel(axes, panel, ways)
     values = [point.value for panel in panels for point in panel.points if not math.isnan(point.value)] or [0.0]
     low, high = min(values), max(values)
     first = figure.axes[0]
     first.set_ylim(low - 0.05 * (high - low) - 0.01, high + 0.05 * (high - low) + 0.01)
     first.set_ylabel(measure)
-    first.legend()
+    shown = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    first.legend([shown[way] for way in ways], ways)
     figure.suptitle(title)
     if len({point.seed for panel in panels for point in panel.points}) > 1:
         figure.supxlabel("Small dots: single trainings. Bars: 95 % limits of their mean.", fontsize=8, color="dimgrey")
@@ -96,16 +98,17 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -
         figure.savefig(beside, format="png")
 
 
-def _draw_panel(axes: Any, panel: Panel) -> None:
+def _draw_panel(axes: Any, panel: Panel, ways: Sequence[str]) -> None:
     """Draw every way a little beside the others, so that none hides the limits of another."""
     from matplotlib.transforms import ScaledTranslation
 
     rows = summary(panel.points)
-    ways = list(dict.fromkeys(point.way for point in panel.points))
     ticks = sorted({point.examples for point in panel.points})
     if panel.logarithmic:
         axes.set_xscale("log")
     for number, way in enumerate(ways):
+        if all(point.way != way for point in panel.points):
+            continue
         aside = ScaledTranslation((number - (len(ways) - 1) / 2) * ASIDE, 0.0, axes.figure.dpi_scale_trans)
         amounts, means, lows, highs = (np.array([row[column] for row in rows if row[0] == way]) for column in (1, 2, 3, 4))
         place = {"transform": axes.transData + aside, "color": f"C{number}"}

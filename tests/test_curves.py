@@ -74,3 +74,14 @@ def test_no_point_of_any_panel_lies_outside_the_picture(tmp_path, drawn):
     draw_panels(tmp_path / "a.png", panels, "title", "recall")
     for axes in drawn[0].axes:
         assert axes.get_ylim()[0] < 0.2 < 0.9 < axes.get_ylim()[1]
+
+
+def test_a_way_has_one_colour_in_all_panels_and_the_legend_names_all(tmp_path, drawn):
+    panels = [Panel("one", [point for point in POINTS if point.way == "b"]), Panel("two", POINTS)]
+    draw_panels(tmp_path / "a.png", panels, "title", "recall")
+    first, second = drawn[0].axes
+    colours = {line.get_label(): line.get_color() for line in second.lines if not line.get_label().startswith("_")}
+    assert {line.get_color() for line in first.lines} == {colours["b"]}
+    assert colours["a"] != colours["b"]
+    told = first.get_legend()
+    assert {text.get_text(): line.get_color() for text, line in zip(told.get_texts(), told.get_lines(), strict=True)} == colours
