@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        print(f"{row['bundle']}: {row['words']} in {row['graph']}, {row['cpu_ms_per_second']:.3f} ms a second, x {row['ratio']:.3f}")
+        words = f"{row['words']} word{'s' if row['words'] > 1 else ''}"
+        print(f"{row['bundle']}: {words} in {row['graph']}, {row['cpu_ms_per_second']:.3f} ms of CPU a second, x {row['ratio']:.3f}")
     return 0
 
 
