@@ -20,7 +20,6 @@ import numpy as np
 
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.bundle import open_bundle
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.samples import SAMPLE_RATE
 
@@ -62,7 +61,7 @@ def measure(paths: Sequence[Path], graph: str | None = None, rounds: int = ROUND
     return [
         {
             "bundle": str(path),
-            "words": len(open_bundle(path).words),
+            "words": detector.scorer.words,
             "graph": detector.scorer.engine.graph,
             "cpu_ms_per_second": round(statistics.median(spent), 4),
             "ratio": round(statistics.median(spent / times[:, 0]), 4),

@@ -26,7 +26,7 @@ Doubles = npt.NDArray[np.float64]
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
 LEVELS = 72  # above and below zero, of 127: with all of them logits differ by a seventh less, and a bundle is 40 kB larger
 TINY = 1e-12  # what the weights of a dead channel are taken for
-CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+CONVOLUTIONS = (*CHANNELS, "BATCH_MATMUL")
 ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D")  # their inputs and outputs share one
 
 
