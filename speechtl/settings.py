@@ -19,6 +19,7 @@ else:
     import tomli as tomllib
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of training
 
 
 class Section(BaseModel):

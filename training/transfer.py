@@ -18,7 +18,6 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +28,12 @@ from speechtl.audio.evaluate import evaluate, open_model
 from speechtl.audio.manifest import write_manifest
 from speechtl.audio.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
-from speechtl.audio.recordings import Kept
-from speechtl.audio.train import train
+from speechtl.audio.train import Memory, train
 from speechtl.audio.trials import changed
 from speechtl.curves import Panel, Point, draw_panels, print_points
 from speechtl.files import append_row
 from speechtl.progress import say
+from speechtl.settings import PRECISIONS
 
 WAYS = (
     "scratch:conv-ctc/all",
@@ -60,19 +59,20 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help="encoder/policy")
     parser.add_argument("--seeds", type=int, default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
     parser.add_argument("--epochs", type=int, help="of each training, in place of the recipe's")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of each training, in place of the recipe's")
     parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
     options = parser.parse_args(argv)
     table = options.out / "transfer.csv"
     done = _read(table)
     panels = []
     for path in options.recipes:
-        changes = {"train": {"epochs": options.epochs}} if options.epochs else {}
-        recipe = read_recipe(path, changes)
-        memory = Memory()
+        changes = {key: value for key in ("epochs", "precision") if (value := getattr(options, key))}
+        recipe = read_recipe(path, {"train": changes})
+        memory, embeddings = Memory(), dict[str, Known]()
         for way, clips, seed in _plan(recipe, options):
             key = (recipe.name, way, clips, seed)
             if key not in done:
-                done[key] = recall(recipe, way, clips, seed, memory)
+                done[key] = recall(recipe, way, clips, seed, memory, embeddings.setdefault(way, {}))
                 append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                 say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
         points = _points(done, recipe.name)
@@ -82,18 +82,13 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     return list(panels[-1].points)
 
 
-@dataclass
-class Memory:
-    """What the next training of a recipe need not do again: decode the recordings of the test, and encode them if the encoder is frozen."""
-
-    recordings: Kept = field(default_factory=dict)
-    embeddings: dict[str, dict[bytes, Tensor]] = field(default_factory=dict)  # for each way, by the digest of the frames
+Known = dict[bytes, Tensor]  # embeddings of frames, by their digest
 
 
 class Remembered(nn.Module):
     """A frozen encoder that does not encode the same frames twice."""
 
-    def __init__(self, encoder: nn.Module, known: dict[bytes, Tensor]) -> None:
+    def __init__(self, encoder: nn.Module, known: Known) -> None:
         super().__init__()
         self.encoder = encoder
         self.known = known
@@ -106,20 +101,23 @@ class Remembered(nn.Module):
         return self.known[key].to(frames.device)
 
 
-def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory) -> float:
-    """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives."""
+def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, known: Known) -> float:
+    """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives.
+
+    `memory` and, of a frozen encoder, `known` keep what another training of the recipe need not do again.
+    """
     pool = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
     chosen = [pool[index] for index in np.random.default_rng(seed).permutation(len(pool))[:clips]]
     with tempfile.TemporaryDirectory() as folder:
         positives = Path(folder) / "positives.jsonl"
         write_manifest(positives, [dataclasses.replace(clip, audio_filepath=str(clip.path)) for clip in chosen])
-        train(changed(recipe, way, positives, seed), Path(folder) / "run", calibrated=False)
+        train(changed(recipe, way, positives, seed), Path(folder) / "run", calibrated=False, memory=memory)
         model = open_model(Path(folder) / "run")
         if way.endswith(HEAD):
             assert isinstance(model.scorer.engine, OfflineEngine)
             encoder = model.scorer.engine.network.encoder
             groups = nn.Sequential(*encoder.groups.values())
-            encoder.groups = nn.ModuleDict({"all": Remembered(groups, memory.embeddings.setdefault(way, {}))})
+            encoder.groups = nn.ModuleDict({"all": Remembered(groups, known)})
         report = evaluate(model, recipe.data.positives, recipe.data.negatives, thresholds=THRESHOLDS, kept=memory.recordings, note=say)
     return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class RoundBatches:
     What the frozen front makes of a round is kept in half precision, in memory and, with `folder`, on disk, so that a
     resumed run need not compute it again. With SpecAugment, bands and moments are masked before the front. While an
     epoch is drawn, the next round is made in the background; as a context manager, this waits for it at the end.
+    What stands in `negatives`, by the number of the round, is not made again, and what is made comes to stand there:
+    for another training on the same negatives, with the same seed and front.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class RoundBatches:
         batch_size: int = 128,
         rounds_kept: int = 24,
         folder: Path | None = None,
+        negatives: MutableMapping[int, Batch] | None = None,
     ) -> None:
         self.maker = maker
         self.network = network
@@ -47,6 +50,7 @@ class RoundBatches:
         self.batch_size = batch_size
         self.rounds_kept = rounds_kept
         self.folder = folder
+        self.negatives = negatives
         self._rounds: dict[int, Batch] = {}
         threads = torch.get_num_threads()  # which torch counts for every thread anew
         self._background = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
@@ -99,14 +103,24 @@ class RoundBatches:
                 return _in_layout(tensors["inputs"]), tensors["words"], tensors["folds"]
             except RunError:
                 path.unlink()  # it is only a cache
-        rendered = self.maker.render(number)
-        random = np.random.default_rng([self.maker.seed, number, 2])
-        masked = spec_augment(rendered, random, **_mask_sizes(self.maker.front_end.settings))
-        inputs = _in_layout(self._front(masked).half() if self.frozen_front else masked)
-        words, folds = torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
+        parts = self._behind_front(self.maker.render_positives(number), (number, 2)), self._others(number)
+        inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
+        inputs = _in_layout(inputs)
         if path is not None:
             save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
         return inputs, words, folds
+
+    def _others(self, number: int) -> Batch:
+        known = {} if self.negatives is None else self.negatives
+        if number not in known:
+            known[number] = self._behind_front(self.maker.render_negatives(number), (number, 3))
+        return known[number]
+
+    def _behind_front(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
+        random = np.random.default_rng([self.maker.seed, *seed])
+        masked = spec_augment(rendered, random, **_mask_sizes(self.maker.front_end.settings))
+        inputs = self._front(masked).half() if self.frozen_front else masked
+        return inputs, torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
 
     @torch.no_grad()
     def _front(self, features: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from speechtl.audio.manifest import Clip, read_manifests
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.recipe import Recipe
-from speechtl.audio.recordings import Recording, load_recordings
+from speechtl.audio.recordings import Kept, Recording, load_recordings
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import describe
 
@@ -44,10 +44,11 @@ class Data:
         return [recording.clip for kind in kinds for recording in kind]
 
 
-def prepare(recipe: Recipe, note: Note) -> Data:
+def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | None = None) -> Data:
     """Read, choose and load the recordings of a recipe; `note` hears of everything left out.
 
-    Lines with split "test" are never used. Raises `ManifestError` when too little is left.
+    Lines with split "test" are never used. What is not `divided` is one fold, unless the manifests themselves say what to validate on.
+    `kept` holds what was decoded, for another call on some of the same recordings. Raises `ManifestError` when too little is left.
     """
     random = np.random.default_rng([recipe.train.seed, 1])
     given = {kind: read_clips(getattr(recipe.data, kind)) for kind in ("positives", "negatives", "noise")}
@@ -56,10 +57,10 @@ def prepare(recipe: Recipe, note: Note) -> Data:
     positives = usable["positives"]
     others = _without(usable["negatives"], recipe.spoken, note)
     negatives = _draw(others, recipe.data.negative_minutes, random)
-    fold_of = _folds(positives, negatives, random, note)
+    fold_of = _folds(positives, negatives, random, note) if divided or _is_marked(positives) else {}
 
     def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
-        recordings = load_recordings(clips, find_words=word, on_skip=lambda problem: note(f"Skipped: {problem}"))
+        recordings = load_recordings(clips, find_words=word, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept)
         return [replace(recording, fold=fold_of.get(_key(recording.clip, fold_of), 0)) for recording in recordings]
 
     noise = load(usable["noise"])

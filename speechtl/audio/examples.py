@@ -38,7 +38,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Round:
-    """A round of examples as features `(examples, frames, bands)`, the words' limits, NaN for negatives, and the folds."""
+    """Examples of a round as features `(examples, frames, bands)`, the words' limits, NaN for negatives, and the folds."""
 
     features: Floats
     words: Floats  # (examples, 2) seconds
@@ -46,7 +46,7 @@ class Round:
 
 
 class ExampleMaker:
-    """Render rounds from recordings; what a round holds depends on the seed and its number alone."""
+    """Render rounds from recordings; what a round holds depends on the seed and its number alone, and its negatives on no positive."""
 
     def __init__(
         self,
@@ -73,19 +73,26 @@ class ExampleMaker:
         self.seconds = max(SECONDS, context_seconds + ROOM)
         self.length = int(self.seconds * SAMPLE_RATE)
 
-    def render(self, number: int, workers: int = 2) -> Round:
-        """Return round `number`."""
+    def render_positives(self, number: int, workers: int = 2) -> Round:
+        """Return every positive of round `number`, `repeats` times; where only a part of the word is heard, it is no word."""
+        return self._render(list(self.positives) * self.repeats, (self.seed, number, 0), workers)
+
+    def render_negatives(self, number: int, workers: int = 2) -> Round:
+        """Return the windows over all negatives of round `number`."""
         random = np.random.default_rng([self.seed, number])
         windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
-        jobs: list[Recording | Example] = [*list(self.positives) * self.repeats, *windows]
+        return self._render(windows, (self.seed, number, 1), workers)
+
+    def _render(self, jobs: Sequence[Recording | Example], seed: tuple[int, ...], workers: int) -> Round:
         with ThreadPoolExecutor(workers) as pool:
-            rendered = list(pool.map(self._render_one, jobs, range(len(jobs)), [number] * len(jobs)))
-        features = np.stack([frames for frames, _ in rendered])
-        words = np.array([example.word or (np.nan, np.nan) for _, example in rendered], np.float32)
+            rendered = list(pool.map(self._render_one, jobs, ((*seed, index) for index in range(len(jobs)))))
+        nothing = self.front_end.compute(np.zeros(self.length, np.float32))[None][:0]
+        features = np.concatenate([nothing, *(frames[None] for frames, _ in rendered)])
+        words = np.array([example.word or (np.nan, np.nan) for _, example in rendered], np.float32).reshape(-1, 2)
         return Round(features, words, np.array([example.fold for _, example in rendered], np.int64))
 
-    def _render_one(self, job: Recording | Example, index: int, number: int) -> tuple[Floats, Example]:
-        random = np.random.default_rng([self.seed, number, index])
+    def _render_one(self, job: Recording | Example, seed: tuple[int, ...]) -> tuple[Floats, Example]:
+        random = np.random.default_rng(seed)
         example = self._positive(job, random) if isinstance(job, Recording) else job
         return self.front_end.compute(self.augmenter(example.samples, random)), example
 

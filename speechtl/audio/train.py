@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from speechtl.audio.licences import verdict
 from speechtl.audio.loss import WakeWordLoss
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.audio.recipe import Recipe
-from speechtl.audio.recordings import Recording
+from speechtl.audio.recordings import Kept, Recording
 from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
@@ -31,7 +32,7 @@ from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
-from speechtl.transfer import HeadOnly, Policy, attach, check_inputs, fit, parse_policy
+from speechtl.transfer import Batch, HeadOnly, Policy, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.network import run_groups
 from speechtl.workfolder import bind, finish, working_folder
 
@@ -43,17 +44,25 @@ NO_FOLD = -1  # held out from a member that learns from all
 MEASURED = 400  # examples that tell the embeddings' mean and deviation
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool = True) -> dict[str, Any]:
+@dataclass
+class Memory:
+    """What one training leaves for the next ones: decoded recordings, and the negatives of its rounds behind the frozen front."""
+
+    recordings: Kept = field(default_factory=dict)
+    negatives: dict[str, dict[int, Batch]] = field(default_factory=dict)  # by all that decides what they sound like
+
+
+def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool = True, memory: Memory | None = None) -> dict[str, Any]:
     """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description.
 
     Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption. A run that is not `calibrated` has no
-    threshold of its own and no operating points, and the twins that validation needs are not trained: for whoever finds the threshold
-    on other recordings.
+    threshold of its own and no operating points; nobody is held out and no twin is trained for validation: for whoever finds the
+    threshold on other recordings. `memory` spares several trainings what they have in common.
     """
     started = time.monotonic()
     out = out.absolute()
     work = working_folder(out, resume=resume)
-    data = prepare(recipe, say)
+    data = prepare(recipe, say, divided=calibrated, kept=memory.recordings if memory else None)
     recordings = [[clip.where, clip.sha256] for clip in data.clips()]
     bind(work, {"recipe": recipe.model_dump(mode="json"), "recordings": recordings}, resume=resume)
     _describe(data)
@@ -68,7 +77,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out))
     network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)
     network.to_accelerator()
-    history = _fit(network, policy, held_out, recipe, data, rooms, work, resume)
+    history = _fit(network, policy, held_out, recipe, data, rooms, work, resume, memory)
     fitted = time.monotonic()
     trigger, points = _uncalibrated(recipe), list[OperatingPoint]()
     if calibrated:
@@ -118,6 +127,7 @@ def _fit(
     rooms: list[Samples],
     work: Path,
     resume: bool,
+    memory: Memory | None,
 ) -> list[dict[str, Any]]:
     settings = recipe.train.fit_settings()
     features = network.encoder.features
@@ -140,6 +150,7 @@ def _fit(
         steps=recipe.train.steps,
         batch_size=recipe.train.batch_size,
         folder=work / "rounds",
+        negatives=memory.negatives.setdefault(_negatives_key(recipe, data, network, front), {}) if memory else None,
     )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
     with batches, progress("training, epoch") as advance:
@@ -154,6 +165,14 @@ def _fit(
             resume=resume,
             on_epoch=lambda epoch, record: advance(epoch + 1, settings.epochs),
         )
+
+
+def _negatives_key(recipe: Recipe, data: Data, network: WakeWordNetwork, front: int) -> str:
+    """Return what differs whenever two trainings may not share the negatives of their rounds."""
+    kinds = (data.negatives, data.noise)
+    sounds = [[(recording.clip.where, recording.clip.sha256, recording.fold) for recording in kind] for kind in kinds]
+    heard_by = recipe.transfer.encoder if front else network.encoder.features
+    return repr((heard_by, front, network.context_seconds, recipe.train.seed, recipe.data.rooms, sounds))
 
 
 @torch.no_grad()
@@ -173,9 +192,9 @@ def _held_out(policy: Policy, data: Data, *, twins: bool = True) -> list[int]:
     recordings can be validated on, while the head that is shipped learns from all (cross-validation). An encoder that
     learns would carry over what it heard, so then one fold is held out from everything.
     """
-    if isinstance(policy, HeadOnly) and not data.marked:
-        return [fold for fold in (*(range(FOLDS) if twins else ()), NO_FOLD) for _ in range(MEMBERS)]
-    return [HELD_OUT] * MEMBERS
+    if data.marked or (twins and not isinstance(policy, HeadOnly)):
+        return [HELD_OUT] * MEMBERS
+    return [fold for fold in (*(range(FOLDS) if twins else ()), NO_FOLD) for _ in range(MEMBERS)]
 
 
 def _shipped(held_out: list[int]) -> list[int]:

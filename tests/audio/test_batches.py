@@ -53,21 +53,21 @@ def test_an_epoch_depends_on_its_number_alone(maker, tiny_network):
 
 def test_the_next_round_is_made_while_an_epoch_is_drawn(maker, tiny_network, monkeypatch):
     expected = [epoch(batches(maker, tiny_network), number) for number in range(2)]
-    render, threads = maker.render, []
+    render, threads = maker.render_positives, []
 
     def noted(number: int) -> Round:
         threads.append((number, threading.current_thread() is threading.main_thread()))
         return render(number)
 
-    monkeypatch.setattr(maker, "render", noted)
+    monkeypatch.setattr(maker, "render_positives", noted)
     with batches(maker, tiny_network, epochs=2) as made:
         assert all(same(epoch(made, number), expected[number]) for number in range(2))
     assert threads == [(0, True), (1, False)]
 
 
 def test_a_round_that_fails_in_the_background_is_an_error(maker, tiny_network, monkeypatch):
-    render = maker.render
-    monkeypatch.setattr(maker, "render", lambda number: render(number) if number == 0 else 1 / 0)
+    render = maker.render_negatives
+    monkeypatch.setattr(maker, "render_negatives", lambda number: render(number) if number == 0 else 1 / 0)
     with batches(maker, tiny_network, epochs=2) as made:
         epoch(made, 0)
         with pytest.raises(ZeroDivisionError):
@@ -77,13 +77,26 @@ def test_a_round_that_fails_in_the_background_is_an_error(maker, tiny_network, m
 def test_what_the_front_gives_is_kept_on_disk_and_read_back(maker, tiny_network, tmp_path, monkeypatch):
     expected = epoch(batches(maker, tiny_network, folder=tmp_path), 1)
     made = batches(maker, tiny_network, folder=tmp_path)
-    monkeypatch.setattr(maker, "render", lambda number: pytest.fail("a round was rendered again"))
+    for part in ("render_positives", "render_negatives"):
+        monkeypatch.setattr(maker, part, lambda number: pytest.fail("a round was rendered again"))
     assert same(epoch(made, 1), expected)
 
 
 def test_a_round_read_back_has_the_layout_in_memory_of_a_new_one(maker, tiny_network, tmp_path):
     new, again = (batches(maker, tiny_network, folder=tmp_path).round(0)[0] for _ in range(2))
     assert new.stride() == again.stride()  # layers round differently with the layout
+
+
+def test_negatives_of_another_training_are_not_made_again(maker, tiny_network, monkeypatch):
+    other_words = copy.copy(maker)
+    other_words.positives = maker.positives[:2]
+    expected = [epoch(batches(other_words, tiny_network), number) for number in range(2)]
+    negatives: dict = {}
+    epoch(batches(maker, tiny_network, negatives=negatives), 1)
+    assert sorted(negatives) == [0, 1]
+    monkeypatch.setattr(ExampleMaker, "render_negatives", lambda *_: pytest.fail("negatives were rendered again"))
+    made = batches(other_words, tiny_network, negatives=negatives)
+    assert all(same(epoch(made, number), expected[number]) for number in range(2))
 
 
 def test_a_damaged_round_on_disk_is_rendered_again(maker, tiny_network, tmp_path):
@@ -139,7 +152,8 @@ def test_masks_leave_the_original_as_it_was():
 def test_of_samples_only_moments_are_masked(maker, tiny_network, monkeypatch):
     samples = ExampleMaker(maker.positives, list(maker.by_fold[0]), Augmenter([], []), WaveformSettings(), 0.5, partial=0.0, seed=3)
     made = RoundBatches(samples, tiny_network, 0, epochs=1, steps=1)
-    plain, masked = torch.from_numpy(samples.render(0).features)[:, None], made.round(0)[0]
+    plain, masked = torch.from_numpy(samples.render_positives(0).features)[:, None], made.round(0)[0]
+    masked = masked[: len(plain)]
     assert masked.shape == plain.shape == (len(plain), 1, 200, 320)
     changed = (masked != plain).any(dim=3)[:, 0]
     assert 0 < changed.sum(dim=1).max() <= 4  # 80 ms

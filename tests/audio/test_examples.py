@@ -5,7 +5,7 @@ import pytest
 
 from speechtl.audio import examples
 from speechtl.audio.augment import Augmenter, AugmentSettings
-from speechtl.audio.examples import SECONDS, ExampleMaker
+from speechtl.audio.examples import SECONDS, ExampleMaker, Round
 from speechtl.runtime.features import LogMelSettings
 from speechtl.runtime.waveform import WaveformSettings
 
@@ -30,26 +30,32 @@ def maker(recording_of, bursts):
     return make
 
 
+def rendered(made: ExampleMaker, number: int = 0, **options) -> Round:
+    """Return a whole round: its positives, then its negatives."""
+    parts = made.render_positives(number, **options), made.render_negatives(number, **options)
+    return Round(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "words", "folds")))
+
+
 def test_the_same_seed_renders_the_same_round(maker):
     noisy = Augmenter([np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)], [])
-    first, again = maker(augmenter=noisy, seed=4).render(2), maker(augmenter=noisy, seed=4).render(2, workers=1)
+    first, again = rendered(maker(augmenter=noisy, seed=4), 2), rendered(maker(augmenter=noisy, seed=4), 2, workers=1)
     np.testing.assert_array_equal(first.features, again.features)
     np.testing.assert_array_equal(first.words, again.words)
 
 
 def test_rounds_and_seeds_differ(maker):
     made = maker(seed=4)
-    rounds = [made.render(0), made.render(1), maker(seed=5).render(0)]
-    assert len({rendered.features[:6].tobytes() for rendered in rounds}) == 3
-    assert len({rendered.words[:6].tobytes() for rendered in rounds}) == 3
+    rounds = [rendered(made, 0), rendered(made, 1), rendered(maker(seed=5), 0)]
+    assert len({whole.features[:6].tobytes() for whole in rounds}) == 3
+    assert len({whole.words[:6].tobytes() for whole in rounds}) == 3
 
 
 def test_a_round_holds_every_positive_as_often_as_asked_and_windows_of_one_length(maker):
-    rendered = maker(positives=3, repeats=4, partial=0.0).render(0)
-    assert (~np.isnan(rendered.words[:, 0])).sum() == 12
-    assert rendered.features.shape[1:] == (LogMelSettings().frames(int(SECONDS * RATE)), 32)
-    assert rendered.features.dtype == rendered.words.dtype == np.float32
-    assert len(rendered.features) == len(rendered.words) > 12
+    whole = rendered(maker(positives=3, repeats=4, partial=0.0))
+    assert (~np.isnan(whole.words[:, 0])).sum() == 12
+    assert whole.features.shape[1:] == (LogMelSettings().frames(int(SECONDS * RATE)), 32)
+    assert whole.features.dtype == whole.words.dtype == np.float32
+    assert len(whole.features) == len(whole.words) > 12
 
 
 def test_the_limits_of_a_word_are_where_it_sounds(maker):
@@ -127,18 +133,18 @@ def test_no_example_mixes_folds(recording_of):
 
 
 def test_a_round_tells_the_fold_of_every_example(maker):
-    rendered = maker(positives=4, negatives=4, folds=2, repeats=1).render(0)
-    assert rendered.folds[:4].tolist() == [0, 1, 0, 1]
-    assert set(rendered.folds[4:]) == {0, 1}
-    assert len(rendered.folds) == len(rendered.features)
+    whole = rendered(maker(positives=4, negatives=4, folds=2, repeats=1))
+    assert whole.folds[:4].tolist() == [0, 1, 0, 1]
+    assert set(whole.folds[4:]) == {0, 1}
+    assert len(whole.folds) == len(whole.features)
 
 
 def test_examples_are_longer_where_one_score_needs_nearly_all_of_their_length(recording_of, bursts):
     word = recording_of(bursts((0.3,), 1.2), (0.3, 0.7))
     made = ExampleMaker([word], [], Augmenter([], [], UNCHANGED), WaveformSettings(), 3.4, partial=0.0, repeats=20)
-    rendered = made.render(0)
+    whole = made.render_positives(0)
     assert made.seconds == pytest.approx(4.9)
-    assert rendered.features.shape[1:] == (245, 320)
-    ends = rendered.words[~np.isnan(rendered.words[:, 0]), 1]
+    assert whole.features.shape[1:] == (245, 320)
+    ends = whole.words[~np.isnan(whole.words[:, 0]), 1]
     assert ends.min() > 3.4
     assert ends.max() <= 4.9 - examples.TAIL

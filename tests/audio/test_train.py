@@ -8,6 +8,7 @@ import torch
 from speechtl.audio import train as module
 from speechtl.audio.data import prepare
 from speechtl.audio.encoders import audio_input
+from speechtl.audio.examples import ExampleMaker
 from speechtl.audio.heads import MEMBERS, Head, make_head
 from speechtl.audio.loss import WakeWordLoss
 from speechtl.audio.model import scorer_of
@@ -49,19 +50,38 @@ def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):
 
 
 @pytest.mark.parametrize("policy", ["head", "last:1"])
-def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operating_point(recipe, corpus, monkeypatch, policy):
+@pytest.mark.parametrize("marked", [False, True])
+def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operating_point(recipe, corpus, monkeypatch, policy, marked):
     recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": policy})})
-    if policy == "head":
+    if not marked:
         unmarked(corpus)
     held_out = []
     monkeypatch.setattr(module, "WakeWordLoss", lambda times, folds: held_out.append(folds) or WakeWordLoss(times, folds))
     monkeypatch.setattr(module, "_validation_streams", lambda *_: pytest.fail("the threshold was calibrated"))
     about = train(recipe, corpus / "run", calibrated=False)
-    assert held_out == [[module.NO_FOLD if policy == "head" else module.HELD_OUT] * MEMBERS]
+    assert held_out == [[module.HELD_OUT if marked else module.NO_FOLD] * MEMBERS]  # nobody, unless the manifest says who
     assert about["operating_points"] == []
     run = load_run(corpus / "run")
     assert run.network.head.ensemble.members == MEMBERS
     assert run.trigger.threshold == 0.5
+
+
+@pytest.mark.parametrize("policy", ["head", "all"])
+def test_a_training_that_remembers_another_gives_the_network_that_it_gives_alone(recipe, corpus, monkeypatch, policy):
+    unmarked(corpus)
+    recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": policy})})
+    lines = (corpus / "positives.jsonl").read_text().splitlines()
+    memory = module.Memory()
+    train(recipe, corpus / "first", calibrated=False, memory=memory)
+    (corpus / "positives.jsonl").write_text("\n".join(lines[:6]))
+    train(recipe, corpus / "alone", calibrated=False)
+    monkeypatch.setattr(ExampleMaker, "render_negatives", lambda *_: pytest.fail("negatives were rendered again"))
+    train(recipe, corpus / "second", calibrated=False, memory=memory)
+    assert (corpus / "second" / "network.safetensors").read_bytes() == (corpus / "alone" / "network.safetensors").read_bytes()
+    other = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 1})})
+    monkeypatch.setattr(ExampleMaker, "render_negatives", lambda *_: (_ for _ in ()).throw(RunError("negatives are rendered")))
+    with pytest.raises(RunError, match="negatives are rendered"):
+        train(other, corpus / "third", calibrated=False, memory=memory)
 
 
 @pytest.mark.parametrize(("untaught", "rate_decay"), [((), 0.85), (("tiny",), 1.0)])
@@ -228,7 +248,10 @@ def test_the_shipped_head_is_the_part_that_learned_from_all_folds(recipe, corpus
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["gru", "attention"])
 def test_a_trained_head_over_a_window_streams_exactly_and_fits_int8(recipe, corpus, bursts, head):
-    recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"head": head})})
+    longer = {"steps": 20, "learning_rate": 3e-3}
+    recipe = recipe.model_copy(
+        update={"transfer": recipe.transfer.model_copy(update={"head": head}), "train": recipe.train.model_copy(update=longer)}
+    )
     about = train(recipe, corpus / "run")
     assert about["history"][-1]["loss"] < about["history"][0]["loss"]
     run = load_run(corpus / "run")

@@ -10,7 +10,7 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
     assert (tmp_path / "out" / "transfer.png").exists()
     assert "Calibrating" not in capsys.readouterr().err  # the threshold is that of the test negatives
     trained = []
-    monkeypatch.setattr(program, "recall", lambda recipe, way, clips, seed, kept: trained.append(seed) or 0.25)
+    monkeypatch.setattr(program, "recall", lambda recipe, way, clips, seed, *kept: trained.append(seed) or 0.25)
     points = program.main([*arguments, "--seeds", "2"])
     assert trained == [1]
     assert [found.value for found in points] == [round(point.value, 4), 0.25]

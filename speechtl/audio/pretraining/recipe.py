@@ -9,11 +9,10 @@ from pydantic import Field, field_validator
 
 from speechtl.audio.encoders.conv_ctc import SIZES
 from speechtl.errors import RecipeError
-from speechtl.settings import NAME, Section, checked, known, read_toml
+from speechtl.settings import NAME, PRECISIONS, Section, checked, known, read_toml
 from speechtl.transfer import FitSettings
 
 PATHS = ("transcribed", "unlabelled", "noise", "test")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class DataSection(Section):
