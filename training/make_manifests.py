@@ -1,8 +1,9 @@
-"""python training/make_manifests.py RECORDINGS [--out data_manifests] [--readme data_manifests/README.md]
+"""python training/make_manifests.py RECORDINGS [--out data_manifests] [--readme data_manifests/README.md] [--ages spk2age]
 
 Make the manifests that are shipped from a folder of recordings (RECORDINGS/manifests/*.jsonl beside the recordings): paths
 relative to that folder, the address of every original, splits for the sets that have none, the limits of wake words.
 A recording that stands in two lines is kept once; when its two lines disagree about what is said, neither is kept.
+--ages takes what speechocean762 says of its speakers (data_manifests/README.md has the address): a number and an age a line.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from speechtl.errors import ManifestError
 
 SOURCE = re.compile(r"github:(?P<owner>[^/:@]+)/(?P<name>[^/:@]+)@(?P<commit>[0-9a-f]{40}):(?P<path>.+)")
 ONE_WORD = re.compile(r"wake_.*|precise_(?!not_wake).*")  # sets in which every recording says the wake word once
+AGED = "speechocean762"  # the set of whose speakers ages are known
 TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -33,11 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("recordings", type=Path, help="folder that holds the recordings and manifests/*.jsonl")
     parser.add_argument("--out", type=Path, default=Path("data_manifests"), help="where to write the manifests (data_manifests)")
     parser.add_argument("--readme", type=Path, help="a text whose table of sets is to be renewed")
+    parser.add_argument("--ages", type=Path, help="ages of the speakers of speechocean762")
     options = parser.parse_args(argv)
     manifests = sorted((options.recordings / "manifests").glob("*.jsonl"))
     if not manifests:
         raise ManifestError(f"{options.recordings / 'manifests'} holds no manifest (*.jsonl).")
     sets = without_repeats({path.stem: read_manifest(path) for path in manifests})
+    if options.ages is not None:
+        sets[AGED] = with_ages(sets[AGED], options.ages)
     for name, clips in sets.items():
         write_manifest(options.out / f"{name}.jsonl", shipped(name, clips, options.recordings))
         print(f"{name}: {len(clips)} clips", file=sys.stderr)
@@ -56,6 +61,12 @@ def shipped(name: str, clips: Iterable[Clip], recordings: Path) -> list[Clip]:
             print(f"{clip.audio_filepath}: no limits of the word: {reason}", file=sys.stderr)
     splits = split_of(name, [Path(clip.audio_filepath).name for clip in named])
     return [dataclasses.replace(clip, split=clip.split or split) for clip, split in zip(named, splits, strict=True)]
+
+
+def with_ages(clips: Iterable[Clip], ages: Path) -> list[Clip]:
+    """Return the clips, those of whose speakers a file tells the age with the key `age` (years)."""
+    known = {f"so-{speaker}": int(age) for speaker, age in (line.split() for line in ages.read_text(encoding="utf-8").splitlines())}
+    return [dataclasses.replace(clip, extra=clip.extra | {"age": known[clip.speaker]}) if clip.speaker in known else clip for clip in clips]
 
 
 def relative(clip: Clip, recordings: Path) -> str:

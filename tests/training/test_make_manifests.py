@@ -94,6 +94,14 @@ def test_the_table_of_a_text_is_renewed_and_the_rest_kept(program, tmp_path):
     assert text.endswith("| rir | test | 1 | 0.00 |  | MIT |\n<!-- end of table -->\nafter\n")
 
 
+def test_ages_come_to_stand_beside_the_speakers_that_have_one(program, tmp_path, monkeypatch):
+    lines = lay_out(tmp_path / "data", "speechocean762", ["a.wav", "b.wav"], text="hello")
+    write(tmp_path / "data", "speechocean762", [lines[0] | {"speaker": "so-0003"}, lines[1] | {"speaker": "so-0044"}])
+    (tmp_path / "spk2age").write_text("0003\t6\n0024\t25\n")
+    assert program.main([str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--ages", str(tmp_path / "spk2age")]) == 0
+    assert [clip.extra for clip in read_manifest(tmp_path / "out" / "speechocean762.jsonl")] == [{"age": 6}, {}]
+
+
 def test_a_source_of_another_form_is_refused(program, tmp_path):
     lay_out(tmp_path / "data", "rir", ["hall.wav"], source="somewhere")
     with pytest.raises(ManifestError, match="github:OWNER/NAME@COMMIT:PATH, got 'somewhere'"):

@@ -26,7 +26,8 @@ def recipe(tmp_path):
         soundfile.write(path, 0.1 * np.random.default_rng(index).standard_normal(48_000), 16_000)
         split = "test" if index % 5 == 4 else "train"
         line = {"audio_filepath": path.name, "duration": 3.0, "text": text, "speaker": f"{split}-{index % 4}", "split": split}
-        lines.append(line | {"license": "MIT", "source": "made here", "sha256": f"{index:064d}"})
+        age = {4: {"age": 7}, 9: {"age": 30}}.get(index, {})
+        lines.append(line | age | {"license": "MIT", "source": "made here", "sha256": f"{index:064d}"})
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     path = tmp_path / "small.toml"
     path.write_text(
@@ -46,7 +47,10 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
     assert load_program("pretrain").main([str(recipe), "--out", str(out), "--cache", str(tmp_path / "cache")]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["data"]["recorded"]["licences"] == {"MIT": told["data"]["recorded"]["recordings"]}
-    assert set(told["recognition"]) == {"validation", "test"}
+    tested = {name: result["utterances"] for name, result in told["recognition"].items() if name.startswith("test")}
+    assert tested.pop("test") == sum(tested.values())
+    assert tested["test, adults"] == tested["test, children"] == 1
+    assert "validation" in told["recognition"]
     encoder = conv_ctc.load("conv-ctc-tiny", out / "encoder.safetensors")
     assert encoder.info.source_hours == told["data"]["recorded"]["hours"]
     assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build("conv-ctc-tiny").groups["widen"][0].weight)

@@ -44,6 +44,7 @@ LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"
 ROOMS = 60
 WORD_PHONES = (4, 11)  # of the words to be told apart: shorter ones are too much alike
+GROWN_UP = 18  # years
 VALIDATED = 200  # utterances at most after every epoch
 
 
@@ -83,7 +84,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         "data": {"recorded": _amounts(recordings), "synthesised": _amounts(spoken), "validation": _amounts(validation)},
         "words": {"classes": len(words), **_told(word_accuracy(network, validation))} if words else None,
         "teacher_licence": taught_by.licence if taught_by else None,
-        "recognition": _recognition(network, validation=validation, test=tested),
+        "recognition": _recognition(network, validation, tested),
         "history": history,
         "versions": versions(),
         "seconds": {"render": round(rendered - started, 1), "all": round(time.monotonic() - started, 1)},
@@ -246,8 +247,21 @@ def _fit(
     )
 
 
-def _recognition(network: PretrainingNetwork, **several: Sequence[Utterance]) -> dict[str, Any]:
-    return {name: _rates(recognition(network, utterances)) for name, utterances in several.items() if len(utterances) > 0}
+def _recognition(network: PretrainingNetwork, validation: Sequence[Utterance], tested: Sequence[Utterance]) -> dict[str, Any]:
+    """Return the error rates; of tested speakers also by age, where the manifests tell it."""
+    by_age = {age: [one for one in tested if _age_group(one) == age] for age in ("adults", "children", "age unknown")}
+    parts = {f"test, {age}": recognition(network, several) for age, several in by_age.items() if several}
+    results = {"validation": recognition(network, validation)} if validation else {}
+    if parts:
+        results["test"] = sum(parts.values(), Recognition(0, 0, 0))
+    return {name: _rates(result) for name, result in (results | (parts if len(parts) > 1 else {})).items()}
+
+
+def _age_group(utterance: Utterance) -> str:
+    age = utterance.clip.extra.get("age")
+    if not isinstance(age, int | float):
+        return "age unknown"
+    return "adults" if age >= GROWN_UP else "children"
 
 
 def _rates(result: Recognition) -> dict[str, Any]:

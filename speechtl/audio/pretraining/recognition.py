@@ -29,6 +29,9 @@ class Recognition:
     phones: int
     edits: int
 
+    def __add__(self, other: Recognition) -> Recognition:
+        return Recognition(self.utterances + other.utterances, self.phones + other.phones, self.edits + other.edits)
+
     @property
     def error_rate(self) -> float:
         """Edits a phone said."""
