@@ -21,11 +21,12 @@ from urllib.parse import quote
 from speechtl.audio.align import align
 from speechtl.audio.manifest import Clip, read_manifest, write_manifest
 from speechtl.audio.manifest_stats import SplitStats, stats
-from speechtl.errors import ManifestError
+from speechtl.errors import ManifestError, SpeechtlError, os_sentence
 
 SOURCE = re.compile(r"github:(?P<owner>[^/:@]+)/(?P<name>[^/:@]+)@(?P<commit>[0-9a-f]{40}):(?P<path>.+)")
 ONE_WORD = re.compile(r"wake_.*|precise_(?!not_wake).*")  # sets in which every recording says the wake word once
 AGED = "speechocean762"  # the set of whose speakers ages are known
+AGE = re.compile(r"(\S+)\s+([0-9]{1,3})")
 TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ManifestError(f"{options.recordings / 'manifests'} holds no manifest (*.jsonl).")
     sets = without_repeats({path.stem: read_manifest(path) for path in manifests})
     if options.ages is not None:
-        sets[AGED] = with_ages(sets[AGED], options.ages)
+        if AGED not in sets:
+            raise ManifestError(f"{options.recordings} holds no set {AGED}, which --ages is for.")
+        sets[AGED] = with_ages(sets[AGED], read_ages(options.ages))
     for name, clips in sets.items():
         write_manifest(options.out / f"{name}.jsonl", shipped(name, clips, options.recordings))
         print(f"{name}: {len(clips)} clips", file=sys.stderr)
@@ -63,10 +66,23 @@ def shipped(name: str, clips: Iterable[Clip], recordings: Path) -> list[Clip]:
     return [dataclasses.replace(clip, split=clip.split or split) for clip, split in zip(named, splits, strict=True)]
 
 
-def with_ages(clips: Iterable[Clip], ages: Path) -> list[Clip]:
-    """Return the clips, those of whose speakers a file tells the age with the key `age` (years)."""
-    known = {f"so-{speaker}": int(age) for speaker, age in (line.split() for line in ages.read_text(encoding="utf-8").splitlines())}
-    return [dataclasses.replace(clip, extra=clip.extra | {"age": known[clip.speaker]}) if clip.speaker in known else clip for clip in clips]
+def read_ages(path: Path) -> dict[str, int]:
+    """Return the age in years of every speaker that a file names."""
+    ages = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        found = AGE.fullmatch(line.strip())
+        if found is None:
+            raise ManifestError(f"{path}:{number}: a line must be a speaker's number and an age in years, such as '0003 6'; got {line!r}.")
+        ages[f"so-{found[1]}"] = int(found[2])
+    return ages
+
+
+def with_ages(clips: Iterable[Clip], ages: dict[str, int]) -> list[Clip]:
+    """Return the clips, those of speakers whose age is known with the key `age`."""
+    made = [dataclasses.replace(clip, extra=clip.extra | {"age": ages[clip.speaker]}) if clip.speaker in ages else clip for clip in clips]
+    if not any("age" in clip.extra for clip in made):
+        raise ManifestError(f"None of the {len(ages)} speakers whose age is given is in the set.")
+    return made
 
 
 def relative(clip: Clip, recordings: Path) -> str:
@@ -136,4 +152,7 @@ def _repeats(same: Sequence[tuple[str, Clip]]) -> list[Clip]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (SpeechtlError, OSError) as error:
+        sys.exit(os_sentence(error) if isinstance(error, OSError) else str(error))

@@ -1,4 +1,4 @@
-"""Pretrain the project's own encoder: phones by CTC, and what a larger encoder hears.
+"""Pretrain the project's own encoder: phones by CTC, what a larger encoder hears, and words.
 
     python training/pretrain.py training/recipes/conv-ctc.toml --out runs/conv-ctc
     python training/pretrain.py training/recipes/conv-ctc.toml --out runs/conv-ctc --devices 2          (two processes, one machine)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=1, help="machines")
     parser.add_argument("--node-rank", type=int, default=0, help="which of them this is")
     parser.add_argument("--main-address", default="127.0.0.1", help="address of the first machine")
-    parser.add_argument("--main-port", type=int, default=29400, help="a free port there; on one machine, one is found")
+    parser.add_argument("--main-port", type=int, default=29400, help="a free port there; on one machine alone, one is found")
     options = parser.parse_args(argv)
     try:
         recipe = read_pretraining_recipe(options.recipe, dict(map(_setting, options.set)))
@@ -66,7 +66,8 @@ def _fabric(options: argparse.Namespace, precision: Any) -> Fabric:
             os.environ.setdefault("MASTER_ADDR", options.main_address)
             os.environ.setdefault("MASTER_PORT", str(options.main_port))
             os.environ.setdefault("NODE_RANK", str(options.node_rank))
-        torch.set_num_threads(max(cores() // options.devices, 1))  # with more, the processes wait for each other
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(max(cores() // options.devices, 1))  # with more, the processes wait for each other
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,

@@ -5,8 +5,8 @@
 Trains every way (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the shipped detector
 the recordings of split "test". The threshold is the one at which the test negatives give that rate: what an encoder has
 learned is compared here, not how well a threshold was foretold. Each result is kept in transfer.csv at once; a second call
-goes on where the first one stopped. Leaves transfer.csv and transfer.png, and prints a table for each word: of all that is in
-transfer.csv.
+goes on where the first one stopped, so give another --out to other settings or weights. Leaves transfer.csv and transfer.png,
+and prints a table for each word: of all that is in transfer.csv.
 """
 
 from __future__ import annotations
@@ -66,11 +66,14 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     done = _read(table)
     panels = []
     for path in options.recipes:
-        changes = {key: value for key in ("epochs", "precision") if (value := getattr(options, key))}
+        changes = {key: value for key in ("epochs", "precision") if (value := getattr(options, key)) is not None}
         recipe = read_recipe(path, {"train": changes})
-        memory, embeddings = Memory(), dict[str, Known]()
+        memory, embeddings, seed_before = Memory(), dict[str, Known](), 0
         for way, clips, seed in _plan(recipe, options):
             key = (recipe.name, way, clips, seed)
+            if seed != seed_before:
+                memory.negatives.clear()  # no other seed needs them, and they are large
+                seed_before = seed
             if key not in done:
                 done[key] = recall(recipe, way, clips, seed, memory, embeddings.setdefault(way, {}))
                 append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
@@ -125,7 +128,8 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, know
 def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int, int]]:
     available = sum(clip.split != "test" and clip.path is not None for clip in read_clips(recipe.data.positives))
     amounts = sorted({min(amount or available, available) for amount in options.amounts})
-    return [(way, amount, seed) for amount in amounts for way in options.ways for seed in range(options.seeds if amount <= SEEDED else 1)]
+    planned = [(way, amount, seed) for seed in range(options.seeds) for amount in amounts for way in options.ways]
+    return [(way, amount, seed) for way, amount, seed in planned if amount <= SEEDED or seed == 0]
 
 
 def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:

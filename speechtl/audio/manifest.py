@@ -240,6 +240,9 @@ def _wrong_types(known: dict[str, Any], others: dict[str, Any]) -> list[str]:
             problems.append(f"{key!r} must be text, got {_name(value)}.")
         if key in _NUMBERS and not _is_number(value):
             problems.append(f"{key!r} must be a number of seconds, got {_name(value)}.")
+    age = others.get("age", 0)
+    if not _is_number(age) or age < 0:
+        problems.append(f"'age' must be a number of years, got {_name(age)}.")
     return problems
 
 

@@ -56,8 +56,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description.
 
     Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption. A run that is not `calibrated` has no
-    threshold of its own and no operating points; nobody is held out and no twin is trained for validation: for whoever finds the
-    threshold on other recordings. `memory` spares several trainings what they have in common.
+    threshold of its own and no operating points; nobody is held out, unless a manifest marks whom, and no twin is trained for validation:
+    for whoever finds the threshold on other recordings. `memory` spares several trainings what they have in common.
     """
     started = time.monotonic()
     out = out.absolute()

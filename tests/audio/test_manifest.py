@@ -93,6 +93,13 @@ def test_what_is_no_manifest_is_named(tmp_path, make, sentence):
         read_manifest(tmp_path / "m.jsonl")
 
 
+@pytest.mark.parametrize("age", ["7", True, -1])
+def test_an_age_is_a_number_of_years(tmp_path, age):
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(manifest(tmp_path / "m.jsonl", {"audio_filepath": "a.wav", "duration": 1.0, "age": age}))
+    assert "'age' must be a number of years" in caught.value.problems[0]
+
+
 def test_unknown_keys_and_values_survive_rewriting(tmp_path):
     entry = {"audio_filepath": "ä.wav", "duration": 1.25, "offset": 0.5, "text": "naïve", "prompt": {"kind": [1, 2]}}
     path = manifest(tmp_path / "m.jsonl", entry)

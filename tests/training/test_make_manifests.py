@@ -1,6 +1,7 @@
 import hashlib
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,23 @@ def test_ages_come_to_stand_beside_the_speakers_that_have_one(program, tmp_path,
     (tmp_path / "spk2age").write_text("0003\t6\n0024\t25\n")
     assert program.main([str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--ages", str(tmp_path / "spk2age")]) == 0
     assert [clip.extra for clip in read_manifest(tmp_path / "out" / "speechocean762.jsonl")] == [{"age": 6}, {}]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [("0003 6\n0024\n", "spk2age:2: a line must be"), ("0003 six\n", "got '0003 six'"), ("3 6\n", "None of the 1 speakers")],
+)
+def test_ages_that_cannot_be_read_or_are_of_nobody_are_refused(program, tmp_path, said, message):
+    lay_out(tmp_path / "data", "speechocean762", ["a.wav"], text="hello", speaker="so-0003")
+    (tmp_path / "spk2age").write_text(said)
+    with pytest.raises(ManifestError, match=re.escape(message)):
+        program.main([str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--ages", str(tmp_path / "spk2age")])
+
+
+def test_ages_without_the_set_that_they_are_of_are_refused(program, tmp_path):
+    lay_out(tmp_path / "data", "wake_hello", ["a.wav"], text="hello")
+    with pytest.raises(ManifestError, match="holds no set speechocean762"):
+        program.main([str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--ages", str(tmp_path / "spk2age")])
 
 
 def test_a_source_of_another_form_is_refused(program, tmp_path):

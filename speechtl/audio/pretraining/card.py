@@ -12,6 +12,7 @@ from speechtl.audio.pretraining.utterances import Utterance
 from speechtl.files import write_text
 
 OWN = "Apache-2.0"  # what speechtl itself is under
+BEGUN = ", from weights that were pretrained before: what those learned from, and its licences, stand in their own card and come on top"
 
 
 def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Utterance], multiply_adds: int, encoder: AudioEncoder) -> None:
@@ -34,7 +35,7 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         f"{encoder.receptive_field * encoder.features.hop / encoder.features.sample_rate:.2f} s of context.",
         "",
         f"Taught: {', '.join(filter(None, (taught, distilled, told)))}, for {about['recipe']['train']['epochs']} epochs"
-        f"{', from weights that were pretrained before' if about['recipe']['start'] else ''}.",
+        f"{BEGUN if about['recipe']['start'] else ''}.",
         "",
         "## Data",
         "",

@@ -259,9 +259,7 @@ def _recognition(network: PretrainingNetwork, validation: Sequence[Utterance], t
 
 def _age_group(utterance: Utterance) -> str:
     age = utterance.clip.extra.get("age")
-    if not isinstance(age, int | float):
-        return "age unknown"
-    return "adults" if age >= GROWN_UP else "children"
+    return "age unknown" if age is None else "adults" if age >= GROWN_UP else "children"
 
 
 def _rates(result: Recognition) -> dict[str, Any]:
