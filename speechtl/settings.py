@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from speechtl.errors import RecipeError, did_you_mean
 from speechtl.transfer.policy import parse_policy
@@ -55,6 +55,9 @@ def known(value: str, what: str, names: Iterable[str]) -> str:
     if value not in names:
         raise ValueError(f"the {what} {value!r} is not known{did_you_mean(value, names)}; take one of: {', '.join(names)}")
     return value
+
+
+Precision = Annotated[str, AfterValidator(lambda value: known(value, "precision", PRECISIONS))]
 
 
 def known_policy(value: str) -> str:

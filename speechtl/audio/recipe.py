@@ -12,7 +12,7 @@ from speechtl.audio.encoders import ENCODERS, parts_of
 from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
 from speechtl.audio.heads import HEADS
 from speechtl.errors import RecipeError
-from speechtl.settings import NAME, PRECISIONS, Section, checked, known, known_policy, read_toml
+from speechtl.settings import NAME, Precision, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 
 FROZEN = "speech-embedding+conv-ctc"  # the encoder by default where it stays frozen
@@ -84,7 +84,7 @@ class TrainSection(Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     repeats: int = Field(default=3, ge=1)  # of every positive clip in an epoch, each time in another guise
-    precision: str = "32-true"  # bf16-mixed where many layers learn on a processor or GPU that has it
+    precision: Precision = "32-true"  # bf16-mixed where many layers learn on a processor or GPU that has it
     seed: int = Field(default=0, ge=0)
 
     def fit_settings(self) -> FitSettings:
@@ -96,11 +96,6 @@ class TrainSection(Section):
             precision=self.precision,
             seed=self.seed,
         )
-
-    @field_validator("precision")
-    @classmethod
-    def _known_precision(cls, value: str) -> str:
-        return known(value, "precision", PRECISIONS)
 
 
 class CalibrateSection(Section):

@@ -42,6 +42,7 @@ def test_a_name_is_spoken_as_words(tmp_path):
         ("[transfer]\nencoders = 'x'\n", "'transfer.encoders' is not known (did you mean 'encoder'?)"),
         ("[transfer]\nencoder = 'speech_embeding'\n", "did you mean 'speech-embedding'?"),
         ("[transfer]\nhead = 'covn'\n", "did you mean 'conv'?"),
+        ("[train]\nprecision = 'bf16'\n", "did you mean 'bf16-mixed'?"),
         ("[transfer]\npolicy = 'tail'\n", "head, last:2 (any number), all, gradual"),
     ],
 )

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from speechtl.audio.encoders.conv_ctc import SIZES
 from speechtl.errors import RecipeError
-from speechtl.settings import NAME, PRECISIONS, Section, checked, known, read_toml
+from speechtl.settings import NAME, Precision, Section, checked, known, read_toml
 from speechtl.transfer import FitSettings
 
 PATHS = ("transcribed", "unlabelled", "noise", "test")
@@ -60,7 +60,7 @@ class TrainSection(Section):
     weight_decay: float = Field(default=1e-2, ge=0)
     packs: int = Field(default=2, ge=1)  # orders and speeds of the utterances
     guises: int = Field(default=2, ge=1)  # of every pack: noise, rooms, levels
-    precision: str = "32-true"  # bf16-mixed on a GPU
+    precision: Precision = "32-true"  # bf16-mixed on a GPU
     seed: int = Field(default=0, ge=0)
 
     def fit_settings(self) -> FitSettings:
@@ -74,11 +74,6 @@ class TrainSection(Section):
             precision=self.precision,
             seed=self.seed,
         )
-
-    @field_validator("precision")
-    @classmethod
-    def _known_precision(cls, value: str) -> str:
-        return known(value, "precision", PRECISIONS)
 
 
 class PretrainingRecipe(Section):
