@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,28 +60,27 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help="encoder/policy")
     parser.add_argument("--seeds", type=int, default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
     parser.add_argument("--epochs", type=int, help="of each training, in place of the recipe's")
+    parser.add_argument("--batch-size", type=int, help="of each training, in place of the recipe's")
     parser.add_argument("--precision", choices=PRECISIONS, help="of each training, in place of the recipe's")
     parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
     options = parser.parse_args(argv)
     table = options.out / "transfer.csv"
     done = _read(table)
-    panels = []
-    for path in options.recipes:
-        changes = {key: value for key in ("epochs", "precision") if (value := getattr(options, key)) is not None}
-        recipe = read_recipe(path, {"train": changes})
-        memory, embeddings, seed_before = Memory(), dict[str, Known](), 0
-        for way, clips, seed in _plan(recipe, options):
-            key = (recipe.name, way, clips, seed)
-            if seed != seed_before:
-                memory.negatives.clear()  # no other seed needs them, and they are large
-                seed_before = seed
-            if key not in done:
-                done[key] = recall(recipe, way, clips, seed, memory, embeddings.setdefault(way, {}))
-                append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
-                say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
-        points = _points(done, recipe.name)
-        panels.append(Panel(f"recordings of {recipe.name!r}", points))
-        print_points(points, f"recall of {recipe.name!r}")
+    changes = {key: value for key in ("epochs", "batch_size", "precision") if (value := getattr(options, key)) is not None}
+    recipes = [read_recipe(path, {"train": changes}) for path in options.recipes]
+    memory, embeddings = Memory(), defaultdict[str, Known](dict)
+    for seed in range(options.seeds):
+        memory.negatives.clear()  # no other seed needs them, and they are large
+        for recipe in recipes:
+            for way, clips in _plan(recipe, options, seed):
+                key = (recipe.name, way, clips, seed)
+                if key not in done:
+                    done[key] = recall(recipe, way, clips, seed, memory, embeddings[way])
+                    append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
+                    say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
+    panels = [Panel(f"recordings of {recipe.name!r}", _points(done, recipe.name)) for recipe in recipes]
+    for panel, recipe in zip(panels, recipes, strict=True):
+        print_points(panel.points, f"recall of {recipe.name!r}")
     draw_panels(options.out / "transfer.png", panels, "Unseen speakers, 0.5 false accepts an hour", "recall")
     return list(panels[-1].points)
 
@@ -107,7 +107,7 @@ class Remembered(nn.Module):
 def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, known: Known) -> float:
     """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives.
 
-    `memory` and, of a frozen encoder, `known` keep what another training of the recipe need not do again.
+    `memory` and, of a frozen encoder, `known` keep what another training need not do again.
     """
     pool = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
     chosen = [pool[index] for index in np.random.default_rng(seed).permutation(len(pool))[:clips]]
@@ -125,11 +125,10 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, know
     return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
 
 
-def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int, int]]:
+def _plan(recipe: Recipe, options: argparse.Namespace, seed: int) -> list[tuple[str, int]]:
     available = sum(clip.split != "test" and clip.path is not None for clip in read_clips(recipe.data.positives))
     amounts = sorted({min(amount or available, available) for amount in options.amounts})
-    planned = [(way, amount, seed) for seed in range(options.seeds) for amount in amounts for way in options.ways]
-    return [(way, amount, seed) for way, amount, seed in planned if amount <= SEEDED or seed == 0]
+    return [(way, amount) for amount in amounts if amount <= SEEDED or seed == 0 for way in options.ways]
 
 
 def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:

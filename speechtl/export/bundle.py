@@ -36,6 +36,7 @@ ABOUT = {
 INT8 = (ONNX_INT8, TFLITE_INT8)
 INT8_MARGIN = 2.0  # int8 rounds a little otherwise in other versions and processors: tflite-runtime differs 1.8 times as much as LiteRT
 INT8_SLACK = 0.03  # of a score
+ALL_LEVELS = 127  # of a weight, above and below zero
 
 
 @dataclass
@@ -142,30 +143,46 @@ def _to_tflite(step: ExportStep) -> bytes:
 
 
 def _quantise(work: _Work, graphs: Sequence[str]) -> None:
-    streams = [stream for material in work.materials.values() for stream in calibration.streams(material, work.step.features)]
-    states, silent = work.step.states(), work.step.silent_steps
     if ONNX_INT8 in graphs:
         from speechtl.export.onnx_int8 import quantise_onnx
 
-        work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], states, streams, silent)
+        work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], work.step.states(), _streams(work), work.step.silent_steps)
     if TFLITE_INT8 in graphs:
-        from speechtl.export.tflite_int8 import quantise_tflite
+        _quantise_tflite(work)
 
-        work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], states, streams, silent)
+
+def _quantise_tflite(work: _Work, **options: int) -> None:
+    from speechtl.export.tflite_int8 import quantise_tflite
+
+    work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], work.step.states(), _streams(work), work.step.silent_steps, **options)
+
+
+def _streams(work: _Work) -> list[calibration.Floats]:
+    return [stream for material in work.materials.values() for stream in calibration.streams(material, work.step.features)]
 
 
 def _check_accuracy(work: _Work) -> None:
-    """Compare what the detector makes of each int8 graph with what it makes of the float one, on recordings of the training."""
-    files = {graph: work.graphs[graph] for graph in (ONNX, *INT8) if graph in work.graphs}
+    """Compare each int8 graph with the float one; weights of TFLite whose few levels cost accuracy get all that int8 has."""
+    _compare(work, [graph for graph in INT8 if graph in work.graphs])
+    if not all(found.ok for found in work.accuracy.get(TFLITE_INT8, ())):
+        say(f"{TFLITE_INT8} costs accuracy, so its weights get finer steps, which take more room.")
+        _quantise_tflite(work, levels=ALL_LEVELS)
+        _compare(work, [TFLITE_INT8])
+
+
+def _compare(work: _Work, graphs: Collection[str]) -> None:
+    """Count what the detector makes of int8 graphs, and of the float one, on recordings of the training."""
+    files = {graph: work.graphs[graph] for graph in (ONNX, *graphs)}
     about = {**_describe(work, work.runs[0].name), "graphs": {graph: {**ABOUT[graph]} for graph in files}}
 
     def compare(bundle: Bundle) -> None:
+        found: dict[str, list[Accuracy]] = {graph: [] for graph in graphs}
         for column, (word, material) in enumerate(zip(bundle.words, work.materials.values(), strict=True)):
             check = Check(word, column, *calibration.check_passages(material))
             fp32 = check.count(Scorer.of(bundle, ONNX))
-            for graph in bundle.graphs:
-                if graph in INT8:
-                    work.accuracy.setdefault(graph, []).append(check.compare(Scorer.of(bundle, graph), fp32))
+            for graph in graphs:
+                found[graph].append(check.compare(Scorer.of(bundle, graph), fp32))
+        work.accuracy.update(found)
 
     _trial(about, files, compare)
 

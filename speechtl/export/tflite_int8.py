@@ -24,14 +24,17 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
-LEVELS = 72  # above and below zero, of 127: with all of them logits differ by a seventh less, and a bundle is 40 kB larger
+FEW_LEVELS = 72  # of a weight, above and below zero, of 127: with all of them logits differ by a seventh less, and a bundle is 40 kB larger
 TINY = 1e-12  # what the weights of a dead channel are taken for
 CONVOLUTIONS = (*CHANNELS, "BATCH_MATMUL")
 ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D")  # their inputs and outputs share one
 
 
-def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int) -> bytes:
-    """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on."""
+def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int = FEW_LEVELS) -> bytes:
+    """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on.
+
+    Weights take `levels` steps above and below zero, at most 127: with fewer a bundle packs better.
+    """
     try:
         with quiet():
             from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe
@@ -56,7 +59,7 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
                 f"^{scope}", qtyping.TFLOperationName.ALL_SUPPORTED, None, algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
         limits = {name: (np.full((1, 1, 1, 1), found.low), np.full((1, 1, 1, 1), found.high)) for name, found in ranges.items()}
-        limits |= _weight_limits(graph)
+        limits |= _weight_limits(graph, levels)
         values = {name: {"min": low.astype(np.float32), "max": high.astype(np.float32)} for name, (low, high) in limits.items()}
         quantised = bytes(made.quantize(values, enable_progress_report=False).quantized_model)
     return _finish(quantised, states)
@@ -96,10 +99,10 @@ class _WatchedTflite:
         return shown
 
 
-def _weight_limits(graph: Graph) -> dict[str, tuple[Doubles, Doubles]]:
+def _weight_limits(graph: Graph, levels: int) -> dict[str, tuple[Doubles, Doubles]]:
     """Return what int8 has to cover of weights, channel by channel.
 
-    The largest of a channel becomes `LEVELS` steps or a little less: a scale of its own for each channel makes use of all levels, and
+    The largest of a channel becomes `levels` steps or a little less: a scale of its own for each channel makes use of all levels, and
     then weights hardly pack. Scales, of which biases have one a channel, too, are eighths of an octave apart, so they do.
     """
     limits = {}
@@ -109,7 +112,7 @@ def _weight_limits(graph: Graph) -> dict[str, tuple[Doubles, Doubles]]:
             continue
         weights = np.abs(graph.values(int(operator.inputs[1])).astype(np.float64))
         largest = weights.max(axis=tuple(other for other in range(weights.ndim) if other != axis), keepdims=True)
-        scale = 2.0 ** (np.ceil(8 * np.log2(np.maximum(largest, TINY) / LEVELS)) / 8)
+        scale = 2.0 ** (np.ceil(8 * np.log2(np.maximum(largest, TINY) / levels)) / 8)
         limits[graph.name(int(operator.inputs[1]))] = -127 * scale, 127 * scale
     return limits
 

@@ -103,6 +103,32 @@ def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run
     assert "90 of 100 words where fp32 hears 100" in capsys.readouterr().err
 
 
+def test_tflites_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+    worse, as_good = Accuracy("burst", 100, 90, 100, 1.0, 0, 0), Accuracy("burst", 100, 100, 100, 1.0, 0, 0)
+    results = {"few.wake": [as_good], "all.wake": [worse, as_good]}
+    finest = {}
+    for name, left in results.items():
+        monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32, left=left: left.pop(0))
+        about = export_runs([recorded_run()], tmp_path / name, ["model.int8.tflite"])
+        assert about["graphs"]["model.int8.tflite"].get("default", True)
+        assert about["graphs"]["model.int8.tflite"]["accuracy"] == [as_good.to_json()]
+        finest[name] = largest_weight(open_bundle(tmp_path / name).files["model.int8.tflite"])
+    assert finest["few.wake"] <= 72
+    assert finest["all.wake"] > 116  # all 127, less than an eighth of an octave
+    assert "finer steps" in capsys.readouterr().err
+
+
+def largest_weight(content):
+    from speechtl.export.tflite_int8 import CHANNELS
+    from speechtl.export.tflite_model import Graph, read_model
+
+    graph = Graph(read_model(content))
+    weights = [graph.tensors[int(operator.inputs[1])] for operator in graph.operators if graph.kind(operator) in CHANNELS]
+    quantised = [tensor for tensor in weights if tensor.quantization is not None and tensor.quantization.scale is not None]
+    return max(np.abs(np.frombuffer(bytes(graph.model.buffers[tensor.buffer].data), np.int8).astype(int)).max() for tensor in quantised)
+
+
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32: Accuracy("burst", 100, 99, 100, 1.0, 0, 0))
     with pytest.raises(CheckFailedError, match="none to run by default"):
