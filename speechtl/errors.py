@@ -21,7 +21,8 @@ Messages are sentences for the person who can act: what was given, what is allow
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 
 class SpeechtlError(Exception):
@@ -100,6 +101,19 @@ def os_sentence(error: OSError) -> str:
             "No file was left half written."
         )
     return f"{error.strerror or error}{where}."
+
+
+def reported(main: Callable[[], object]) -> int:
+    """Run a program; return its exit code, with a sentence on standard error where something given was wrong."""
+    try:
+        main()
+    except SpeechtlError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(os_sentence(error), file=sys.stderr)
+        return SpeechtlError.exit_code
+    return 0
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

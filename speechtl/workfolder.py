@@ -21,7 +21,7 @@ def is_run(path: Path) -> bool:
 
 
 def working_folder(out: Path, *, resume: bool = False) -> Path:
-    """Return `OUT.partial` for a run that will stand in `out`; without `resume`, what stands there is thrown away.
+    """Return `OUT.partial` for a run that will stand in `out`.
 
     Raises `RunError` where `out` is something else than a run, or where there is nothing to go on from.
     """
@@ -32,17 +32,20 @@ def working_folder(out: Path, *, resume: bool = False) -> Path:
     work = out.with_name(out.name + ".partial")
     if resume and not work.is_dir():
         raise RunError(f"There is nothing to resume: {work} does not exist. Leave out --resume.")
-    if not resume and work.exists():
-        say(f"Starting again: what an earlier run left in {work} is thrown away (--resume would go on from it).")
-        shutil.rmtree(work)
     return work
 
 
 def bind(work: Path, given: Any, *, resume: bool = False) -> None:
-    """Note in the working folder what it belongs to (JSON); raise `RunError` where it was begun with something else."""
+    """Begin the work, once all that it takes has been checked, and note what it belongs to (JSON); what an earlier run left is thrown away.
+
+    With `resume` that stays, and `RunError` says where it was begun with something else.
+    """
     note = work / "given.json"
     if resume and note.exists() and json.loads(note.read_text(encoding="utf-8")) != given:
         raise RunError(f"{work} was begun with another recipe or other data; start again without --resume, or go back to the old ones.")
+    if not resume and work.exists():
+        say(f"Starting again: what an earlier run left in {work} is thrown away (--resume would go on from it).")
+        shutil.rmtree(work)
     write_json(note, given)
 
 

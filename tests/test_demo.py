@@ -21,7 +21,7 @@ def test_the_synthetic_demo_goes_from_recordings_to_a_table_of_detections(small,
     assert (tmp_path / "demo" / "mixed.wav").exists() or list((tmp_path / "demo").rglob("mixed.wav"))
     assert json.loads((tmp_path / "demo" / "run" / "run.json").read_text())["phrases"] == ["marvin"]
     printed = capsys.readouterr().out
-    assert "word spoken at" in printed
+    assert "words detected" in printed
     assert "speechtl detect" in printed
 
 

@@ -12,6 +12,7 @@ Writes digits.csv and digits.png. `--full` reports on all 9,000 other digits ove
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.curves import Point, draw_curves, print_points, write_points
-from speechtl.errors import PictureError
+from speechtl.errors import PictureError, reported
 from speechtl.image.arrays import resize_pixels
 from speechtl.image.augment import AugmentSection
 from speechtl.image.idx import read_idx
@@ -136,4 +137,4 @@ def _drawn(labels: Tensor, pool: Tensor, amount: int, seed: int) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(reported(main))

@@ -12,6 +12,7 @@ and separate new layers. Writes driving.csv and driving.png. `--full` takes five
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from speechtl.curves import Panel, Point, draw_panels, summary, write_panels
+from speechtl.errors import reported
 from speechtl.image.data import load_pictures
 from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
 from speechtl.image.metrics import auc
@@ -237,4 +239,4 @@ def _print(panels: Sequence[Panel]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(reported(main))

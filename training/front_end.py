@@ -11,6 +11,7 @@ the package that carries them (`pip install 'speechtl[speech-embedding]'`).
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from speechtl.audio.encoders.speech_embedding import find_weights, load
 from speechtl.audio.manifest import read_manifest, usable
+from speechtl.errors import reported
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import Samples
@@ -65,4 +67,4 @@ def _compare(clips: list[Samples], floor: float, published: onnxruntime.Inferenc
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(reported(main))

@@ -10,10 +10,12 @@ A wake word takes as long for each point as its training; scale it down in the r
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from speechtl.curves import Point, draw_curves, print_points, write_points
+from speechtl.errors import reported
 from speechtl.trials import curve, open_trials
 
 
@@ -35,4 +37,4 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(reported(main))

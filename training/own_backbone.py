@@ -12,6 +12,7 @@ and own.png. `--full` takes ten seeds in place of five.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from speechtl.curves import Panel, draw_panels, print_points, write_panels
-from speechtl.errors import PictureError
+from speechtl.errors import PictureError, reported
 from speechtl.files import write_text
 from speechtl.image.idx import read_idx
 from speechtl.image.places import image_data
@@ -132,4 +133,4 @@ def write_recipe(path: Path, folder: str, backbone: str, weights: str, steps: in
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(reported(main))

@@ -18,7 +18,7 @@ import hashlib
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,14 @@ from torch import Tensor, nn
 
 from speechtl.audio.data import read_clips
 from speechtl.audio.evaluate import evaluate, open_model
-from speechtl.audio.manifest import write_manifest
+from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
 from speechtl.audio.train import Memory, train
 from speechtl.audio.trials import changed
 from speechtl.curves import Panel, Point, draw_panels, print_points
-from speechtl.files import append_row
+from speechtl.errors import ManifestError, reported
+from speechtl.files import append_row, check_place
 from speechtl.progress import say
 from speechtl.settings import PRECISIONS
 
@@ -56,23 +57,25 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     """Train, evaluate, print and draw; return the points of the last word."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", type=Path, nargs="+")
-    parser.add_argument("--amounts", type=int, nargs="+", default=[5, 10, 20, 50, 0], help="training clips; 0 stands for all")
+    parser.add_argument("--amounts", type=_at_least(0), nargs="+", default=[5, 10, 20, 50, 0], help="training clips; 0 stands for all")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help="encoder/policy")
-    parser.add_argument("--seeds", type=int, default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
-    parser.add_argument("--epochs", type=int, help="of each training, in place of the recipe's")
-    parser.add_argument("--batch-size", type=int, help="of each training, in place of the recipe's")
+    parser.add_argument("--seeds", type=_at_least(1), default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
+    parser.add_argument("--epochs", type=_at_least(1), help="of each training, in place of the recipe's")
+    parser.add_argument("--batch-size", type=_at_least(2), help="of each training, in place of the recipe's")
     parser.add_argument("--precision", choices=PRECISIONS, help="of each training, in place of the recipe's")
     parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
     options = parser.parse_args(argv)
     table = options.out / "transfer.csv"
+    check_place(table)
     done = _read(table)
     changes = {key: value for key in ("epochs", "batch_size", "precision") if (value := getattr(options, key)) is not None}
     recipes = [read_recipe(path, {"train": changes}) for path in options.recipes]
+    plans = {(recipe.name, seed): _plan(recipe, options, seed) for recipe in recipes for seed in range(options.seeds)}
     memory, embeddings = Memory(), defaultdict[str, Known](dict)
     for seed in range(options.seeds):
         memory.negatives.clear()  # no other seed needs them, and they are large
         for recipe in recipes:
-            for way, clips in _plan(recipe, options, seed):
+            for way, clips in plans[recipe.name, seed]:
                 key = (recipe.name, way, clips, seed)
                 if key not in done:
                     done[key] = recall(recipe, way, clips, seed, memory, embeddings[way])
@@ -109,7 +112,7 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, know
 
     `memory` and, of a frozen encoder, `known` keep what another training need not do again.
     """
-    pool = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
+    pool = _pool(recipe)
     chosen = [pool[index] for index in np.random.default_rng(seed).permutation(len(pool))[:clips]]
     with tempfile.TemporaryDirectory() as folder:
         positives = Path(folder) / "positives.jsonl"
@@ -125,8 +128,32 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, know
     return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
 
 
+def _pool(recipe: Recipe) -> list[Clip]:
+    """Return the training recordings of the word that are on this machine."""
+    clips = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test"]
+    here = [clip for clip in clips if clip.path is not None]
+    if not here:
+        raise ManifestError(
+            f"None of the {len(clips)} training recordings of {recipe.name!r} is on this machine; fetch them with "
+            "speechtl data pull, or set SPEECHTL_DATA to where they are."
+        )
+    return here
+
+
+def _at_least(lowest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text} is too small; the least is {lowest}")
+        return int(text)
+
+    return number
+
+
 def _plan(recipe: Recipe, options: argparse.Namespace, seed: int) -> list[tuple[str, int]]:
-    available = sum(clip.split != "test" and clip.path is not None for clip in read_clips(recipe.data.positives))
+    """Return the ways and amounts to train with a seed; raise `SpeechtlError` where one of them cannot be trained."""
+    for way in options.ways:
+        changed(recipe, way, options.out, seed)
+    available = len(_pool(recipe))
     amounts = sorted({min(amount or available, available) for amount in options.amounts})
     return [(way, amount) for amount in amounts if amount <= SEEDED or seed == 0 for way in options.ways]
 
@@ -149,4 +176,4 @@ def _read(path: Path) -> dict[tuple[str, str, int, int], float]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(reported(main))

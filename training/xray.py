@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from speechtl.errors import reported
 from speechtl.files import write_text, writing
 from speechtl.image.augment import AugmentSection
 from speechtl.image.data import PictureSet, draw, load_pictures
@@ -169,4 +171,4 @@ def _print(results: Sequence[Result]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(reported(main))

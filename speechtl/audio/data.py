@@ -82,6 +82,8 @@ def read_clips(paths: Sequence[Path]) -> list[Clip]:
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":
             raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            raise ManifestError(f"{path} is a recording; give the folder in which it is, or a manifest (a .jsonl file).")
     manifests = [path for path in paths if not path.is_dir()]
     clips = read_manifests(manifests) if manifests else []
     for path in paths:

@@ -111,7 +111,7 @@ def evaluate(
         "model": str(model.path),
         "name": model.name,
         "positives": _recall(counts.detected),
-        "negatives": _false_accepts(accepts, counts, background.hours + clean.hours_beside_words),
+        "negatives": _false_accepts(accepts, counts, background.hours),
         "threshold": model.trigger.threshold,
         "threshold_source": model.threshold_source,
         "detector": model.trigger.to_json(),
@@ -194,7 +194,7 @@ def _det(words: ScoredStream, background: ScoredStream, trigger: TriggerSettings
     for threshold in sorted({*thresholds, trigger.threshold}):
         settings = replace(trigger, threshold=threshold)
         spoken = count(words, settings)
-        accepts = _false_accepts(count(background, settings), spoken, background.hours + words.hours_beside_words)
+        accepts = _false_accepts(count(background, settings), spoken, background.hours)
         rows.append([threshold, _recall(spoken.detected)["recall"], accepts["per_hour"]])
     return rows
 

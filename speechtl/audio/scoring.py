@@ -32,19 +32,14 @@ class ScoredStream:
     scores: npt.NDArray[np.float32]
     times: npt.NDArray[np.float64]
     step_seconds: float
-    seconds: float
+    seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
     words: list[Word] = field(default_factory=list)
     passages: list[tuple[float, str]] = field(default_factory=list)  # start in seconds, file
 
     @property
     def hours(self) -> float:
-        """The length of the stream."""
+        """How long something else than the word could have been taken for it."""
         return self.seconds / 3600.0
-
-    @property
-    def hours_beside_words(self) -> float:
-        """The length of the stream without the stretches in which an event is a word's detection."""
-        return (self.seconds - sum(word.end + GRACE - word.start for word in self.words)) / 3600.0
 
 
 @dataclass(frozen=True)
@@ -66,11 +61,12 @@ def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> 
         stream.passages.append((start, passage.recording.clip.audio_filepath))
         if passage.word is not None:
             stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
+        else:
+            stream.seconds += passage.recording.seconds
         scores.append(scorer.feed(passage.samples))
         samples += len(passage.samples)
     stream.scores = np.concatenate(scores)[:, word]
     stream.times = np.array([scorer.time(step) for step in range(len(stream.scores))])
-    stream.seconds = samples / SAMPLE_RATE
     return stream
 
 

@@ -63,8 +63,6 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     out = out.absolute()
     work = working_folder(out, resume=resume)
     data = prepare(recipe, say, divided=calibrated, kept=memory.recordings if memory else None)
-    recordings = [[clip.where, clip.sha256] for clip in data.clips()]
-    bind(work, {"recipe": recipe.model_dump(mode="json"), "recordings": recordings}, resume=resume)
     _describe(data)
     rooms = _rooms(recipe, data)
     torch.manual_seed(recipe.train.seed)
@@ -77,6 +75,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out))
     network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)
     network.to_accelerator()
+    recordings = [[clip.where, clip.sha256] for clip in data.clips()]
+    bind(work, {"recipe": recipe.model_dump(mode="json"), "recordings": recordings}, resume=resume)
     history = _fit(network, policy, held_out, recipe, data, rooms, work, resume, memory)
     fitted = time.monotonic()
     trigger, points = _uncalibrated(recipe), list[OperatingPoint]()

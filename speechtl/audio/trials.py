@@ -14,6 +14,7 @@ from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.recipe import Recipe, TransferSection
 from speechtl.audio.train import train
 from speechtl.errors import ManifestError
+from speechtl.settings import checked
 from speechtl.transfer import Encoder
 from speechtl.transfer.advise import SCRATCH, Target
 
@@ -59,7 +60,7 @@ def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"positives": [positives]}),
-            "transfer": TransferSection(**{**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(way)}),
+            "transfer": checked(TransferSection, {**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(way)}, f"{way!r}"),
             "train": recipe.train.model_copy(update={"seed": seed}),
         }
     )

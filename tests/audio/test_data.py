@@ -215,6 +215,12 @@ def test_a_folder_stands_for_its_recordings_and_its_sub_folders_for_speakers(tmp
     assert all(clip.duration == pytest.approx(1.0) for clip in clips)
 
 
+def test_a_recording_in_place_of_a_folder_is_an_error(tmp_path):
+    (tmp_path / "take.opus").write_bytes(b"OggS")
+    with pytest.raises(ManifestError, match=r"take\.opus is a recording; give the folder"):
+        read_clips([tmp_path / "take.opus"])
+
+
 def test_a_folder_without_recordings_is_an_error(tmp_path):
     with pytest.raises(ManifestError, match="holds no recordings"):
         read_clips([tmp_path])

@@ -15,7 +15,7 @@ from speechtl.audio.model import scorer_of
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.train import train
-from speechtl.errors import InputMismatchError, RunError
+from speechtl.errors import InputMismatchError, ManifestError, RunError
 from speechtl.export.bundle import export_runs
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer import AllLayers, HeadOnly
@@ -154,6 +154,19 @@ def test_resuming_with_a_changed_recipe_is_refused(recipe, corpus, monkeypatch):
     changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"negative_minutes": 2.0})})
     with pytest.raises(RunError):
         train(changed, corpus / "run", resume=True)
+
+
+def test_a_call_that_cannot_begin_leaves_interrupted_work_alone(recipe, corpus, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(recipe, corpus / "run")
+    (corpus / "empty").mkdir()
+    wrong = recipe.model_copy(update={"data": recipe.data.model_copy(update={"positives": [corpus / "empty"]})})
+    with pytest.raises(ManifestError):
+        train(wrong, corpus / "run")
+    train(recipe, corpus / "run", resume=True)
+    assert load_run(corpus / "run").name == recipe.name
 
 
 def test_a_folder_that_is_no_run_is_not_replaced(recipe, corpus):

@@ -1,5 +1,9 @@
 import csv
 
+import pytest
+
+from speechtl.errors import SpeechtlError
+
 
 def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch, capsys):
     program = load_program("transfer")
@@ -22,3 +26,37 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
         ("tiny/head", 5, 1),
         ("tiny/last:1", 8, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--amounts", "-1"], "-1 is too small; the least is 0"),
+        (["--batch-size", "1"], "1 is too small; the least is 2"),
+        (["--epochs", "0"], "0 is too small; the least is 1"),
+        (["--seeds", "0"], "0 is too small; the least is 1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(load_program, corpus, wrong, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        load_program("transfer").main([str(corpus / "word.toml"), *wrong])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_cannot_be_trained_is_told_before_anything_is(load_program, corpus, known_tiny, tmp_path, monkeypatch):
+    program = load_program("transfer")
+    monkeypatch.setattr(program, "train", lambda *arguments, **options: 1 / 0)
+    (tmp_path / "file").write_text("")
+    (corpus / "away.toml").write_text((corpus / "word.toml").read_text().replace("positives.jsonl", "away.jsonl"))
+    (corpus / "away.jsonl").write_text('{"audio_filepath": "gone/a.wav", "duration": 1.0}\n')
+    for recipe, way, out, message in (
+        ("word.toml", "tinny/head", "out", "the encoder 'tinny' is not known"),
+        ("word.toml", "tiny/heads", "out", "'heads' is not known"),
+        ("word.toml", "tiny/head", "file", "is no folder"),
+        ("none.toml", "tiny/head", "out", "does not exist"),
+        ("away.toml", "tiny/head", "out", "None of the 1 training recordings of 'burst' is on this machine"),
+    ):
+        with pytest.raises(SpeechtlError, match=message):
+            program.main([str(corpus / recipe), "--ways", "tiny/head", way, "--out", str(tmp_path / out)])
+    assert not (tmp_path / "out").exists()
