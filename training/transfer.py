@@ -70,14 +70,14 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     done = _read(table)
     changes = {key: value for key in ("epochs", "batch_size", "precision") if (value := getattr(options, key)) is not None}
     recipes = [read_recipe(path, {"train": changes}) for path in options.recipes]
-    plans = {(recipe.name, seed): _plan(recipe, options, seed) for recipe in recipes for seed in range(options.seeds)}
+    plans = [(recipe, _plan(recipe, options)) for recipe in recipes]
     memory, embeddings = Memory(), defaultdict[str, Known](dict)
     for seed in range(options.seeds):
         memory.negatives.clear()  # no other seed needs them, and they are large
-        for recipe in recipes:
-            for way, clips in plans[recipe.name, seed]:
+        for recipe, plan in plans:
+            for way, clips in plan:
                 key = (recipe.name, way, clips, seed)
-                if key not in done:
+                if key not in done and (clips <= SEEDED or seed == 0):
                     done[key] = recall(recipe, way, clips, seed, memory, embeddings[way])
                     append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                     say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
@@ -149,13 +149,13 @@ def _at_least(lowest: int) -> Callable[[str], int]:
     return number
 
 
-def _plan(recipe: Recipe, options: argparse.Namespace, seed: int) -> list[tuple[str, int]]:
-    """Return the ways and amounts to train with a seed; raise `SpeechtlError` where one of them cannot be trained."""
+def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:
+    """Return the ways and amounts to train; raise `SpeechtlError` where one of them cannot be trained."""
     for way in options.ways:
-        changed(recipe, way, options.out, seed)
+        changed(recipe, way, options.out, seed=0)
     available = len(_pool(recipe))
     amounts = sorted({min(amount or available, available) for amount in options.amounts})
-    return [(way, amount) for amount in amounts if amount <= SEEDED or seed == 0 for way in options.ways]
+    return [(way, amount) for amount in amounts for way in options.ways]
 
 
 def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:

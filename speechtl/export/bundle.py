@@ -36,7 +36,6 @@ ABOUT = {
 INT8 = (ONNX_INT8, TFLITE_INT8)
 INT8_MARGIN = 2.0  # int8 rounds a little otherwise in other versions and processors: tflite-runtime differs 1.8 times as much as LiteRT
 INT8_SLACK = 0.03  # of a score
-ALL_LEVELS = 127  # of a weight, above and below zero
 
 
 @dataclass
@@ -49,6 +48,7 @@ class _Work:
     graphs: dict[str, bytes]
     accuracy: dict[str, list[Accuracy]]
     golden: bytes
+    streams: Sequence[calibration.Floats] = ()  # log-mel frames to measure int8's ranges on
 
 
 def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:
@@ -115,6 +115,7 @@ def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work
 
     def choose() -> None:
         work.materials = {run.name: calibration.choose(run) for run in runs}
+        work.streams = [stream for material in work.materials.values() for stream in calibration.streams(material, step.features)]
 
     def make_onnx() -> None:
         work.graphs[ONNX] = to_onnx(step)
@@ -146,19 +147,16 @@ def _quantise(work: _Work, graphs: Sequence[str]) -> None:
     if ONNX_INT8 in graphs:
         from speechtl.export.onnx_int8 import quantise_onnx
 
-        work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], work.step.states(), _streams(work), work.step.silent_steps)
+        work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], work.step.states(), work.streams, work.step.silent_steps)
     if TFLITE_INT8 in graphs:
         _quantise_tflite(work)
 
 
-def _quantise_tflite(work: _Work, **options: int) -> None:
-    from speechtl.export.tflite_int8 import quantise_tflite
+def _quantise_tflite(work: _Work, *, finer: bool = False) -> None:
+    from speechtl.export.tflite_int8 import ALL_LEVELS, FEW_LEVELS, quantise_tflite
 
-    work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], work.step.states(), _streams(work), work.step.silent_steps, **options)
-
-
-def _streams(work: _Work) -> list[calibration.Floats]:
-    return [stream for material in work.materials.values() for stream in calibration.streams(material, work.step.features)]
+    levels = ALL_LEVELS if finer else FEW_LEVELS
+    work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], work.step.states(), work.streams, work.step.silent_steps, levels)
 
 
 def _check_accuracy(work: _Work) -> None:
@@ -166,7 +164,7 @@ def _check_accuracy(work: _Work) -> None:
     _compare(work, [graph for graph in INT8 if graph in work.graphs])
     if not all(found.ok for found in work.accuracy.get(TFLITE_INT8, ())):
         say(f"{TFLITE_INT8} costs accuracy, so its weights get finer steps, which take more room.")
-        _quantise_tflite(work, levels=ALL_LEVELS)
+        _quantise_tflite(work, finer=True)
         _compare(work, [TFLITE_INT8])
 
 

@@ -24,16 +24,17 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
-FEW_LEVELS = 72  # of a weight, above and below zero, of 127: with all of them logits differ by a seventh less, and a bundle is 40 kB larger
+ALL_LEVELS = 127  # of a weight, above and below zero
+FEW_LEVELS = 72  # with all of them logits differ by a seventh less, and a bundle is 40 kB larger
 TINY = 1e-12  # what the weights of a dead channel are taken for
 CONVOLUTIONS = (*CHANNELS, "BATCH_MATMUL")
 ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D")  # their inputs and outputs share one
 
 
-def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int = FEW_LEVELS) -> bytes:
+def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int) -> bytes:
     """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on.
 
-    Weights take `levels` steps above and below zero, at most 127: with fewer a bundle packs better.
+    Weights take `levels` steps above and below zero, at most `ALL_LEVELS`: with fewer a bundle packs better.
     """
     try:
         with quiet():
@@ -113,7 +114,7 @@ def _weight_limits(graph: Graph, levels: int) -> dict[str, tuple[Doubles, Double
         weights = np.abs(graph.values(int(operator.inputs[1])).astype(np.float64))
         largest = weights.max(axis=tuple(other for other in range(weights.ndim) if other != axis), keepdims=True)
         scale = 2.0 ** (np.ceil(8 * np.log2(np.maximum(largest, TINY) / levels)) / 8)
-        limits[graph.name(int(operator.inputs[1]))] = -127 * scale, 127 * scale
+        limits[graph.name(int(operator.inputs[1]))] = -ALL_LEVELS * scale, ALL_LEVELS * scale
     return limits
 
 
