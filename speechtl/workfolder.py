@@ -29,6 +29,8 @@ def working_folder(out: Path, *, resume: bool = False) -> Path:
         raise RunError(f"{out} is already finished; there is nothing to resume.")
     if out.exists() and not is_run(out) and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists and is no run (it has no {ABOUT}); choose another --out.")
+    if is_run(out):
+        say(f"{out} holds a finished run, which stays until this training is done and is then replaced.")
     work = out.with_name(out.name + ".partial")
     if resume and not work.is_dir():
         raise RunError(f"There is nothing to resume: {work} does not exist. Leave out --resume.")

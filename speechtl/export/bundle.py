@@ -153,7 +153,8 @@ def _quantise(work: _Work, graphs: Sequence[str]) -> None:
 
 
 def _quantise_tflite(work: _Work, *, finer: bool = False) -> None:
-    from speechtl.export.tflite_int8 import ALL_LEVELS, FEW_LEVELS, quantise_tflite
+    from speechtl.export.tflite_int8 import quantise_tflite
+    from speechtl.export.tflite_weights import ALL_LEVELS, FEW_LEVELS
 
     levels = ALL_LEVELS if finer else FEW_LEVELS
     work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], work.step.states(), work.streams, work.step.silent_steps, levels)

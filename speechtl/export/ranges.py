@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,10 +40,17 @@ class Watched(Protocol):
         """Return all float tensors by name after a step."""
 
 
-def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
+def measure(
+    graph: Watched,
+    states: Sequence[State],
+    streams: Iterable[Floats],
+    frames: int,
+    silent_steps: int,
+    also: Callable[[Mapping[str, Floats]], None] | None = None,
+) -> Ranges:
     """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
 
-    Each begins in zero states and counts from the step on at which these are forgotten.
+    Each begins in zero states and counts from the step on at which these are forgotten. `also` is shown the tensors that count.
     """
     ranges: Ranges = {}
     for stream in streams:
@@ -54,6 +61,8 @@ def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], 
                 if values.size:
                     found = Range(float(values.min()), float(values.max()))
                     ranges.setdefault(name, found).widen(found)
+            if also and index >= silent_steps:
+                also(tensors)
             current = {state.name: tensors[state.output] for state in states}
     if not ranges:
         raise SpeechtlError("The recordings to calibrate int8 on are all shorter than what one score needs; give longer ones.")

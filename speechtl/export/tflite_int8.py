@@ -16,17 +16,13 @@ import numpy.typing as npt
 from speechtl.errors import MissingExtraError
 from speechtl.export.ranges import Ranges, measure, share
 from speechtl.export.tflite_model import Graph, read_model, write_model
+from speechtl.export.tflite_weights import CHANNELS, layers
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle import State
 from speechtl.runtime.engine import INPUT, OUTPUT
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
-CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
-ALL_LEVELS = 127  # of a weight, above and below zero
-FEW_LEVELS = 72  # with all of them logits differ by a seventh less, and a bundle is 40 kB larger
-TINY = 1e-12  # what the weights of a dead channel are taken for
 CONVOLUTIONS = (*CHANNELS, "BATCH_MATMUL")
 ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D")  # their inputs and outputs share one
 
@@ -43,7 +39,18 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
         raise MissingExtraError("Export of int8 to TFLite", "export") from error
     graph = Graph(read_model(content))
     watched = _WatchedTflite(content, states)
-    ranges = measure(watched, states, streams, watched.frames, silent_steps)
+    kept = _float_operators(graph)
+    weighted = layers(graph, kept)
+
+    def watch(tensors: Mapping[str, Floats]) -> None:
+        for layer in weighted:
+            layer.watch(tensors)
+
+    ranges = measure(watched, states, streams, watched.frames, silent_steps, watch)
+    limits = {layer.name: layer.limits(levels) for layer in weighted}
+    for layer in weighted:
+        layer.round(levels)
+    content = write_model(graph.model)
     _saturate(graph, ranges)
     share(
         ranges,
@@ -52,15 +59,13 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
             *([state.name, state.output] for state in states),
         ],
     )
-    kept = _float_operators(graph)
     with quiet():
         made = quantizer.Quantizer(bytearray(content), recipe.static_wi8_ai8())
         for scope in (*kept, f"{INPUT};", f"{OUTPUT};"):
             made.update_quantization_recipe(
                 f"^{scope}", qtyping.TFLOperationName.ALL_SUPPORTED, None, algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
-        limits = {name: (np.full((1, 1, 1, 1), found.low), np.full((1, 1, 1, 1), found.high)) for name, found in ranges.items()}
-        limits |= _weight_limits(graph, levels)
+        limits = {name: (np.full((1, 1, 1, 1), found.low), np.full((1, 1, 1, 1), found.high)) for name, found in ranges.items()} | limits
         values = {name: {"min": low.astype(np.float32), "max": high.astype(np.float32)} for name, (low, high) in limits.items()}
         quantised = bytes(made.quantize(values, enable_progress_report=False).quantized_model)
     return _finish(quantised, states)
@@ -98,24 +103,6 @@ class _WatchedTflite:
             except ValueError:  # fused away: no operator of its own writes it
                 continue
         return shown
-
-
-def _weight_limits(graph: Graph, levels: int) -> dict[str, tuple[Doubles, Doubles]]:
-    """Return what int8 has to cover of weights, channel by channel.
-
-    The largest of a channel becomes `levels` steps or a little less: a scale of its own for each channel makes use of all levels, and
-    then weights hardly pack. Scales, of which biases have one a channel, too, are eighths of an octave apart, so they do.
-    """
-    limits = {}
-    for operator in graph.operators:
-        axis = CHANNELS.get(graph.kind(operator))
-        if axis is None or not graph.is_constant(int(operator.inputs[1])):
-            continue
-        weights = np.abs(graph.values(int(operator.inputs[1])).astype(np.float64))
-        largest = weights.max(axis=tuple(other for other in range(weights.ndim) if other != axis), keepdims=True)
-        scale = 2.0 ** (np.ceil(8 * np.log2(np.maximum(largest, TINY) / levels)) / 8)
-        limits[graph.name(int(operator.inputs[1]))] = -ALL_LEVELS * scale, ALL_LEVELS * scale
-    return limits
 
 
 def _names(graph: Graph, operator: Any) -> list[str]:
@@ -163,7 +150,7 @@ def _float_operators(graph: Graph) -> list[str]:
             kept.append(operator)
             if graph.kind(operator) not in CONVOLUTIONS:
                 wanted |= {int(tensor) for tensor in operator.inputs}
-    return sorted({"".join(f"{graph.name(int(tensor))};" for tensor in operator.outputs) for operator in kept})
+    return sorted(map(graph.scope, kept))
 
 
 def _finish(content: bytes, states: list[State]) -> bytes:

@@ -48,8 +48,8 @@ def test_int8_states_are_bytes_and_features_are_float(full_bundle):
 
 
 def test_int8_weights_have_a_scale_for_every_channel_and_few_different_ones(full_bundle):
-    from speechtl.export.tflite_int8 import CHANNELS
     from speechtl.export.tflite_model import Graph, read_model
+    from speechtl.export.tflite_weights import CHANNELS
 
     graph = Graph(read_model(open_bundle(full_bundle).files["model.int8.tflite"]))
     weights = [
@@ -103,6 +103,21 @@ def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run
     assert "90 of 100 words where fp32 hears 100" in capsys.readouterr().err
 
 
+def test_int8_holds_what_rounding_gave_for_each_channel(recorded_run, tmp_path, monkeypatch):
+    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+    from speechtl.export import tflite_weights
+
+    def rounded(weights, scales, moments, levels):
+        assert moments.shape == (weights.shape[1], weights.shape[1])
+        assert np.diag(moments).max() > 0
+        return 5 * np.repeat(scales[:, None], weights.shape[1], axis=1)
+
+    monkeypatch.setattr(tflite_weights, "rounded", rounded)
+    export_runs([recorded_run()], tmp_path / "fives.wake", ["model.int8.tflite", "model.tflite"])
+    for held in int8_weights(open_bundle(tmp_path / "fives.wake").files["model.int8.tflite"]):
+        assert set(held) == {5}
+
+
 def test_tflites_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tmp_path, monkeypatch, capsys):
     pytest.importorskip("litert_torch", reason="litert-torch is not installed")
     worse, as_good = Accuracy("burst", 100, 90, 100, 1.0, 0, 0), Accuracy("burst", 100, 100, 100, 1.0, 0, 0)
@@ -113,20 +128,20 @@ def test_tflites_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded
         about = export_runs([recorded_run()], tmp_path / name, ["model.int8.tflite"])
         assert about["graphs"]["model.int8.tflite"].get("default", True)
         assert about["graphs"]["model.int8.tflite"]["accuracy"] == [as_good.to_json()]
-        finest[name] = largest_weight(open_bundle(tmp_path / name).files["model.int8.tflite"])
+        finest[name] = max(np.abs(held).max() for held in int8_weights(open_bundle(tmp_path / name).files["model.int8.tflite"]))
     assert finest["few.wake"] <= 72
     assert finest["all.wake"] > 116  # all 127, less than an eighth of an octave
     assert "finer steps" in capsys.readouterr().err
 
 
-def largest_weight(content):
-    from speechtl.export.tflite_int8 import CHANNELS
+def int8_weights(content):
     from speechtl.export.tflite_model import Graph, read_model
+    from speechtl.export.tflite_weights import CHANNELS
 
     graph = Graph(read_model(content))
     weights = [graph.tensors[int(operator.inputs[1])] for operator in graph.operators if graph.kind(operator) in CHANNELS]
     quantised = [tensor for tensor in weights if tensor.quantization is not None and tensor.quantization.scale is not None]
-    return max(np.abs(np.frombuffer(bytes(graph.model.buffers[tensor.buffer].data), np.int8).astype(int)).max() for tensor in quantised)
+    return [np.frombuffer(bytes(graph.model.buffers[tensor.buffer].data), np.int8).astype(int) for tensor in quantised]
 
 
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):
