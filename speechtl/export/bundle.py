@@ -17,6 +17,7 @@ from speechtl.export.accuracy import Accuracy, Check
 from speechtl.export.golden import golden as make_golden_file
 from speechtl.export.join import check_joinable, describe_words
 from speechtl.export.onnx_graph import to_onnx
+from speechtl.export.rounding import ALL_LEVELS, FEW_LEVELS
 from speechtl.export.step import ExportStep
 from speechtl.files import check_place, writing
 from speechtl.progress import Advance, progress, say
@@ -143,30 +144,25 @@ def _to_tflite(step: ExportStep) -> bytes:
     return to_tflite(step)
 
 
-def _quantise(work: _Work, graphs: Sequence[str]) -> None:
+def _quantise(work: _Work, graphs: Collection[str], levels: int = FEW_LEVELS) -> None:
     if ONNX_INT8 in graphs:
         from speechtl.export.onnx_int8 import quantise_onnx
 
-        work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], work.step.states(), work.streams, work.step.silent_steps)
+        work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], work.step.states(), work.streams, work.step.silent_steps, levels)
     if TFLITE_INT8 in graphs:
-        _quantise_tflite(work)
+        from speechtl.export.tflite_int8 import quantise_tflite
 
-
-def _quantise_tflite(work: _Work, *, finer: bool = False) -> None:
-    from speechtl.export.tflite_int8 import quantise_tflite
-    from speechtl.export.tflite_weights import ALL_LEVELS, FEW_LEVELS
-
-    levels = ALL_LEVELS if finer else FEW_LEVELS
-    work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], work.step.states(), work.streams, work.step.silent_steps, levels)
+        work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], work.step.states(), work.streams, work.step.silent_steps, levels)
 
 
 def _check_accuracy(work: _Work) -> None:
-    """Compare each int8 graph with the float one; weights of TFLite whose few levels cost accuracy get all that int8 has."""
+    """Compare each int8 graph with the float one; weights whose few levels cost accuracy get all that int8 has."""
     _compare(work, [graph for graph in INT8 if graph in work.graphs])
-    if not all(found.ok for found in work.accuracy.get(TFLITE_INT8, ())):
-        say(f"{TFLITE_INT8} costs accuracy, so its weights get finer steps, which take more room.")
-        _quantise_tflite(work, finer=True)
-        _compare(work, [TFLITE_INT8])
+    worse = [graph for graph, results in work.accuracy.items() if not all(found.ok for found in results)]
+    if worse:
+        say(f"{' and '.join(worse)} cost accuracy, so weights get finer steps, which take more room.")
+        _quantise(work, worse, ALL_LEVELS)
+        _compare(work, worse)
 
 
 def _compare(work: _Work, graphs: Collection[str]) -> None:

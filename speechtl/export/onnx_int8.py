@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
+from speechtl.export.onnx_weights import layers
 from speechtl.export.ranges import Ranges, measure, share
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle import State
@@ -24,8 +25,11 @@ ONE_SCALE = ("Concat", "Slice", "Reshape", "Transpose", "MaxPool")  # their inpu
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
-def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int) -> bytes:
-    """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on."""
+def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int) -> bytes:
+    """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on.
+
+    Weights take `levels` steps above and below zero, at most `ALL_LEVELS`: with fewer a bundle packs better.
+    """
     try:
         import onnx
         from onnxruntime.quantization import CalibrationMethod, QuantType
@@ -35,7 +39,10 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
         raise MissingExtraError("Export of int8 to ONNX", "train") from error
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
     watched = _WatchedOnnx(model, states)
-    ranges = measure(watched, states, streams, watched.frames, silent_steps)
+    kept = _float_nodes(model)
+    weighted = layers(model, kept, levels)
+    ranges = measure(watched, states, streams, watched.frames, silent_steps, [layer.watch for layer in weighted])
+    scales = {layer.name: layer.round() for layer in weighted}
     _saturate(model, ranges)
     share(
         ranges,
@@ -54,9 +61,9 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
             nodes_to_quantize=[],
-            nodes_to_exclude=_float_nodes(model),
+            nodes_to_exclude=kept,
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "LeakyRelu", "Relu", "Clip", *ONE_SCALE],
-            extra_options={},
+            extra_options={"TensorQuantOverrides": scales},
         )
         quantizer.quantize_model()
     quantised = quantizer.model.model

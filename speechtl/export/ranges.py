@@ -14,6 +14,8 @@ from speechtl.runtime.bundle import State
 
 Floats = npt.NDArray[np.float32]
 
+WATCHED = 4  # of so many steps one is shown to watchers: what neighbours hold is much the same
+
 
 @dataclass
 class Range:
@@ -46,11 +48,12 @@ def measure(
     streams: Iterable[Floats],
     frames: int,
     silent_steps: int,
-    also: Callable[[Mapping[str, Floats]], None] | None = None,
+    watchers: Sequence[Callable[[Mapping[str, Floats]], None]] = (),
 ) -> Ranges:
     """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
 
-    Each begins in zero states and counts from the step on at which these are forgotten. `also` is shown the tensors that count.
+    Each begins in zero states and counts from the step on at which these are forgotten. `watchers` are shown the tensors of every fourth
+    step that counts.
     """
     ranges: Ranges = {}
     for stream in streams:
@@ -61,8 +64,8 @@ def measure(
                 if values.size:
                     found = Range(float(values.min()), float(values.max()))
                     ranges.setdefault(name, found).widen(found)
-            if also and index >= silent_steps:
-                also(tensors)
+            for watch in watchers if index >= silent_steps and index % WATCHED == 0 else ():
+                watch(tensors)
             current = {state.name: tensors[state.output] for state in states}
     if not ranges:
         raise SpeechtlError("The recordings to calibrate int8 on are all shorter than what one score needs; give longer ones.")

@@ -40,16 +40,9 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
     graph = Graph(read_model(content))
     watched = _WatchedTflite(content, states)
     kept = _float_operators(graph)
-    weighted = layers(graph, kept)
-
-    def watch(tensors: Mapping[str, Floats]) -> None:
-        for layer in weighted:
-            layer.watch(tensors)
-
-    ranges = measure(watched, states, streams, watched.frames, silent_steps, watch)
-    limits = {layer.name: layer.limits(levels) for layer in weighted}
-    for layer in weighted:
-        layer.round(levels)
+    weighted = layers(graph, kept, levels)
+    ranges = measure(watched, states, streams, watched.frames, silent_steps, [layer.watch for layer in weighted])
+    limits = {layer.name: layer.round() for layer in weighted}
     content = write_model(graph.model)
     _saturate(graph, ranges)
     share(

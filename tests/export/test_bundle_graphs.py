@@ -2,12 +2,14 @@
 
 import json
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.export import bundle as module
+from speechtl.export import rounding
 from speechtl.export.accuracy import Accuracy
 from speechtl.export.bundle import ORDER, export_run, export_runs, graphs_for
 from speechtl.runtime.bundle import open_bundle
@@ -103,45 +105,56 @@ def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run
     assert "90 of 100 words where fp32 hears 100" in capsys.readouterr().err
 
 
-def test_int8_holds_what_rounding_gave_for_each_channel(recorded_run, tmp_path, monkeypatch):
-    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
-    from speechtl.export import tflite_weights
+INT8 = [
+    "model.int8.onnx",
+    pytest.param("model.int8.tflite", marks=pytest.mark.skipif(find_spec("litert_torch") is None, reason="litert-torch is not installed")),
+]
 
-    def rounded(weights, scales, moments, levels):
+
+@pytest.mark.parametrize("graph", INT8)
+def test_int8_holds_what_rounding_gave_for_each_channel(recorded_run, tmp_path, monkeypatch, graph):
+    def fives(weights, scales, moments, levels):
         assert moments.shape == (weights.shape[1], weights.shape[1])
         assert np.diag(moments).max() > 0
         return 5 * np.repeat(scales[:, None], weights.shape[1], axis=1)
 
-    monkeypatch.setattr(tflite_weights, "rounded", rounded)
-    export_runs([recorded_run()], tmp_path / "fives.wake", ["model.int8.tflite", "model.tflite"])
-    for held in int8_weights(open_bundle(tmp_path / "fives.wake").files["model.int8.tflite"]):
-        assert set(held) == {5}
+    monkeypatch.setattr(rounding, "rounded", fives)
+    export_runs([recorded_run()], tmp_path / "fives.wake", [graph, "model.onnx"])
+    held = int8_weights(open_bundle(tmp_path / "fives.wake").files[graph])
+    assert held
+    assert {int(level) for weights in held for level in weights} == {5}
 
 
-def test_tflites_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+@pytest.mark.parametrize("graph", INT8)
+def test_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tmp_path, monkeypatch, capsys, graph):
     worse, as_good = Accuracy("burst", 100, 90, 100, 1.0, 0, 0), Accuracy("burst", 100, 100, 100, 1.0, 0, 0)
     results = {"few.wake": [as_good], "all.wake": [worse, as_good]}
     finest = {}
     for name, left in results.items():
         monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32, left=left: left.pop(0))
-        about = export_runs([recorded_run()], tmp_path / name, ["model.int8.tflite"])
-        assert about["graphs"]["model.int8.tflite"].get("default", True)
-        assert about["graphs"]["model.int8.tflite"]["accuracy"] == [as_good.to_json()]
-        finest[name] = max(np.abs(held).max() for held in int8_weights(open_bundle(tmp_path / name).files["model.int8.tflite"]))
+        about = export_runs([recorded_run()], tmp_path / name, [graph])
+        assert about["graphs"][graph].get("default", True)
+        assert about["graphs"][graph]["accuracy"] == [as_good.to_json()]
+        finest[name] = max(np.abs(held).max() for held in int8_weights(open_bundle(tmp_path / name).files[graph]))
     assert finest["few.wake"] <= 72
     assert finest["all.wake"] > 116  # all 127, less than an eighth of an octave
     assert "finer steps" in capsys.readouterr().err
 
 
 def int8_weights(content):
-    from speechtl.export.tflite_model import Graph, read_model
-    from speechtl.export.tflite_weights import CHANNELS
+    """Return the weights of every int8 convolution or dense layer of a graph."""
+    if content[4:8] == b"TFL3":
+        from speechtl.export.tflite_model import Graph, read_model
+        from speechtl.export.tflite_weights import CHANNELS
 
-    graph = Graph(read_model(content))
-    weights = [graph.tensors[int(operator.inputs[1])] for operator in graph.operators if graph.kind(operator) in CHANNELS]
-    quantised = [tensor for tensor in weights if tensor.quantization is not None and tensor.quantization.scale is not None]
-    return [np.frombuffer(bytes(graph.model.buffers[tensor.buffer].data), np.int8).astype(int) for tensor in quantised]
+        graph = Graph(read_model(content))
+        weights = [graph.tensors[int(operator.inputs[1])] for operator in graph.operators if graph.kind(operator) in CHANNELS]
+        quantised = [tensor for tensor in weights if tensor.quantization is not None and tensor.quantization.scale is not None]
+        return [np.frombuffer(bytes(graph.model.buffers[tensor.buffer].data), np.int8).astype(int) for tensor in quantised]
+    import onnx
+
+    held = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(content).graph.initializer]
+    return [weights.astype(int).reshape(-1) for weights in held if weights.dtype == np.int8 and weights.ndim == 4]
 
 
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ from speechtl.export.onnx_graph import to_onnx
 from speechtl.export.onnx_int8 import quantise_onnx
 from speechtl.export.step import ExportStep
 
+LEVELS = 40
+
 
 @pytest.fixture(scope="module")
 def quantised(tiny):
@@ -13,7 +15,7 @@ def quantised(tiny):
 
     step = ExportStep([tiny("conv")])
     frames = np.random.default_rng(0).uniform(step.features.silence, 10.0, (400, step.features.bands)).astype(np.float32)
-    return onnx.load_from_string(quantise_onnx(to_onnx(step), step.states(), [frames], step.silent_steps))
+    return onnx.load_from_string(quantise_onnx(to_onnx(step), step.states(), [frames], step.silent_steps, LEVELS))
 
 
 def test_all_states_are_bytes_but_for_that_of_features(quantised):
@@ -37,4 +39,6 @@ def test_weights_have_a_scale_for_every_channel(quantised):
         (axis,) = (helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == "axis")
         assert (values.dtype, axis) == (np.int8, 0)
         assert scale.shape == values.shape[:1]
+        np.testing.assert_allclose(8 * np.log2(scale), np.rint(8 * np.log2(scale)), atol=1e-3)
+        assert 36 <= np.abs(values.astype(int)).max() <= LEVELS
         assert not zero.any()

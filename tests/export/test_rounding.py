@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechtl.export.rounding import Moments, patches, rounded
+from speechtl.export.rounding import Layer, patches, rounded
 
 LEVELS = 7
 
@@ -43,35 +43,51 @@ def test_inputs_that_never_move_leave_nearest_rounding(layer):
 
 
 @pytest.mark.parametrize(
-    ("height", "kernel", "stride", "dilation", "groups", "padded"),
+    ("height", "kernel", "stride", "dilation", "groups", "padding"),
     [
-        (6, (3, 1), (1, 1), (1, 1), 1, False),
-        (9, (4, 3), (2, 2), (1, 1), 1, False),
-        (9, (3, 2), (1, 1), (2, 1), 4, False),
-        (5, (1, 3), (1, 1), (1, 1), 1, True),
-        (6, (5, 3), (1, 1), (1, 1), 8, True),
+        (6, (3, 1), (1, 1), (1, 1), 1, ((0, 0), (0, 0))),
+        (9, (4, 3), (2, 2), (1, 1), 1, ((0, 0), (0, 0))),
+        (9, (3, 2), (1, 1), (2, 1), 4, ((0, 0), (0, 0))),
+        (5, (1, 3), (1, 1), (1, 1), 1, ((0, 0), (1, 1))),
+        (6, (5, 3), (1, 2), (1, 1), 8, ((2, 1), (0, 1))),
     ],
 )
-def test_patches_are_what_a_convolution_sees(height, kernel, stride, dilation, groups, padded):
+def test_patches_are_what_a_convolution_sees(height, kernel, stride, dilation, groups, padding):
     random = np.random.default_rng(1)
     inputs = random.normal(size=(1, height, 10, 8)).astype(np.float32)
     weights = random.normal(size=(16, *kernel, 8 // groups)).astype(np.float32)
-    seen = patches(inputs, kernel, stride, dilation, groups, padded=padded)
+    seen = patches(inputs, kernel, stride, dilation, groups, padding)
     answers = np.einsum("pgi,goi->pgo", seen, weights.reshape(groups, 16 // groups, -1)).reshape(len(seen), 16)
     expected = torch.nn.functional.conv2d(
-        torch.from_numpy(inputs).permute(0, 3, 1, 2),
+        torch.nn.functional.pad(torch.from_numpy(inputs).permute(0, 3, 1, 2), (*padding[1], *padding[0])),
         torch.from_numpy(weights).permute(0, 3, 1, 2),
         stride=stride,
         dilation=dilation,
         groups=groups,
-        padding="same" if padded else 0,
     )
     assert np.allclose(answers, expected[0].permute(1, 2, 0).reshape(-1, 16).numpy(), atol=1e-4)
 
 
-def test_moments_are_gathered_over_all_rows():
-    rows = np.random.default_rng(2).normal(size=(Moments.ROWS * 2 + 5, 3, 4)).astype(np.float32)
-    moments = Moments()
+def test_a_layer_rounds_each_group_by_all_that_went_into_it():
+    random = np.random.default_rng(2)
+    weights = random.normal(size=(3, 2, 4)).astype(np.float32)
+    rows = random.normal(size=(Layer.ROWS * 2 + 5, 3, 4)).astype(np.float32) @ random.normal(size=(4, 4)).astype(np.float32)
+    layer = Layer(weights, LEVELS)
     for part in np.array_split(rows, 40):
-        moments.add(part)
-    assert np.allclose(moments.sum(), np.einsum("rgi,rgj->gij", rows, rows), rtol=1e-4, atol=1e-2)
+        layer.watch(part)
+    expected = [
+        rounded(some.astype(np.float64), scales, seen.T.astype(np.float64) @ seen, LEVELS)
+        for some, scales, seen in zip(weights, layer.scales, rows.transpose(1, 0, 2), strict=True)
+    ]
+    assert np.allclose(layer.rounded(), expected, atol=1e-6)
+
+
+def test_a_scale_holds_the_largest_weight_of_its_channel_and_is_an_eighth_of_an_octave():
+    weights = np.random.default_rng(3).normal(size=(2, 5, 9)).astype(np.float32)
+    weights[1, 4] = 0.0
+    layer = Layer(weights, LEVELS)
+    levels = np.abs(weights).max(axis=2) / layer.scales
+    assert (levels <= LEVELS).all()
+    assert (levels[layer.scales > 1e-6] > LEVELS * 0.91).all()
+    assert np.allclose(8 * np.log2(layer.scales), np.rint(8 * np.log2(layer.scales)))
+    assert not layer.rounded()[1, 4].any()
