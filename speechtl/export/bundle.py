@@ -156,13 +156,18 @@ def _quantise(work: _Work, graphs: Collection[str], levels: int = FEW_LEVELS) ->
 
 
 def _check_accuracy(work: _Work) -> None:
-    """Compare each int8 graph with the float one; weights whose few levels cost accuracy get all that int8 has."""
+    """Compare each int8 graph with the float one; weights whose few levels cost accuracy get all that int8 has, where that helps."""
     _compare(work, [graph for graph in INT8 if graph in work.graphs])
-    worse = [graph for graph, results in work.accuracy.items() if not all(found.ok for found in results)]
-    if worse:
-        say(f"{' and '.join(worse)} cost accuracy, so weights get finer steps, which take more room.")
-        _quantise(work, worse, ALL_LEVELS)
-        _compare(work, worse)
+    small = {graph: (work.graphs[graph], found) for graph, found in work.accuracy.items() if not all(result.ok for result in found)}
+    if not small:
+        return
+    for graph in small:
+        say(f"{graph} costs accuracy; trying finer steps of its weights, which take more room.")
+    _quantise(work, small, ALL_LEVELS)
+    _compare(work, small)
+    for graph, (content, found) in small.items():
+        if not all(result.ok for result in work.accuracy[graph]):
+            work.graphs[graph], work.accuracy[graph] = content, found
 
 
 def _compare(work: _Work, graphs: Collection[str]) -> None:

@@ -28,7 +28,7 @@ TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int) -> bytes:
     """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on.
 
-    Weights take `levels` steps above and below zero, at most `ALL_LEVELS`: with fewer a bundle packs better.
+    Weights of convolutions take `levels` steps above and below zero, at most `ALL_LEVELS`: with fewer a bundle packs better.
     """
     try:
         import onnx

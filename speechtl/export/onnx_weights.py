@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,20 @@ from speechtl.export.rounding import Layer, patches
 Floats = npt.NDArray[np.float32]
 
 LAST = (0, 2, 3, 1)  # channels, of inputs and weights
+WEIGHTS = 1  # which input of a node they are
 
 
 class OnnxLayer:
-    """A convolution whose weights stand in the graph, as one of its initializers."""
+    """Two-dimensional convolutions that share their weights, one of the graph's initializers; mostly it is one."""
 
-    def __init__(self, node: Any, initializer: Any, levels: int) -> None:
-        from onnx import helper, numpy_helper
+    def __init__(self, nodes: Sequence[Any], initializer: Any, levels: int) -> None:
+        from onnx import numpy_helper
 
-        told = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-        self._input, self._initializer = node.input[0], initializer
-        self._shape = tuple(numpy_helper.to_array(initializer).transpose(LAST).shape)
-        self._groups = told.get("group", 1)
-        self._stride, self._dilation = (tuple(told.get(name, (1, 1))) for name in ("strides", "dilations"))
-        top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
-        self._padding = (top, bottom), (left, right)
+        self._uses = [(node.input[0], _told(node)) for node in nodes]
+        self._initializer = initializer
         weights = numpy_helper.to_array(initializer).transpose(LAST)
+        self._shape = weights.shape
+        self._groups = self._uses[0][1].get("group", 1)
         self._layer = Layer(weights.reshape(self._groups, self._shape[0] // self._groups, -1), levels)
 
     @property
@@ -37,13 +35,15 @@ class OnnxLayer:
         return str(self._initializer.name)
 
     def watch(self, tensors: Mapping[str, Floats]) -> None:
-        """Take in what goes into the layer at a step."""
-        given = tensors[self._input].transpose(LAST)
-        kernel = (self._shape[1], self._shape[2])
-        self._layer.watch(patches(given, kernel, self._stride, self._dilation, self._groups, self._padding))
+        """Take in what goes into the layer at a step, from tensors `(1, channels, height, width)` by name."""
+        for given, told in self._uses:
+            stride, dilation = (tuple(told.get(name, (1, 1))) for name in ("strides", "dilations"))
+            top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
+            kernel, padding = (self._shape[1], self._shape[2]), ((top, bottom), (left, right))
+            self._layer.watch(patches(tensors[given].transpose(LAST), kernel, stride, dilation, self._groups, padding))
 
     def round(self) -> list[dict[str, Any]]:
-        """Bring the weights to what int8 can hold; return the scales of all channels as ONNX Runtime's quantizer takes them."""
+        """Bring the weights to what int8 can hold; return each channel's scale as ONNX Runtime's quantizer takes it."""
         from onnx import numpy_helper
 
         made = self._layer.rounded().reshape(self._shape).transpose(0, 3, 1, 2)
@@ -52,10 +52,27 @@ class OnnxLayer:
 
 
 def layers(model: Any, left_out: Collection[str], levels: int) -> list[OnnxLayer]:
-    """Return the convolutions whose weights become int8; `left_out` are the names of nodes that stay float."""
+    """Return the convolutions whose weights become int8; `left_out` are the names of nodes that stay float, as do weights that they use."""
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    return [
-        OnnxLayer(node, initializers[node.input[1]], levels)
-        for node in model.graph.node
-        if node.op_type == "Conv" and node.input[1] in initializers and node.name not in left_out
-    ]
+    users: dict[str, list[Any]] = {}
+    kept: set[str] = set()
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name not in initializers:
+                continue
+            if place == WEIGHTS and node.op_type == "Conv" and node.name not in left_out and _is_plain(node, initializers[name]):
+                users.setdefault(name, []).append(node)
+            else:
+                kept.add(name)
+    return [OnnxLayer(nodes, initializers[name], levels) for name, nodes in users.items() if name not in kept]
+
+
+def _is_plain(node: Any, initializer: Any) -> bool:
+    """Say whether a convolution has height and width, and says itself how it is padded."""
+    return len(initializer.dims) == 4 and _told(node).get("auto_pad", b"NOTSET") == b"NOTSET"
+
+
+def _told(node: Any) -> dict[str, Any]:
+    from onnx import helper
+
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

@@ -14,7 +14,7 @@ from speechtl.runtime.bundle import State
 
 Floats = npt.NDArray[np.float32]
 
-WATCHED = 4  # of so many steps one is shown to watchers: what neighbours hold is much the same
+EVERY = 4  # of so many steps one is shown to watchers: what neighbours hold is much the same
 
 
 @dataclass
@@ -52,8 +52,8 @@ def measure(
 ) -> Ranges:
     """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
 
-    Each begins in zero states and counts from the step on at which these are forgotten. `watchers` are shown the tensors of every fourth
-    step that counts.
+    Each begins in zero states and counts from the step on at which these are forgotten. `watchers` are shown the tensors of
+    the first of these and of every fourth from there on.
     """
     ranges: Ranges = {}
     for stream in streams:
@@ -64,7 +64,7 @@ def measure(
                 if values.size:
                     found = Range(float(values.min()), float(values.max()))
                     ranges.setdefault(name, found).widen(found)
-            for watch in watchers if index >= silent_steps and index % WATCHED == 0 else ():
+            for watch in watchers if index >= silent_steps and (index - silent_steps) % EVERY == 0 else ():
                 watch(tensors)
             current = {state.name: tensors[state.output] for state in states}
     if not ranges:

@@ -15,8 +15,8 @@ Doubles = npt.NDArray[np.float64]
 Pair = tuple[int, int]  # of height and width
 
 ALL_LEVELS = 127  # of a weight, above and below zero
-FEW_LEVELS = 72  # with all of them logits differ by a fourteenth less, and a bundle is 40 kB larger
-TINY = 1e-12  # what the weights of a dead channel are taken for
+FEW_LEVELS = 72  # with all of them conv-ctc's logits differ by a fourteenth less, and its bundle is 40 kB larger
+FAINT = 1e-4  # of a layer's largest weight: a channel that has less says nothing in int8, and its bias would not fit beside such a scale
 DAMPING = 0.01  # of the mean second moment, added to each: inputs that always move together share errors no further
 
 
@@ -59,8 +59,7 @@ def rounded(weights: Doubles, scales: Doubles, moments: Doubles, levels: int) ->
     `moments` are `(inputs, inputs)`. Inputs that move most are rounded first, while most others are still free.
     """
     order = np.argsort(-np.diag(moments), kind="stable")
-    damped = moments[np.ix_(order, order)]
-    damped = damped + np.eye(len(damped)) * (DAMPING * np.diag(damped).mean() or 1.0)
+    damped = moments[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * np.diag(moments).mean() or 1.0)
     following = np.linalg.cholesky(np.linalg.inv(damped)).T  # row i: how the weights from i on answer to a change of weight i
     left = weights[:, order].astype(np.float64)
     made = np.empty_like(left)
@@ -90,11 +89,12 @@ def patches(
 
 
 def _scales(weights: Doubles, levels: int) -> Doubles:
-    """Return how much a level of each channel is.
+    """Return how much a level of each channel is, `(groups, channels)`: its largest weight becomes `levels` steps or a little less.
 
-    The largest weight of a channel becomes `levels` steps or a little less: a scale of its own for each channel makes use of all levels,
-    and then weights hardly pack. Scales, of which biases have one a channel, too, are eighths of an octave apart, so they do.
+    Scales are eighths of an octave apart: those that make use of all levels are different in every channel, and neither they nor biases,
+    which are counted in them, would pack.
     """
     largest = np.abs(weights).max(axis=2)
-    scales: Doubles = 2.0 ** (np.ceil(8 * np.log2(np.maximum(largest, TINY) / levels)) / 8)
+    largest = np.maximum(largest, FAINT * (largest.max() or 1.0))
+    scales: Doubles = 2.0 ** (np.ceil(8 * np.log2(largest / levels)) / 8)
     return scales

@@ -42,7 +42,7 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
     kept = _float_operators(graph)
     weighted = layers(graph, kept, levels)
     ranges = measure(watched, states, streams, watched.frames, silent_steps, [layer.watch for layer in weighted])
-    limits = {layer.name: layer.round() for layer in weighted}
+    limits = {name: limit for layer in weighted for name, limit in layer.round().items()}
     content = write_model(graph.model)
     _saturate(graph, ranges)
     share(
