@@ -149,7 +149,7 @@ class Bundle:
     def golden(self) -> dict[str, npt.NDArray[Any]]:
         """Return the golden audio and the scores expected of it."""
         if GOLDEN not in self.files:
-            raise BundleError(f"{self.path} carries no golden audio; export it again.")
+            raise BundleError(f"{self.path} carries no golden audio; export it again without --no-golden.")
         try:
             with np.load(io.BytesIO(self.files[GOLDEN]), allow_pickle=False) as arrays:
                 golden = {name: arrays[name] for name in arrays.files}
