@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
-from speechtl.export.onnx_weights import layers
+from speechtl.export.onnx_weights import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, layers
 from speechtl.export.ranges import Ranges, measure, share
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle import State
@@ -22,7 +22,6 @@ from speechtl.runtime.engine import INPUT, OUTPUT
 Floats = npt.NDArray[np.float32]
 
 ONE_SCALE = ("Concat", "Slice", "Reshape", "Transpose", "MaxPool")  # their inputs and outputs share a scale
-TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int) -> bytes:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.export.rounding import Layer, patches
+from speechtl.export.rounding import Layer, Pair, patches
 
 Floats = npt.NDArray[np.float32]
 
-LAST = (0, 2, 3, 1)  # channels, of inputs and weights
+TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 WEIGHTS = 1  # which input of a node they are
 
 
@@ -22,11 +22,11 @@ class OnnxLayer:
     def __init__(self, nodes: Sequence[Any], initializer: Any, levels: int) -> None:
         from onnx import numpy_helper
 
-        self._uses = [(node.input[0], _told(node)) for node in nodes]
         self._initializer = initializer
-        weights = numpy_helper.to_array(initializer).transpose(LAST)
+        weights = numpy_helper.to_array(initializer).transpose(TO_CHANNELS_LAST)
         self._shape = weights.shape
-        self._groups = self._uses[0][1].get("group", 1)
+        self._groups = _told(nodes[0]).get("group", 1)
+        self._uses = [(node.input[0], *_places(_told(node))) for node in nodes]
         self._layer = Layer(weights.reshape(self._groups, self._shape[0] // self._groups, -1), levels)
 
     @property
@@ -36,17 +36,15 @@ class OnnxLayer:
 
     def watch(self, tensors: Mapping[str, Floats]) -> None:
         """Take in what goes into the layer at a step, from tensors `(1, channels, height, width)` by name."""
-        for given, told in self._uses:
-            stride, dilation = (tuple(told.get(name, (1, 1))) for name in ("strides", "dilations"))
-            top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
-            kernel, padding = (self._shape[1], self._shape[2]), ((top, bottom), (left, right))
-            self._layer.watch(patches(tensors[given].transpose(LAST), kernel, stride, dilation, self._groups, padding))
+        kernel = (self._shape[1], self._shape[2])
+        for given, stride, dilation, padding in self._uses:
+            self._layer.watch(patches(tensors[given].transpose(TO_CHANNELS_LAST), kernel, stride, dilation, self._groups, padding))
 
     def round(self) -> list[dict[str, Any]]:
         """Bring the weights to what int8 can hold; return each channel's scale as ONNX Runtime's quantizer takes it."""
         from onnx import numpy_helper
 
-        made = self._layer.rounded().reshape(self._shape).transpose(0, 3, 1, 2)
+        made = self._layer.rounded().reshape(self._shape).transpose(TO_CHANNELS_FIRST)
         self._initializer.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(made), self.name))
         return [{"axis": 0, "scale": np.float32(scale), "zero_point": 0} for scale in self._layer.scales.reshape(-1)]
 
@@ -70,6 +68,13 @@ def layers(model: Any, left_out: Collection[str], levels: int) -> list[OnnxLayer
 def _is_plain(node: Any, initializer: Any) -> bool:
     """Say whether a convolution has height and width, and says itself how it is padded."""
     return len(initializer.dims) == 4 and _told(node).get("auto_pad", b"NOTSET") == b"NOTSET"
+
+
+def _places(told: Mapping[str, Any]) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
+    """Return stride, dilation and zeros before and behind, of height and width."""
+    (down, across), (apart, aside) = told.get("strides", (1, 1)), told.get("dilations", (1, 1))
+    top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
+    return (down, across), (apart, aside), ((top, bottom), (left, right))
 
 
 def _told(node: Any) -> dict[str, Any]:
