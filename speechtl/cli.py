@@ -152,6 +152,7 @@ def train(
     from speechtl.audio.recipe import make_recipe, read_recipe
     from speechtl.audio.report import training_summary
     from speechtl.audio.train import train as run_training
+    from speechtl.workfolder import begun
 
     if recipe is not None and (name or phrase or positives or negatives):
         raise RecipeError("A recipe says its own name, phrases, positives and negatives; leave out those options, or the recipe.")
@@ -168,7 +169,10 @@ def train(
     else:
         made = read_recipe(recipe, given)
     out = out or Path("runs") / made.name
-    about = run_training(made, out, resume=resume)
+    try:
+        about = run_training(made, out, resume=resume)
+    except KeyboardInterrupt:
+        _stop("Stopped." + (" The same command with --resume goes on from here." if begun(out) else ""), 130)
     _print_json(about) if as_json else typer.echo(training_summary(about, out))
 
 

@@ -35,6 +35,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return what a TOML file says; raise `RecipeError` where it is none."""
     if path.is_dir() or not path.exists():
         raise RecipeError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a recipe file (TOML).")
+    if path.suffix == ".jsonl":
+        raise RecipeError(f"{path} is a manifest; give a recipe (TOML) that names it.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -20,6 +20,20 @@ def is_run(path: Path) -> bool:
     return (path / ABOUT).is_file()
 
 
+def begun(out: Path) -> bool:
+    """Say whether a training of a run that will stand in `out` was begun and not finished."""
+    return _work(out).is_dir()
+
+
+def no_run(path: Path, go_on: str) -> RunError:
+    """Return what is wrong with a path that is no run; `go_on` says what to do where its training was not finished."""
+    if begun(path):
+        return RunError(f"{path} is no run yet: its training was not finished; {go_on}")
+    if not path.exists():
+        return RunError(f"{path} does not exist; give the folder of a run, as a training leaves it.")
+    return RunError(f"{path} is no run: it has no {ABOUT}.")
+
+
 def working_folder(out: Path, *, resume: bool = False) -> Path:
     """Return `OUT.partial` for a run that will stand in `out`.
 
@@ -31,10 +45,9 @@ def working_folder(out: Path, *, resume: bool = False) -> Path:
         raise RunError(f"{out} exists and is no run (it has no {ABOUT}); choose another --out.")
     if is_run(out):
         say(f"{out} holds a finished run, which stays until this training is done and is then replaced.")
-    work = out.with_name(out.name + ".partial")
-    if resume and not work.is_dir():
-        raise RunError(f"There is nothing to resume: {work} does not exist. Leave out --resume.")
-    return work
+    if resume and not begun(out):
+        raise RunError(f"There is nothing to resume: {_work(out)} does not exist. Leave out --resume.")
+    return _work(out)
 
 
 def bind(work: Path, given: Any, *, resume: bool = False) -> None:
@@ -59,3 +72,7 @@ def finish(work: Path, out: Path, save: Callable[[Path], None]) -> None:
     save(finished)
     replace_folder(finished, out)
     shutil.rmtree(work)
+
+
+def _work(out: Path) -> Path:
+    return out.with_name(out.name + ".partial")

@@ -193,6 +193,24 @@ def test_bad_recipes_are_one_sentence(tmp_path, call):
     assert "'data.negatives' is missing" in done.stderr
     (tmp_path / "r.toml").write_text("name = ")
     assert_one_sentence(call("train", tmp_path / "r.toml"), "not valid TOML")
+    (tmp_path / "r.jsonl").write_text("{}\n")
+    assert_one_sentence(call("train", tmp_path / "r.jsonl"), "is a manifest; give a recipe")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys, begun):
+    def train(recipe, out, *, resume):
+        if begun:
+            out.with_name(out.name + ".partial").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("speechtl.audio.train.train", train)
+    given = ["--name", "x", "--positives", str(tmp_path), "--negatives", str(tmp_path), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["speechtl", "train", *given])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
+    assert ("--resume goes on" in capsys.readouterr().err) is begun
 
 
 def test_a_recipe_and_a_name_exclude_each_other(tmp_path, call):

@@ -16,7 +16,7 @@ from speechtl.files import write_json
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import attach, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
-from speechtl.workfolder import ABOUT
+from speechtl.workfolder import ABOUT, no_run
 
 SCHEMA = 1
 WEIGHTS = "network.safetensors"
@@ -53,9 +53,7 @@ def load_run(folder: Path | str) -> Run:
     """Read a run back; raise `RunError` when it is missing, unfinished or damaged."""
     folder = Path(folder)
     if not (folder / ABOUT).is_file():
-        unfinished = folder.with_name(folder.name + ".partial").exists()
-        hint = f" Its training was not finished; go on with: speechtl train ... --out {folder} --resume" if unfinished else ""
-        raise RunError(f"{folder} is no run: it has no {ABOUT}.{hint}")
+        raise no_run(folder, f"go on with: speechtl train ... --out {folder} --resume")
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["schema"] > SCHEMA:

@@ -15,7 +15,7 @@ from speechtl.image.network import PictureNetwork, new_network
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import Encoder, EncoderInfo, Task, cut, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
-from speechtl.workfolder import ABOUT
+from speechtl.workfolder import ABOUT, no_run
 
 SCHEMA = 1
 KIND = "image"
@@ -82,9 +82,7 @@ def load_run(folder: Path | str) -> ImageRun:
     """Read a run back; raise `RunError` when it is missing, of another kind, unfinished or damaged."""
     folder = Path(folder)
     if not (folder / ABOUT).is_file():
-        unfinished = folder.with_name(folder.name + ".partial").exists()
-        hint = " Its training was not finished; start it again." if unfinished else ""
-        raise RunError(f"{folder} is no run: it has no {ABOUT}.{hint}")
+        raise no_run(folder, "start it again.")
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about.get("kind") != KIND:

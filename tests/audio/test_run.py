@@ -35,6 +35,8 @@ def test_a_run_read_back_gives_the_same_scores(folder, tiny_run):
 def test_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(RunError, match="is no run"):
         load_run(tmp_path)
+    with pytest.raises(RunError, match="does not exist"):
+        load_run(tmp_path / "run")
 
 
 def test_an_unfinished_training_is_pointed_out(tmp_path):
