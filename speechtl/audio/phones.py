@@ -82,20 +82,13 @@ def transcribe(texts: Sequence[str]) -> list[list[str]]:
 
     Raises `MissingExtraError` where eSpeak NG is not installed, and `AudioError` where it fails.
     """
-    return [[phone for word in words for phone in word] for words in transcribe_words(texts)]
-
-
-def transcribe_words(texts: Sequence[str]) -> list[list[list[str]]]:
-    """Return the phones of every text by words, like `transcribe`; eSpeak NG takes some words together, and numbers apart."""
-    found: list[list[list[str]]] = []
+    phones: list[list[str]] = []
     for first in range(0, len(texts), TEXTS):
         lines = [" ".join(text.split()) for text in texts[first : first + TEXTS]]
         for line in _mnemonics(lines):
-            words = [[_phones(mnemonic) for mnemonic in word.split("_")] for word in line.split()]
-            sayable = not any(phones is None for word in words for phones in word)
-            said = [[phone for phones in word for phone in phones or ()] for word in words] if sayable else []
-            found.append([phones for phones in said if phones])
-    return found
+            known = [_phones(mnemonic) for mnemonic in line.replace("_", " ").split()]
+            phones.append([] if None in known else [phone for several in known for phone in several or ()])
+    return phones
 
 
 def numbers(phones: Sequence[str]) -> list[int]:

@@ -1,6 +1,6 @@
 import pytest
 
-from speechtl.audio.phones import PHONES, edits, numbers, transcribe, transcribe_words
+from speechtl.audio.phones import PHONES, edits, numbers, transcribe
 
 pytest.importorskip("espeakng_loader")
 
@@ -35,11 +35,3 @@ def test_phones_count_from_one_because_zero_is_the_blank():
 )
 def test_edits_are_counted(wanted, given, count):
     assert edits(wanted, given) == count
-
-
-def test_phones_are_known_by_words():
-    assert transcribe_words(["a smart mirror", "", "12"]) == [
-        [["AH"], ["S", "M", "AA", "R", "T"], ["M", "IH", "R", "ER"]],
-        [],
-        [["T", "W", "EH", "L", "V"]],
-    ]

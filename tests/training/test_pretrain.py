@@ -116,7 +116,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
         (["--set", "train.epochs"], "write KEY=VALUE"),
         (["--set", "data.transcribed=[]"], "nothing to learn phones from"),
         (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "encoder 'unknown' is not known"),
-        (["--set", "tasks.words=1"], "no word is said 10 times"),
+        (["--set", "tasks.words=1"], "no word is said alone 10 times"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(load_program, recipe, tmp_path, capsys, arguments, message):

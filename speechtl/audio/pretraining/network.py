@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders import AudioEncoder
 from speechtl.audio.phones import BLANK, PHONES
-from speechtl.audio.pretraining.alignment import first_frames
 from speechtl.transfer import TransferNetwork
 
 CLASSES = len(PHONES) + 1
@@ -17,8 +16,7 @@ TEACHER_FIELD = 76  # log-mel frames of the teacher's first embedding, which is 
 STRIDE = 8  # frames between two of the teacher's embeddings
 
 
-AFTER = (4, 12)  # frames behind the end of a word said alone: at the first step from there on the word is to be known
-WRITTEN = (0, 1)  # steps behind the one at which the last phone of a word in a sentence is written
+AFTER = (4, 12)  # frames behind a word's end: at the first step from there on the word is to be known
 SMOOTHED = 0.05  # of a word's probability is shared among all
 
 
@@ -89,17 +87,14 @@ class PretrainingNetwork(TransferNetwork):
 
 
 class PretrainingLoss:
-    """CTC a phone, the squared error of the teacher's standardised numbers, and the cross-entropy of words; what nobody knows is masked.
-
-    Where a word in a sentence ends, the network tells by itself: where it most probably writes its last phone, if it writes what is said.
-    """
+    """CTC a phone, the squared error of the teacher's standardised numbers, and the cross-entropy of words; what nobody knows is masked."""
 
     def __init__(self, network: PretrainingNetwork, ctc: float, teacher: float, words: float = 0.0) -> None:
         self.network = network
         self.ctc, self.teacher, self.words = ctc, teacher, words
 
     def __call__(self, answers: Answers, phones: Tensor, counts: Tensor, heard: Tensor, words: Tensor) -> Tensor:
-        """Return the loss; `heard` is `(batch, steps, size)`, on the teacher's grid, `words` `(batch, words, 3)`, as in `windows.Words`."""
+        """Return the loss; `heard` is `(batch, steps, size)`, on the teacher's grid, `words` `(batch, words, 2)`: classes and frames."""
         log_probabilities, foretold, embeddings = answers
         loss = log_probabilities.sum() * 0.0  # every output takes part, whatever is masked
         known = counts > 0
@@ -115,26 +110,15 @@ class PretrainingLoss:
             wanted = (heard[:, self.network.first_step :].float() - head.teacher_mean) * head.teacher_scale
             loss = loss + self.teacher * (foretold - wanted[:, : foretold.shape[1]]).square().mean()
         if self.network.head.words is not None:
-            written = self._written(log_probabilities.detach(), phones, counts, words[:, :, 2])
-            loss = loss + self.words * self._of_words(self.network.head.words, embeddings, words, written)
+            loss = loss + self.words * self._of_words(self.network.head.words, embeddings, words)
         return loss
 
-    def _written(self, log_probabilities: Tensor, phones: Tensor, counts: Tensor, places: Tensor) -> Tensor:
-        """Return the steps `(batch, words)` at which the phones in these places are written; -1 where that is not known."""
-        steps = torch.full_like(places, -1, dtype=torch.long)
-        known = counts > 0
-        if self.ctc and bool((places[known] >= 0).any()):
-            frames = first_frames(log_probabilities[:, known], phones[known], counts[known])
-            chosen = places[known].long()
-            steps[known] = torch.where(chosen >= 0, frames.gather(1, chosen.clamp(min=0)) // self.network.head.frames, -1)
-        return steps
-
-    def _of_words(self, layer: nn.Linear, embeddings: Tensor, words: Tensor, written: Tensor) -> Tensor:
+    def _of_words(self, layer: nn.Linear, embeddings: Tensor, words: Tensor) -> Tensor:
         """Return the mean over all words and over two moments shortly after each."""
-        classes, ends = words[:, :, 0], words[:, :, 1]
+        classes, frames = words.unbind(dim=2)
         losses = []
-        for after, later in zip(AFTER, WRITTEN, strict=True):
-            steps = torch.where(ends >= 0, self.network.steps_after(ends, after), torch.where(written >= 0, written + later, -1))
+        for after in AFTER:
+            steps = self.network.steps_after(frames, after)
             known = (classes >= 0) & (steps >= 0) & (steps < embeddings.shape[1])
             rows = torch.nonzero(known)[:, 0]
             logits = layer(embeddings[rows, steps[known]].float())

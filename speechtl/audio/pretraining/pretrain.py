@@ -64,7 +64,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     spoken = [*_synthesised(recipe, cache, fabric), *_synthesised_words(recipe, cache, fabric)]
     words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
     if recipe.tasks.words and not words:
-        raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said {OFTEN} times: give words.hours.")
+        raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said alone {OFTEN} times: give words.hours.")
     shards = _render(with_words([*recordings, *spoken], words), teacher, noises, recipe, cache, fabric)
     validation = with_words(validation, words)
     rendered = time.monotonic()
@@ -193,7 +193,7 @@ def _render(
     ]
     settings = {
         "utterances": hashlib.sha256(
-            repr([(one.clip.sha256, one.clip.offset, one.phones, one.words) for one in utterances]).encode()
+            repr([(one.clip.sha256, one.clip.offset, one.phones, one.word) for one in utterances]).encode()
         ).hexdigest(),
         "noise": sorted(clip.sha256 or clip.audio_filepath for clip in read_manifests(recipe.data.noise)) if recipe.data.noise else [],
         "seed": train.seed,

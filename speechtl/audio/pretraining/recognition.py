@@ -97,7 +97,7 @@ def recognition(network: PretrainingNetwork, utterances: Sequence[Utterance], wo
 def word_accuracy(network: PretrainingNetwork, utterances: Sequence[Utterance], workers: int = 2) -> WordAccuracy:
     """Return how often a network is right about utterances of a single word that it knows."""
     network.eval()
-    known = [utterance for utterance in utterances if utterance.alone is not None]
+    known = [utterance for utterance in utterances if utterance.word is not None]
     with ThreadPoolExecutor(workers) as pool:
-        right = list(pool.map(lambda utterance: tell_word(network, utterance.pcm()) == utterance.alone, known))
+        right = list(pool.map(lambda utterance: tell_word(network, utterance.pcm()) == utterance.word, known))
     return WordAccuracy(len(known), sum(right))

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechtl.audio.pretraining.windows import NOWHERE, Rendered, Renderer, Window
+from speechtl.audio.pretraining.windows import Rendered, Renderer, Window
 from speechtl.errors import RunError
 from speechtl.progress import Advance
 from speechtl.transfer import Batch, load_tensors, save_tensors
 
 WINDOWS = 64  # to a shard
-RECIPE = 3  # raise it when the same settings give other windows
+NO_WORD = -1
+RECIPE = 2  # raise it when the same settings give other windows
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,10 @@ def _make_forked(job: Job) -> None:
 def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -> None:
     counts = [-1 if one.phones is None else len(one.phones) for one in rendered]
     phones = np.zeros((len(rendered), max(max(counts), 1)), np.int16)
-    words = np.full((len(rendered), max(max(len(one.words) for one in rendered), 1), 3), NOWHERE, np.int16)
+    words = np.full((len(rendered), max(max(len(one.words) for one in rendered), 1), 2), NO_WORD, np.int16)
     for one, row, ends in zip(rendered, phones, words, strict=True):
         row[: len(one.phones or ())] = one.phones or ()
-        ends[: len(one.words)] = np.reshape(one.words, (-1, 3))
+        ends[: len(one.words)] = np.reshape(one.words, (-1, 2))
     tensors = {
         "features": torch.from_numpy(np.stack([one.features for one in rendered], axis=1)).half(),
         "heard": torch.from_numpy(np.stack([one.heard for one in rendered])).half(),
@@ -113,7 +114,7 @@ def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -
 class ShardBatches:
     """An epoch is one pack in one guise; batches of `(features, phones, counts, heard, words)`.
 
-    `counts` is -1 where nobody knows the phones; `words` are as in `windows.Words`, -1 behind the last.
+    `counts` is -1 where nobody knows the phones; `words` are classes and the frames at which they end, -1 behind the last.
     The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
     each reads a part of the files of its own.
     """
@@ -165,7 +166,7 @@ def _read(path: Path, guise: int) -> Batch:
 
 def _join(parts: Sequence[Batch]) -> Batch:
     features, phones, counts, heard, words = zip(*parts, strict=True)
-    return torch.cat(features), _padded(phones, 0), torch.cat(counts), torch.cat(heard), _padded(words, NOWHERE)
+    return torch.cat(features), _padded(phones, 0), torch.cat(counts), torch.cat(heard), _padded(words, NO_WORD)
 
 
 def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.manifest import Clip, fault, read_manifests
-from speechtl.audio.phones import numbers, transcribe_words
+from speechtl.audio.phones import numbers, transcribe
 from speechtl.audio.sentences import plain
 from speechtl.errors import ManifestError
 from speechtl.runtime.audio import read_audio
 
 SHORTEST = 0.2  # seconds of a recording that is of use
-OFTEN = 10  # times that a word is said to become a class
-LONG = 4  # phones of a word that counts inside a sentence; shorter ones are hardly said there
+OFTEN = 10  # times that a word is said alone to become a class
 KEPT = "they, or whoever speaks in them, are kept for tests"
 PHONES_A_SECOND = 25.0  # more cannot be said: the text is another's
 
@@ -31,19 +29,12 @@ Note = Callable[[str], None]
 class Utterance:
     """A recording of one piece of speech; `phones` are classes of CTC, or None where nobody wrote down what is said.
 
-    `said` has the words of the text, each with the number of phones that are said when it ends; it is empty where the phones cannot
-    be told apart by words. `words` has those that are to be known, as classes.
+    `word` is the class of the one word that is all of it, None for everything else.
     """
 
     clip: Clip
     phones: tuple[int, ...] | None
-    said: tuple[tuple[str, int], ...] = ()
-    words: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def alone(self) -> int | None:
-        """The class of the one word that is all of it, None for everything else."""
-        return self.words[0][0] if self.words and len(self.said) == 1 else None
+    word: int | None = None
 
     def pcm(self) -> npt.NDArray[np.float32]:
         """Decode the recording: samples in [-1, 1] at 16 kHz."""
@@ -59,8 +50,8 @@ def read_utterances(transcribed: Sequence[Path], unlabelled: Sequence[Path], *, 
     """
     clips = {kind: read_manifests(paths) if paths else [] for kind, paths in (("transcribed", transcribed), ("unlabelled", unlabelled))}
     tested = {clip.speaker for several in clips.values() for clip in several if clip.split == "test"} - {None}
-    texts = list(dict.fromkeys(clip.text for clip in clips["transcribed"] if clip.text))
-    spoken = dict(zip(texts, transcribe_words(texts), strict=True)) if texts else {}
+    phones = dict.fromkeys(clip.text for clip in clips["transcribed"] if clip.text)
+    spoken = dict(zip(phones, transcribe(list(phones)), strict=True)) if phones else {}
     left_out: Counter[str] = Counter()
     found: list[Utterance] = []
     for kind, several in clips.items():
@@ -70,7 +61,7 @@ def read_utterances(transcribed: Sequence[Path], unlabelled: Sequence[Path], *, 
             if problem:
                 left_out[problem] += 1
             else:
-                found.append(_utterance(clip, said))
+                found.append(Utterance(clip, tuple(numbers(said)) if said is not None else None))
     sound = _sound(found, left_out, note)
     if not sound:
         raise ManifestError(f"None of the {sum(map(len, clips.values()))} recordings can be used for pretraining.")
@@ -80,47 +71,35 @@ def read_utterances(transcribed: Sequence[Path], unlabelled: Sequence[Path], *, 
 def read_tested(manifests: Sequence[Path], *, longest: float, note: Note) -> list[Utterance]:
     """Return the utterances of split "test", of which nothing may have been learned; what cannot be used is reported to `note`."""
     clips = [clip for clip in read_manifests(manifests) if clip.split == "test"]
-    words = transcribe_words([clip.text or "" for clip in clips])
+    phones = transcribe([clip.text or "" for clip in clips])
     left_out: Counter[str] = Counter()
     found: list[Utterance] = []
-    for clip, said in zip(clips, words, strict=True):
+    for clip, said in zip(clips, phones, strict=True):
         problem = _problem(clip, "transcribed", said, longest)
         if problem:
             left_out[problem] += 1
         else:
-            found.append(_utterance(clip, said))
+            found.append(Utterance(clip, tuple(numbers(said))))
     return _sound(found, left_out, note, of="test ")
 
 
 def word_classes(utterances: Sequence[Utterance]) -> dict[str, int]:
-    """Return the words that are said often enough to be told apart, each with its class."""
-    said = Counter(word for utterance in utterances for word, _ in _clear(utterance))
+    """Return the words that are said alone often enough to be told apart, each with its class."""
+    said = Counter(filter(None, map(_only_word, utterances)))
     return {word: number for number, word in enumerate(sorted(word for word, times in said.items() if times >= OFTEN))}
 
 
 def with_words(utterances: Sequence[Utterance], classes: dict[str, int]) -> list[Utterance]:
-    """Return the utterances with the classes of the known words in them."""
-    known = (tuple((classes[word], end) for word, end in _clear(utterance) if word in classes) for utterance in utterances)
-    return [replace(utterance, words=words) for utterance, words in zip(utterances, known, strict=True)]
+    """Return the utterances, those of a single known word with its class."""
+    return [replace(utterance, word=classes.get(_only_word(utterance) or "")) for utterance in utterances]
 
 
-def _clear(utterance: Utterance) -> list[tuple[str, int]]:
-    """Return the words that can be made out: the only one, or the longer ones of a sentence."""
-    begins = (0, *(end for _, end in utterance.said))
-    alone = len(utterance.said) == 1
-    return [(word, end) for (word, end), begin in zip(utterance.said, begins, strict=False) if alone or end - begin >= LONG]
+def _only_word(utterance: Utterance) -> str | None:
+    text = plain(utterance.clip.text or "") if utterance.phones else ""
+    return text if text and " " not in text else None
 
 
-def _utterance(clip: Clip, spoken: Sequence[Sequence[str]] | None) -> Utterance:
-    """Return an utterance of which the phones are known by words, or nothing is."""
-    if spoken is None:
-        return Utterance(clip, None)
-    words, ends = plain(clip.text or "").split(), itertools.accumulate(map(len, spoken))
-    said = tuple(zip(words, ends, strict=True)) if len(words) == len(spoken) else ()
-    return Utterance(clip, tuple(numbers([phone for word in spoken for phone in word])), said)
-
-
-def _problem(clip: Clip, kind: str, spoken: Sequence[Sequence[str]] | None, longest: float) -> str | None:
+def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, longest: float) -> str | None:
     if clip.duration < SHORTEST:
         return f"shorter than {SHORTEST:g} s"
     if clip.duration > longest:
@@ -129,9 +108,9 @@ def _problem(clip: Clip, kind: str, spoken: Sequence[Sequence[str]] | None, long
         return None
     if not clip.text:
         return "no text"
-    if not spoken:
+    if not phones:
         return "a text without words, or with sounds that English does not have"
-    if sum(map(len, spoken)) > PHONES_A_SECOND * clip.duration:
+    if len(phones) > PHONES_A_SECOND * clip.duration:
         return "a text that is too long for the recording"
     return None
 

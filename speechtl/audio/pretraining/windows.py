@@ -17,8 +17,7 @@ from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 Floats = npt.NDArray[np.float32]
-NOWHERE = -1
-Words = list[tuple[int, int, int]]  # class, log-mel frame at which it ends, place of its last phone; one of the two is NOWHERE
+Words = list[tuple[int, int]]  # classes and the log-mel frames at which they end
 Teacher = Callable[[Samples], Floats]  # samples to embeddings (steps, size)
 
 LEAD = 1.5  # seconds before the first utterance: what the first outputs see
@@ -101,7 +100,6 @@ class Renderer:
         tape = quiet(int(SECONDS * SAMPLE_RATE), random)
         at = int(LEAD * SAMPLE_RATE)
         phones = window.phones
-        before = 0  # phones
         words: Words = []
         for utterance in window.utterances:
             try:
@@ -111,13 +109,10 @@ class Renderer:
                 phones = None
                 continue
             sound = change_speed(samples, self.augmenter.speed(random))
-            if utterance.alone is None:
-                words += [(word, NOWHERE, before + end - 1) for word, end in utterance.words]
-            elif limits := find_word(samples):
+            if utterance.word is not None and (limits := find_word(samples)):
                 end = at + limits[1] * SAMPLE_RATE * len(sound) / len(samples)
                 if end < len(tape):
-                    words.append((utterance.alone, round(end / self.log_mel.settings.hop), NOWHERE))
-            before += len(utterance.phones or ())
+                    words.append((utterance.word, round(end / self.log_mel.settings.hop)))
             if at + len(sound) > len(tape):
                 sound, phones = sound[: len(tape) - at], None
             tape[at : at + len(sound)] += at_level(sound, random.uniform(*LEVELS))

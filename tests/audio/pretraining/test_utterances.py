@@ -3,7 +3,7 @@ import json
 import pytest
 
 from speechtl.audio.phones import numbers
-from speechtl.audio.pretraining.utterances import OFTEN, read_tested, read_utterances, with_words, word_classes
+from speechtl.audio.pretraining.utterances import read_tested, read_utterances
 from speechtl.errors import ManifestError
 
 pytest.importorskip("espeakng_loader")
@@ -74,23 +74,3 @@ def test_tests_that_cannot_be_used_are_counted_by_their_reason(manifest):
 def test_it_is_an_error_when_nothing_is_left(manifest):
     with pytest.raises(ManifestError, match="None of the 1 recordings"):
         read([manifest("silent.jsonl", [None])])
-
-
-def test_words_are_known_by_their_places_among_the_phones(manifest):
-    found, _ = read([manifest("a.jsonl", ["The station is near.", "yes", "at 25 stations"], seconds=3.0)])
-    sentence, alone, number = found
-    assert sentence.said == (("the", 2), ("station", 8), ("is", 10), ("near", 13))
-    assert [word for word, _ in alone.said] == ["yes"]
-    assert number.said == ()  # twenty five: more words are said than stand there
-    assert number.phones
-
-
-def test_classes_are_words_said_often_alone_or_if_they_are_long_in_sentences(manifest):
-    texts = ["the station is near"] * OFTEN + ["yes"] * OFTEN + ["the banana"] * (OFTEN - 1)
-    found, _ = read([manifest("a.jsonl", texts, seconds=2.0)])
-    classes = word_classes(found)
-    assert classes == {"station": 0, "yes": 1}
-    sentence, *_, alone, other = (with_words(found, classes)[index] for index in (0, OFTEN, 2 * OFTEN))
-    assert (sentence.words, sentence.alone) == (((0, 8),), None)
-    assert (alone.words, alone.alone) == (((1, 3),), 1)
-    assert (other.words, other.alone) == ((), None)

@@ -20,8 +20,8 @@ class Tone(Utterance):
         return (0.3 * np.sin(0.3 * np.arange(round(self.clip.duration * SAMPLE_RATE)))).astype(np.float32)
 
 
-def utterances(durations, phones=(1, 2), said=(), words=()):
-    return [Tone(Clip(f"{index}.wav", duration), phones, said, words) for index, duration in enumerate(durations)]
+def utterances(durations, phones=(1, 2), word=None):
+    return [Tone(Clip(f"{index}.wav", duration), phones, word) for index, duration in enumerate(durations)]
 
 
 class Beep(Utterance):
@@ -101,9 +101,9 @@ def test_without_a_teacher_nothing_is_heard(guises):
 
 @pytest.mark.parametrize("speed", [1.0, 0.8])
 def test_the_frames_are_told_at_which_words_end(speed):
-    beeps = tuple(Beep(Clip(f"{word}.wav", 1.5), (1,), ((str(word), 1),), ((word, 1),) if word else ()) for word in (7, None, 9))
+    beeps = tuple(Beep(Clip(f"{word}.wav", 1.5), (1,), word) for word in (7, None, 9))
     made = renderer(speed=(speed, speed), speed_probability=1.0)(Window(beeps, (0, 0, 5)))
-    (first, at, _), (second, later, _) = made.words
+    (first, at), (second, later) = made.words
     assert (first, second) == (7, 9)
     assert at == pytest.approx(100 * (LEAD + 1.0 / speed), abs=4)
     assert 2 * 150 / speed < later - at < 2 * (150 / speed + 45)
@@ -113,11 +113,4 @@ def test_the_frames_are_told_at_which_words_end(speed):
 
 def test_a_word_that_runs_over_the_end_is_not_asked_for():
     slow = renderer(speed=(0.5, 0.5), speed_probability=1.0)
-    assert slow(Window(tuple(utterances([12.0], said=(("long", 2),), words=((3, 2),))), (0, 0, 2))).words == []
-
-
-def test_words_in_sentences_are_told_by_their_last_phones():
-    sentence = utterances([2.0], (1, 2, 3, 4, 5), (("one", 2), ("more", 5)), ((8, 2), (9, 5)))
-    one, two = renderer()(Window((*sentence, *sentence), (0, 0, 6))), Window((*utterances([1.0], (1, 2)), *sentence), (0, 0, 6))
-    assert one.words == [(8, -1, 1), (9, -1, 4), (8, -1, 6), (9, -1, 9)]
-    assert renderer()(two).words == [(8, -1, 3), (9, -1, 6)]
+    assert slow(Window(tuple(utterances([12.0], word=3)), (0, 0, 2))).words == []
