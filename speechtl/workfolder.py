@@ -75,4 +75,5 @@ def finish(work: Path, out: Path, save: Callable[[Path], None]) -> None:
 
 
 def _work(out: Path) -> Path:
+    out = out.absolute()  # "." has no name
     return out.with_name(out.name + ".partial")

@@ -39,6 +39,12 @@ def test_a_folder_without_a_run_is_an_error(tmp_path):
         load_run(tmp_path / "run")
 
 
+def test_the_working_directory_without_a_run_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="is no run"):
+        load_run(".")
+
+
 def test_an_unfinished_training_is_pointed_out(tmp_path):
     (tmp_path / "run.partial").mkdir()
     with pytest.raises(RunError, match=r"not finished.*--resume"):
