@@ -154,6 +154,7 @@ def _fit(
     )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
     with batches, progress("training, epoch") as advance:
+        policy.apply(network)
         _measure_embeddings(network, batches, front)
         return fit(
             network,
@@ -177,7 +178,7 @@ def _negatives_key(recipe: Recipe, data: Data, network: WakeWordNetwork, front: 
 
 @torch.no_grad()
 def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: int) -> None:
-    network.eval()
+    """Let the head measure embeddings of groups that run as in the first epoch: while they learn, normalisation goes by the batch."""
     inputs = batches.round(0)[0]
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()].float()
     groups = [group for _, group in network.groups()[front:-1]]

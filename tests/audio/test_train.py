@@ -7,7 +7,7 @@ import torch
 
 from speechtl.audio import train as module
 from speechtl.audio.data import prepare
-from speechtl.audio.encoders import audio_input
+from speechtl.audio.encoders import AudioEncoder, audio_input
 from speechtl.audio.examples import ExampleMaker
 from speechtl.audio.heads import MEMBERS, Head, make_head
 from speechtl.audio.loss import WakeWordLoss
@@ -90,6 +90,27 @@ def test_an_encoder_with_nothing_to_keep_learns_as_fast_in_front(recipe, corpus,
     recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": "all"})})
     about = train(recipe, corpus / "run", calibrated=False)
     assert about["policy"] == f"AllLayers(rate_decay={rate_decay})"
+
+
+@pytest.mark.parametrize("policy", ["all", "last:1"])
+def test_embeddings_are_measured_as_they_are_while_the_groups_before_them_learn(recipe, corpus, monkeypatch, policy):
+    monkeypatch.setattr(AudioEncoder, "small_inside", False)  # so that a frozen front, too, runs with every batch
+    transfer = recipe.transfer.model_copy(update={"encoder": "scratch:conv-ctc", "policy": policy})
+    seen = []
+
+    def look(network, batches, *_, **__):
+        groups = network.groups()
+        with torch.no_grad():
+            embeddings = network.front(next(iter(batches.epoch(0)))[0].float(), len(groups) - 1)
+        seen.append(float(network.head.standardize(embeddings).std()))
+        seen.extend(float(group[1].running_mean.abs().sum()) for _, group in groups[:2])
+        return []
+
+    monkeypatch.setattr(module, "fit", look)
+    train(recipe.model_copy(update={"transfer": transfer}), corpus / "run", calibrated=False)
+    deviation, *measured = seen
+    assert 0.7 < deviation < 1.4
+    assert [mean > 0.0 for mean in measured] == [policy == "all"] * 2
 
 
 def test_recordings_of_the_test_split_are_not_in_the_run(recipe, corpus):

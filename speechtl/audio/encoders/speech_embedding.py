@@ -38,6 +38,7 @@ FEATURES = LogMelSettings()
 EMBEDDING_SIZE = 96
 CHANNELS = [24, 24, 24, *[48] * 4, *[72] * 4, *[96] * 8]
 POOLS = {2: (2, 2), 6: (1, 2), 10: (2, 2), 14: (1, 2), 18: (2, 2)}  # behind these convolutions: frames, bands
+LEAK = 0.2
 
 
 class ClippedLeakyReLU(nn.Module):
@@ -45,7 +46,7 @@ class ClippedLeakyReLU(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply it to every number."""
-        return torch.clamp(nn.functional.leaky_relu(inputs, 0.2), min=-0.4)
+        return torch.clamp(nn.functional.leaky_relu(inputs, LEAK), min=-0.4)
 
 
 def layers() -> Iterator[tuple[str, nn.Module]]:
@@ -53,12 +54,20 @@ def layers() -> Iterator[tuple[str, nn.Module]]:
     inputs = 1
     for index, outputs in enumerate(CHANNELS):
         kernel = (3, 3) if index == 0 else (1, 3) if index % 2 else (3, 1)
-        parts: list[nn.Module] = [TimeConv(inputs, outputs, *kernel), ClippedLeakyReLU()]
+        parts: list[nn.Module] = [_started(TimeConv(inputs, outputs, *kernel)), ClippedLeakyReLU()]
         if index in POOLS:
             parts.append(nn.MaxPool2d(POOLS[index]))
         yield f"conv{index}", nn.Sequential(*parts)
         inputs = outputs
-    yield f"conv{len(CHANNELS)}", nn.Sequential(TimeConv(inputs, EMBEDDING_SIZE, 3, 1, bias=False))
+    yield f"conv{len(CHANNELS)}", nn.Sequential(_started(TimeConv(inputs, EMBEDDING_SIZE, 3, 1, bias=False)))
+
+
+def _started(layer: TimeConv) -> TimeConv:
+    """Give a layer random weights that keep the size of what passes (He et al. 2015): no normalisation follows that would."""
+    nn.init.kaiming_normal_(layer.weight, a=LEAK)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def build() -> AudioEncoder:

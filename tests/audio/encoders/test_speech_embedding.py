@@ -108,6 +108,13 @@ def test_the_name_loads_the_published_weights_and_scratch_does_not(encoder):
     assert not torch.equal(next(scratch.parameters()), next(loaded.parameters()))
 
 
+def test_random_weights_let_the_input_through(encoder):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        embeddings = load_encoder("scratch")(torch.randn(4, 1, 120, 32))
+    assert 0.1 < float(embeddings.std(dim=(0, 2, 3)).mean()) < 10.0
+
+
 def test_an_unknown_encoder_suggests_the_nearest():
     with pytest.raises(RecipeError, match="did you mean 'speech-embedding'"):
         build_encoder("speech_embeding")
