@@ -27,6 +27,10 @@ class Trials(Protocol):
     def target(self) -> Target:
         """What is to be learned."""
 
+    @property
+    def available(self) -> int:
+        """How many examples there are to learn from."""
+
     def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
         """Train one way, a policy or `scratch`, with so many examples; return its value on examples kept out of training."""
 
@@ -47,14 +51,14 @@ def open_trials(path: Path, *, force: bool = False) -> Trials:
 
 
 def curve(trials: Trials, ways: Sequence[str], amounts: Sequence[int | None], seeds: int) -> list[Point]:
-    """Train every way with every amount and seed."""
+    """Train every way with every amount, None or more than there are standing for all, and every seed."""
     points = []
-    for amount in amounts:
+    for amount in sorted({min(amount or trials.available, trials.available) for amount in amounts}):
         for way in ways:
             for seed in range(seeds):
                 value = trials.run(way, amount, seed)
-                points.append(Point(way, amount or trials.target.examples, seed, value))
-                say(f"{way}, {amount or 'all'} examples, seed {seed}: {trials.measure} {value:.3f}")
+                points.append(Point(way, amount, seed, value))
+                say(f"{way}, {amount} examples, seed {seed}: {trials.measure} {value:.3f}")
     return points
 
 
@@ -79,18 +83,17 @@ class PictureAsSpectrogram(nn.Module):
 
 def _know_audio_encoders() -> None:
     """Let picture recipes name encoders of sound, so that they can be refused by their input type, or measured by force."""
-    from speechtl.audio.encoders import ENCODERS, load_encoder
+    from speechtl.audio.encoders import ENCODERS, UNTAUGHT, AudioEncoder, build_encoder, load_encoder
     from speechtl.image.backbones import BACKBONES, register_backbone
 
-    def network(name: str) -> SourceNetwork:
-        encoder = load_encoder(name)
+    def network(encoder: AudioEncoder) -> SourceNetwork:
         features = encoder.features
         first = PictureAsSpectrogram(features.bands, features.silence, 10.0)
         groups: dict[str, nn.Module] = {"spectrogram": first, **encoder.groups}
         return SourceNetwork(groups, nn.Identity(), encoder.info)
 
     def register(name: str) -> None:
-        register_backbone(name, lambda: network("scratch"), lambda weights: network(name))
+        register_backbone(name, lambda: network(build_encoder(name)), lambda weights: network(load_encoder(name)))
 
-    for name in set(ENCODERS) - set(BACKBONES) - {"scratch"}:
+    for name in set(ENCODERS) - set(BACKBONES) - set(UNTAUGHT):
         register(name)

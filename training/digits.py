@@ -33,7 +33,7 @@ from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
-from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Policy, Task
+from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Policy, Task, at_one_rate
 
 AMOUNTS = (10, 50, 100, 500, 1000)
 POOL = 1000  # digits to learn from
@@ -58,7 +58,7 @@ class Way:
 WAYS = {
     "only the new layer": Way("pretrained", HeadOnly(), 300, 1e-3),
     "all layers": Way("pretrained", AllLayers(), 200, 1e-3),
-    "from scratch": Way("scratch", AllLayers(), 200, 1e-3),
+    "from scratch": Way("scratch", at_one_rate(AllLayers()), 200, 1e-3),
     "raw pixels": Way(None, HeadOnly(), 300, 1e-3),
 }
 

@@ -38,6 +38,7 @@ from speechtl.image.train import fit_pictures
 from speechtl.progress import say
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Task, TaskHead, attach
+from speechtl.transfer.heads import start_output
 
 SIZE = 32  # pixels
 TESTED = 1000  # scenes to report on
@@ -68,7 +69,10 @@ class SeparateHead(TaskHead):
         layers: list[nn.Module] = [nn.Dropout(0.2), nn.Unflatten(1, (-1, 1))]
         if hidden:
             layers += [nn.Conv1d(input_size, hidden * count, 1, groups=count), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Conv1d(hidden * count or input_size, count, 1, groups=count), nn.Flatten())
+        output = nn.Conv1d(hidden * count or input_size, count, 1, groups=count)
+        if not hidden:
+            start_output(output)
+        self.layers = nn.Sequential(*layers, output, nn.Flatten())
 
 
 class Repeat(nn.Module):

@@ -18,17 +18,21 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 
 from speechtl.audio.pretraining.pretrain import pretrain
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
 from speechtl.errors import RecipeError, SpeechtlError, os_sentence
 from speechtl.files import cache_folder
+
+PATIENCE = timedelta(hours=12)  # of processes that wait while the first synthesises, or another renders
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +76,7 @@ def _fabric(options: argparse.Namespace, precision: Any) -> Fabric:
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.nodes,
-        strategy="ddp" if processes > 1 else "auto",
+        strategy=DDPStrategy(timeout=PATIENCE) if processes > 1 else "auto",
         precision=precision,
     )
     fabric.launch()

@@ -37,7 +37,7 @@ from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
 from speechtl.runtime.pictures import PictureSettings
-from speechtl.transfer import AllLayers, HeadOnly, LastLayers, Policy, Task
+from speechtl.transfer import AllLayers, HeadOnly, LastLayers, Policy, Task, at_one_rate
 
 KEEP = "fire8"
 GRID = 3
@@ -57,7 +57,7 @@ WAYS = {
     "only the new layer": Way("pretrained", HeadOnly(), 200),
     "last two groups": Way("pretrained", LastLayers(2), 100),
     "all groups": Way("pretrained", AllLayers(), 80),
-    "from scratch": Way("scratch", AllLayers(), 80),
+    "from scratch": Way("scratch", at_one_rate(AllLayers()), 80),
 }
 
 

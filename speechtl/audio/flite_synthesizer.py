@@ -40,7 +40,10 @@ class Flite:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "speech.wav"
             run([self._program, "-voice", utterance.voice.timbre, *settings, "-t", utterance.text, "-o", str(path)], "")
-            samples, sample_rate = soundfile.read(path, dtype="float32")
+            try:
+                samples, sample_rate = soundfile.read(path, dtype="float32")
+            except soundfile.SoundFileError as error:
+                raise AudioError(f"flite left nothing that can be read of {utterance.text!r}: {error}") from error
         return samples, round(sample_rate * shift)
 
     def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:

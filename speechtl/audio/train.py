@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,7 @@ from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
-from speechtl.transfer import Batch, HeadOnly, Policy, attach, check_inputs, fit, parse_policy
+from speechtl.transfer import Batch, HeadOnly, Policy, at_one_rate, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.network import run_groups
 from speechtl.workfolder import bind, finish, working_folder
 
@@ -70,7 +69,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     check_inputs(encoder, data_input(encoder))
     policy = parse_policy(recipe.transfer.policy)
     if recipe.transfer.encoder in UNTAUGHT:
-        policy = dataclasses.replace(policy, rate_decay=1.0)  # smaller rates in front keep what was learned before
+        policy = at_one_rate(policy)
     held_out = _held_out(policy, data, twins=calibrated) * len(encoder.parts)
     head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out))
     network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)

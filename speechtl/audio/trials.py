@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from speechtl.audio.data import read_clips
-from speechtl.audio.encoders import data_input, load_encoder
+from speechtl.audio.encoders import data_input, load_encoder, untaught
 from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.recipe import Recipe, TransferSection
 from speechtl.audio.train import train
@@ -40,12 +40,17 @@ class AudioTrials:
         """What is to be learned."""
         return Target(self._input, len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
 
+    @property
+    def available(self) -> int:
+        """How many recordings there are to learn from."""
+        return len(self.pool)
+
     def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
         """Train one way with so many recordings of the word; return the recall on the held-out speakers.
 
         A way is a policy, `scratch`, or another encoder and a policy, such as `conv-ctc/last:2`.
         """
-        order = np.random.default_rng(seed).permutation(len(self.pool))[: examples or len(self.pool)]
+        order = np.random.default_rng(seed).permutation(len(self.pool))[: examples or self.available]
         clips = [_at(self.pool[index], "train") for index in order] + [_at(clip, "validation") for clip in self.validation]
         with tempfile.TemporaryDirectory() as folder:
             positives = Path(folder) / "positives.jsonl"
@@ -57,20 +62,21 @@ class AudioTrials:
 
 def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
     """Return a recipe with another way to train (`POLICY`, `scratch` or `ENCODER/POLICY`), manifest of the word, and seed."""
+    transfer = {**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(way, recipe.transfer.encoder)}
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"positives": [positives]}),
-            "transfer": checked(TransferSection, {**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(way)}, f"{way!r}"),
+            "transfer": checked(TransferSection, transfer, f"{way!r}"),
             "train": recipe.train.model_copy(update={"seed": seed}),
         }
     )
 
 
-def _transfer_of(way: str) -> dict[str, str]:
+def _transfer_of(way: str, encoder: str) -> dict[str, str]:
     if way == SCRATCH:
-        return {"encoder": SCRATCH, "policy": "all"}
-    encoder, slash, policy = way.rpartition("/")
-    return {"encoder": encoder, "policy": policy} if slash else {"policy": policy}
+        return {"encoder": untaught(encoder), "policy": "all"}
+    other, slash, policy = way.rpartition("/")
+    return {"encoder": other, "policy": policy} if slash else {"policy": policy}
 
 
 def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:

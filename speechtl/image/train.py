@@ -21,7 +21,7 @@ from speechtl.image.preprocess import PICTURES
 from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
-from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, check_inputs, fit, parse_policy
+from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, check_inputs, fit, parse_policy
 from speechtl.workfolder import bind, finish, working_folder
 
 PRETRAIN_POLICY = "all"
@@ -45,6 +45,7 @@ def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, 
     network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
     policy = parse_policy(recipe.transfer.policy)
     if recipe.transfer.weights == SCRATCH:
+        policy = at_one_rate(policy)
         encoder.info = _taught_here(encoder.info, recipe.name, data)
     history = fit_pictures(
         network, data.train.pixels, data.train.labels, policy, recipe.train, recipe.augment, checkpoint=work / CHECKPOINT, resume=resume

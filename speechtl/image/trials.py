@@ -15,7 +15,7 @@ from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
-from speechtl.transfer import Encoder, check_inputs, parse_policy
+from speechtl.transfer import AllLayers, Encoder, at_one_rate, check_inputs, parse_policy
 from speechtl.transfer.advise import Target
 
 
@@ -36,18 +36,24 @@ class ImageTrials:
         kinds = sum(max(task.outputs, 2) for task in self.data.tasks) // len(self.data.tasks)
         return Target(PICTURES, len(self.data.train), kinds, "pictures")
 
+    @property
+    def available(self) -> int:
+        """How many pictures there are to learn from."""
+        return len(self.data.train)
+
     def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
         """Train one way (a policy, or `scratch`) with so many of the pictures; return its value on the validation pictures."""
         if not self.force:
             check_inputs(self.encoder, PICTURES)
         torch.manual_seed(seed)
-        encoder = self._open(SCRATCH if way == SCRATCH else self.recipe.transfer.weights)
+        weights, policy = (SCRATCH, at_one_rate(AllLayers())) if way == SCRATCH else (self.recipe.transfer.weights, parse_policy(way))
+        encoder = self._open(weights)
         network = new_network(encoder, self.data.tasks, grid=self.recipe.transfer.grid, hidden=self.recipe.transfer.hidden)
         pictures = self.data.train.pictures
-        chosen = draw(pictures, range(len(pictures)), min(examples or len(pictures), len(pictures)), seed)
+        chosen = draw(pictures, range(len(pictures)), examples or self.available, seed)
         part = self.data.train.part(chosen)
         settings = self.recipe.train.model_copy(update={"seed": seed})
-        fit_pictures(network, part.pixels, part.labels, parse_policy("all" if way == SCRATCH else way), settings, self.recipe.augment)
+        fit_pictures(network, part.pixels, part.labels, policy, settings, self.recipe.augment)
         results = measure(self.data.tasks, network.scores(self.data.validation.pixels), self.data.validation.labels)
         key = "accuracy" if self.measure == "accuracy" else "auc"
         return float(np.mean([result[key] for result in results if result["task"] in self.measured]))

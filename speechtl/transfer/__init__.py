@@ -10,7 +10,7 @@ from speechtl.transfer.heads import Standardize, Task, TaskHead
 from speechtl.transfer.inputs import check_inputs
 from speechtl.transfer.loss import TaskLoss
 from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, SourceNetwork, TransferNetwork, attach, cut, take_apart
-from speechtl.transfer.policy import AllLayers, GradualUnfreeze, HeadOnly, LastLayers, Policy, parse_policy
+from speechtl.transfer.policy import AllLayers, GradualUnfreeze, HeadOnly, LastLayers, Policy, at_one_rate, parse_policy
 
 __all__ = [
     "AllLayers",
@@ -31,6 +31,7 @@ __all__ = [
     "TaskHead",
     "TaskLoss",
     "TransferNetwork",
+    "at_one_rate",
     "attach",
     "check_inputs",
     "cut",

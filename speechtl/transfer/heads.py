@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 FLOOR = 0.2  # of the typical deviation
-FIRST_WEIGHTS = 0.05  # deviation of the first logits: with few examples, most of what chance put there would stay
+FIRST_LOGITS = 0.05  # their deviation
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,13 @@ class Standardize(nn.Module):
         return (embeddings - self.mean) * self.scale
 
 
+def start_output(layer: nn.Linear | nn.Conv1d) -> None:
+    """Let the first logits of standardized embeddings be small: with few examples, most of what chance put there would stay."""
+    nn.init.normal_(layer.weight, std=FIRST_LOGITS / layer.weight[0].numel() ** 0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class TaskHead(nn.Module):
     """Answers several tasks from one embedding: pooled, standardized, and one new output layer for all of them.
 
@@ -86,8 +93,7 @@ class TaskHead(nn.Module):
             self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
         else:
             output = nn.Linear(size, outputs)
-            nn.init.normal_(output.weight, std=FIRST_WEIGHTS / size**0.5)
-            nn.init.zeros_(output.bias)
+            start_output(output)
             self.layers = nn.Sequential(nn.Dropout(dropout), output)
 
     def forward(self, embeddings: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ rates toward the front (Howard and Ruder 2018, section 3.2, call it discriminati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -102,6 +102,11 @@ def parse_policy(text: str) -> Policy:
     if kind == "last" and number.isdecimal() and int(number) > 0:
         return LastLayers(n=int(number))
     raise RecipeError(f"The policy {text!r} is not known; take one of: head, last:2 (any number), all, gradual.")
+
+
+def at_one_rate(policy: Policy) -> Policy:
+    """Return the policy for random weights: smaller rates in front keep what was learned before, and these have learned nothing."""
+    return replace(policy, rate_decay=1.0)
 
 
 def _weights(group: nn.Module) -> list[nn.Parameter]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 
+from speechtl.audio.flite_synthesizer import Flite
 from speechtl.audio.synthesizers import find_synthesizers, speak, speak_many, voices
 from speechtl.audio.voice import Synthesizer, Utterance, Voice
 from speechtl.errors import AudioError
@@ -40,6 +44,18 @@ def test_the_same_list_gives_the_same_samples(synthesizer: Synthesizer) -> None:
     first, second = (speak_many(synthesizer, utterances(synthesizer)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_sentence_that_flite_leaves_no_sound_of_does_not_stop_the_others(tmp_path: Path) -> None:
+    program = tmp_path / "flite"
+    program.write_text('#!/bin/sh\ncase "$*" in *nothing*) exit 0;; esac\nfor file; do :; done\ncp "$(dirname "$0")/sound.wav" "$file"\n')
+    program.chmod(0o755)
+    soundfile.write(tmp_path / "sound.wav", np.zeros(1600), 16_000)
+    voice = Voice("flite", "en-us", "slt")
+    spoken = Flite(str(program)).speak_many([Utterance(text, voice) for text in ("nothing", "some")])
+    assert isinstance(spoken[0], AudioError)
+    assert "'nothing'" in str(spoken[0])
+    assert not isinstance(spoken[1], AudioError)
 
 
 @pytest.mark.parametrize("name", ["flite:slt", "flite:rms", "festival:slt", "festival:ked"])

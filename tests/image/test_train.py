@@ -32,6 +32,7 @@ def test_a_run_read_back_gives_the_scores_it_was_left_with(shapes):
     about = train(read_image_recipe(shapes / "shapes.toml"), shapes / "run")
     run = load_run(shapes / "run")
     assert about["validation"][0]["examples"] == 4
+    assert about["policy"] == "AllLayers(rate_decay=1.0)"  # from scratch: there is nothing in front to keep
     assert [task.classes for task in run.network.head.tasks] == [("cross", "square")]
     first, second = (list(predict_files(shapes / "run", [shapes / "shapes/cross/0.png"])) for _ in range(2))
     assert first == second

@@ -21,6 +21,15 @@ def test_four_networks_of_half_the_width_are_together_as_large_as_one(program):
     assert quarter == pytest.approx(one, rel=0.05)
 
 
+def test_separate_networks_begin_as_undecided_as_a_shared_one(program):
+    torch.manual_seed(0)
+    embeddings = torch.randn(200, 64)
+    shared = program.TaskHead(64, program.TASKS)
+    separate = program.SeparateHead(64, program.TASKS)
+    for head in (shared, separate):
+        assert 0.02 < float(head.eval()(embeddings).detach().std()) < 0.1
+
+
 def test_separate_networks_learn_nothing_from_each_other(program):
     network = program.build(4, 4)
     pixels, labels = scenes(8, 32)

@@ -89,7 +89,7 @@ def test_pretraining_goes_on_from_the_weights_of_another_run(load_program, recip
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recipe, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recipe, tmp_path, capsys, monkeypatch):
     program = load_program("pretrain")
     whole = [str(recipe), "--cache", str(tmp_path / "cache"), "--out"]
     assert program.main([*whole, str(tmp_path / "whole")]) == 0
@@ -104,6 +104,8 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
     monkeypatch.setattr(module, "recognition", interrupted)
     with pytest.raises(KeyboardInterrupt):
         program.main([*whole, str(tmp_path / "cut")])
+    assert program.main([*whole, str(tmp_path / "cut"), "--resume", "--set", "tasks.ctc=2"]) == 2
+    assert "begun with another recipe" in capsys.readouterr().err
     assert program.main([*whole, str(tmp_path / "cut"), "--resume"]) == 0
     weights, resumed = (load_tensors(tmp_path / name / "network.safetensors")[0] for name in ("whole", "cut"))
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
@@ -145,12 +147,25 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_file(load_program, 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert capsys.readouterr().err.splitlines()[-1].startswith("The disk is full")
-    assert list((tmp_path / "full").iterdir()) == []
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["given.json"]
+    assert program.main([*command, str(tmp_path / "full"), "--resume"]) == 0
+    assert "given.json" not in {path.name for path in (tmp_path / "full").iterdir()}
 
 
 def test_a_folder_with_something_in_it_is_left_alone(load_program, recipe, tmp_path, capsys):
     assert load_program("pretrain").main([str(recipe), "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recipe, tmp_path):
+    manifest = tmp_path / "some.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    manifest.write_text("".join(json.dumps({key: line[key] for key in line if key != "sha256"}) + "\n" for line in lines))
+    command = [str(recipe), "--set", "train.epochs=1", "--cache", str(tmp_path / "cache"), "--out"]
+    assert load_program("pretrain").main([*command, str(tmp_path / "first")]) == 0
+    soundfile.write(tmp_path / "0.wav", 0.1 * np.random.default_rng(99).standard_normal(48_000), 16_000)
+    assert load_program("pretrain").main([*command, str(tmp_path / "second")]) == 0
+    assert len(list((tmp_path / "cache" / "windows").iterdir())) == 2
 
 
 @pytest.mark.slow

@@ -17,8 +17,14 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
     "conv-ctc": (conv_ctc.build, conv_ctc.load),
     "conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"), partial(conv_ctc.load, "conv-ctc-tiny")),
     "scratch:conv-ctc": (conv_ctc.build, conv_ctc.build),
+    "scratch:conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"),) * 2,
 }
 UNTAUGHT = [name for name, (build, load) in ENCODERS.items() if build is load]  # whose weights are random either way
+
+
+def untaught(name: str) -> str:
+    """Return the name of the same network with random weights; for what cannot learn so, as two side by side, speech-embedding's."""
+    return twin if (twin := f"scratch:{name}") in ENCODERS else "scratch"
 
 
 def build_encoder(name: str) -> AudioEncoder:

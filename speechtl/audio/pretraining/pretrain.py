@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from lightning_fabric import Fabric
 
 from speechtl.audio.augment import Augmenter, simulate_rooms
 from speechtl.audio.encoders import conv_ctc
-from speechtl.audio.manifest import read_manifests
+from speechtl.audio.manifest import Clip, read_manifests
+from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.phones import transcribe
 from speechtl.audio.pretraining.card import write_card
 from speechtl.audio.pretraining.network import PretrainingHead, PretrainingLoss, PretrainingNetwork
@@ -42,6 +44,7 @@ NETWORK = "network.safetensors"
 ABOUT = "pretraining.json"
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"
+GIVEN = "given.json"
 ROOMS = 60
 WORD_PHONES = (4, 11)  # of the words to be told apart: shorter ones are too much alike
 GROWN_UP = 18  # years
@@ -66,6 +69,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     if recipe.tasks.words and not words:
         raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said alone {OFTEN} times: give words.hours.")
     shards = _render(with_words([*recordings, *spoken], words), teacher, noises, recipe, cache, fabric)
+    _bind(out, {"recipe": recipe.model_dump(mode="json"), "windows": shards.folder.name}, resume, fabric)
     validation = with_words(validation, words)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
@@ -95,7 +99,8 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": recipe.encoder, "hours": hours})
         write_card(out / "card.md", about, [*recordings, *spoken], conv_ctc.multiply_adds(encoder), encoder)
         write_json(out / ABOUT, about)
-        (out / CHECKPOINT).unlink(missing_ok=True)
+        for name in (CHECKPOINT, GIVEN):
+            (out / name).unlink(missing_ok=True)
     fabric.barrier()
     return about
 
@@ -103,10 +108,19 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
 def _check_out(out: Path, resume: bool) -> None:
     if resume and (out / ABOUT).exists():
         raise RunError(f"{out} is already finished; there is nothing to resume.")
-    if resume and not (out / CHECKPOINT).exists():
-        raise RunError(f"There is nothing to resume: {out / CHECKPOINT} does not exist. Leave out --resume.")
+    if resume and not (out / GIVEN).exists():
+        raise RunError(f"There is nothing to resume: {out / GIVEN} does not exist. Leave out --resume.")
     if not resume and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; choose another --out, or go on with --resume.")
+
+
+def _bind(out: Path, given: dict[str, Any], resume: bool, fabric: Fabric) -> None:
+    """Note what a run is made from, or, to go on, see that it is the same."""
+    note = out / GIVEN
+    if resume and json.loads(note.read_text(encoding="utf-8")) != given:
+        raise RunError(f"{out} was begun with another recipe or other data; go back to the old ones, or choose another --out.")
+    if not resume and fabric.is_global_zero:
+        write_json(note, given)
 
 
 def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Utterance]]:
@@ -186,16 +200,15 @@ def _render(
     fabric: Fabric,
 ) -> Shards:
     train, tasks = recipe.train, recipe.tasks
-    recorded = {one.clip.sha256 for one in utterances if one.clip.source != "synthesised"}
     packs = [
-        pack(utterances, lambda one: recipe.data.repeats if one.clip.sha256 in recorded else 1, train.seed, number)
+        pack(utterances, lambda one: 1 if one.clip.source == "synthesised" else recipe.data.repeats, train.seed, number)
         for number in range(train.packs)
     ]
     settings = {
         "utterances": hashlib.sha256(
-            repr([(one.clip.sha256, one.clip.offset, one.phones, one.word) for one in utterances]).encode()
+            repr([(_content(one.clip), one.clip.offset, one.clip.duration, one.phones, one.word) for one in utterances]).encode()
         ).hexdigest(),
-        "noise": sorted(clip.sha256 or clip.audio_filepath for clip in read_manifests(recipe.data.noise)) if recipe.data.noise else [],
+        "noise": sorted(_content(clip) for clip in read_manifests(recipe.data.noise)) if recipe.data.noise else [],
         "seed": train.seed,
         "repeats": recipe.data.repeats,
         "teacher": tasks.teacher if tasks.teacher_weight else None,
@@ -206,6 +219,10 @@ def _render(
         shards.render(renderer, advance, workers=max(cores() // fabric.world_size, 1), rank=fabric.global_rank, world=fabric.world_size)
     fabric.barrier()
     return shards
+
+
+def _content(clip: Clip) -> str:
+    return clip.sha256 or (sha256_of(clip.path) if clip.path else clip.audio_filepath)
 
 
 def _noises(recipe: PretrainingRecipe) -> list[Samples]:
