@@ -90,7 +90,7 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -
     first.set_ylim(low - 0.05 * (high - low) - 0.01, high + 0.05 * (high - low) + 0.01)
     first.set_ylabel(measure)
     shown = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    first.legend([shown[way] for way in ways], ways)
+    figure.legend([shown[way] for way in ways], ways, loc="outside right center")
     figure.suptitle(title)
     if len({point.seed for panel in panels for point in panel.points}) > 1:
         figure.supxlabel("Small dots: single trainings. Bars: 95 % limits of their mean.", fontsize=8, color="dimgrey")

@@ -83,5 +83,5 @@ def test_a_way_has_one_colour_in_all_panels_and_the_legend_names_all(tmp_path, d
     colours = {line.get_label(): line.get_color() for line in second.lines if not line.get_label().startswith("_")}
     assert {line.get_color() for line in first.lines} == {colours["b"]}
     assert colours["a"] != colours["b"]
-    told = first.get_legend()
+    (told,) = drawn[0].legends
     assert {text.get_text(): line.get_color() for text, line in zip(told.get_texts(), told.get_lines(), strict=True)} == colours
