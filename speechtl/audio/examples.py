@@ -112,7 +112,7 @@ class ExampleMaker:
         return [Example(tape[start : start + self.length], fold) for start in range(0, len(tape) - self.length, hop)]
 
     def _positive(self, recording: Recording, random: np.random.Generator) -> Example:
-        speed = self.augmenter.speed(random)
+        speed = self.augmenter.word_speed(random)
         clip = change_speed(recording.samples(), speed)
         start, end = (limit / speed for limit in recording.word)
         partial = random.random() < self.partial

@@ -122,3 +122,13 @@ def test_levels_and_speeds_stay_in_the_range_of_the_settings():
     for _ in range(20):
         assert -40.1 < 20 * np.log10(active_level(augmenter(noise(0.5), random))) < -29.9
         assert 0.9 <= augmenter.speed(random) <= 1.1
+
+
+def test_words_are_said_more_slowly_and_faster_than_other_speech():
+    augmenter = Augmenter([], [], AugmentSettings(speed=(0.9, 1.1), word_speed=(0.5, 2.0)))
+    random = np.random.default_rng(0)
+    speeds = np.log([augmenter.word_speed(random) for _ in range(2000)])
+    assert np.log(0.45) < speeds.min() < np.log(0.5)
+    assert np.log(2.0) < speeds.max() < np.log(2.2)
+    assert abs(speeds.mean()) < 0.04
+    assert 0.2 < np.mean(speeds == 0.0) < 0.3

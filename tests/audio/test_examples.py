@@ -69,7 +69,8 @@ def test_the_limits_of_a_word_are_where_it_sounds(maker):
 
 
 def test_limits_follow_a_change_of_speed(maker):
-    fast = Augmenter([], [], AugmentSettings(noise_probability=0, room_probability=0, speed=(1.25, 1.25), speed_probability=1.0))
+    speeds = {"speed": (1.25, 1.25), "word_speed": (1.0, 1.0), "speed_probability": 1.0}
+    fast = Augmenter([], [], AugmentSettings(noise_probability=0, room_probability=0, **speeds))
     for example in positives_of(maker(positives=1, negatives=0, partial=0.0, augmenter=fast)):
         loud = np.flatnonzero(np.abs(example.samples) > 0.1) / RATE
         assert example.word[1] - example.word[0] == pytest.approx(0.4 / 1.25, abs=1e-3)
