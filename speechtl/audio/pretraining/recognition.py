@@ -81,7 +81,7 @@ def _answers(network: PretrainingNetwork, samples: Samples) -> Answers:
     speech = at_level(samples, LEVEL_DBFS)
     padded = np.concatenate([np.zeros(_lead(network), np.float32), speech, np.zeros(int(BEHIND * SAMPLE_RATE), np.float32)])
     frames = front_end(network.encoder.features).compute(padded)
-    answers: Answers = network(torch.from_numpy(frames)[None, None].to(next(network.parameters()).device))
+    answers: Answers = network(torch.from_numpy(frames)[None, None].to(network.device))
     return answers
 
 

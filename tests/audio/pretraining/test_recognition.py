@@ -21,6 +21,7 @@ class Says(torch.nn.Module):
         receptive_field = 76
 
     encoder = Encoder()
+    device = torch.device("cpu")
 
     def __init__(self, classes):
         super().__init__()
