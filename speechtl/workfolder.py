@@ -13,6 +13,7 @@ from speechtl.files import replace_folder, write_json
 from speechtl.progress import say
 
 ABOUT = "run.json"  # the file that says of a folder that it is a finished run
+GIVEN = "given.json"  # the file that says what a work was begun with
 
 
 def is_run(path: Path) -> bool:
@@ -55,13 +56,18 @@ def bind(work: Path, given: Any, *, resume: bool = False) -> None:
 
     With `resume` that stays, and `RunError` says where it was begun with something else.
     """
-    note = work / "given.json"
-    if resume and note.exists() and json.loads(note.read_text(encoding="utf-8")) != given:
+    if resume and not begun_with(work, given):
         raise RunError(f"{work} was begun with another recipe or other data; start again without --resume, or go back to the old ones.")
     if not resume and work.exists():
         say(f"Starting again: what an earlier run left in {work} is thrown away (--resume would go on from it).")
         shutil.rmtree(work)
-    write_json(note, given)
+    write_json(work / GIVEN, given)
+
+
+def begun_with(work: Path, given: Any) -> bool:
+    """Say whether what a work was begun with, where that is noted, is what is given now (JSON)."""
+    note = work / GIVEN
+    return not note.exists() or bool(json.loads(note.read_text(encoding="utf-8")) == given)
 
 
 def finish(work: Path, out: Path, save: Callable[[Path], None]) -> None:

@@ -129,8 +129,7 @@ class RoundBatches:
             return features
         for _, group in self.network.groups()[: self.frozen_front]:
             group.eval()
-        device = next(self.network.parameters()).device
-        parts = (part.to(device, memory_format=torch.channels_last) for part in torch.split(features, FRONT_BATCH))
+        parts = (part.to(self.network.device, memory_format=torch.channels_last) for part in torch.split(features, FRONT_BATCH))
         return torch.cat([self.network.front(part, self.frozen_front).cpu() for part in parts])
 
 

@@ -13,9 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-import soundfile
-
-from speechtl.audio.voice import SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, run, run_partly
+from speechtl.audio.voice import SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, read_speech, run, run_partly
 from speechtl.errors import AudioError
 
 VOICES = {"slt": "cmu_us_slt_arctic_hts", "ked": "ked_diphone", "kal": "kal_diphone"}
@@ -98,9 +96,9 @@ def _read(path: Path, utterance: Utterance, failure: AudioError | None) -> RawSp
     if not path.exists():
         return failure or AudioError(f"The voice {utterance.voice.name} could not say {utterance.text!r}.")
     try:
-        samples, sample_rate = soundfile.read(path, dtype="float32")
-    except soundfile.SoundFileError as error:
-        return AudioError(f"The voice {utterance.voice.name} gave no sound for {utterance.text!r}: {error}")
+        samples, sample_rate = read_speech(path, utterance)
+    except AudioError as error:
+        return error
     # The engine of statistical voices has no setting for the pitch: it speaks slower or faster, and the rate of the samples makes up.
     shifted = utterance.voice.timbre not in PITCHES
     return samples, round(sample_rate * utterance.pitch) if shifted else sample_rate

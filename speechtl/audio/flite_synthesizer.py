@@ -7,9 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import soundfile
-
-from speechtl.audio.voice import RawSpeech, Synthesizer, Utterance, Voice, run, speak_singly
+from speechtl.audio.voice import RawSpeech, Synthesizer, Utterance, Voice, read_speech, run, speak_singly
 from speechtl.errors import AudioError
 
 ACCENTS = {"slt": "en-us", "rms": "en-us", "awb": "en-gb-scotland", "kal16": "en-us", "kal": "en-us"}
@@ -40,10 +38,7 @@ class Flite:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "speech.wav"
             run([self._program, "-voice", utterance.voice.timbre, *settings, "-t", utterance.text, "-o", str(path)], "")
-            try:
-                samples, sample_rate = soundfile.read(path, dtype="float32")
-            except soundfile.SoundFileError as error:
-                raise AudioError(f"flite left nothing that can be read of {utterance.text!r}: {error}") from error
+            samples, sample_rate = read_speech(path, utterance)
         return samples, round(sample_rate * shift)
 
     def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:

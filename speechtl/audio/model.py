@@ -61,7 +61,7 @@ class WakeWordNetwork(TransferNetwork):
         """Return the scores `(steps,)` that frames `(frames, bands)` hold without anything before them."""
         self.eval()
         stride, lead = self.encoder.stride, self.context_frames - self.encoder.stride
-        frames = torch.from_numpy(log_mel)[None, None].to(next(self.parameters()).device)
+        frames = torch.from_numpy(log_mel)[None, None].to(self.device)
         steps = (len(log_mel) - lead) // stride
         scores = [np.zeros(0, np.float32)]
         for first in range(0, steps, BLOCK_STEPS):

@@ -181,8 +181,7 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches, front: 
     inputs = batches.round(0)[0]
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()].float()
     groups = [group for _, group in network.groups()[front:-1]]
-    device = next(network.parameters()).device
-    network.head.standardize.measure(torch.cat([run_groups(groups, part.to(device)) for part in torch.split(spread, FRONT_BATCH)]))
+    network.head.standardize.measure(torch.cat([run_groups(groups, part.to(network.device)) for part in torch.split(spread, FRONT_BATCH)]))
 
 
 def _held_out(policy: Policy, data: Data, *, twins: bool = True) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 
 from speechtl.errors import AudioError
 
@@ -82,6 +83,15 @@ def speak_singly(synthesizer: Synthesizer, utterances: Iterable[Utterance]) -> l
         except AudioError as error:
             spoken.append(error)
     return spoken
+
+
+def read_speech(path: Path, utterance: Utterance) -> RawSpeech:
+    """Read the file that a program left of an utterance; raises `AudioError` where there is none, or no sound in it."""
+    try:
+        samples, sample_rate = soundfile.read(path, dtype="float32")
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"The voice {utterance.voice.name} gave no sound for {utterance.text!r}: {error}") from error
+    return samples, sample_rate
 
 
 def run(command: list[str], text: str, folder: Path | None = None, seconds: float = SECONDS_TO_WAIT) -> bytes:

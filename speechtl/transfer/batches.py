@@ -91,12 +91,11 @@ def front_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int
     if not groups:
         return inputs
     modes = [group.training for group in groups]
-    device = next(network.parameters()).device
     for group in groups:
         group.train(learning)
     parts = []
     for part in torch.split(inputs, FRONT_BATCH):
-        part = part.to(device)
+        part = part.to(network.device)
         for group in groups:
             part = group(part)
         parts.append(part.to(inputs.device))

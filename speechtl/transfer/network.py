@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from speechtl.errors import SpeechtlError, did_you_mean
@@ -114,6 +115,11 @@ class TransferNetwork(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = head
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
     def groups(self) -> list[tuple[str, nn.Module]]:
         """Return the layer groups front to back: the encoder's, then the head as the last one."""

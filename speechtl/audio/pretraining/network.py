@@ -72,11 +72,6 @@ class PretrainingNetwork(TransferNetwork):
         return answers
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
-
-    @property
     def _skipped(self) -> int:
         """How many frames are left out at the beginning, so that the answers stand on the teacher's grid."""
         return (TEACHER_FIELD - self.encoder.receptive_field) % STRIDE

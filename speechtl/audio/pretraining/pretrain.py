@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -38,13 +37,13 @@ from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
 from speechtl.versions import versions
+from speechtl.workfolder import GIVEN, begun_with
 
 ENCODER = "encoder.safetensors"
 NETWORK = "network.safetensors"
 ABOUT = "pretraining.json"
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"
-GIVEN = "given.json"
 ROOMS = 60
 WORD_PHONES = (4, 11)  # of the words to be told apart: shorter ones are too much alike
 GROWN_UP = 18  # years
@@ -116,11 +115,10 @@ def _check_out(out: Path, resume: bool) -> None:
 
 def _bind(out: Path, given: dict[str, Any], resume: bool, fabric: Fabric) -> None:
     """Note what a run is made from, or, to go on, see that it is the same."""
-    note = out / GIVEN
-    if resume and json.loads(note.read_text(encoding="utf-8")) != given:
+    if resume and not begun_with(out, given):
         raise RunError(f"{out} was begun with another recipe or other data; go back to the old ones, or choose another --out.")
     if not resume and fabric.is_global_zero:
-        write_json(note, given)
+        write_json(out / GIVEN, given)
 
 
 def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Utterance]]:
