@@ -3,7 +3,7 @@
     python training/transfer.py training/recipes/computer.toml training/recipes/jarvis.toml --out runs/transfer
 
 Trains every way (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the shipped detector
-the recordings of split "test". The threshold is the one at which the test negatives give that rate: what an encoder has
+the recordings of split "test": negatives of manifests without one are for training alone. The threshold is the one at which the test negatives give that rate: what an encoder has
 learned is compared here, not how well a threshold was foretold. Each result is kept in transfer.csv at once; a second call
 goes on where the first one stopped, so give another --out to other settings or weights. Leaves transfer.csv and transfer.png,
 and prints a table for each word: of all that is in transfer.csv.
@@ -124,7 +124,7 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, know
             encoder = model.scorer.engine.network.encoder
             groups = nn.Sequential(*encoder.groups.values())
             encoder.groups = nn.ModuleDict({"all": Remembered(groups, known)})
-        report = evaluate(model, recipe.data.positives, recipe.data.negatives, thresholds=THRESHOLDS, kept=memory.recordings, note=say)
+        report = evaluate(model, recipe.data.positives, _test_negatives(recipe), thresholds=THRESHOLDS, kept=memory.recordings, note=say)
     return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
 
 
@@ -138,6 +138,14 @@ def _pool(recipe: Recipe) -> list[Clip]:
             "speechtl data pull, or set SPEECHTL_DATA to where they are."
         )
     return here
+
+
+def _test_negatives(recipe: Recipe) -> list[Path]:
+    """Return the manifests of negatives that have people to test on; of those without, training has heard the people."""
+    tested = [path for path in recipe.data.negatives if any(clip.split == "test" for clip in read_clips([path]))]
+    if not tested:
+        raise ManifestError(f"None of the negatives of {recipe.name!r} has split 'test'; without them there is no rate of false accepts.")
+    return tested
 
 
 def _at_least(lowest: int) -> Callable[[str], int]:
