@@ -46,7 +46,9 @@ class ImageTrials:
         if not self.force:
             check_inputs(self.encoder, PICTURES)
         torch.manual_seed(seed)
-        weights, policy = (SCRATCH, at_one_rate(AllLayers())) if way == SCRATCH else (self.recipe.transfer.weights, parse_policy(way))
+        weights, policy = (SCRATCH, AllLayers()) if way == SCRATCH else (self.recipe.transfer.weights, parse_policy(way))
+        if weights == SCRATCH:
+            policy = at_one_rate(policy)
         encoder = self._open(weights)
         network = new_network(encoder, self.data.tasks, grid=self.recipe.transfer.grid, hidden=self.recipe.transfer.hidden)
         pictures = self.data.train.pictures
