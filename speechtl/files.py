@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,22 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         if file.tell() == 0:  # new, or a full disk kept it empty
             table.writeheader()
         table.writerow(row)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a CSV table by the names of its columns; none where there is no table yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a whole CSV table, or nothing; the first line names its columns."""
+    with writing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
 
 
 def replace_folder(source: Path, target: Path) -> None:

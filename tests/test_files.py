@@ -3,7 +3,7 @@ import json
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.files import append_row, check_place, replace_folder, write_json, write_text, writing
+from speechtl.files import append_row, check_place, read_rows, replace_folder, write_json, write_rows, write_text, writing
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -66,3 +66,10 @@ def test_a_place_that_cannot_be_written_to_is_refused_and_one_that_can_is_left_a
     with pytest.raises(SpeechtlError, match="not yours to write to"):
         check_place(tmp_path / "a.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_table_is_written_whole_and_read_back(tmp_path):
+    table = tmp_path / "log.csv"
+    assert read_rows(table) == []
+    write_rows(table, [{"epoch": 1, "note": "a, b"}, {"epoch": 2, "note": None}])
+    assert read_rows(table) == [{"epoch": "1", "note": "a, b"}, {"epoch": "2", "note": ""}]

@@ -32,6 +32,8 @@ from speechtl.audio.pretraining.shards import cores
 from speechtl.errors import RecipeError, SpeechtlError, os_sentence
 from speechtl.files import cache_folder
 
+INTERRUPTED = 130  # as shells have it
+GO_ON = "The same command goes on with what is in the cache, and with --resume from the last epoch that was saved."
 PATIENCE = timedelta(hours=12)  # of processes that wait while the first synthesises, or another renders
 
 
@@ -55,12 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         about = pretrain(recipe, options.out, options.cache, fabric=_fabric(options, recipe.train.precision), resume=options.resume)
     except (SpeechtlError, OSError) as error:
         print(os_sentence(error) if isinstance(error, OSError) else error, file=sys.stderr)
-        return 2
+        return SpeechtlError.exit_code
+    except KeyboardInterrupt:
+        print(f"Stopped. {GO_ON}", file=sys.stderr)
+        return INTERRUPTED
+    except RuntimeError as error:
+        if not _is_of_another(error):
+            raise
+        print(f"Another process of this run has ended. {GO_ON}", file=sys.stderr)
+        return SpeechtlError.exit_code
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the others are gone
-    print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "words", "seconds")}, indent=2))
+    if about is not None:
+        print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "words", "seconds")}, indent=2))
     return 0
+
+
+def _is_of_another(error: RuntimeError) -> bool:
+    """Say whether what failed is the exchange with another process (of gloo there is no class of errors)."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def _fabric(options: argparse.Namespace, precision: Any) -> Fabric:

@@ -3,16 +3,15 @@
     python training/transfer.py training/recipes/computer.toml training/recipes/jarvis.toml --out runs/transfer
 
 Trains every way (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the shipped detector
-the recordings of split "test": negatives of manifests without one are for training alone. The threshold is the one at which the test negatives give that rate: what an encoder has
-learned is compared here, not how well a threshold was foretold. Each result is kept in transfer.csv at once; a second call
-goes on where the first one stopped, so give another --out to other settings or weights. Leaves transfer.csv and transfer.png,
-and prints a table for each word: of all that is in transfer.csv.
+the recordings of split "test": negatives of manifests without one are for training alone. The threshold is the one at which
+the test negatives give that rate: what an encoder has learned is compared here, not how well a threshold was foretold. Each
+result is kept in transfer.csv at once; a second call goes on where the first one stopped, so give another --out to other
+settings or weights. Leaves transfer.csv and transfer.png, and prints a table for each word: of all that is in transfer.csv.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import hashlib
 import sys
@@ -25,6 +24,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from speechtl.audio.data import read_clips
+from speechtl.audio.encoders import UNTAUGHT
 from speechtl.audio.evaluate import evaluate, open_model
 from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.model import OfflineEngine
@@ -33,7 +33,7 @@ from speechtl.audio.train import Memory, train
 from speechtl.audio.trials import changed
 from speechtl.curves import Panel, Point, draw_panels, print_points
 from speechtl.errors import ManifestError, reported
-from speechtl.files import append_row, check_place
+from speechtl.files import append_row, check_place, read_rows
 from speechtl.progress import say
 from speechtl.settings import PRECISIONS
 
@@ -71,14 +71,15 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     changes = {key: value for key in ("epochs", "batch_size", "precision") if (value := getattr(options, key)) is not None}
     recipes = [read_recipe(path, {"train": changes}) for path in options.recipes]
     plans = [(recipe, _plan(recipe, options)) for recipe in recipes]
-    memory, embeddings = Memory(), defaultdict[str, Known](dict)
+    memory, embeddings = Memory(), defaultdict[tuple[str, int], Known](dict)
     for seed in range(options.seeds):
         memory.negatives.clear()  # no other seed needs them, and they are large
         for recipe, plan in plans:
             for way, clips in plan:
                 key = (recipe.name, way, clips, seed)
                 if key not in done and (clips <= SEEDED or seed == 0):
-                    done[key] = recall(recipe, way, clips, seed, memory, embeddings[way])
+                    known = embeddings[way, seed if way.split("/")[0] in UNTAUGHT else 0]  # random weights differ from seed to seed
+                    done[key] = recall(recipe, way, clips, seed, memory, known)
                     append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                     say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
     panels = [Panel(f"recordings of {recipe.name!r}", _points(done, recipe.name)) for recipe in recipes]
@@ -159,6 +160,7 @@ def _at_least(lowest: int) -> Callable[[str], int]:
 
 def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:
     """Return the ways and amounts to train; raise `SpeechtlError` where one of them cannot be trained."""
+    _test_negatives(recipe)
     for way in options.ways:
         changed(recipe, way, options.out, seed=0)
     available = len(_pool(recipe))
@@ -173,14 +175,9 @@ def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Poi
 
 
 def _read(path: Path) -> dict[tuple[str, str, int, int], float]:
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {
-            (row["word"], row["way"], int(row["clips"]), int(row["seed"])): float(row["recall"])
-            for row in csv.DictReader(file)
-            if row["recall"]
-        }
+    return {
+        (row["word"], row["way"], int(row["clips"]), int(row["seed"])): float(row["recall"]) for row in read_rows(path) if row["recall"]
+    }
 
 
 if __name__ == "__main__":

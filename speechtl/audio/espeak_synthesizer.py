@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from speechtl.audio import espeak
-from speechtl.audio.voice import PLAIN, SECONDS_TO_WAIT, RawSpeech, Samples, Synthesizer, Utterance, Voice, run, run_partly, speak_singly
+from speechtl.audio.voice import PLAIN, SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, run, run_partly, speak_singly
 from speechtl.errors import AudioError
+from speechtl.runtime.samples import Samples
 
 WORDS_PER_MINUTE = 175  # eSpeak NG's own rate
 PITCH_CENTRE, PITCH_PER_OCTAVE = 50, 75  # eSpeak NG's scale of 0 to 99; measured, it bends a little

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -35,13 +35,14 @@ class Verdict:
         return asdict(self)
 
 
-def verdict(licences: Iterable[str | None], encoder_licence: str | None) -> Verdict:
-    """Judge a model by the licence of each clip it was trained on (one entry a clip, None when unknown) and of its encoder.
+def verdict(licences: Iterable[str | None], others: Mapping[str, str | None]) -> Verdict:
+    """Judge a model by the licence of each clip it was trained on (one entry a clip, None when unknown) and of all else that it is made of.
 
-    This is bookkeeping, not legal advice: anything not known to be permissive is `unclear`.
+    `others` names that, such as `the encoder is`, and its licences. This is bookkeeping, not legal advice: anything not known to be
+    permissive is `unclear`.
     """
     judged = [(*judge(licence), f"{_clips(count)} {_called(licence)}") for licence, count in _counted(licences)]
-    judged.append((*judge(encoder_licence), f"the encoder is {_called(encoder_licence)}"))
+    judged += [(*judge(licence), f"{subject} {_called(licence)}") for subject, licence in others.items()]
     judged.sort(key=lambda entry: -_ORDER.index(entry[0]))
     return Verdict(judged[0][0], [f"{subject}: {why}" for _, why, subject in judged])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,11 @@ PHONES = tuple(
 )
 BLANK = 0  # of CTC; the phones count from one
 TEXTS = 20_000  # to a process
+SECONDS = 600.0  # that a process may take
 VOICE = "en-us"
+PAUSE = "_:"  # among eSpeak NG's mnemonics, between which stands "_"
+OTHER_LETTERS = "æœøßłđðþı"  # of the Latin alphabet, that do not come apart into a letter and a mark
+READ_OUT = "°½¼¾"  # beside letters, ASCII, punctuation and currencies
 
 # eSpeak NG's mnemonics without marks of stress (', and ,), length (:) where it tells nothing, and variants (digits, #, ;, -).
 _MNEMONICS = {
@@ -74,21 +79,34 @@ _SEVERAL = {
     "@-": ("AH",),
     "IR": ("ER",),
 }
-_SILENT = {"", ":", "r-"}  # length, and an r that only links
+_SILENT = {"", "r-"}  # an r that only links
 
 
 def transcribe(texts: Sequence[str]) -> list[list[str]]:
-    """Return the phones of every text; none for a text without words, or with a sound that English does not have.
+    """Return the phones of every text; none for one without words, with a sound that English does not have, or that cannot be read.
 
-    Raises `MissingExtraError` where eSpeak NG is not installed, and `AudioError` where it fails.
+    Signs of other alphabets, pictures and control characters cannot be: eSpeak NG says their names, and people do not. Neither can
+    a text on which it fails. Raises `MissingExtraError` where eSpeak NG is not installed, and `AudioError` where it fails on all.
     """
     phones: list[list[str]] = []
     for first in range(0, len(texts), TEXTS):
         lines = [" ".join(text.split()) for text in texts[first : first + TEXTS]]
-        for line in _mnemonics(lines):
-            known = [_phones(mnemonic) for mnemonic in line.replace("_", " ").split()]
+        for line in _mnemonics([line if _is_readable(line) else "" for line in lines]):
+            known = [_phones(mnemonic) for mnemonic in line.replace(PAUSE, " ").replace("_", " ").split()]
             phones.append([] if None in known else [phone for several in known for phone in several or ()])
     return phones
+
+
+def _is_readable(text: str) -> bool:
+    """Say whether all signs are such as are read aloud in English."""
+    return all((sign.isascii() and sign.isprintable()) or sign in READ_OUT or _is_latin(sign) for sign in text)
+
+
+def _is_latin(sign: str) -> bool:
+    kind = unicodedata.category(sign)
+    if kind.startswith("L"):
+        return unicodedata.normalize("NFD", sign)[0].isascii() or sign.lower() in OTHER_LETTERS
+    return kind[0] in "MP" or kind in ("Sc", "Zs")  # marks, punctuation, currencies, spaces
 
 
 def numbers(phones: Sequence[str]) -> list[int]:
@@ -115,14 +133,32 @@ def _phones(mnemonic: str) -> tuple[str, ...] | None:
 
 
 def _mnemonics(lines: Sequence[str]) -> list[str]:
+    """Return the mnemonics of every line; nothing for one on which eSpeak NG fails."""
+    done = _written(lines)
+    if isinstance(done, list):
+        return done
+    if isinstance(failure := _written(["a"]), str):
+        raise AudioError(f"eSpeak NG could not turn texts into phones: {failure}")
+    if len(lines) == 1:
+        return [""]
+    half = len(lines) // 2
+    return _mnemonics(lines[:half]) + _mnemonics(lines[half:])
+
+
+def _written(lines: Sequence[str]) -> list[str] | str:
+    """Return what eSpeak NG writes for lines, or why it does not."""
     try:
         loader = importlib.import_module("espeakng_loader")
     except ImportError as error:
         raise MissingExtraError("Turning texts into phones", "synthesis") from error
     data = Path(loader.get_data_path())
     command = [sys.executable, "-I", "-S", str(Path(espeak.__file__).resolve()), loader.get_library_path(), data.name, VOICE]
-    done = subprocess.run(command, input="\n".join(lines).encode(), capture_output=True, cwd=data.parent, check=False)
+    given = "\n".join(lines).encode()
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, cwd=data.parent, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it took longer than {SECONDS:g} s"
     written = done.stdout.decode(errors="replace").split("\n")[: len(lines)]
     if done.returncode != 0 or len(written) != len(lines):
-        raise AudioError(f"eSpeak NG could not turn texts into phones: {done.stderr.decode(errors='replace').strip()}")
+        return done.stderr.decode(errors="replace").strip() or f"it ended with {done.returncode}"
     return written

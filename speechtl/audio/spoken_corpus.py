@@ -28,14 +28,12 @@ import soundfile
 
 from speechtl.audio.corpus_plan import CorpusPlan, draw_plan
 from speechtl.audio.synthesizers import speak_many
-from speechtl.audio.voice import Samples, Synthesizer, Utterance
+from speechtl.audio.voice import LEVELS, SYNTHESISED, Synthesizer, Utterance, gain_to
 from speechtl.errors import AudioError, SpeechtlError
 from speechtl.files import replace_folder, write_json, write_text
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 SURROUNDINGS = (0.05, 0.4)  # seconds before and after the speech
-LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech
-PEAK = 0.95  # of full scale, at most
 SHARD = 100  # utterances
 LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter: outside of it something went wrong
 EXTRA_SECONDS = 1.2  # that a text may take besides its letters
@@ -204,9 +202,7 @@ def _absurd(utterance: Utterance, speech: Samples) -> str | None:
 def _placed(speech: Samples, random: np.random.Generator) -> Samples:
     """Return speech at a random level with silence around it."""
     before, after = (round(seconds * SAMPLE_RATE) for seconds in random.uniform(*SURROUNDINGS, 2))
-    loudness = float(np.sqrt(np.mean(np.square(speech))))
-    gain = min(10 ** (random.uniform(*LEVELS) / 20) / loudness, PEAK / float(np.abs(speech).max()))
-    samples: Samples = np.pad(speech * np.float32(gain), (before, after))
+    samples: Samples = np.pad(speech * gain_to(random.uniform(*LEVELS), speech), (before, after))
     return samples
 
 
@@ -223,7 +219,7 @@ def _line(path: str, utterance: Utterance, flac: bytes, duration: float) -> Line
         "duration": duration,
         "text": utterance.text,
         "speaker": utterance.voice.name,
-        "source": "synthesised",
+        "source": SYNTHESISED,
         "license": "CC0-1.0",
         "sha256": hashlib.sha256(flac).hexdigest(),
     }

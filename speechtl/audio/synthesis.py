@@ -14,20 +14,18 @@ import soundfile
 
 from speechtl.audio.sentences import plain, sentences
 from speechtl.audio.synthesizers import speak, voices
-from speechtl.audio.voice import Samples, Voice
+from speechtl.audio.voice import LEVELS, SYNTHESISED, Voice, gain_to
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import write_text, writing
 from speechtl.runtime.audio import describe, read_audio
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 __all__ = ["MixedRecording", "SpokenWord", "SyntheticSet", "Voice", "make_set", "mixed_recording", "speak", "voices"]
 
 RATES = (0.8, 1.25)
 PITCHES = (0.85, 1.2)
 SURROUNDINGS = (0.4, 1.0)  # seconds of noise before and after
-LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech
 NOISES = (-40.0, -22.0)  # dB of the speech
-PEAK = 0.95  # of full scale, at most
 RECIPE = 2  # raise it when the same settings give other samples, so that older files are not taken for finished ones
 
 Line = dict[str, Any]  # of a manifest
@@ -222,7 +220,7 @@ def _line(folder: Path, name: str, clip: _Clip, split: str, label: str, *, with_
         "speaker": clip.voice.name,
         **(limits if with_limits else {}),
         "split": split,
-        "source": "synthesised",
+        "source": SYNTHESISED,
         "license": "CC0-1.0",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
@@ -230,11 +228,11 @@ def _line(folder: Path, name: str, clip: _Clip, split: str, label: str, *, with_
 
 def _samples(clip: _Clip) -> Samples:
     speech = speak(clip.text, clip.voice, rate=clip.rate, pitch=clip.pitch)
+    gain = gain_to(clip.level, speech)
     loudness = float(np.sqrt(np.mean(np.square(speech))))
-    gain = min(10 ** (clip.level / 20) / loudness, PEAK / float(np.abs(speech).max()))
     random = np.random.default_rng((*clip.seed, 1))
     samples = _noise(clip.lead + len(speech) + clip.tail, random) * np.float32(gain * loudness * 10 ** (clip.noise / 20))
-    samples[clip.lead : clip.lead + len(speech)] += speech * np.float32(gain)
+    samples[clip.lead : clip.lead + len(speech)] += speech * gain
     samples.clip(-1, 1, out=samples)
     return samples
 

@@ -16,22 +16,29 @@ from speechtl.audio.espeak_synthesizer import find_espeak
 from speechtl.audio.festival_synthesizer import find_festival
 from speechtl.audio.flite_synthesizer import find_flite
 from speechtl.audio.sentences import plain
-from speechtl.audio.voice import RawSpeech, Samples, Synthesizer, Utterance, Voice
+from speechtl.audio.voice import RawSpeech, Synthesizer, Utterance, Voice
 from speechtl.errors import AudioError, MissingExtraError
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 WIDEST_RATES = (0.5, 2.0)
 WIDEST_PITCHES = (0.7, 1.6)
 SILENCE = 0.003  # of the peak (-50 dB): below any fricative, above the synthesisers' rounding noise
 
 
+FINDERS: dict[str, Callable[[], Synthesizer | None]] = {"flite": find_flite, "festival": find_festival, "eSpeak NG": find_espeak}
+
+
 def find_synthesizers() -> list[Synthesizer]:
     """Return the synthesisers on this machine; raises `MissingExtraError` when there is none."""
-    finders: list[Callable[[], Synthesizer | None]] = [find_flite, find_festival, find_espeak]
-    found = [synthesizer for find in finders if (synthesizer := find()) is not None]
+    found = [synthesizer for find in FINDERS.values() if (synthesizer := find()) is not None]
     if not found:
         raise MissingExtraError("Speech synthesis without espeak-ng on PATH (on Debian and Ubuntu: apt install espeak-ng)", "synthesis")
     return found
+
+
+def missing_synthesizers() -> list[str]:
+    """Return the names of the synthesisers that this machine does not have."""
+    return [name for name, find in FINDERS.items() if find() is None]
 
 
 def voices() -> list[Voice]:

@@ -94,7 +94,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
         "detector": trigger.to_json(),
         "operating_points": [point.to_json() for point in points],
         "data": _provenance(data),
-        "licence": verdict([clip.license for clip in data.clips()], encoder.info.licence).to_json(),
+        "licence": verdict([clip.license for clip in data.clips()], {"the encoder is": encoder.info.licence}).to_json(),
         "history": history,
         "seconds": {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)},
     }

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from speechtl.errors import AudioError
+from speechtl.runtime.samples import Samples
 
 PLAIN = "plain"  # the timbre of a voice without a variant
 SECONDS_TO_WAIT = 60.0
+SYNTHESISED = "synthesised"  # the source of recordings, in manifests
+LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech in recordings
+PEAK = 0.95  # of full scale, at most
 
-Samples = npt.NDArray[np.float32]
 RawSpeech = tuple[Samples, int]  # samples and their rate
 
 
@@ -116,3 +118,9 @@ def run_partly(
         return done.stdout, None
     reason = done.stderr.decode(errors="replace").strip() or f"it ended with exit code {done.returncode}."
     return done.stdout, AudioError(f"The speech synthesiser {command[0]} failed: {reason}")
+
+
+def gain_to(level: float, speech: Samples) -> np.float32:
+    """Return the factor that brings speech to a root mean square of `level` dB of full scale, or less where its peak would be too high."""
+    loudness = float(np.sqrt(np.mean(np.square(speech))))
+    return np.float32(min(10 ** (level / 20) / loudness, PEAK / float(np.abs(speech).max())))

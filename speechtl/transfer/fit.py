@@ -69,8 +69,9 @@ def fit(
 ) -> list[Record]:
     """Train the groups that the policy names and leave the averaged weights in the network; return a record an epoch.
 
-    With `checkpoint` every epoch is saved there, and `resume` goes on from it bit for bit. Inputs of the batches enter
-    at `policy.frozen_front(network, settings.epochs)`: what stands before stays frozen and may be computed once.
+    With `checkpoint` every epoch is saved there, with what `on_epoch` added to its record, and `resume` goes on from it bit for bit.
+    Inputs of the batches enter at `policy.frozen_front(network, settings.epochs)`: what stands before stays frozen and may be
+    computed once.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1, precision=settings.precision)  # type: ignore[arg-type]
     fabric.seed_everything(settings.seed, verbose=False)
@@ -81,7 +82,7 @@ def fit(
     wrapped, optimizer = fabric.setup(network, torch.optim.AdamW(rated, weight_decay=settings.weight_decay))
     average = WeightAverage(network, settings.averaging)
     history: list[Record] = []
-    about = {"settings": asdict(settings), "policy": repr(policy), "steps": len(batches)}
+    about = {"settings": asdict(settings), "policy": repr(policy), "steps": len(batches), "number of processes": fabric.world_size}
     if resume and checkpoint is not None and checkpoint.exists():
         history = _restore(checkpoint, about, network, optimizer, average)
     steps = len(batches) // fabric.world_size
@@ -108,10 +109,10 @@ def fit(
         mean = fabric.all_reduce(torch.stack(losses).mean())
         assert isinstance(mean, Tensor)
         history.append({"epoch": epoch + 1, "loss": float(mean)})
-        if checkpoint is not None and fabric.is_global_zero:
-            _save(checkpoint, about, network, optimizer, average, history)
         if on_epoch is not None and fabric.is_global_zero:
             on_epoch(epoch, history[-1])
+        if checkpoint is not None and fabric.is_global_zero:
+            _save(checkpoint, about, network, optimizer, average, history)
     average.put_into(network)
     _agree(network, fabric)
     network.cpu()

@@ -1,7 +1,11 @@
+import csv
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ import soundfile
 import torch
 
 from speechtl.audio.encoders import conv_ctc
-from speechtl.transfer import load_tensors
+from speechtl.transfer import load_tensors, save_tensors
 
 pytest.importorskip("espeakng_loader")
 PROGRAM = Path(__file__).parents[2] / "training" / "pretrain.py"
@@ -55,9 +59,13 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
     assert encoder.info.source_hours == told["data"]["recorded"]["hours"]
     assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build("conv-ctc-tiny").groups["widen"][0].weight)
     assert len((out / "log.csv").read_text().splitlines()) == 3
+    assert encoder.info.licence == "MIT"
     card = (out / "card.md").read_text()
-    for said in ("MIT", "Commercial use", "| test |"):
+    for said in ("MIT", "Commercial use: **yes**", "| test |"):
         assert said in card
+    assert json.loads((out / "pretraining.json").read_text())["notes"] == [
+        "Left out 4 recordings: they, or whoever speaks in them, are kept for tests."
+    ]
     assert not (out / "checkpoint.safetensors").exists()
 
 
@@ -71,7 +79,9 @@ def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, t
     said = {json.loads(line)["text"] for line in manifest.read_text().splitlines()}
     assert said == {"left"}  # of four sounds or more, and not only said in tests
     assert told["words"]["classes"] == len({"left", "yes", "no"})
-    assert "3 words said alone" in (tmp_path / "out" / "card.md").read_text()
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "3 words said alone" in card
+    assert "synthesised by espeak" in card
 
 
 def test_pretraining_goes_on_from_the_weights_of_another_run(load_program, recipe, tmp_path, capsys):
@@ -79,12 +89,17 @@ def test_pretraining_goes_on_from_the_weights_of_another_run(load_program, recip
     command = [str(recipe), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1", "--set", "train.learning_rate=1e-9"]
     assert program.main([*command, "--out", str(tmp_path / "first")]) == 0
     first = tmp_path / "first" / "encoder.safetensors"
+    tensors, described = load_tensors(first)
+    save_tensors(first, tensors, described | {"licence": "CC-BY-NC-4.0"})
     again = [*command, "--set", "train.seed=1", "--out", str(tmp_path / "second")]
     assert program.main([*again, "--set", f"start={first}"]) == 0
     weights, gone_on = (load_tensors(tmp_path / name / "encoder.safetensors")[0] for name in ("first", "second"))
     name = "groups.widen.0.weight"
     assert torch.allclose(weights[name], gone_on[name], atol=1e-6)
-    assert "from weights that were pretrained before" in (tmp_path / "second" / "card.md").read_text()
+    card = (tmp_path / "second" / "card.md").read_text()
+    assert "from weights that were pretrained before" in card
+    assert "Commercial use: **no**.\n\n- what the weights learned before is under CC-BY-NC-4.0: non-commercial use only" in card
+    assert conv_ctc.load("conv-ctc-tiny", tmp_path / "second" / "encoder.safetensors").info.licence == "CC-BY-NC-4.0 AND MIT"
     assert program.main([*command, "--out", str(tmp_path / "third"), "--set", f"start={tmp_path / 'none'}"]) == 2
     assert "does not exist" in capsys.readouterr().err
 
@@ -97,16 +112,22 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
 
     recognition = module.recognition
 
-    def interrupted(*_):
+    def interrupted(*given):
+        if not (tmp_path / "cut" / "log.csv").exists():
+            return recognition(*given)
         monkeypatch.setattr(module, "recognition", recognition)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "recognition", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        program.main([*whole, str(tmp_path / "cut")])
+    assert program.main([*whole, str(tmp_path / "cut")]) == 130
+    assert "Stopped. The same command goes on with" in capsys.readouterr().err
     assert program.main([*whole, str(tmp_path / "cut"), "--resume", "--set", "tasks.ctc=2"]) == 2
     assert "begun with another recipe" in capsys.readouterr().err
     assert program.main([*whole, str(tmp_path / "cut"), "--resume"]) == 0
+    logs = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("whole", "cut")]
+    assert [row | {"seconds": ""} for row in logs[0]] == [row | {"seconds": ""} for row in logs[1]]
+    assert float(logs[1][1]["seconds"]) > float(logs[1][0]["seconds"])
+    assert json.loads((tmp_path / "cut" / "pretraining.json").read_text())["history"][0]["phone_error_rate"] is not None
     weights, resumed = (load_tensors(tmp_path / name / "network.safetensors")[0] for name in ("whole", "cut"))
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
 
@@ -118,6 +139,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
         (["--set", "train.epochs"], "write KEY=VALUE"),
         (["--set", "data.transcribed=[]"], "nothing to learn phones from"),
         (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "encoder 'unknown' is not known"),
+        (["--set", "data.transcribed=[]", "--set", "tasks.ctc=0", "--set", "tasks.teacher_weight=1"], "nothing to hear"),
         (["--set", "tasks.words=1"], "no word is said alone 10 times"),
     ],
 )
@@ -147,7 +169,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_file(load_program, 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert capsys.readouterr().err.splitlines()[-1].startswith("The disk is full")
-    assert [path.name for path in (tmp_path / "full").iterdir()] == ["given.json"]
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["given.json", "log.csv"]
     assert program.main([*command, str(tmp_path / "full"), "--resume"]) == 0
     assert "given.json" not in {path.name for path in (tmp_path / "full").iterdir()}
 
@@ -168,9 +190,51 @@ def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recip
     assert len(list((tmp_path / "cache" / "windows").iterdir())) == 2
 
 
+DRIVER = """
+import importlib.util, os, sys
+from pathlib import Path
+from speechtl.audio.pretraining import pretrain
+from speechtl.transfer import save_tensors
+
+fit, out = pretrain._fit, Path(sys.argv[1])
+pretrain.ROOMS = 2
+
+def fit_and_keep(network, *others):
+    history = fit(network, *others)
+    save_tensors(out / ("weights-of-" + os.environ.get("LOCAL_RANK", "0")), network.state_dict(), {})
+    return history
+
+pretrain._fit = fit_and_keep
+spec = importlib.util.spec_from_file_location("program", sys.argv[2])
+program = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(program)
+sys.exit(program.main(sys.argv[3:]))
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_share_the_work_by_a_flag(recipe, tmp_path):
-    command = [sys.executable, str(PROGRAM), str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    done = subprocess.run([*command, "--devices", "2", "--accelerator", "cpu"], capture_output=True, text=True, timeout=300, check=False)
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for a process in /proc")
+def test_two_processes_learn_the_same_weights_and_go_on_when_one_was_killed(recipe, tmp_path):
+    (tmp_path / "driver.py").write_text(DRIVER)
+    command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), str(PROGRAM), str(recipe), "--out", str(tmp_path / "out")]
+    command += ["--cache", str(tmp_path / "cache"), "--set", "train.epochs=8", "--devices", "2", "--accelerator", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        while not (tmp_path / "out" / "checkpoint.safetensors").exists():
+            assert first.poll() is None, first.stderr and first.stderr.read()
+            time.sleep(0.02)
+        (child,) = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        told = first.communicate(timeout=60)[1]
+    assert first.returncode == 2, told
+    assert told.splitlines()[-1].startswith("Another process of this run has ended. The same command goes on")
+    assert "Traceback" not in told
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "encoder.safetensors").exists()
+    assert json.loads(done.stdout)["name"] == "small"  # one of the processes tells it
+    assert done.stderr.count("Left out 4 recordings: they, or whoever") == 1
+    weights = [load_tensors(tmp_path / f"weights-of-{rank}")[0] for rank in (0, 1)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    with (tmp_path / "out" / "log.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == [str(epoch) for epoch in range(1, 9)]
+    again = subprocess.run([*command[:-4], "--resume"], capture_output=True, text=True, timeout=300, check=False)
+    assert "already finished" in again.stderr

@@ -49,12 +49,16 @@ def test_what_cannot_be_trained_is_told_before_anything_is(load_program, corpus,
     monkeypatch.setattr(program, "train", lambda *arguments, **options: 1 / 0)
     (tmp_path / "file").write_text("")
     (corpus / "away.toml").write_text((corpus / "word.toml").read_text().replace("positives.jsonl", "away.jsonl"))
+    untested = (corpus / "negatives.jsonl").read_text().replace('"split": "test"', '"split": "train"')
+    (corpus / "untested.jsonl").write_text(untested)
+    (corpus / "untested.toml").write_text((corpus / "word.toml").read_text().replace("negatives.jsonl", "untested.jsonl"))
     (corpus / "away.jsonl").write_text('{"audio_filepath": "gone/a.wav", "duration": 1.0}\n')
     for recipe, way, out, message in (
         ("word.toml", "tinny/head", "out", "the encoder 'tinny' is not known"),
         ("word.toml", "tiny/heads", "out", "'heads' is not known"),
         ("word.toml", "tiny/head", "file", "is no folder"),
         ("none.toml", "tiny/head", "out", "does not exist"),
+        ("untested.toml", "tiny/head", "out", "None of the negatives of 'burst' has split 'test'"),
         ("away.toml", "tiny/head", "out", "None of the 1 training recordings of 'burst' is on this machine"),
     ):
         with pytest.raises(SpeechtlError, match=message):

@@ -88,7 +88,7 @@ def receptive_field(groups: OrderedDict[str, nn.Module]) -> int:
 
 
 def build(name: str = "conv-ctc") -> AudioEncoder:
-    """Return the architecture with random weights: what `scratch` trains."""
+    """Return the architecture with random weights: what `scratch:conv-ctc` trains."""
     groups = layers(SIZES[name])
     info = EncoderInfo(
         name=name,
@@ -106,7 +106,7 @@ def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
     path = path or WEIGHTS / f"{name}.safetensors"
     tensors, about = load_tensors(path)
     load_weights(encoder, tensors, path)
-    encoder.info = replace(encoder.info, source_hours=about.get("hours"))
+    encoder.info = replace(encoder.info, source_hours=about.get("hours"), licence=about.get("licence", encoder.info.licence))
     return encoder
 
 

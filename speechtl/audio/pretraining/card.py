@@ -9,20 +9,18 @@ from typing import Any
 from speechtl.audio.encoders import AudioEncoder
 from speechtl.audio.licences import verdict
 from speechtl.audio.pretraining.utterances import Utterance
+from speechtl.audio.voice import SYNTHESISED
 from speechtl.files import write_text
 
-OWN = "Apache-2.0"  # what speechtl itself is under
-BEGUN = ", from weights that were pretrained before: what those learned from, and its licences, stand in their own card and come on top"
+BEGUN = ", from weights that were pretrained before: what those learned from stands in their own card and comes on top"
 
 
 def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Utterance], multiply_adds: int, encoder: AudioEncoder) -> None:
     """Write what the weights are, what they learned from, what they may be used for and how well they recognise."""
     weights = sum(weights.numel() for weights in encoder.parameters())
     tasks = about["recipe"]["tasks"]
-    judged = verdict([one.clip.license for one in utterances], about["teacher_licence"] or OWN)
-    reasons = [reason.replace("the encoder", "the teacher") for reason in judged.reasons]
-    if about["teacher_licence"] is None:
-        reasons = [reason for reason in reasons if not reason.startswith("the teacher")]
+    others = {"the teacher is": about["teacher_licence"], "what the weights learned before is": about["start_licence"]}
+    judged = verdict([one.clip.license for one in utterances], {who: licence for who, licence in others.items() if licence})
     taught = "phones (CTC)" if tasks["ctc"] else ""
     distilled = f"the embeddings of `{tasks['teacher']}`" if tasks["teacher_weight"] else ""
     told = f"{about['words']['classes']} words said alone" if about["words"] else ""
@@ -49,7 +47,7 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         "",
         f"Commercial use: **{judged.commercial}**.",
         "",
-        *(f"- {reason}" for reason in reasons),
+        *(f"- {reason}" for reason in judged.reasons),
         "",
         "## Phone error rate on speakers never heard in training",
         "",
@@ -73,8 +71,14 @@ def _words(words: Mapping[str, Any] | None) -> list[str]:
 
 
 def _row(name: str, amounts: Mapping[str, Any]) -> str:
-    return f"| {name} | {amounts['recordings']} | {amounts['hours']} | {amounts['transcribed_hours']} h | {amounts['speakers']} |"
+    return f"| {name} | {amounts['recordings']} | {amounts['hours']} | {amounts['transcribed_hours']} | {amounts['speakers']} |"
 
 
 def _sources(utterances: Sequence[Utterance]) -> list[str]:
-    return sorted({(one.clip.source or "own recordings").split("@")[0] for one in utterances})
+    return sorted({_source(one) for one in utterances})
+
+
+def _source(utterance: Utterance) -> str:
+    if utterance.clip.source == SYNTHESISED:
+        return f"{SYNTHESISED} by {(utterance.clip.speaker or '').partition(':')[0]}"
+    return (utterance.clip.source or "own recordings").split("@")[0]

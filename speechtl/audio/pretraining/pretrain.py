@@ -24,15 +24,17 @@ from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.pretraining.recognition import Recognition, WordAccuracy, recognition, word_accuracy
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
-from speechtl.audio.pretraining.utterances import OFTEN, Utterance, read_tested, read_utterances, with_words, word_classes
+from speechtl.audio.pretraining.utterances import OFTEN, Note, Utterance, read_tested, read_utterances, with_words, word_classes
 from speechtl.audio.pretraining.windows import LONGEST, Renderer, Teacher, pack
 from speechtl.audio.recordings import load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
 from speechtl.audio.spoken_texts import usable_words
+from speechtl.audio.synthesizers import missing_synthesizers
 from speechtl.audio.synthetic_noise import synthetic_noises
+from speechtl.audio.voice import SYNTHESISED
 from speechtl.errors import RecipeError, RunError
-from speechtl.files import append_row, write_json
+from speechtl.files import read_rows, write_json, write_rows
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
@@ -50,20 +52,28 @@ GROWN_UP = 18  # years
 VALIDATED = 200  # utterances at most after every epoch
 
 
-def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabric, resume: bool = False) -> dict[str, Any]:
-    """Pretrain what a recipe asks for and write it to `out`; return its description.
+def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabric, resume: bool = False) -> dict[str, Any] | None:
+    """Pretrain what a recipe asks for and write it to `out`; return its description, and in all processes but the first None.
 
     Synthesised speech and rendered windows are kept in `cache`, where a later call finds them. Every process of `fabric`
     renders its share of the windows and reads its share of the batches; the first one writes.
     """
     started = time.monotonic()
+    notes: list[str] = []
+
+    def tell(note: str) -> None:
+        if fabric.is_global_zero:  # every process reads the same
+            notes.append(note)
+            say(note)
+
     _check_out(out, resume)
     given = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else None  # this and the next complain before any work is done
+    conditions = given.info.licence if given else None  # of what the weights learned before
     teacher, taught_by = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
-    tested = read_tested(recipe.data.test, longest=LONGEST, note=say) if recipe.data.test else []
-    noises = _noises(recipe)
-    recordings, validation = _recordings(recipe)
-    spoken = [*_synthesised(recipe, cache, fabric), *_synthesised_words(recipe, cache, fabric)]
+    tested = read_tested(recipe.data.test, longest=LONGEST, note=tell) if recipe.data.test else []
+    noises = _noises(recipe, tell)
+    recordings, validation = _recordings(recipe, tell)
+    spoken = [*_synthesised(recipe, cache, fabric, tell), *_synthesised_words(recipe, cache, fabric, tell)]
     words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
     if recipe.tasks.words and not words:
         raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said alone {OFTEN} times: give words.hours.")
@@ -81,27 +91,38 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
     batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
     history = _fit(network, batches, recipe, validation, out, fabric, resume)
+    if not fabric.is_global_zero:
+        fabric.barrier()  # the first process has still to save
+        return None
     about: dict[str, Any] = {
         "name": recipe.name,
         "recipe": recipe.model_dump(mode="json"),
         "data": {"recorded": _amounts(recordings), "synthesised": _amounts(spoken), "validation": _amounts(validation)},
+        "notes": notes,
         "words": {"classes": len(words), **_told(word_accuracy(network, validation))} if words else None,
         "teacher_licence": taught_by.licence if taught_by else None,
+        "start_licence": conditions,
         "recognition": _recognition(network, validation, tested),
         "history": history,
         "versions": versions(),
         "seconds": {"render": round(rendered - started, 1), "all": round(time.monotonic() - started, 1)},
     }
-    if fabric.is_global_zero:
-        save_tensors(out / NETWORK, network.state_dict(), {"encoder": recipe.encoder})
-        hours = round(about["data"]["recorded"]["hours"] + about["data"]["synthesised"]["hours"], 2)
-        save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": recipe.encoder, "hours": hours})
-        write_card(out / "card.md", about, [*recordings, *spoken], conv_ctc.multiply_adds(encoder), encoder)
-        write_json(out / ABOUT, about)
-        for name in (CHECKPOINT, GIVEN):
-            (out / name).unlink(missing_ok=True)
+    _save(out, about, network, [*recordings, *spoken])
     fabric.barrier()
     return about
+
+
+def _save(out: Path, about: dict[str, Any], network: PretrainingNetwork, heard: Sequence[Utterance]) -> None:
+    """Write the weights, the card and the description, and remove what only served to go on."""
+    encoder, name = network.encoder, about["recipe"]["encoder"]
+    hours = round(about["data"]["recorded"]["hours"] + about["data"]["synthesised"]["hours"], 2)
+    conditions = {one.clip.license or "unknown" for one in heard} | {about["teacher_licence"], about["start_licence"]} - {None}
+    save_tensors(out / NETWORK, network.state_dict(), {"encoder": name})
+    save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": name, "hours": hours, "licence": " AND ".join(sorted(conditions))})
+    write_card(out / "card.md", about, heard, conv_ctc.multiply_adds(encoder), encoder)
+    write_json(out / ABOUT, about)
+    for left in (CHECKPOINT, GIVEN):
+        (out / left).unlink(missing_ok=True)
 
 
 def _check_out(out: Path, resume: bool) -> None:
@@ -121,15 +142,15 @@ def _bind(out: Path, given: dict[str, Any], resume: bool, fabric: Fabric) -> Non
         write_json(out / GIVEN, given)
 
 
-def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Utterance]]:
+def _recordings(recipe: PretrainingRecipe, note: Note) -> tuple[list[Utterance], list[Utterance]]:
     """Return what is trained on and, of other speakers, what is validated on."""
     data = recipe.data
     if not data.transcribed and not data.unlabelled:
         return [], []
-    found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, note=say)
+    found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, note=note)
     usable = [one for one in found if not (one.clip.text and contains_phrase(one.clip.text, data.without))]
     if len(usable) < len(found):
-        say(f"Left out {len(found) - len(usable)} recordings in which one of these is said: {', '.join(data.without)}.")
+        note(f"Left out {len(found) - len(usable)} recordings in which one of these is said: {', '.join(data.without)}.")
     speakers = sorted({one.clip.speaker for one in usable if one.phones and one.clip.speaker})
     order = np.random.default_rng([recipe.train.seed, 6]).permutation(len(speakers))
     held_out = {speakers[index] for index in order[: round(data.validation * len(speakers))]}
@@ -137,11 +158,11 @@ def _recordings(recipe: PretrainingRecipe) -> tuple[list[Utterance], list[Uttera
     return kept, [one for one in usable if one.clip.speaker in held_out and one.phones]
 
 
-def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> list[Utterance]:
-    return _spoken(recipe.speech.hours, recipe.speech.seed, _vocabulary(recipe), recipe, cache, fabric)
+def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric, note: Note) -> list[Utterance]:
+    return _spoken(recipe.speech.hours, recipe.speech.seed, _vocabulary(recipe), recipe, cache, fabric, note)
 
 
-def _synthesised_words(recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -> list[Utterance]:
+def _synthesised_words(recipe: PretrainingRecipe, cache: Path, fabric: Fabric, note: Note) -> list[Utterance]:
     if not recipe.words.hours or not recipe.tasks.words:
         return []
     usable = usable_words(_vocabulary(recipe), recipe.data.without)
@@ -153,11 +174,19 @@ def _synthesised_words(recipe: PretrainingRecipe, cache: Path, fabric: Fabric) -
     distinct = sorted(by_sound.values())
     drawn = np.random.default_rng(recipe.words.seed).permutation(len(distinct))[: recipe.words.vocabulary]
     words = sorted(distinct[index] for index in drawn)
-    return _spoken(recipe.words.hours, recipe.words.seed, words, recipe, cache, fabric, alone=True)
+    return _spoken(recipe.words.hours, recipe.words.seed, words, recipe, cache, fabric, note, alone=True)
 
 
 def _spoken(
-    hours: float, seed: int, words: Sequence[str], recipe: PretrainingRecipe, cache: Path, fabric: Fabric, *, alone: bool = False
+    hours: float,
+    seed: int,
+    words: Sequence[str],
+    recipe: PretrainingRecipe,
+    cache: Path,
+    fabric: Fabric,
+    note: Note,
+    *,
+    alone: bool = False,
 ) -> list[Utterance]:
     """Return so many hours of synthesised speech; what is not in the cache is made."""
     if not hours:
@@ -165,6 +194,9 @@ def _spoken(
     folder = cache / "speech" / hashlib.sha256(repr((seed, words, recipe.data.without, alone)).encode()).hexdigest()[:16]
     manifest = folder / "manifest.jsonl"
     if fabric.is_global_zero:
+        if absent := missing_synthesizers():
+            note(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
+        skipped: list[str] = []
         with progress("synthesising words" if alone else "synthesising speech") as advance:
             manifest = make_corpus(
                 folder,
@@ -174,11 +206,13 @@ def _spoken(
                 without=recipe.data.without,
                 alone=alone,
                 workers=cores(),
-                on_skip=say,
+                on_skip=skipped.append,
                 progress=advance,
             )
+        if skipped:
+            note(f"Left out {len(skipped)} utterances that could not be synthesised; the first: {skipped[0]}")
     fabric.barrier()
-    spoken = read_utterances([manifest], [], longest=LONGEST, note=say)
+    spoken = read_utterances([manifest], [], longest=LONGEST, note=note)
     up_to = np.cumsum([one.clip.duration for one in spoken]) / 3600.0
     return spoken[: int(np.searchsorted(up_to, hours)) + 1]
 
@@ -199,7 +233,7 @@ def _render(
 ) -> Shards:
     train, tasks = recipe.train, recipe.tasks
     packs = [
-        pack(utterances, lambda one: 1 if one.clip.source == "synthesised" else recipe.data.repeats, train.seed, number)
+        pack(utterances, lambda one: 1 if one.clip.source == SYNTHESISED else recipe.data.repeats, train.seed, number)
         for number in range(train.packs)
     ]
     settings = {
@@ -214,7 +248,8 @@ def _render(
     shards = Shards(cache / "windows", packs, train.guises, settings)
     renderer = Renderer(Augmenter(noises, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
     with progress("rendering windows") as advance:
-        shards.render(renderer, advance, workers=max(cores() // fabric.world_size, 1), rank=fabric.global_rank, world=fabric.world_size)
+        workers = max(cores() // getattr(fabric.strategy, "num_processes", 1), 1)  # of those on this machine
+        shards.render(renderer, advance, workers=workers, rank=fabric.global_rank, world=fabric.world_size)
     fabric.barrier()
     return shards
 
@@ -223,9 +258,9 @@ def _content(clip: Clip) -> str:
     return clip.sha256 or (sha256_of(clip.path) if clip.path else clip.audio_filepath)
 
 
-def _noises(recipe: PretrainingRecipe) -> list[Samples]:
+def _noises(recipe: PretrainingRecipe, note: Note) -> list[Samples]:
     clips = [clip for clip in read_manifests(recipe.data.noise) if clip.split != "test"] if recipe.data.noise else []
-    recordings = load_recordings(clips, on_skip=say) if clips else []
+    recordings = load_recordings(clips, on_skip=note) if clips else []
     return [*(recording.samples() for recording in recordings), *synthetic_noises(recipe.train.seed)]
 
 
@@ -240,12 +275,14 @@ def _fit(
 ) -> list[dict[str, Any]]:
     random = np.random.default_rng([recipe.train.seed, 7])
     some = [validation[index] for index in random.permutation(len(validation))[:VALIDATED]]
-    started = time.monotonic()
+    before = read_rows(out / LOG)
+    started = time.monotonic() - max((float(row["seconds"]) for row in before), default=0.0)
 
     def log(epoch: int, record: dict[str, Any]) -> None:
         record["phone_error_rate"] = round(recognition(network, some).error_rate, 4) if some else None
         record["seconds"] = round(time.monotonic() - started, 1)
-        append_row(out / LOG, record)
+        rows = [row for row in read_rows(out / LOG) if int(row["epoch"]) <= epoch]  # an epoch that was not saved is here again
+        write_rows(out / LOG, [*rows, record])
         say("epoch {epoch}: loss {loss:.3f}, phone error rate on validation speakers {phone_error_rate}".format(**record))
 
     loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight, recipe.tasks.words)

@@ -116,6 +116,8 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
         raise RecipeError(f"{path}: there is nothing to learn phones from; give data.transcribed or speech.hours, or set tasks.ctc to 0.")
     if not tasks.ctc and not tasks.teacher_weight and not tasks.words:
         raise RecipeError(f"{path}: tasks.ctc, tasks.teacher_weight and tasks.words are all 0, so there is nothing to learn.")
+    if not (data.transcribed or data.unlabelled or recipe.speech.hours):
+        raise RecipeError(f"{path}: there is nothing to hear; give data.transcribed, data.unlabelled or speech.hours.")
     anchored = {key: [folder / one for one in getattr(data, key)] for key in PATHS}
     start = recipe.start and (Path.cwd() if "start" in replacing else folder) / recipe.start
     return recipe.model_copy(update={"data": data.model_copy(update=anchored), "start": start})

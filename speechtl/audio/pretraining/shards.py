@@ -160,7 +160,11 @@ class ShardBatches:
 
 
 def _read(path: Path, guise: int) -> Batch:
-    tensors, _ = load_tensors(path)
+    try:
+        tensors, _ = load_tensors(path)
+    except RunError as error:
+        path.unlink(missing_ok=True)  # it is only a cache
+        raise RunError(f"{error} It has been removed; the same command with --resume renders it again.") from error
     return tensors["features"][guise], tensors["phones"], tensors["counts"], tensors["heard"], tensors["words"]
 
 

@@ -109,7 +109,7 @@ def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, longest: float
     if not clip.text:
         return "no text"
     if not phones:
-        return "a text without words, or with sounds that English does not have"
+        return "a text without words, or with signs or sounds that English does not have"
     if len(phones) > PHONES_A_SECOND * clip.duration:
         return "a text that is too long for the recording"
     return None
