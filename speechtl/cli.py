@@ -15,7 +15,7 @@ from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
 from speechtl.audio.look_commands import look
 from speechtl.bench_commands import app as bench_app
-from speechtl.errors import CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence
+from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence
 from speechtl.image_commands import app as image_app
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
@@ -70,7 +70,7 @@ def main() -> None:
     except OSError as error:
         _stop(os_sentence(error), 2)
     except KeyboardInterrupt:
-        _stop("Stopped.", 130)
+        _stop("Stopped.", INTERRUPTED)
 
 
 def _open_closed_streams() -> None:
@@ -172,7 +172,7 @@ def train(
     try:
         about = run_training(made, out, resume=resume)
     except KeyboardInterrupt:
-        _stop("Stopped." + (" The same command with --resume goes on from here." if begun(out) else ""), 130)
+        _stop("Stopped." + (" The same command with --resume goes on from here." if begun(out) else ""), INTERRUPTED)
     _print_json(about) if as_json else typer.echo(training_summary(about, out))
 
 

@@ -92,6 +92,9 @@ class CheckFailedError(SpeechtlError):
     exit_code = 1
 
 
+INTERRUPTED = 130  # what a program that was stopped by Ctrl-C ends with, as shells have it
+
+
 def os_sentence(error: OSError) -> str:
     """Return what the system complains of as a sentence for people."""
     where = f" ({error.filename})" if error.filename else ""

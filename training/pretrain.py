@@ -29,10 +29,9 @@ from lightning_fabric.strategies import DDPStrategy
 from speechtl.audio.pretraining.pretrain import pretrain
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
-from speechtl.errors import RecipeError, SpeechtlError, os_sentence
+from speechtl.errors import INTERRUPTED, RecipeError, SpeechtlError, os_sentence
 from speechtl.files import cache_folder
 
-INTERRUPTED = 130  # as shells have it
 GO_ON = "The same command goes on with what is in the cache, and with --resume from the last epoch that was saved."
 PATIENCE = timedelta(hours=12)  # of processes that wait while the first synthesises, or another renders
 

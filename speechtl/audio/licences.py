@@ -62,6 +62,12 @@ def judge(licence: str | None) -> tuple[Commercial, str]:
     )
 
 
+def all_of(licences: Iterable[str]) -> str:
+    """Return one expression for what is under all of these at once; of alternatives the most permissive, as `judge` takes no brackets."""
+    chosen = (min(_split(licence, "OR") or [licence], key=lambda one: _ORDER.index(judge(one)[0])) for licence in licences)
+    return " AND ".join(dict.fromkeys(chosen))
+
+
 def _split(licence: str, operator: str) -> list[str]:
     parts = licence.split(f" {operator} ") if "(" not in licence else []
     return parts if len(parts) > 1 else []

@@ -137,9 +137,9 @@ def _mnemonics(lines: Sequence[str]) -> list[str]:
     done = _written(lines)
     if isinstance(done, list):
         return done
-    if isinstance(failure := _written(["a"]), str):
-        raise AudioError(f"eSpeak NG could not turn texts into phones: {failure}")
     if len(lines) == 1:
+        if isinstance(_written(["a"]), str):
+            raise AudioError(f"eSpeak NG could not turn texts into phones: {done}")
         return [""]
     half = len(lines) // 2
     return _mnemonics(lines[:half]) + _mnemonics(lines[half:])

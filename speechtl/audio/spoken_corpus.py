@@ -28,7 +28,7 @@ import soundfile
 
 from speechtl.audio.corpus_plan import CorpusPlan, draw_plan
 from speechtl.audio.synthesizers import speak_many
-from speechtl.audio.voice import LEVELS, SYNTHESISED, Synthesizer, Utterance, gain_to
+from speechtl.audio.voice import LEVELS, SYNTHESISED, Synthesizer, Utterance, loudness_and_gain
 from speechtl.errors import AudioError, SpeechtlError
 from speechtl.files import replace_folder, write_json, write_text
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -202,7 +202,8 @@ def _absurd(utterance: Utterance, speech: Samples) -> str | None:
 def _placed(speech: Samples, random: np.random.Generator) -> Samples:
     """Return speech at a random level with silence around it."""
     before, after = (round(seconds * SAMPLE_RATE) for seconds in random.uniform(*SURROUNDINGS, 2))
-    samples: Samples = np.pad(speech * gain_to(random.uniform(*LEVELS), speech), (before, after))
+    _, gain = loudness_and_gain(speech, random.uniform(*LEVELS))
+    samples: Samples = np.pad(speech * np.float32(gain), (before, after))
     return samples
 
 

@@ -14,7 +14,7 @@ import soundfile
 
 from speechtl.audio.sentences import plain, sentences
 from speechtl.audio.synthesizers import speak, voices
-from speechtl.audio.voice import LEVELS, SYNTHESISED, Voice, gain_to
+from speechtl.audio.voice import LEVELS, SYNTHESISED, Voice, loudness_and_gain
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import write_text, writing
 from speechtl.runtime.audio import describe, read_audio
@@ -228,11 +228,10 @@ def _line(folder: Path, name: str, clip: _Clip, split: str, label: str, *, with_
 
 def _samples(clip: _Clip) -> Samples:
     speech = speak(clip.text, clip.voice, rate=clip.rate, pitch=clip.pitch)
-    gain = gain_to(clip.level, speech)
-    loudness = float(np.sqrt(np.mean(np.square(speech))))
+    loudness, gain = loudness_and_gain(speech, clip.level)
     random = np.random.default_rng((*clip.seed, 1))
     samples = _noise(clip.lead + len(speech) + clip.tail, random) * np.float32(gain * loudness * 10 ** (clip.noise / 20))
-    samples[clip.lead : clip.lead + len(speech)] += speech * gain
+    samples[clip.lead : clip.lead + len(speech)] += speech * np.float32(gain)
     samples.clip(-1, 1, out=samples)
     return samples
 

@@ -120,7 +120,7 @@ def run_partly(
     return done.stdout, AudioError(f"The speech synthesiser {command[0]} failed: {reason}")
 
 
-def gain_to(level: float, speech: Samples) -> np.float32:
-    """Return the factor that brings speech to a root mean square of `level` dB of full scale, or less where its peak would be too high."""
+def loudness_and_gain(speech: Samples, level: float) -> tuple[float, float]:
+    """Return the root mean square of speech, and the factor that brings it to `level` dB of full scale, or less where the peak says so."""
     loudness = float(np.sqrt(np.mean(np.square(speech))))
-    return np.float32(min(10 ** (level / 20) / loudness, PEAK / float(np.abs(speech).max())))
+    return loudness, min(10 ** (level / 20) / loudness, PEAK / float(np.abs(speech).max()))

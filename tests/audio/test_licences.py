@@ -1,6 +1,6 @@
 import pytest
 
-from speechtl.audio.licences import verdict
+from speechtl.audio.licences import all_of, judge, verdict
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,9 @@ def test_conditions_are_named_with_the_number_of_clips():
     reasons = verdict(["CC-BY-4.0"] * 3 + ["CC-BY-SA-4.0"], {"the encoder is": "Apache-2.0"}).reasons
     assert "3 clips are under CC-BY-4.0: name the authors" in reasons
     assert any("1 clip is under CC-BY-SA-4.0" in reason and "same licence" in reason for reason in reasons)
+
+
+def test_what_is_under_several_licences_is_under_all_of_them_whatever_alternatives_one_has():
+    assert all_of(["MIT", "Apache-2.0", "MIT"]) == "MIT AND Apache-2.0"
+    assert all_of(["CC-BY-NC-4.0 OR MIT", "CC-BY-NC-4.0"]) == "MIT AND CC-BY-NC-4.0"
+    assert judge(all_of(["CC-BY-NC-4.0", "CC-BY-NC-4.0 OR MIT"]))[0] == "no"

@@ -8,6 +8,7 @@ from torch import nn
 
 from speechtl.audio.encoders.base import AudioEncoder
 from speechtl.audio.encoders.streaming import SideBySide
+from speechtl.audio.licences import all_of
 from speechtl.errors import RecipeError
 from speechtl.transfer.network import EncoderInfo
 
@@ -47,5 +48,5 @@ def _info(infos: Sequence[EncoderInfo]) -> EncoderInfo:
         input=infos[0].input,
         embedding_size=sum(info.embedding_size for info in infos),
         source="; ".join(info.source for info in infos),
-        licence=" AND ".join(dict.fromkeys(info.licence for info in infos)),
+        licence=all_of(info.licence for info in infos),
     )

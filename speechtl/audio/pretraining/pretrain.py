@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 
 from speechtl.audio.augment import Augmenter, simulate_rooms
 from speechtl.audio.encoders import conv_ctc
+from speechtl.audio.licences import all_of
 from speechtl.audio.manifest import Clip, read_manifests
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.phones import transcribe
@@ -68,11 +69,12 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
 
     _check_out(out, resume)
     given = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else None  # this and the next complain before any work is done
-    conditions = given.info.licence if given else None  # of what the weights learned before
     teacher, taught_by = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
     tested = read_tested(recipe.data.test, longest=LONGEST, note=tell) if recipe.data.test else []
     noises = _noises(recipe, tell)
     recordings, validation = _recordings(recipe, tell)
+    if (recipe.speech.hours or (recipe.words.hours and recipe.tasks.words)) and (absent := missing_synthesizers()):
+        tell(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
     spoken = [*_synthesised(recipe, cache, fabric, tell), *_synthesised_words(recipe, cache, fabric, tell)]
     words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
     if recipe.tasks.words and not words:
@@ -101,7 +103,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
         "notes": notes,
         "words": {"classes": len(words), **_told(word_accuracy(network, validation))} if words else None,
         "teacher_licence": taught_by.licence if taught_by else None,
-        "start_licence": conditions,
+        "start_licence": given.info.licence if given else None,
         "recognition": _recognition(network, validation, tested),
         "history": history,
         "versions": versions(),
@@ -117,8 +119,9 @@ def _save(out: Path, about: dict[str, Any], network: PretrainingNetwork, heard: 
     encoder, name = network.encoder, about["recipe"]["encoder"]
     hours = round(about["data"]["recorded"]["hours"] + about["data"]["synthesised"]["hours"], 2)
     conditions = {one.clip.license or "unknown" for one in heard} | {about["teacher_licence"], about["start_licence"]} - {None}
+    licence = all_of(sorted(conditions))
     save_tensors(out / NETWORK, network.state_dict(), {"encoder": name})
-    save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": name, "hours": hours, "licence": " AND ".join(sorted(conditions))})
+    save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": name, "hours": hours, "licence": licence})
     write_card(out / "card.md", about, heard, conv_ctc.multiply_adds(encoder), encoder)
     write_json(out / ABOUT, about)
     for left in (CHECKPOINT, GIVEN):
@@ -194,8 +197,6 @@ def _spoken(
     folder = cache / "speech" / hashlib.sha256(repr((seed, words, recipe.data.without, alone)).encode()).hexdigest()[:16]
     manifest = folder / "manifest.jsonl"
     if fabric.is_global_zero:
-        if absent := missing_synthesizers():
-            note(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
         skipped: list[str] = []
         with progress("synthesising words" if alone else "synthesising speech") as advance:
             manifest = make_corpus(
@@ -275,14 +276,14 @@ def _fit(
 ) -> list[dict[str, Any]]:
     random = np.random.default_rng([recipe.train.seed, 7])
     some = [validation[index] for index in random.permutation(len(validation))[:VALIDATED]]
-    before = read_rows(out / LOG)
-    started = time.monotonic() - max((float(row["seconds"]) for row in before), default=0.0)
+    rows: list[Mapping[str, Any]] = [*read_rows(out / LOG)]
+    started = time.monotonic() - max((float(row["seconds"]) for row in rows), default=0.0)
 
     def log(epoch: int, record: dict[str, Any]) -> None:
         record["phone_error_rate"] = round(recognition(network, some).error_rate, 4) if some else None
         record["seconds"] = round(time.monotonic() - started, 1)
-        rows = [row for row in read_rows(out / LOG) if int(row["epoch"]) <= epoch]  # an epoch that was not saved is here again
-        write_rows(out / LOG, [*rows, record])
+        rows[:] = [*(row for row in rows if int(row["epoch"]) <= epoch), record]  # an epoch that was not saved comes again
+        write_rows(out / LOG, rows)
         say("epoch {epoch}: loss {loss:.3f}, phone error rate on validation speakers {phone_error_rate}".format(**record))
 
     loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight, recipe.tasks.words)
