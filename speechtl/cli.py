@@ -138,7 +138,7 @@ def train(
         str | None,
         typer.Option(
             help="Pretrained: conv-ctc, speech-embedding (by default where layers of it learn), both side by side as "
-            "speech-embedding+conv-ctc (by default where they stay frozen), or torchaudio:HUBERT_BASE."
+            "speech-embedding+conv-ctc (by default where they stay frozen), torchaudio:HUBERT_BASE, or a file of your own as conv-ctc:FILE."
         ),
     ] = None,
     head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
@@ -149,6 +149,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a wake word by transfer; prints recall and false accepts with 95 % limits."""
+    from speechtl.audio.encoders import from_folder
     from speechtl.audio.recipe import make_recipe, read_recipe
     from speechtl.audio.report import training_summary
     from speechtl.audio.train import train as run_training
@@ -159,6 +160,7 @@ def train(
     if recipe is None and not (name and positives and negatives):
         raise RecipeError("Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
     data = {"positives": positives, "negatives": negatives, "noise": noise}
+    encoder = encoder and from_folder(encoder, Path())
     given: dict[str, Any] = {
         "data": {key: [str(path.absolute()) for path in paths] for key, paths in data.items() if paths},
         "transfer": {key: value for key, value in (("encoder", encoder), ("head", head), ("policy", policy)) if value},

@@ -16,6 +16,11 @@ RATE = 16_000
 RESOURCES = "livekit/wakeword/resources"
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the slow tests, so that no worker waits for another at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def make_tiny(head: str = "linear", seed: int = 0):
     """Return a wake-word network of 300 weights whose score rises with loudness: noise bursts are its wake word."""
     import torch

@@ -15,6 +15,7 @@ def small(monkeypatch, embedding_path):
         monkeypatch.setattr(demo, name, value)
 
 
+@pytest.mark.slow
 def test_the_synthetic_demo_goes_from_recordings_to_a_table_of_detections(small, tmp_path, capsys):
     demo.run_demo(tmp_path / "demo", "marvin", real=None)
     assert (tmp_path / "demo" / "marvin.wake").is_file()

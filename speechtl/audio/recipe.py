@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from speechtl.audio.encoders import ENCODERS, parts_of
+from speechtl.audio.encoders import ENCODERS, from_folder, own_weights, parts_of
 from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
 from speechtl.audio.heads import HEADS
 from speechtl.errors import RecipeError
@@ -59,8 +59,10 @@ class TransferSection(Section):
         for name in names:
             if is_pipeline(name):
                 raise ValueError(f"{name} takes samples in windows and cannot stand beside another encoder; take it alone")
-            known(name, "encoder", [*ENCODERS, FROZEN, "torchaudio:HUBERT_BASE"])
-        if len(set(names)) < len(names):
+            if not own_weights(name):
+                known(name, "encoder", [*ENCODERS, FROZEN, "torchaudio:HUBERT_BASE", "conv-ctc:FILE"])
+        networks = [own[0] if (own := own_weights(name)) else name for name in names]
+        if len(set(networks)) < len(networks):
             raise ValueError(f"{value!r} names an encoder twice; each can stand there once")
         return value
 
@@ -142,4 +144,11 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
     if isinstance(rooms, str) and rooms not in ("simulated", "none"):
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
     anchored = {key: [base / path for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
-    return recipe.model_copy(update={"data": data.model_copy(update={**anchored, "rooms": rooms})})
+    recipe = recipe.model_copy(update={"data": data.model_copy(update={**anchored, "rooms": rooms})})
+    encoder = from_folder(recipe.transfer.encoder, base)
+    files = [own[1] for name in parts_of(encoder) if (own := own_weights(name))]
+    if not files:
+        return recipe
+    if missing := next((file for file in files if not file.is_file()), None):
+        raise RecipeError(f"{source}: transfer.encoder names {missing}, which is no file; take the encoder.safetensors of a pretraining.")
+    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"encoder": encoder})})

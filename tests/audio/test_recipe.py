@@ -166,8 +166,26 @@ def test_layers_are_trained_of_one_encoder(tmp_path):
         read_recipe(path, {"transfer": {"encoder": "speech-embedding+conv-ctc", "policy": "last:2"}})
 
 
+def test_weights_of_ones_own_are_named_by_their_file_from_the_recipe_on(tmp_path):
+    (tmp_path / "own.safetensors").touch()
+    for encoder in ("conv-ctc:own.safetensors", "speech-embedding+conv-ctc-tiny:own.safetensors"):
+        recipe = read_recipe(write(tmp_path, SMALL + f"[transfer]\nencoder = '{encoder}'\n"))
+        assert recipe.transfer.encoder == encoder.replace(":", f":{tmp_path}/")
+    for path in ("gone.safetensors", tmp_path / "gone.safetensors"):
+        with pytest.raises(RecipeError, match=rf"{tmp_path}/gone\.safetensors, which is no file"):
+            read_recipe(write(tmp_path, SMALL), {"transfer": {"encoder": f"conv-ctc:{path}"}})
+    with pytest.raises(RecipeError, match=r"'conv-ctc:' is not known.*conv-ctc:FILE"):
+        read_recipe(write(tmp_path, SMALL), {"transfer": {"encoder": "conv-ctc:"}})
+
+
 @pytest.mark.parametrize(
-    ("encoder", "says"), [("conv-ctc+conv-ctc", "twice"), ("conv-ctc+torchaudio:HUBERT_BASE", "take it alone"), ("conv-ctc+", "encoder")]
+    ("encoder", "says"),
+    [
+        ("conv-ctc+conv-ctc", "twice"),
+        ("conv-ctc+conv-ctc:own.safetensors", "twice"),
+        ("conv-ctc+torchaudio:HUBERT_BASE", "take it alone"),
+        ("conv-ctc+", "encoder"),
+    ],
 )
 def test_what_cannot_stand_side_by_side_is_refused_with_the_recipe(tmp_path, encoder, says):
     with pytest.raises(RecipeError, match=says):

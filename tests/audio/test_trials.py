@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from speechtl.audio.encoders import UNTAUGHT, load_encoder
+from speechtl.audio.encoders import UNTAUGHT, conv_ctc, load_encoder
 from speechtl.audio.recipe import make_recipe
 from speechtl.audio.trials import changed
 
@@ -13,6 +13,7 @@ from speechtl.audio.trials import changed
         ("speech-embedding", "scratch"),
         ("conv-ctc", "scratch:conv-ctc"),
         ("conv-ctc-tiny", "scratch:conv-ctc-tiny"),
+        (f"conv-ctc-tiny:{conv_ctc.WEIGHTS}/conv-ctc-tiny.safetensors", "scratch:conv-ctc-tiny"),
         ("speech-embedding+conv-ctc", "scratch"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from speechtl.audio.encoders import conv_ctc, pipelines, several, speech_embedding
 from speechtl.audio.encoders.base import AudioEncoder, audio_input, data_input, silence
@@ -24,7 +25,20 @@ UNTAUGHT = [name for name, (build, load) in ENCODERS.items() if build is load]  
 
 def untaught(name: str) -> str:
     """Return the name of the same network with random weights; for what cannot learn so, as two side by side, speech-embedding's."""
-    return twin if (twin := f"scratch:{name}") in ENCODERS else "scratch"
+    own = own_weights(name)
+    return twin if (twin := f"scratch:{own[0] if own else name}") in ENCODERS else "scratch"
+
+
+def own_weights(name: str) -> tuple[str, Path] | None:
+    """Return size and file of an encoder that `training/pretrain.py` made, such as `conv-ctc:runs/phones/encoder.safetensors`."""
+    size, colon, path = name.partition(":")
+    return (size, Path(path)) if colon and path and size in conv_ctc.SIZES else None
+
+
+def from_folder(name: str, folder: Path) -> str:
+    """Return the name of an encoder whose weight files are looked for from a folder on, where they are not absolute."""
+    owned = ((part, own_weights(part)) for part in parts_of(name))
+    return several.PLUS.join(f"{own[0]}:{folder.resolve() / own[1]}" if own else part for part, own in owned)
 
 
 def build_encoder(name: str) -> AudioEncoder:
@@ -48,10 +62,12 @@ def parts_of(name: str) -> list[str]:
 def _entry(name: str) -> tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]]:
     if pipelines.is_pipeline(name):
         return partial(pipelines.build, name), partial(pipelines.load, name)
+    if own := own_weights(name):
+        return partial(conv_ctc.build, own[0]), partial(conv_ctc.load, *own)
     if name not in ENCODERS:
         raise RecipeError(
             f"The encoder {name!r} is not known{did_you_mean(name, ENCODERS)}; take one of: {', '.join(ENCODERS)}, torchaudio:HUBERT_BASE, "
-            f"or two of them side by side, such as speech-embedding{several.PLUS}conv-ctc."
+            f"conv-ctc:FILE, or two of them side by side, such as speech-embedding{several.PLUS}conv-ctc."
         )
     return ENCODERS[name]
 
@@ -64,8 +80,11 @@ __all__ = [
     "audio_input",
     "build_encoder",
     "data_input",
+    "from_folder",
     "load_encoder",
+    "own_weights",
     "parts_of",
     "silence",
     "step",
+    "untaught",
 ]

@@ -2,12 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from speechtl.audio.encoders import conv_ctc, silence
+from speechtl.audio.encoders import build_encoder, conv_ctc, load_encoder, silence
 from speechtl.audio.encoders.streaming import step
 from speechtl.audio.heads import make_head
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.errors import RunError
 from speechtl.export.step import ExportStep
+from speechtl.transfer.checkpoint import save_tensors
 
 
 def measured(name):
@@ -97,3 +98,13 @@ def test_weights_of_another_size_are_refused(tmp_path):
         conv_ctc.load("conv-ctc-tiny", conv_ctc.WEIGHTS / "conv-ctc.safetensors")
     with pytest.raises(RunError, match="does not exist"):
         conv_ctc.load("conv-ctc", tmp_path / "none.safetensors")
+
+
+def test_a_file_of_ones_own_is_an_encoder_by_name(tmp_path):
+    shipped = conv_ctc.load("conv-ctc-tiny")
+    mine = {name: values + 1 if values.is_floating_point() else values for name, values in shipped.state_dict().items()}
+    save_tensors(tmp_path / "mine.safetensors", mine, {"hours": 3.0, "licence": "CC0-1.0"})
+    encoder = load_encoder(f"conv-ctc-tiny:{tmp_path}/mine.safetensors")
+    assert all(torch.equal(values, mine[name]) for name, values in encoder.state_dict().items())
+    assert (encoder.info.source_hours, encoder.info.licence) == (3.0, "CC0-1.0")
+    assert build_encoder("conv-ctc-tiny:gone.safetensors").info.name == "conv-ctc-tiny"  # a run holds weights of its own
