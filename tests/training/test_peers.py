@@ -1,5 +1,7 @@
+import importlib.metadata
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,12 +112,28 @@ def test_a_peer_that_cannot_be_installed_says_why_and_the_rest_goes_on(program, 
     assert not list((tmp_path / "cache" / "peers").iterdir())  # nothing half made is left
 
 
-def test_the_table_shows_a_row_that_cannot_run_with_its_reason(program, tiny_bundle, capsys):
+def test_the_table_shows_a_row_that_cannot_run_with_its_reason(program, tiny_bundle, monkeypatch, capsys):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
     assert program.main([str(tiny_bundle), "--against", "recomputing", "--seconds", "1", "--repetitions", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "speechtl burst" in printed
-    assert "only speech-embedding is published as a window of frames" in printed
+    assert f"speechtl {tiny_bundle.name}" in printed
+    assert "window recomputed: embedding_model.onnx is not here; install it" in printed
     assert "\x1b" not in printed
+
+
+def test_several_bundles_are_measured_in_one_run_and_their_networks_counted(program, tiny_bundle, tmp_path, embedding_path, capsys):
+    other = shutil.copy(tiny_bundle, tmp_path / "other.wake")
+    arguments = [str(tiny_bundle), str(other), "--against", "recomputing", "--json", "--seconds", "1", "--repetitions", "1"]
+    assert program.main(arguments) == 0
+    *ours, recomputed = json.loads(capsys.readouterr().out)["contenders"]
+    assert [row["name"] for row in ours] == [f"speechtl {tiny_bundle.name}", "speechtl other.wake"]
+    assert ours[0]["weights"] == ours[1]["weights"] > 0
+    assert all(row["median"] for row in (*ours, recomputed))
+    assert recomputed["weights"] == 326_808  # and 1,320 biases
+    assert recomputed["multiply_adds_per_second"] == 524_448_000  # 42 million a window, 12.5 windows a second
 
 
 def test_recordings_take_the_place_of_made_audio(program, tiny_bundle, tmp_path, capsys):
