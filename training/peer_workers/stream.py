@@ -78,11 +78,12 @@ def open_pymicro(word: str) -> Take:
 
 
 KINDS: dict[str, tuple[Callable[..., Take], tuple[str, ...]]] = {
-    "speechtl": (open_speechtl, ("speechtl", "numpy", "onnxruntime")),
-    "recomputing": (open_recomputing, ("speechtl", "numpy", "onnxruntime")),
-    "openwakeword": (open_openwakeword, ("openwakeword", "numpy", "onnxruntime")),
+    "speechtl": (open_speechtl, ("speechtl", "numpy")),
+    "recomputing": (open_recomputing, ("speechtl", "numpy")),
+    "openwakeword": (open_openwakeword, ("openwakeword", "numpy")),
     "pymicro": (open_pymicro, ("pymicro-wakeword", "numpy")),
 }
+RUNTIMES = {"onnxruntime": "onnxruntime", "ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}  # module: package
 
 
 def cpu_seconds() -> float:
@@ -118,6 +119,7 @@ def main(arguments: list[str]) -> int:
     from importlib.metadata import version
     from platform import python_version
 
+    packages += tuple(package for module, package in RUNTIMES.items() if module in sys.modules)
     print(json.dumps({**cost, "versions": {"python": python_version(), **{name: version(name) for name in packages}}}))
     return 0
 
