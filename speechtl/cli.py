@@ -138,7 +138,8 @@ def train(
         str | None,
         typer.Option(
             help="Pretrained: conv-ctc, speech-embedding (by default where layers of it learn), both side by side as "
-            "speech-embedding+conv-ctc (by default where they stay frozen), torchaudio:HUBERT_BASE, or a file of your own as conv-ctc:FILE."
+            "speech-embedding+conv-ctc (by default where they stay frozen), torchaudio:HUBERT_BASE, or a "
+            "pretraining of your own as conv-ctc:FILE or conv-ctc-tiny:FILE."
         ),
     ] = None,
     head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,

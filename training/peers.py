@@ -35,6 +35,7 @@ from speechtl.runtime.audio import read_audio
 from speechtl.runtime.bench_audio import CHUNK_SAMPLES, SECOND, Int16, speech_like
 from speechtl.runtime.bench_process import WorkerError, run_worker
 from speechtl.runtime.bundle import Bundle, open_bundle
+from speechtl.runtime.engine import open_engine
 from speechtl.runtime.machine import read_condition, read_machine
 from speechtl.runtime.samples import SAMPLE_RATE
 
@@ -170,10 +171,10 @@ def read_files(paths: Sequence[Path]) -> Int16:
 
 def own(bundle: Bundle, graph: str | None) -> Contender:
     """Return a bundle as a contender."""
-    command = (sys.executable, str(WORKER), "speechtl", str(bundle.path), *([graph] if graph else []))
-    name = graph if graph in bundle.graphs else next(iter(bundle.graphs))
+    graph = open_engine(bundle, graph).graph
+    command = (sys.executable, str(WORKER), "speechtl", str(bundle.path), graph)
     steps = bundle.features.sample_rate / bundle.features.hop / bundle.frames_per_step
-    return Contender(f"speechtl {bundle.path.name}", command, cost=cost([(name, bundle.files[name], steps)]))
+    return Contender(f"{bundle.path} {graph}", command, cost=cost([(graph, bundle.files[graph], steps)]))
 
 
 def rival(kind: str) -> Contender:
@@ -210,9 +211,9 @@ def installed(kind: str, peer: Peer) -> Contender:
         reason = _install(peer, folder)
         if reason is not None:
             return Contender(name, reason=f"it cannot be installed here: {reason}")
-    found = [(next(folder.glob(f"lib/python*/site-packages/{file}")), runs) for file, runs in peer.networks]
-    networks = [(path.name, path.read_bytes(), runs) for path, runs in found]
-    return Contender(name, (str(folder / "bin" / "python"), str(WORKER), kind, peer.word), cost=cost(networks))
+    networks = [(path, runs) for file, runs in peer.networks for path in folder.glob(f"lib/python*/site-packages/{file}")]
+    counted = cost([(path.name, path.read_bytes(), runs) for path, runs in networks])
+    return Contender(name, (str(folder / "bin" / "python"), str(WORKER), kind, peer.word), cost=counted)
 
 
 def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> list[Row]:

@@ -39,14 +39,16 @@ PATIENCE = timedelta(hours=12)  # of processes that wait while the first synthes
 def main(argv: Sequence[str] | None = None) -> int:
     """Pretrain and print the description of the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("recipe", type=Path, help="what to learn from, and how long; training/README.md lists the keys")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--cache", type=Path, default=cache_folder() / "pretraining", help="folder for synthesised speech and windows")
+    parser.add_argument(
+        "--cache", type=Path, default=cache_folder() / "pretraining", help="folder for synthesised speech and windows (%(default)s)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe (several times)")
-    parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto")
-    parser.add_argument("--devices", type=int, default=1, help="processes on this machine")
-    parser.add_argument("--nodes", type=int, default=1, help="machines")
+    parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto (%(default)s)")
+    parser.add_argument("--devices", type=int, default=1, help="processes on this machine (%(default)s)")
+    parser.add_argument("--nodes", type=int, default=1, help="machines (%(default)s)")
     parser.add_argument("--node-rank", type=int, default=0, help="which of them this is")
     parser.add_argument("--main-address", default="127.0.0.1", help="address of the first machine")
     parser.add_argument("--main-port", type=int, default=29400, help="a free port there; on one machine alone, one is found")

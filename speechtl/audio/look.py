@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechtl.audio.data import read_clips
-from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of
+from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of, short_name, taken_apart
 from speechtl.audio.manifest import usable
 from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
@@ -63,12 +63,13 @@ def _draw(encoders: dict[str, AudioEncoder], pieces: Tensor, out: Path, units: i
 def _encoders(model: str) -> dict[str, dict[str, AudioEncoder]]:
     """Return the encoders side by side by name, each in its states; those of a run that are frozen have one."""
     if not is_run(Path(model)):
-        return {name: {name: load_encoder(name)} for name in parts_of(model)}
+        return {short_name(part): {short_name(part): load_encoder(part)} for part in parts_of(model)}
     run = load_run(Path(model))
     name, policy = (run.about["recipe"]["transfer"][key] for key in ("encoder", "policy"))
     if isinstance(parse_policy(policy), HeadOnly):
-        return {part: {part: load_encoder(part)} for part in parts_of(name)}
-    return {name: {"before": load_encoder(name), "after": run.network.encoder}}
+        parts = map(short_name, parts_of(name))
+        return {part: {part: encoder} for part, encoder in zip(parts, taken_apart(run.network.encoder, name), strict=True)}
+    return {short_name(name): {"before": load_encoder(name), "after": run.network.encoder}}
 
 
 def _pieces(recordings: Sequence[Path], encoder: AudioEncoder) -> Tensor:

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from speechtl.audio.encoders import ENCODERS, from_folder, own_weights, parts_of
+from speechtl.audio.encoders import ENCODERS, from_folder, load_encoder, own_weights, parts_of, short_name
 from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
 from speechtl.audio.heads import HEADS
-from speechtl.errors import RecipeError
+from speechtl.errors import RecipeError, RunError
 from speechtl.settings import NAME, Precision, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 
@@ -61,7 +61,7 @@ class TransferSection(Section):
                 raise ValueError(f"{name} takes samples in windows and cannot stand beside another encoder; take it alone")
             if not own_weights(name):
                 known(name, "encoder", [*ENCODERS, FROZEN, "torchaudio:HUBERT_BASE", "conv-ctc:FILE"])
-        networks = [own[0] if (own := own_weights(name)) else name for name in names]
+        networks = [short_name(name) for name in names]
         if len(set(networks)) < len(networks):
             raise ValueError(f"{value!r} names an encoder twice; each can stand there once")
         return value
@@ -145,10 +145,22 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
     anchored = {key: [base / path for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
     recipe = recipe.model_copy(update={"data": data.model_copy(update={**anchored, "rooms": rooms})})
-    encoder = from_folder(recipe.transfer.encoder, base)
-    files = [own[1] for name in parts_of(encoder) if (own := own_weights(name))]
-    if not files:
-        return recipe
-    if missing := next((file for file in files if not file.is_file()), None):
-        raise RecipeError(f"{source}: transfer.encoder names {missing}, which is no file; take the encoder.safetensors of a pretraining.")
-    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"encoder": encoder})})
+    return recipe.model_copy(update={"transfer": with_weights_from(recipe.transfer, base, source)})
+
+
+def with_weights_from(transfer: TransferSection, base: Path, source: str) -> TransferSection:
+    """Return the section with the path of weights of one's own, if there are any, from `base` on; raise where that is no such file."""
+    own = own_weights(parts_of(transfer.encoder)[-1])
+    if own is None:
+        return transfer
+    if not (base / own[1]).is_file():
+        raise RecipeError(
+            f"{source}: transfer.encoder names {base / own[1]}, which is no file; take the encoder.safetensors of a pretraining, "
+            "and name it last where two encoders stand side by side."
+        )
+    encoder = from_folder(transfer.encoder, base)
+    try:
+        load_encoder(parts_of(encoder)[-1])
+    except RunError as error:
+        raise RecipeError(f"{source}: transfer.encoder: {error}") from error
+    return transfer.model_copy(update={"encoder": encoder})

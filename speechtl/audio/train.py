@@ -75,7 +75,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)
     network.to_accelerator()
     recordings = [[clip.where, clip.sha256] for clip in data.clips()]
-    bind(work, {"recipe": recipe.model_dump(mode="json"), "recordings": recordings}, resume=resume)
+    given = {"recipe": recipe.model_dump(mode="json"), "encoder": encoder.info.source, "recordings": recordings}
+    bind(work, given, resume=resume)
     history = _fit(network, policy, held_out, recipe, data, rooms, work, resume, memory)
     fitted = time.monotonic()
     trigger, points = _uncalibrated(recipe), list[OperatingPoint]()

@@ -11,7 +11,7 @@ import numpy as np
 from speechtl.audio.data import read_clips
 from speechtl.audio.encoders import data_input, load_encoder, untaught
 from speechtl.audio.manifest import Clip, write_manifest
-from speechtl.audio.recipe import Recipe, TransferSection
+from speechtl.audio.recipe import Recipe, TransferSection, with_weights_from
 from speechtl.audio.train import train
 from speechtl.errors import ManifestError
 from speechtl.settings import checked
@@ -66,7 +66,7 @@ def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"positives": [positives]}),
-            "transfer": checked(TransferSection, transfer, f"{way!r}"),
+            "transfer": with_weights_from(checked(TransferSection, transfer, f"{way!r}"), Path(), f"{way!r}"),
             "train": recipe.train.model_copy(update={"seed": seed}),
         }
     )

@@ -80,7 +80,7 @@ def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER,
     """
     unknown = [graph for graph in graphs if graph not in ORDER]
     if unknown or not graphs:
-        raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; take of: {', '.join(ORDER)}.")
+        raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; take some of: {', '.join(ORDER)}.")
     check_place(out)
     check_joinable(runs)
     if set(graphs) != {ONNX} and (reason := _only_onnx(runs)):

@@ -55,6 +55,15 @@ class FitSettings:
     seed: int = 0
 
 
+def steps_of(batches: Batches, processes: int) -> int:
+    """Return how many steps an epoch has for each of several processes; raise `SpeechtlError` where there is none."""
+    if len(batches) < processes:
+        raise SpeechtlError(
+            f"There are {len(batches)} batches in an epoch for {processes} processes; give more examples or a smaller batch_size."
+        )
+    return len(batches) // processes
+
+
 def fit(
     network: TransferNetwork,
     batches: Batches,
@@ -85,9 +94,7 @@ def fit(
     about = {"settings": asdict(settings), "policy": repr(policy), "steps": len(batches), "number of processes": fabric.world_size}
     if resume and checkpoint is not None and checkpoint.exists():
         history = _restore(checkpoint, about, network, optimizer, average)
-    steps = len(batches) // fabric.world_size
-    if steps < 1:
-        raise SpeechtlError(f"There are {len(batches)} batches in an epoch for {fabric.world_size} processes; give more examples.")
+    steps = steps_of(batches, fabric.world_size)
     total = settings.epochs * steps
     for epoch in range(len(history), settings.epochs):
         policy.apply(network, epoch)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
-from speechtl.audio.encoders import ENCODERS
+from speechtl.audio.encoders import ENCODERS, conv_ctc, parts_of, short_name, taken_apart
+from speechtl.audio.encoders.several import beside
 from speechtl.audio.look import look
 from speechtl.errors import ManifestError, SpeechtlError
 
@@ -32,6 +34,16 @@ def test_encoders_side_by_side_are_looked_at_one_by_one(sounds, tmp_path, known_
     files = look("tiny+other", [sounds], tmp_path / "looks", units=2, patches=2)
     drawn = [str(path.relative_to(tmp_path / "looks")) for path in files]
     assert drawn == ["tiny/filters.png", "tiny/second.png", "other/filters.png", "other/second.png"]
+
+
+def test_a_run_on_frozen_encoders_side_by_side_is_drawn_from_its_own_weights(tmp_path):
+    name = f"conv-ctc+conv-ctc-tiny:{tmp_path}/gone.safetensors"
+    whole = beside([conv_ctc.load("conv-ctc"), conv_ctc.load("conv-ctc-tiny")])
+    parts = taken_apart(whole, name)
+    assert [short_name(part) for part in parts_of(name)] == ["conv-ctc", "conv-ctc-tiny"]
+    for part in parts:
+        expected = conv_ctc.load(part.info.name).state_dict()
+        assert all(torch.equal(values, expected[key]) for key, values in part.state_dict().items())
 
 
 def test_recordings_that_are_too_short_are_refused(tmp_path, known_tiny):

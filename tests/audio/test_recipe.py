@@ -1,10 +1,13 @@
 import re
+import shutil
 
 import pytest
 
+from speechtl.audio.encoders import conv_ctc, parts_of
 from speechtl.audio.recipe import make_recipe, read_recipe
 from speechtl.errors import RecipeError
 from speechtl.settings import read_toml
+from speechtl.transfer import save_tensors
 
 SMALL = 'name = "word"\n[data]\npositives = ["p.jsonl"]\nnegatives = ["n.jsonl", "/far/n.jsonl"]\n'
 
@@ -167,15 +170,35 @@ def test_layers_are_trained_of_one_encoder(tmp_path):
 
 
 def test_weights_of_ones_own_are_named_by_their_file_from_the_recipe_on(tmp_path):
-    (tmp_path / "own.safetensors").touch()
-    for encoder in ("conv-ctc:own.safetensors", "speech-embedding+conv-ctc-tiny:own.safetensors"):
-        recipe = read_recipe(write(tmp_path, SMALL + f"[transfer]\nencoder = '{encoder}'\n"))
-        assert recipe.transfer.encoder == encoder.replace(":", f":{tmp_path}/")
+    folder = tmp_path / "c++"  # a path may have any sign
+    folder.mkdir()
+    shutil.copy(conv_ctc.WEIGHTS / "conv-ctc-tiny.safetensors", folder / "own.safetensors")
+    for encoder in ("conv-ctc-tiny:own.safetensors", "speech-embedding+conv-ctc-tiny:own.safetensors"):
+        recipe = read_recipe(write(folder, SMALL + f"[transfer]\nencoder = '{encoder}'\n"))
+        assert recipe.transfer.encoder == encoder.replace(":", f":{folder}/")
+    assert parts_of(recipe.transfer.encoder) == ["speech-embedding", f"conv-ctc-tiny:{folder}/own.safetensors"]
+
+
+def test_a_file_that_holds_no_such_weights_is_refused_with_the_recipe(tmp_path):
+    def refused(encoder: str, message: str) -> None:
+        with pytest.raises(RecipeError, match=message):
+            read_recipe(write(tmp_path, SMALL), {"transfer": {"encoder": encoder}})
+
+    shutil.copy(conv_ctc.WEIGHTS / "conv-ctc-tiny.safetensors", tmp_path / "tiny.safetensors")
+    (tmp_path / "text.safetensors").write_text("no weights")
+    tensors = conv_ctc.load("conv-ctc-tiny").state_dict()
+    save_tensors(tmp_path / "list.safetensors", tensors, [1])
+    save_tensors(tmp_path / "odd.safetensors", tensors, {"hours": "many"})
+    save_tensors(tmp_path / "whole.safetensors", {f"encoder.{name}": values for name, values in tensors.items()}, {})
     for path in ("gone.safetensors", tmp_path / "gone.safetensors"):
-        with pytest.raises(RecipeError, match=rf"{tmp_path}/gone\.safetensors, which is no file"):
-            read_recipe(write(tmp_path, SMALL), {"transfer": {"encoder": f"conv-ctc:{path}"}})
-    with pytest.raises(RecipeError, match=r"'conv-ctc:' is not known.*conv-ctc:FILE"):
-        read_recipe(write(tmp_path, SMALL), {"transfer": {"encoder": "conv-ctc:"}})
+        refused(f"conv-ctc:{path}", rf"{tmp_path}/gone\.safetensors, which is no file")
+    refused("conv-ctc:", r"'conv-ctc:' is not known.*conv-ctc:FILE")
+    refused("+conv-ctc:tiny.safetensors", "a name is missing")
+    refused("conv-ctc:tiny.safetensors", r"weights of a conv-ctc-tiny; name it so")
+    refused("conv-ctc-tiny:text.safetensors", "damaged or no checkpoint")
+    refused("conv-ctc-tiny:list.safetensors", "damaged or no checkpoint")
+    refused("conv-ctc-tiny:odd.safetensors", r"damaged: it says 'many' of its hours")
+    refused("conv-ctc-tiny:whole.safetensors", r"take the encoder\.safetensors beside it")
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_the_table_shows_a_row_that_cannot_run_with_its_reason(program, tiny_bun
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
     assert program.main([str(tiny_bundle), "--against", "recomputing", "--seconds", "1", "--repetitions", "1"]) == 0
     printed = capsys.readouterr().out
-    assert f"speechtl {tiny_bundle.name}" in printed
+    assert f"{tiny_bundle} model.onnx: python" in printed
     assert "window recomputed: embedding_model.onnx is not here; install it" in printed
     assert "\x1b" not in printed
 
@@ -129,7 +129,7 @@ def test_several_bundles_are_measured_in_one_run_and_their_networks_counted(prog
     arguments = [str(tiny_bundle), str(other), "--against", "recomputing", "--json", "--seconds", "1", "--repetitions", "1"]
     assert program.main(arguments) == 0
     *ours, recomputed = json.loads(capsys.readouterr().out)["contenders"]
-    assert [row["name"] for row in ours] == [f"speechtl {tiny_bundle.name}", "speechtl other.wake"]
+    assert [row["name"] for row in ours] == [f"{tiny_bundle} model.onnx", f"{other} model.onnx"]
     assert ours[0]["weights"] == ours[1]["weights"] > 0
     assert all(row["median"] for row in (*ours, recomputed))
     assert recomputed["weights"] == 326_808  # and 1,320 biases

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from torch import nn
+
 from speechtl.audio.encoders import conv_ctc, pipelines, several, speech_embedding
 from speechtl.audio.encoders.base import AudioEncoder, audio_input, data_input, silence
-from speechtl.audio.encoders.streaming import TimeConv, step
+from speechtl.audio.encoders.streaming import SideBySide, TimeConv, step
 from speechtl.errors import RecipeError, did_you_mean
 
 ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]]] = {
@@ -20,13 +23,19 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
     "scratch:conv-ctc": (conv_ctc.build, conv_ctc.build),
     "scratch:conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"),) * 2,
 }
+OWN = re.compile(rf"(?:^|\{several.PLUS})((?:{'|'.join(conv_ctc.SIZES)}):.+)")  # with a file of its own
 UNTAUGHT = [name for name, (build, load) in ENCODERS.items() if build is load]  # whose weights are random either way
 
 
 def untaught(name: str) -> str:
     """Return the name of the same network with random weights; for what cannot learn so, as two side by side, speech-embedding's."""
+    return twin if (twin := f"scratch:{short_name(name)}") in ENCODERS else "scratch"
+
+
+def short_name(name: str) -> str:
+    """Return the name of an encoder without the file of its own weights."""
     own = own_weights(name)
-    return twin if (twin := f"scratch:{own[0] if own else name}") in ENCODERS else "scratch"
+    return own[0] if own else name
 
 
 def own_weights(name: str) -> tuple[str, Path] | None:
@@ -51,9 +60,28 @@ def load_encoder(name: str) -> AudioEncoder:
     return several.beside([_entry(part)[1]() for part in parts_of(name)])
 
 
+def taken_apart(encoder: AudioEncoder, name: str) -> list[AudioEncoder]:
+    """Return the encoders, with their weights, that stand side by side in one of that name; a single one as it is."""
+    names = parts_of(name)
+    if len(names) == 1:
+        return [encoder]
+    (group,) = encoder.groups.values()
+    assert isinstance(group, SideBySide)
+    parts = [build_encoder(part) for part in names]
+    for part, own in zip(parts, group.parts, strict=True):
+        nn.Sequential(*part.groups.values()).load_state_dict(own.state_dict())
+    return [part.eval() for part in parts]
+
+
 def parts_of(name: str) -> list[str]:
-    """Return the names of the encoders that a name stands for: `speech-embedding+conv-ctc` are two, side by side."""
-    parts = [name] if pipelines.is_pipeline(name) else name.split(several.PLUS)
+    """Return the names of the encoders that a name stands for: `speech-embedding+conv-ctc` are two, side by side.
+
+    One with a file of its own stands last, as the rest of the name is that of the file.
+    """
+    if pipelines.is_pipeline(name):
+        return [name]
+    own = OWN.search(name)
+    parts = [*name[: own.start(1)].split(several.PLUS)[:-1], name[own.start(1) :]] if own else name.split(several.PLUS)
     if not all(parts) and any(parts):
         raise RecipeError(f"The encoder {name!r}: a name is missing beside the {several.PLUS}.")
     return parts
@@ -84,7 +112,9 @@ __all__ = [
     "load_encoder",
     "own_weights",
     "parts_of",
+    "short_name",
     "silence",
     "step",
+    "taken_apart",
     "untaught",
 ]

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders.base import AudioEncoder, audio_input
 from speechtl.audio.encoders.streaming import Residual, TimeConv, step
+from speechtl.audio.manifest_check import sha256_of
+from speechtl.errors import RunError
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer.checkpoint import load_tensors, load_weights
 from speechtl.transfer.network import EncoderInfo
@@ -103,10 +105,19 @@ def build(name: str = "conv-ctc") -> AudioEncoder:
 def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
     """Return the pretrained encoder: the weights that come with speechtl, or those of a file that `training/pretrain.py` left."""
     encoder = build(name)
-    path = path or WEIGHTS / f"{name}.safetensors"
-    tensors, about = load_tensors(path)
-    load_weights(encoder, tensors, path)
-    encoder.info = replace(encoder.info, source_hours=about.get("hours"), licence=about.get("licence", encoder.info.licence))
+    given = path or WEIGHTS / f"{name}.safetensors"
+    tensors, about = load_tensors(given)
+    if about.get("encoder") in SIZES and about["encoder"] != name:
+        raise RunError(f"{given} holds the weights of a {about['encoder']}; name it so, in place of {name}.")
+    if any(tensor.startswith("encoder.") for tensor in tensors):
+        raise RunError(f"{given} holds a whole network, with its output layers; take the encoder.safetensors beside it.")
+    load_weights(encoder, tensors, given)
+    hours, licence = about.get("hours"), about.get("licence", "unknown")
+    if not isinstance(hours, int | float | None) or not isinstance(licence, str):
+        raise RunError(f"{given} is damaged: it says {hours!r} of its hours and {licence!r} of its licence.")
+    encoder.info = replace(encoder.info, source_hours=hours, licence=licence)
+    if path:
+        encoder.info = replace(encoder.info, source=f"{path.name}, sha256 {sha256_of(path)}")
     return encoder
 
 

@@ -39,6 +39,7 @@ from speechtl.files import read_rows, write_json, write_rows
 from speechtl.progress import progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
+from speechtl.transfer.fit import steps_of
 from speechtl.versions import versions
 from speechtl.workfolder import GIVEN, begun_with
 
@@ -72,7 +73,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     teacher, taught_by = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
     tested = read_tested(recipe.data.test, longest=LONGEST, note=tell) if recipe.data.test else []
     noises = _noises(recipe, tell)
-    recordings, validation = _recordings(recipe, tell)
+    recordings, validation = _recordings(recipe, tested, tell)
     if (recipe.speech.hours or (recipe.words.hours and recipe.tasks.words)) and (absent := missing_synthesizers()):
         tell(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
     spoken = [*_synthesised(recipe, cache, fabric, tell), *_synthesised_words(recipe, cache, fabric, tell)]
@@ -80,7 +81,10 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     if recipe.tasks.words and not words:
         raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said alone {OFTEN} times: give words.hours.")
     shards = _render(with_words([*recordings, *spoken], words), teacher, noises, recipe, cache, fabric)
-    _bind(out, {"recipe": recipe.model_dump(mode="json"), "windows": shards.folder.name}, resume, fabric)
+    batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
+    steps_of(batches, fabric.world_size)  # complains before anything is noted in `out`
+    start = given.info.source if given else None
+    _bind(out, {"recipe": recipe.model_dump(mode="json"), "start": start, "windows": shards.folder.name}, resume, fabric)
     validation = with_words(validation, words)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
@@ -91,7 +95,6 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if taught_by:
         network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
-    batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
     history = _fit(network, batches, recipe, validation, out, fabric, resume)
     if not fabric.is_global_zero:
         fabric.barrier()  # the first process has still to save
@@ -129,8 +132,8 @@ def _save(out: Path, about: dict[str, Any], network: PretrainingNetwork, heard: 
 
 
 def _check_out(out: Path, resume: bool) -> None:
-    if resume and (out / ABOUT).exists():
-        raise RunError(f"{out} is already finished; there is nothing to resume.")
+    if (out / ABOUT).exists():
+        raise RunError(f"{out} is already finished; choose another --out. To train its weights further, give them as start.")
     if resume and not (out / GIVEN).exists():
         raise RunError(f"There is nothing to resume: {out / GIVEN} does not exist. Leave out --resume.")
     if not resume and out.exists() and any(out.iterdir()):
@@ -145,12 +148,12 @@ def _bind(out: Path, given: dict[str, Any], resume: bool, fabric: Fabric) -> Non
         write_json(out / GIVEN, given)
 
 
-def _recordings(recipe: PretrainingRecipe, note: Note) -> tuple[list[Utterance], list[Utterance]]:
+def _recordings(recipe: PretrainingRecipe, tested: Sequence[Utterance], note: Note) -> tuple[list[Utterance], list[Utterance]]:
     """Return what is trained on and, of other speakers, what is validated on."""
     data = recipe.data
     if not data.transcribed and not data.unlabelled:
         return [], []
-    found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, note=note)
+    found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, note=note, tested=tested)
     usable = [one for one in found if not (one.clip.text and contains_phrase(one.clip.text, data.without))]
     if len(usable) < len(found):
         note(f"Left out {len(found) - len(usable)} recordings in which one of these is said: {', '.join(data.without)}.")
@@ -286,6 +289,8 @@ def _fit(
         write_rows(out / LOG, rows)
         say("epoch {epoch}: loss {loss:.3f}, phone error rate on validation speakers {phone_error_rate}".format(**record))
 
+    if resume and not (out / CHECKPOINT).exists():
+        say("No epoch had been saved yet: beginning with the first.")
     loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight, recipe.tasks.words)
     return fit(
         network,

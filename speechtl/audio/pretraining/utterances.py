@@ -42,14 +42,17 @@ class Utterance:
         return read_audio(self.clip.path, self.clip.offset, self.clip.duration)
 
 
-def read_utterances(transcribed: Sequence[Path], unlabelled: Sequence[Path], *, longest: float, note: Note) -> list[Utterance]:
-    """Return the utterances of manifests, without lines of split "test" and without whoever speaks in those.
+def read_utterances(
+    transcribed: Sequence[Path], unlabelled: Sequence[Path], *, longest: float, note: Note, tested: Sequence[Utterance] = ()
+) -> list[Utterance]:
+    """Return the utterances of manifests, without lines of split "test" and without whoever speaks in those, or in what is `tested`.
 
     `longest` (seconds) is what a window holds. What cannot be used - too long or short, without a text or with one that
     cannot be said, missing or broken - is counted and reported to `note`. Raises `ManifestError` when nothing is left.
     """
     clips = {kind: read_manifests(paths) if paths else [] for kind, paths in (("transcribed", transcribed), ("unlabelled", unlabelled))}
-    tested = {clip.speaker for several in clips.values() for clip in several if clip.split == "test"} - {None}
+    for_tests = {clip.speaker for several in clips.values() for clip in several if clip.split == "test"}
+    for_tests = (for_tests | {one.clip.speaker for one in tested}) - {None}
     phones = dict.fromkeys(clip.text for clip in clips["transcribed"] if clip.text)
     spoken = dict(zip(phones, transcribe(list(phones)), strict=True)) if phones else {}
     left_out: Counter[str] = Counter()
@@ -57,7 +60,7 @@ def read_utterances(transcribed: Sequence[Path], unlabelled: Sequence[Path], *, 
     for kind, several in clips.items():
         for clip in several:
             said = spoken.get(clip.text or "") if kind == "transcribed" else None
-            problem = KEPT if clip.split == "test" or clip.speaker in tested else _problem(clip, kind, said, longest)
+            problem = KEPT if clip.split == "test" or clip.speaker in for_tests else _problem(clip, kind, said, longest)
             if problem:
                 left_out[problem] += 1
             else:

@@ -5,6 +5,8 @@ from torch import nn
 from speechtl.audio.encoders import build_encoder, conv_ctc, load_encoder, silence
 from speechtl.audio.encoders.streaming import step
 from speechtl.audio.heads import make_head
+from speechtl.audio.licences import judge
+from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.errors import RunError
 from speechtl.export.step import ExportStep
@@ -94,7 +96,7 @@ def test_its_weights_come_with_speechtl(name, hours):
 
 
 def test_weights_of_another_size_are_refused(tmp_path):
-    with pytest.raises(RunError, match="another architecture"):
+    with pytest.raises(RunError, match="holds the weights of a conv-ctc; name it so, in place of conv-ctc-tiny"):
         conv_ctc.load("conv-ctc-tiny", conv_ctc.WEIGHTS / "conv-ctc.safetensors")
     with pytest.raises(RunError, match="does not exist"):
         conv_ctc.load("conv-ctc", tmp_path / "none.safetensors")
@@ -107,4 +109,7 @@ def test_a_file_of_ones_own_is_an_encoder_by_name(tmp_path):
     encoder = load_encoder(f"conv-ctc-tiny:{tmp_path}/mine.safetensors")
     assert all(torch.equal(values, mine[name]) for name, values in encoder.state_dict().items())
     assert (encoder.info.source_hours, encoder.info.licence) == (3.0, "CC0-1.0")
+    assert encoder.info.source == f"mine.safetensors, sha256 {sha256_of(tmp_path / 'mine.safetensors')}"
+    save_tensors(tmp_path / "mine.safetensors", mine, {})
+    assert judge(load_encoder(f"conv-ctc-tiny:{tmp_path}/mine.safetensors").info.licence)[0] == "unclear"
     assert build_encoder("conv-ctc-tiny:gone.safetensors").info.name == "conv-ctc-tiny"  # a run holds weights of its own

@@ -57,6 +57,16 @@ def test_nothing_is_learned_from_tests_or_from_those_who_speak_in_them(manifest)
     assert "Left out 2 recordings: they, or whoever speaks in them, are kept for tests." in notes
 
 
+def test_nothing_is_learned_from_those_who_speak_in_tests_of_another_manifest(manifest):
+    tested = read_tested([manifest("test.jsonl", ["yes"], split="test")], longest=10.0, note=print)
+    other = manifest("train.jsonl", ["no", "go"])
+    other.write_text(other.read_text().replace('train.jsonl-0"', 'test.jsonl-0"'))
+    notes: list[str] = []
+    found = read_utterances([other], [], longest=10.0, note=notes.append, tested=tested)
+    assert [one.clip.text for one in found] == ["go"]
+    assert notes == ["Left out 1 recordings: they, or whoever speaks in them, are kept for tests."]
+
+
 def test_tests_are_read_for_tests(manifest):
     tested = manifest("test.jsonl", ["yes", "no"], split="test")
     assert [one.clip.text for one in read_tested([tested, manifest("train.jsonl")], longest=9.0, note=print)] == ["yes", "no"]
