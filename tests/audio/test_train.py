@@ -177,6 +177,18 @@ def test_resuming_with_a_changed_recipe_is_refused(recipe, corpus, monkeypatch):
         train(changed, corpus / "run", resume=True)
 
 
+def test_resuming_on_an_encoder_of_other_weights_is_refused(recipe, corpus, tiny, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(recipe, corpus / "run")
+    other = tiny().encoder
+    other.info = dataclasses.replace(other.info, source="mine.safetensors, sha256 00")
+    monkeypatch.setattr(module, "load_encoder", lambda name: other)
+    with pytest.raises(RunError, match="begun with another recipe or other data"):
+        train(recipe, corpus / "run", resume=True)
+
+
 def test_a_call_that_cannot_begin_leaves_interrupted_work_alone(recipe, corpus, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)

@@ -179,6 +179,15 @@ def test_a_folder_with_something_in_it_is_left_alone(load_program, recipe, tmp_p
     assert "is not empty" in capsys.readouterr().err
 
 
+def test_batches_that_are_too_large_leave_nothing_that_is_in_the_way(load_program, recipe, tmp_path, capsys):
+    command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
+    assert load_program("pretrain").main([*command, "--set", "train.batch_size=999"]) == 2
+    assert "0 batches in an epoch for 1 processes; give more examples or a smaller batch_size" in capsys.readouterr().err
+    assert load_program("pretrain").main(command) == 0
+    assert load_program("pretrain").main(command) == 2
+    assert "is already finished; choose another --out" in capsys.readouterr().err
+
+
 def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recipe, tmp_path):
     manifest = tmp_path / "some.jsonl"
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
