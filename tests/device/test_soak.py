@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -98,14 +99,13 @@ def test_bad_input_is_a_sentence_and_exit_code_2(program, tiny_bundle, tmp_path,
 
 
 @pytest.mark.slow
-def test_memory_files_and_threads_do_not_grow_in_an_hour_of_audio(program, tiny_bundle):
-    from speechtl.runtime.bench_audio import schedule
-    from speechtl.runtime.bundle import open_bundle
-
-    seen = program.soak(Detector.open(tiny_bundle), schedule(open_bundle(tiny_bundle).golden()), 1.0)
-    problems = [problem for problem in seen.problems if "80 ms" not in problem]  # other work on this machine is not the detector's fault
+def test_memory_files_and_threads_do_not_grow_in_an_hour_of_audio(tiny_bundle):
+    command = [sys.executable, str(PROGRAM), str(tiny_bundle), "--hours", "1", "--json"]  # other tests leave memory to grow into
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seen = json.loads(done.stdout)
+    problems = [problem for problem in seen["problems"] if "80 ms" not in problem]  # other work on this machine is not the detector's fault
     assert problems == []
-    assert seen.events > 0
+    assert seen["events"] > 0
 
 
 def test_an_int8_score_may_round_to_the_next_step(program):
