@@ -144,8 +144,8 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
     if isinstance(rooms, str) and rooms not in ("simulated", "none"):
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
     anchored = {key: [base / path for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
-    recipe = recipe.model_copy(update={"data": data.model_copy(update={**anchored, "rooms": rooms})})
-    return recipe.model_copy(update={"transfer": with_weights_from(recipe.transfer, base, source)})
+    anchored_data = data.model_copy(update={**anchored, "rooms": rooms})
+    return recipe.model_copy(update={"data": anchored_data, "transfer": with_weights_from(recipe.transfer, base, source)})
 
 
 def with_weights_from(transfer: TransferSection, base: Path, source: str) -> TransferSection:

@@ -65,7 +65,7 @@ def _onnx_cost(graph: bytes) -> GraphCost:
         if node.op_type not in ONNX_CONVOLUTIONS | ONNX_PRODUCTS:
             continue
         second = node.input[WEIGHTS_AT.get(node.op_type, 1)]
-        shape = constants.get(second) or shapes[second]
+        shape = shapes.get(second) or constants[second]  # of a constant that is turned around: as it is multiplied
         if second in constants:
             counted[second] = prod(shape)
         transposed = node.op_type == "Gemm" and any(one.name == "transB" and one.i for one in node.attribute)

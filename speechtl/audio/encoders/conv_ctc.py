@@ -115,9 +115,8 @@ def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
     hours, licence = about.get("hours"), about.get("licence", "unknown")
     if not isinstance(hours, int | float | None) or not isinstance(licence, str):
         raise RunError(f"{given} is damaged: it says {hours!r} of its hours and {licence!r} of its licence.")
-    encoder.info = replace(encoder.info, source_hours=hours, licence=licence)
-    if path:
-        encoder.info = replace(encoder.info, source=f"{path.name}, sha256 {sha256_of(path)}")
+    source = f"{path.name}, sha256 {sha256_of(path)}" if path else encoder.info.source
+    encoder.info = replace(encoder.info, source=source, source_hours=hours, licence=licence)
     return encoder
 
 
