@@ -116,6 +116,9 @@ def reported(main: Callable[[], object]) -> int:
     except OSError as error:
         print(os_sentence(error), file=sys.stderr)
         return SpeechtlError.exit_code
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

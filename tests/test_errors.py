@@ -16,6 +16,7 @@ def raising(error):
         (RecipeError("The recipe is wrong."), 2, "The recipe is wrong.\n"),
         (CheckFailedError("It differs."), 1, "It differs.\n"),
         (PermissionError(13, "Permission denied", "/x/y"), 2, "Permission denied (/x/y).\n"),
+        (KeyboardInterrupt(), 130, "Stopped.\n"),
     ],
     ids=lambda value: type(value).__name__,
 )

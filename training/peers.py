@@ -105,8 +105,7 @@ class Row:
 
     name: str
     reason: str | None = None
-    weights: int | None = None
-    multiply_adds_per_second: int | None = None
+    network: GraphCost | None = None  # of all its networks, for a second of audio
     versions: dict[str, str] = field(default_factory=dict)
     median: dict[str, float] = field(default_factory=dict)
     ratio: dict[str, float] = field(default_factory=dict)
@@ -122,8 +121,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         contenders = [*(own(bundle, options.graph) for bundle in bundles), *map(rival, options.against)]
         where = {**read_machine().to_json(), "load": read_condition().load}  # before the load is that of the measurement itself
         rows = measure(contenders, audio, options.repetitions)
-        if failed := next((row for row in rows[: len(bundles)] if row.reason is not None), None):
-            raise WorkerError(f"{failed.name}: {failed.reason}")
     except SpeechtlError as error:
         say(f"peers: {error}")
         return error.exit_code
@@ -141,7 +138,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         print_table(document, rows)
-    return 0
+    failed = [row.name for row in rows[: len(bundles)] if row.reason is not None]
+    if failed:
+        say(f"peers: {' and '.join(failed)} could not be measured; the reason is above.")
+    return SpeechtlError.exit_code if failed else 0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -218,7 +218,7 @@ def installed(kind: str, peer: Peer) -> Contender:
 
 def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> list[Row]:
     """Run every contender so many times, one after the other, and return a row for each."""
-    rows = [_row(contender) for contender in contenders]
+    rows = [Row(contender.name, contender.reason, contender.cost) for contender in contenders]
     rounds = [audio[: WARM_UP_SECONDS * SAMPLE_RATE], *[audio] * repetitions]
     with progress("Measuring") as advance:
         for number, played in enumerate(rounds):
@@ -229,7 +229,7 @@ def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> 
     for row in rows:
         if row.reason is None:
             row.median = {name: statistics.median(run[name] for run in row.repetitions) for name in MEASURES}
-            row.ratio = {name: row.median[name] / rows[0].median[name] for name in MEASURES if rows[0].median}
+            row.ratio = {name: row.median[name] / rows[0].median[name] for name in MEASURES if rows[0].median and row is not rows[0]}
     return rows
 
 
@@ -246,8 +246,8 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for row in rows:
-        network = ["-", "-"] if row.weights is None else [f"{row.weights:,}", f"{(row.multiply_adds_per_second or 0) / 1e6:.1f}"]
-        measured = ["-"] * len(MEASURES) if row.reason else [cell(row, name, first=row is rows[0]) for name in MEASURES]
+        network = ["-", "-"] if row.network is None else [f"{row.network.weights:,}", f"{row.network.multiply_adds / 1e6:.1f}"]
+        measured = ["-"] * len(MEASURES) if row.reason else [cell(row, name) for name in MEASURES]
         table.add_row(row.name, *network, *measured)
     console.print(table)
     for row in rows:
@@ -264,18 +264,11 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def cell(row: Row, measure: str, first: bool) -> str:
-    """Return a median and, behind the first row, its ratio."""
+def cell(row: Row, measure: str) -> str:
+    """Return a median and, where the first row was measured, how many times that one it is."""
     value = row.median[measure]
     text = f"{value:.1f}" if value >= 10.0 or not measure.startswith("start") else f"{value:.2f}"
-    return text if first else f"{text} ({row.ratio[measure]:.1f}x)"
-
-
-def _row(contender: Contender) -> Row:
-    row = Row(contender.name, contender.reason)
-    if contender.cost is not None:
-        row.weights, row.multiply_adds_per_second = contender.cost.weights, contender.cost.multiply_adds
-    return row
+    return f"{text} ({row.ratio[measure]:.1f}x)" if row.ratio else text
 
 
 def _positive(text: str) -> int:

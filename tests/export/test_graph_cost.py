@@ -1,4 +1,6 @@
+import numpy as np
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from speechtl.export.graph_cost import GraphCost, graph_cost
@@ -28,6 +30,15 @@ def test_a_weight_that_is_used_twice_is_one_weight(tmp_path):
 
     cost = graph_cost(exported(Twice(), torch.zeros(3, 8), tmp_path), "network.onnx")
     assert cost == GraphCost(weights=64, multiply_adds=2 * 3 * 64)
+
+
+def test_a_constant_is_counted_as_it_is_multiplied_turned_around_or_not():
+    weights = numpy_helper.from_array(np.ones((7, 5), np.float32), "weights")
+    turned = helper.make_node("Transpose", ["weights"], ["turned"], perm=[1, 0])
+    product = helper.make_node("MatMul", ["inputs", "turned"], ["outputs"])
+    sizes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3, size]) for name, size in (("inputs", 5), ("outputs", 7))]
+    model = helper.make_model(helper.make_graph([turned, product], "one", sizes[:1], sizes[1:], [weights]))
+    assert graph_cost(model.SerializeToString(), "model.onnx") == GraphCost(weights=35, multiply_adds=3 * 5 * 7)
 
 
 def test_costs_add_up_over_graphs_and_seconds():

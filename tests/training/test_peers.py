@@ -99,7 +99,7 @@ def test_json_holds_machine_versions_medians_and_every_repetition(program, tiny_
         runs = [run[measure] for run in first["repetitions"]]
         assert len(runs) == 3
         assert first["median"][measure] == sorted(runs)[1] > 0
-        assert first["ratio"][measure] == 1.0
+    assert first["ratio"] == {}  # the others' are to this row
 
 
 @pytest.mark.slow
@@ -130,10 +130,28 @@ def test_several_bundles_are_measured_in_one_run_and_their_networks_counted(prog
     assert program.main(arguments) == 0
     *ours, recomputed = json.loads(capsys.readouterr().out)["contenders"]
     assert [row["name"] for row in ours] == [f"{tiny_bundle} model.onnx", f"{other} model.onnx"]
-    assert ours[0]["weights"] == ours[1]["weights"] > 0
+    assert ours[0]["network"]["weights"] == ours[1]["network"]["weights"] > 0
     assert all(row["median"] for row in (*ours, recomputed))
-    assert recomputed["weights"] == 326_808  # and 1,320 biases
-    assert recomputed["multiply_adds_per_second"] == 524_448_000  # 42 million a window, 12.5 windows a second
+    assert recomputed["network"]["weights"] == 326_808  # and 1,320 biases
+    assert recomputed["network"]["multiply_adds"] == 524_448_000  # a second: 42 million a window, 12.5 windows
+    assert recomputed["ratio"]["cpu_ms_per_second"] > 0.0
+
+
+def test_a_bundle_that_fails_while_it_is_measured_costs_its_own_row_alone(program, tiny_bundle, tmp_path, monkeypatch, capsys):
+    other = shutil.copy(tiny_bundle, tmp_path / "other.wake")
+    measured = program.run_worker
+
+    def fails(command, audio):
+        if str(tiny_bundle) in command:
+            raise program.WorkerError("it ended with -11")
+        return measured(command, audio)
+
+    monkeypatch.setattr(program, "run_worker", fails)
+    assert program.main([str(tiny_bundle), str(other), "--against", "--seconds", "1", "--repetitions", "1"]) == 2
+    said = capsys.readouterr()
+    assert f"{tiny_bundle} model.onnx: it ended with -11" in said.out
+    assert f"{other} model.onnx: python" in said.out
+    assert said.err.endswith(f"peers: {tiny_bundle} model.onnx could not be measured; the reason is above.\n")
 
 
 def test_recordings_take_the_place_of_made_audio(program, tiny_bundle, tmp_path, capsys):

@@ -23,7 +23,7 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
     "scratch:conv-ctc": (conv_ctc.build, conv_ctc.build),
     "scratch:conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"),) * 2,
 }
-OWN = re.compile(rf"(?:^|\{several.PLUS})((?:{'|'.join(conv_ctc.SIZES)}):.+)")  # with a file of its own
+OWN = rf"({'|'.join(conv_ctc.SIZES)}):(.+)"  # a size with a file of its own
 UNTAUGHT = [name for name, (build, load) in ENCODERS.items() if build is load]  # whose weights are random either way
 
 
@@ -40,8 +40,8 @@ def short_name(name: str) -> str:
 
 def own_weights(name: str) -> tuple[str, Path] | None:
     """Return size and file of an encoder that `training/pretrain.py` made, such as `conv-ctc:runs/phones/encoder.safetensors`."""
-    size, colon, path = name.partition(":")
-    return (size, Path(path)) if colon and path and size in conv_ctc.SIZES else None
+    own = re.fullmatch(OWN, name)
+    return (own[1], Path(own[2])) if own else None
 
 
 def from_folder(name: str, folder: Path) -> str:
@@ -80,7 +80,7 @@ def parts_of(name: str) -> list[str]:
     """
     if pipelines.is_pipeline(name):
         return [name]
-    own = OWN.search(name)
+    own = re.search(rf"(?:^|\{several.PLUS}){OWN}", name)
     parts = [*name[: own.start(1)].split(several.PLUS)[:-1], name[own.start(1) :]] if own else name.split(several.PLUS)
     if not all(parts) and any(parts):
         raise RecipeError(f"The encoder {name!r}: a name is missing beside the {several.PLUS}.")
