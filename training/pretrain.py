@@ -26,11 +26,12 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from speechtl.audio.pretraining.pretrain import pretrain
+from speechtl.audio.pretraining.pretrain import ENCODER, pretrain
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
 from speechtl.errors import INTERRUPTED, RecipeError, SpeechtlError, os_sentence
 from speechtl.files import cache_folder
+from speechtl.progress import say
 
 GO_ON = "The same command goes on with what is in the cache, and with --resume from the last epoch that was saved."
 PATIENCE = timedelta(hours=12)  # of processes that wait while the first synthesises, or another renders
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the others are gone
     if about is not None:
         print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "words", "seconds")}, indent=2))
+        say(f"Next: speechtl train RECIPE --encoder {recipe.encoder}:{options.out / ENCODER} --out RUN")
     return 0
 
 

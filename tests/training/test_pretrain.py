@@ -49,7 +49,9 @@ def few_rooms(monkeypatch):
 def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path, capsys):
     out = tmp_path / "out"
     assert load_program("pretrain").main([str(recipe), "--out", str(out), "--cache", str(tmp_path / "cache")]) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert printed.err.endswith(f"Next: speechtl train RECIPE --encoder conv-ctc-tiny:{out / 'encoder.safetensors'} --out RUN\n")
+    told = json.loads(printed.out)
     assert told["data"]["recorded"]["licences"] == {"MIT": told["data"]["recorded"]["recordings"]}
     tested = {name: result["utterances"] for name, result in told["recognition"].items() if name.startswith("test")}
     assert tested.pop("test") == sum(tested.values())
