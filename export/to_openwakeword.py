@@ -1,9 +1,10 @@
-"""python export/to_openwakeword.py runs/computer [--out FOLDER] [--no-tflite] [--check]
+"""python export/to_openwakeword.py RUN [--out FOLDER] [--no-tflite] [--check]
 
 Convert a run's head to openWakeWord's format: FOLDER/NAME.onnx and NAME.tflite, 16 embeddings (1, 16, 96) in and one score
-(1, 1) out, with the NAME.json by which linux-voice-assistant finds it. It works for heads on the published speech_embedding only;
-for others the program says why not. `--check` installs openWakeWord 0.5.1 and pyopen-wakeword, each into an environment of its
-own in the cache folder, plays a recording to them and to the network, and compares the scores.
+(1, 1) out, with the NAME.json by which linux-voice-assistant finds it. It works for heads on the published speech_embedding
+only (speechtl train RECIPE --encoder speech-embedding); for others the program says why not. `--check` installs openWakeWord
+0.5.1 and pyopen-wakeword, each into an environment of its own in the cache folder, plays a recording to them and to the
+network, and compares the scores.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pneumonia in chest X-rays, from a network trained on photographs of everyday things.
 
-    python training/xray.py /data/image/manifests/xray_nih.jsonl --out runs/xray
+    python training/xray.py --out runs/xray
 
 Normal or pneumonia, from 100 pictures and from all; patients are never in both the training and the reported part, and every
 patient is reported on exactly once (cross-validation over patients). Compared: only the new layer learns, the last two groups, all

@@ -30,7 +30,7 @@ def serve(
 ) -> None:
     """Serve wake words over the Wyoming protocol, to Home Assistant and voice satellites.
 
-    Any number of clients at once, any rate and width of audio. SIGHUP opens the bundles again, SIGTERM and Ctrl-C end it.
+    Up to 32 clients at once, any rate and width of audio. SIGHUP opens the bundles again, SIGTERM and Ctrl-C end it.
     """
     try:
         from speechtl.runtime.server import ServerSettings

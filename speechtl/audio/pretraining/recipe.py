@@ -60,7 +60,7 @@ class TrainSection(Section):
     weight_decay: float = Field(default=1e-2, ge=0)
     packs: int = Field(default=2, ge=1)  # orders and speeds of the utterances
     guises: int = Field(default=2, ge=1)  # of every pack: noise, rooms, levels
-    precision: Precision = "32-true"  # bf16-mixed on a GPU
+    precision: Precision = "32-true"  # bf16-mixed on a processor or GPU that has it
     seed: int = Field(default=0, ge=0)
 
     def fit_settings(self) -> FitSettings:
