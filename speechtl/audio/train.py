@@ -153,6 +153,7 @@ def _fit(
         negatives=memory.negatives.setdefault(_negatives_key(recipe, data, network, front), {}) if memory else None,
     )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
+    say("Making the examples of the first epoch, each in a guise of noise, room and speed.")
     with batches, progress("training, epoch") as advance:
         policy.apply(network)
         _measure_embeddings(network, batches, front)
@@ -238,6 +239,10 @@ def _validation_streams(
             others = [recording for recording in data.negatives if recording.fold == fold]
             positives += [pool.submit(_score, listening, words_in_background(words, condition, seed)) for condition in (clean, noisy)]
             negatives += [pool.submit(_score, listening, without_words(others, condition, seed)) for condition in (clean, noisy, in_rooms)]
+        with progress("calibrating, stream") as advance:
+            for done, stream in enumerate(streams := [*positives, *negatives], 1):
+                stream.result()
+                advance(done, len(streams))
         return [stream.result() for stream in positives], [stream.result() for stream in negatives]
     finally:
         pool.shutdown(cancel_futures=True)
