@@ -229,7 +229,7 @@ def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> 
     for row in rows:
         if row.reason is None:
             row.median = {name: statistics.median(run[name] for run in row.repetitions) for name in MEASURES}
-            row.ratio = {name: row.median[name] / rows[0].median[name] for name in MEASURES if rows[0].median and row is not rows[0]}
+            row.ratio = {name: row.median[name] / rows[0].median[name] for name in MEASURES if rows[0].median}
     return rows
 
 
@@ -247,7 +247,7 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
         table.add_column(heading, justify="right")
     for row in rows:
         network = ["-", "-"] if row.network is None else [f"{row.network.weights:,}", f"{row.network.multiply_adds / 1e6:.1f}"]
-        measured = ["-"] * len(MEASURES) if row.reason else [cell(row, name) for name in MEASURES]
+        measured = ["-"] * len(MEASURES) if row.reason else [cell(row, name, first=row is rows[0]) for name in MEASURES]
         table.add_row(row.name, *network, *measured)
     console.print(table)
     for row in rows:
@@ -264,11 +264,11 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def cell(row: Row, measure: str) -> str:
-    """Return a median and, where the first row was measured, how many times that one it is."""
+def cell(row: Row, measure: str, first: bool) -> str:
+    """Return a median and, behind the first row, its ratio, if that one was measured."""
     value = row.median[measure]
     text = f"{value:.1f}" if value >= 10.0 or not measure.startswith("start") else f"{value:.2f}"
-    return f"{text} ({row.ratio[measure]:.1f}x)" if row.ratio else text
+    return text if first or not row.ratio else f"{text} ({row.ratio[measure]:.1f}x)"
 
 
 def _positive(text: str) -> int:
