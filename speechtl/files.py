@@ -49,13 +49,9 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a line to a CSV table, which begins with the names of its columns."""
+    """Add a line to a CSV table, or leave the table as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(row))
-        if file.tell() == 0:  # new, or a full disk kept it empty
-            table.writeheader()
-        table.writerow(row)
+    write_rows(path, [*read_rows(path), row])
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ def small(monkeypatch, embedding_path):
 def test_the_synthetic_demo_goes_from_recordings_to_a_table_of_detections(small, tmp_path, capsys):
     demo.run_demo(tmp_path / "demo", "marvin", real=None)
     assert (tmp_path / "demo" / "marvin.wake").is_file()
-    assert (tmp_path / "demo" / "mixed.wav").exists() or list((tmp_path / "demo").rglob("mixed.wav"))
+    assert len(list((tmp_path / "demo").rglob("mixed.wav"))) == 1
     assert json.loads((tmp_path / "demo" / "run" / "run.json").read_text())["phrases"] == ["marvin"]
     printed = capsys.readouterr().out
     assert "words detected" in printed

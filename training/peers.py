@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.errors import SpeechtlError
+from speechtl.arguments import at_least
+from speechtl.errors import SpeechtlError, reported
 from speechtl.export.graph_cost import GraphCost, graph_cost
 from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import progress, say
@@ -113,17 +114,18 @@ class Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure all contenders and print a table or JSON."""
+    """Measure all contenders and print a table or JSON; return the exit code."""
     options = parse(argv)
-    try:
-        bundles = [open_bundle(path) for path in options.bundles]
-        audio = read_files(options.audio) if options.audio else speech_like(options.seconds, options.seed)
-        contenders = [*(own(bundle, options.graph) for bundle in bundles), *map(rival, options.against)]
-        where = {**read_machine().to_json(), "load": read_condition().load}  # before the load is that of the measurement itself
-        rows = measure(contenders, audio, options.repetitions)
-    except SpeechtlError as error:
-        say(f"peers: {error}")
-        return error.exit_code
+    return reported(lambda: compare(options))
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure all contenders and print a table or JSON; raise at the end where a bundle could not be measured."""
+    bundles = [open_bundle(path) for path in options.bundles]
+    audio = read_files(options.audio) if options.audio else speech_like(options.seconds, options.seed)
+    contenders = [*(own(bundle, options.graph) for bundle in bundles), *map(rival, options.against)]
+    where = {**read_machine().to_json(), "load": read_condition().load}  # before the load is that of the measurement itself
+    rows = measure(contenders, audio, options.repetitions)
     source = {"files": [str(path) for path in options.audio]} if options.audio else {"seed": options.seed}
     document = {
         "schema": 1,
@@ -140,8 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_table(document, rows)
     failed = [row.name for row in rows[: len(bundles)] if row.reason is not None]
     if failed:
-        say(f"peers: {' and '.join(failed)} could not be measured; the reason is above.")
-    return SpeechtlError.exit_code if failed else 0
+        raise SpeechtlError(f"{' and '.join(failed)} could not be measured; the reason is above.")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -153,9 +154,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--graph", help="which graph of the bundles to run (the one the runtime prefers)")
     parser.add_argument("--against", nargs="*", choices=AGAINST, default=list(AGAINST), help="what else to measure (everything)")
     parser.add_argument("--audio", nargs="+", type=Path, metavar="FILE", help="recordings to play, in place of made audio")
-    parser.add_argument("--seconds", type=_positive, default=60, help="of made audio (60)")
+    parser.add_argument("--seconds", type=at_least(1), default=60, help="of made audio (60)")
     parser.add_argument("--seed", type=int, default=0, help="of made audio (0)")
-    parser.add_argument("--repetitions", type=_positive, default=5, help="of every contender; the median is reported (5)")
+    parser.add_argument("--repetitions", type=at_least(1), default=5, help="of every contender; the median is reported (5)")
     parser.add_argument("--json", action="store_true", help="print one JSON document with every repetition")
     return parser.parse_args(argv)
 
@@ -269,12 +270,6 @@ def cell(row: Row, measure: str, first: bool) -> str:
     value = row.median[measure]
     text = f"{value:.1f}" if value >= 10.0 or not measure.startswith("start") else f"{value:.2f}"
     return text if first or not row.ratio else f"{text} ({row.ratio[measure]:.1f}x)"
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
-    return value
 
 
 def _install(peer: Peer, folder: Path) -> str | None:

@@ -26,6 +26,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
+from speechtl.arguments import at_least
 from speechtl.audio.pretraining.pretrain import ENCODER, pretrain
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
@@ -48,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe (several times)")
     parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto (%(default)s)")
-    parser.add_argument("--devices", type=int, default=1, help="processes on this machine (%(default)s)")
-    parser.add_argument("--nodes", type=int, default=1, help="machines (%(default)s)")
+    parser.add_argument("--devices", type=at_least(1), default=1, help="processes on this machine (%(default)s)")
+    parser.add_argument("--nodes", type=at_least(1), default=1, help="machines (%(default)s)")
     parser.add_argument("--node-rank", type=int, default=0, help="which of them this is")
     parser.add_argument("--main-address", default="127.0.0.1", help="address of the first machine")
     parser.add_argument("--main-port", type=int, default=29400, help="a free port there; on one machine alone, one is found")
@@ -91,13 +92,16 @@ def _fabric(options: argparse.Namespace, precision: Any) -> Fabric:
             os.environ.setdefault("NODE_RANK", str(options.node_rank))
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(cores() // options.devices, 1))  # with more, the processes wait for each other
-    fabric = Fabric(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        strategy=DDPStrategy(timeout=PATIENCE) if processes > 1 else "auto",
-        precision=precision,
-    )
+    try:
+        fabric = Fabric(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.nodes,
+            strategy=DDPStrategy(timeout=PATIENCE) if processes > 1 else "auto",
+            precision=precision,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise SpeechtlError(f"--accelerator {options.accelerator}, --devices {options.devices}: {' '.join(str(error).split())}") from error
     fabric.launch()
     return fabric
 

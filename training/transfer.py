@@ -17,12 +17,13 @@ import hashlib
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
 
+from speechtl.arguments import at_least
 from speechtl.audio.data import read_clips
 from speechtl.audio.encoders import UNTAUGHT
 from speechtl.audio.evaluate import evaluate, open_model
@@ -57,11 +58,11 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     """Train, evaluate, print and draw; return the points of the last word."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", type=Path, nargs="+")
-    parser.add_argument("--amounts", type=_at_least(0), nargs="+", default=[5, 10, 20, 50, 0], help="training clips; 0 stands for all")
+    parser.add_argument("--amounts", type=at_least(0), nargs="+", default=[5, 10, 20, 50, 0], help="training clips; 0 stands for all")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help="encoder/policy")
-    parser.add_argument("--seeds", type=_at_least(1), default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
-    parser.add_argument("--epochs", type=_at_least(1), help="of each training, in place of the recipe's")
-    parser.add_argument("--batch-size", type=_at_least(2), help="of each training, in place of the recipe's")
+    parser.add_argument("--seeds", type=at_least(1), default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
+    parser.add_argument("--epochs", type=at_least(1), help="of each training, in place of the recipe's")
+    parser.add_argument("--batch-size", type=at_least(2), help="of each training, in place of the recipe's")
     parser.add_argument("--precision", choices=PRECISIONS, help="of each training, in place of the recipe's")
     parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
     options = parser.parse_args(argv)
@@ -147,15 +148,6 @@ def _test_negatives(recipe: Recipe) -> list[Path]:
     if not tested:
         raise ManifestError(f"None of the negatives of {recipe.name!r} has split 'test'; without them there is no rate of false accepts.")
     return tested
-
-
-def _at_least(lowest: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text} is too small; the least is {lowest}")
-        return int(text)
-
-    return number
 
 
 def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 Commercial = Literal["yes", "no", "unclear"]
 _ORDER: tuple[Commercial, ...] = ("yes", "unclear", "no")  # from best to worst
+FREE = "no conditions"
 
 # Patterns over SPDX identifiers (https://spdx.org/licenses), which do not distinguish case; the first that fits decides.
 _RULES: tuple[tuple[str, Commercial, str], ...] = (
     (r".*(^|-)nc(-|$).*|.*non-?commercial.*", "no", "non-commercial use only"),
     (r"cc-by-sa-\d(\.\d)?(-[a-z]{2,3})?", "yes", "name the authors; what is made from it may have to be shared under the same licence"),
     (r"cc-by-\d(\.\d)?(-[a-z]{2,3})?|licenseref-publicdomain-or-cc-by", "yes", "name the authors"),
-    (r"cc0-1\.0|licenseref-publicdomain|pddl-1\.0|cc-pddc|unlicense|0bsd|mit-0", "yes", "no conditions"),
+    (r"cc0-1\.0|licenseref-publicdomain|pddl-1\.0|cc-pddc|unlicense|0bsd|mit-0", "yes", FREE),
     (r"apache-2\.0|mit|isc|zlib|bsd-[1-4]-clause(-[a-z]+)?|cdla-permissive-[12]\.0", "yes", "keep the licence text and the notices"),
     (r"cc-by-nd-.*", "unclear", "no derivatives; whether a trained model is one is not settled"),
     (r"licenseref-see-source", "unclear", "the licence stands at the source and has to be read there"),
@@ -54,7 +55,10 @@ def judge(licence: str | None) -> tuple[Commercial, str]:
     if alternatives := _split(licence, "OR"):
         return min(map(judge, alternatives), key=lambda entry: _ORDER.index(entry[0]))
     if conditions := _split(licence, "AND"):
-        return max(map(judge, conditions), key=lambda entry: _ORDER.index(entry[0]))
+        judged = [judge(condition) for condition in conditions]
+        gravest = max((answer for answer, _ in judged), key=_ORDER.index)
+        reasons = list(dict.fromkeys(why for answer, why in judged if answer == gravest))
+        return gravest, "; ".join([why for why in reasons if why != FREE] or reasons)
     name = licence.strip().lower()
     return next(
         ((answer, why) for pattern, answer, why in _RULES if re.fullmatch(pattern, name)),
@@ -65,7 +69,7 @@ def judge(licence: str | None) -> tuple[Commercial, str]:
 def all_of(licences: Iterable[str]) -> str:
     """Return one expression for what is under all of these at once; of alternatives the most permissive, as `judge` takes no brackets."""
     chosen = (min(_split(licence, "OR") or [licence], key=lambda one: _ORDER.index(judge(one)[0])) for licence in licences)
-    return " AND ".join(dict.fromkeys(chosen))
+    return " AND ".join(dict.fromkeys(one for licence in chosen for one in _split(licence, "AND") or [licence]))
 
 
 def _split(licence: str, operator: str) -> list[str]:

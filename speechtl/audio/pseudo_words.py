@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from speechtl.audio.sentences import listed
+from speechtl.audio.sentences import choose, listed
 
 # A vowel is short before a doubled consonant or a cluster and long as a pair of letters; spellings that are said in two ways are
 # left out (`ow`, `ea`, `oo` before other letters than these, `g` and `c` before e, i and y).
@@ -40,28 +38,24 @@ def pseudo_word(random: np.random.Generator) -> str:
     if kind < 0.45:
         return _syllable(random)
     if kind < 0.75:
-        middle = _choose(random, MIDDLES)
-        return _onset(random, middle) + middle + ("" if middle.endswith("er") else _choose(random, ENDINGS))
+        middle = choose(random, MIDDLES)
+        return _onset(random, middle) + middle + ("" if middle.endswith("er") else choose(random, ENDINGS))
     if kind < 0.9:
         return _syllable(random) + _syllable(random)
-    start = _choose(random, MIDDLES[:SHORT_MIDDLES]) if random.random() < 0.5 else ""
-    end = _choose(random, ABSTRACT)
+    start = choose(random, MIDDLES[:SHORT_MIDDLES]) if random.random() < 0.5 else ""
+    end = choose(random, ABSTRACT)
     return _onset(random, start or end) + start + end
 
 
 def _syllable(random: np.random.Generator) -> str:
-    rime = _choose(random, RIMES)
+    rime = choose(random, RIMES)
     return _onset(random, rime) + rime
 
 
 def _onset(random: np.random.Generator, rime: str) -> str:
     hard = random.random() < 0.15
     if hard and rime[0] in "ao":
-        return _choose(random, HARD_ONSETS)
+        return choose(random, HARD_ONSETS)
     if hard and rime[0] in "ei":
-        return _choose(random, ROUND_ONSETS)
-    return _choose(random, ONSETS)
-
-
-def _choose(random: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[int(random.integers(len(choices)))]
+        return choose(random, ROUND_ONSETS)
+    return choose(random, ONSETS)

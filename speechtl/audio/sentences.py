@@ -121,10 +121,11 @@ def _sentence(random: np.random.Generator, confusables: Sequence[str]) -> str:
     use_confusable = bool(confusables) and random.random() < CONFUSABLE_SHARE
     patterns = CONFUSABLE_PATTERNS if use_confusable else PATTERNS
     words = {**WORDS, "confusable": tuple(confusables)}
-    filled = _SLOT.sub(lambda slot: _choose(random, words[slot[1]]), _choose(random, patterns))
+    filled = _SLOT.sub(lambda slot: choose(random, words[slot[1]]), choose(random, patterns))
     filled = re.sub(r"\b([Aa]) (?=[aeio]|un|um)", r"\1n ", filled)
     return filled[0].upper() + filled[1:]
 
 
-def _choose(random: np.random.Generator, choices: Sequence[str]) -> str:
+def choose(random: np.random.Generator, choices: Sequence[str]) -> str:
+    """Return one of several texts, each as probable as the other."""
     return choices[int(random.integers(len(choices)))]

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from speechtl.audio.pseudo_words import pseudo_word
-from speechtl.audio.sentences import WORDS, contains_phrase, listed, plain, sentences
+from speechtl.audio.sentences import WORDS, choose, contains_phrase, listed, plain, sentences
 from speechtl.audio.spoken_numbers import random_number
 from speechtl.errors import SpeechtlError
 
@@ -71,7 +71,7 @@ def spoken_texts(random: np.random.Generator, words: Collection[str] = (), witho
 def single_words(random: np.random.Generator, vocabulary: Sequence[str]) -> Iterator[str]:
     """Yield words of a vocabulary without end, all equally often in the long run."""
     while True:
-        yield _choose(random, vocabulary)
+        yield choose(random, vocabulary)
 
 
 def usable_words(words: Collection[str], without: Sequence[str] = ()) -> list[str]:
@@ -95,13 +95,13 @@ def _kinds(random: np.random.Generator, vocabulary: Sequence[str], without: Sequ
         (0.15, lambda: plain(next(grammar))),
         (0.18, lambda: _sequence(random, lambda: pseudo_word(random), 6)),
         (0.07, lambda: random_number(random)),
-        (0.03, lambda: _sequence(random, lambda: _choose(random, LETTERS), 6)),
-        (0.05, lambda: _sequence(random, lambda: _choose(random, names), 4)),
-        (0.05, lambda: f"{_choose(random, ACTIONS)} {_choose(random, OBJECTS)}"),
-        (0.02, lambda: _choose(random, SHORT)),
+        (0.03, lambda: _sequence(random, lambda: choose(random, LETTERS), 6)),
+        (0.05, lambda: _sequence(random, lambda: choose(random, names), 4)),
+        (0.05, lambda: f"{choose(random, ACTIONS)} {choose(random, OBJECTS)}"),
+        (0.02, lambda: choose(random, SHORT)),
     ]
     if vocabulary:
-        kinds.append((0.35, lambda: _sequence(random, lambda: _choose(random, vocabulary), LONGEST)))
+        kinds.append((0.35, lambda: _sequence(random, lambda: choose(random, vocabulary), LONGEST)))
         kinds.append((0.10, lambda: _sequence(random, lambda: _mixed(random, vocabulary), 8)))
     return kinds
 
@@ -114,14 +114,10 @@ def _text_without(random: np.random.Generator, kinds: Sequence[_Kind], shares: n
 
 
 def _mixed(random: np.random.Generator, vocabulary: Sequence[str]) -> str:
-    return pseudo_word(random) if random.random() < 0.3 else _choose(random, vocabulary)
+    return pseudo_word(random) if random.random() < 0.3 else choose(random, vocabulary)
 
 
 def _sequence(random: np.random.Generator, word: Callable[[], str], longest: int) -> str:
     """Return one word in a third of the cases, else up to `longest`."""
     count = 1 if random.random() < 1 / 3 else int(random.integers(2, longest + 1))
     return " ".join(word() for _ in range(count))
-
-
-def _choose(random: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[int(random.integers(len(choices)))]

@@ -58,5 +58,6 @@ def test_conditions_are_named_with_the_number_of_clips():
 
 def test_what_is_under_several_licences_is_under_all_of_them_whatever_alternatives_one_has():
     assert all_of(["MIT", "Apache-2.0", "MIT"]) == "MIT AND Apache-2.0"
+    assert all_of(["MIT", "Apache-2.0 AND MIT AND X"]) == "MIT AND Apache-2.0 AND X"
     assert all_of(["CC-BY-NC-4.0 OR MIT", "CC-BY-NC-4.0"]) == "MIT AND CC-BY-NC-4.0"
     assert judge(all_of(["CC-BY-NC-4.0", "CC-BY-NC-4.0 OR MIT"]))[0] == "no"

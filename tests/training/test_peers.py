@@ -13,14 +13,9 @@ FOLDER = Path(__file__).parents[2] / "training"
 WORKER = FOLDER / "peer_workers" / "stream.py"
 
 
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("peers", FOLDER / "peers.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["peers"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["peers"]
+@pytest.fixture
+def program(load_program):
+    return load_program("peers")
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def no_environments(program, monkeypatch, tmp_path):
 
 def test_a_missing_bundle_is_a_sentence_and_exit_code_2(program, tmp_path, capsys):
     assert program.main([str(tmp_path / "none.wake")]) == 2
-    assert capsys.readouterr().err == f"peers: {tmp_path / 'none.wake'} does not exist.\n"
+    assert capsys.readouterr().err == f"{tmp_path / 'none.wake'} does not exist.\n"
 
 
 @pytest.mark.parametrize("arguments", [["--repetitions", "0"], ["--seconds", "-1"], ["--against", "snowboy"]])
@@ -151,7 +146,7 @@ def test_a_bundle_that_fails_while_it_is_measured_costs_its_own_row_alone(progra
     said = capsys.readouterr()
     assert f"{tiny_bundle} model.onnx: it ended with -11" in said.out
     assert f"{other} model.onnx: python" in said.out
-    assert said.err.endswith(f"peers: {tiny_bundle} model.onnx could not be measured; the reason is above.\n")
+    assert said.err.endswith(f"{tiny_bundle} model.onnx could not be measured; the reason is above.\n")
 
 
 def test_recordings_take_the_place_of_made_audio(program, tiny_bundle, tmp_path, capsys):

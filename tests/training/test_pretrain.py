@@ -143,6 +143,10 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
         (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "encoder 'unknown' is not known"),
         (["--set", "data.transcribed=[]", "--set", "tasks.ctc=0", "--set", "tasks.teacher_weight=1"], "nothing to hear"),
         (["--set", "tasks.words=1"], "no word is said alone 10 times"),
+        (["--set", "words.hours=1"], "words.hours is 1, but tasks.words is 0"),
+        (["--set", "words.hours=1", "--set", "tasks.words=1", "--set", "data.transcribed=[]", "--set", "speech.hours=1"], "which is empty"),
+        (["--accelerator", "abacus"], "--accelerator abacus, --devices 1: "),
+        (["--accelerator", "mps"], "--accelerator mps, --devices 1: "),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(load_program, recipe, tmp_path, capsys, arguments, message):
@@ -174,6 +178,58 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_file(load_program, 
     assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["given.json", "log.csv"]
     assert program.main([*command, str(tmp_path / "full"), "--resume"]) == 0
     assert "given.json" not in {path.name for path in (tmp_path / "full").iterdir()}
+
+
+def test_a_damaged_recording_is_counted_before_the_training_and_not_met_in_it(load_program, recipe, tmp_path, capsys):
+    lines = [json.loads(line) for line in (tmp_path / "some.jsonl").read_text().splitlines()]
+    for index in (0, 4):  # to learn from, and of a test
+        samples = (2000 * np.random.default_rng(index).standard_normal(48_000)).astype(np.int16)
+        soundfile.write(tmp_path / f"{index}.flac", samples, 16_000)
+        whole = bytearray((tmp_path / f"{index}.flac").read_bytes())
+        whole[20_000:23_000] = bytes(3000)
+        (tmp_path / f"{index}.flac").write_bytes(whole)
+        lines[index]["audio_filepath"] = f"{index}.flac"
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
+    assert load_program("pretrain").main(command) == 0
+    notes = json.loads((tmp_path / "out" / "pretraining.json").read_text())["notes"]
+    assert sum(note.startswith("Left out 1 test recordings: missing or broken") for note in notes) == 1
+    assert sum(note.startswith("Left out 1 recordings: missing or broken") for note in notes) == 1
+
+
+def test_people_are_held_out_as_the_manifest_says(load_program, recipe, tmp_path, capsys):
+    lines = [json.loads(line) for line in (tmp_path / "some.jsonl").read_text().splitlines()]
+    lines[2]["split"] = "validation"
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
+    assert load_program("pretrain").main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    speaker = lines[2]["speaker"]
+    theirs = sum(line["speaker"] == speaker for line in lines)
+    assert told["data"]["validation"]["recordings"] == theirs
+    assert told["data"]["recorded"]["recordings"] == len(lines) - 4 - theirs
+
+
+def test_that_nobody_is_held_out_or_tested_is_said(load_program, recipe, tmp_path, capsys):
+    lines = [json.loads(line) | {"speaker": "one", "split": "train"} for line in (tmp_path / "some.jsonl").read_text().splitlines()]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
+    assert load_program("pretrain").main(command) == 0
+    error = capsys.readouterr().err
+    assert "nobody is held out" in error
+    assert 'is of split "test"' in error
+
+
+def test_windows_with_other_noise_are_not_taken_for_these(load_program, recipe, tmp_path):
+    line = {"duration": 3.0, "license": "MIT"}
+    names = ("16.wav", "17.wav")  # the second comes later
+    (tmp_path / "noise.jsonl").write_text("".join(json.dumps(line | {"audio_filepath": f"noise/{name}"}) + "\n" for name in names))
+    command = [str(recipe), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1", "--set", 'data.noise=["noise.jsonl"]', "--out"]
+    (tmp_path / "noise").mkdir()
+    for name in names:
+        (tmp_path / name).rename(tmp_path / "noise" / name)
+        assert load_program("pretrain").main([*command, str(tmp_path / f"with-{name}")]) == 0
+    assert len(list((tmp_path / "cache" / "windows").iterdir())) == 2
 
 
 def test_a_folder_with_something_in_it_is_left_alone(load_program, recipe, tmp_path, capsys):

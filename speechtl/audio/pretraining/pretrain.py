@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from speechtl.audio.augment import Augmenter, simulate_rooms
+from speechtl.audio.corpus_plan import draw_plan
 from speechtl.audio.encoders import conv_ctc
 from speechtl.audio.licences import all_of
 from speechtl.audio.manifest import Clip, read_manifests
@@ -27,7 +29,7 @@ from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.pretraining.utterances import OFTEN, Note, Utterance, read_tested, read_utterances, with_words, word_classes
 from speechtl.audio.pretraining.windows import LONGEST, Renderer, Teacher, pack
-from speechtl.audio.recordings import load_recordings
+from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
 from speechtl.audio.spoken_texts import usable_words
@@ -37,8 +39,7 @@ from speechtl.audio.voice import SYNTHESISED
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import read_rows, write_json, write_rows
 from speechtl.progress import progress, say
-from speechtl.runtime.samples import Samples
-from speechtl.transfer import AllLayers, fit, load_tensors, save_tensors
+from speechtl.transfer import AllLayers, fit, save_tensors
 from speechtl.transfer.fit import steps_of
 from speechtl.versions import versions
 from speechtl.workfolder import GIVEN, begun_with
@@ -74,7 +75,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     tested = read_tested(recipe.data.test, longest=LONGEST, note=tell) if recipe.data.test else []
     noises = _noises(recipe, tell)
     recordings, validation = _recordings(recipe, tested, tell)
-    if (recipe.speech.hours or (recipe.words.hours and recipe.tasks.words)) and (absent := missing_synthesizers()):
+    if (recipe.speech.hours or recipe.words.hours) and (absent := missing_synthesizers()):
         tell(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
     spoken = [*_synthesised(recipe, cache, fabric, tell), *_synthesised_words(recipe, cache, fabric, tell)]
     words = word_classes([*recordings, *spoken]) if recipe.tasks.words else {}
@@ -84,7 +85,8 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
     steps_of(batches, fabric.world_size)  # complains before anything is noted in `out`
     start = given.info.source if given else None
-    _bind(out, {"recipe": recipe.model_dump(mode="json"), "start": start, "windows": shards.folder.name}, resume, fabric)
+    made_from = {"recipe": recipe.model_dump(mode="json"), "start": start, "windows": shards.folder.name, "processes": fabric.world_size}
+    _bind(out, made_from, resume, fabric)
     validation = with_words(validation, words)
     rendered = time.monotonic()
     torch.manual_seed(recipe.train.seed)
@@ -94,7 +96,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if taught_by:
-        network.head.measure(load_tensors(shards.names(0)[0])[0]["heard"])
+        network.head.measure(shards.heard())
     history = _fit(network, batches, recipe, validation, out, fabric, resume)
     if not fabric.is_global_zero:
         fabric.barrier()  # the first process has still to save
@@ -143,7 +145,10 @@ def _check_out(out: Path, resume: bool) -> None:
 def _bind(out: Path, given: dict[str, Any], resume: bool, fabric: Fabric) -> None:
     """Note what a run is made from, or, to go on, see that it is the same."""
     if resume and not begun_with(out, given):
-        raise RunError(f"{out} was begun with another recipe or other data; go back to the old ones, or choose another --out.")
+        raise RunError(
+            f"{out} was begun with another recipe, other data or another number of processes; "
+            "go back to the old ones, or choose another --out."
+        )
     if not resume and fabric.is_global_zero:
         write_json(out / GIVEN, given)
 
@@ -157,11 +162,24 @@ def _recordings(recipe: PretrainingRecipe, tested: Sequence[Utterance], note: No
     usable = [one for one in found if not (one.clip.text and contains_phrase(one.clip.text, data.without))]
     if len(usable) < len(found):
         note(f"Left out {len(found) - len(usable)} recordings in which one of these is said: {', '.join(data.without)}.")
-    speakers = sorted({one.clip.speaker for one in usable if one.phones and one.clip.speaker})
-    order = np.random.default_rng([recipe.train.seed, 6]).permutation(len(speakers))
-    held_out = {speakers[index] for index in order[: round(data.validation * len(speakers))]}
-    kept = [one for one in usable if one.clip.speaker not in held_out]
-    return kept, [one for one in usable if one.clip.speaker in held_out and one.phones]
+    kept_out = _validated(usable, data.validation, recipe.train.seed)
+    learned = [one for one, out in zip(usable, kept_out, strict=True) if not out]
+    validation = [one for one, out in zip(usable, kept_out, strict=True) if out and one.phones]
+    if not validation:
+        note("There is no error rate on validation speakers: too few people of the manifests have transcripts, so nobody is held out.")
+    if mute := sum(kept_out) - len(validation):
+        note(f"Left out {mute} recordings without a transcript, of people who are held out for validation.")
+    return learned, validation
+
+
+def _validated(utterances: Sequence[Utterance], share: float, seed: int) -> list[bool]:
+    """Say of each utterance whether it is held out: with its speaker, as the manifests say by split "validation", else by lot."""
+    people = sorted({one.clip.speaker for one in utterances if one.phones and one.clip.speaker})
+    order = np.random.default_rng([seed, 6]).permutation(len(people))
+    held_out = {one.clip.speaker for one in utterances if one.clip.split == "validation"} - {None}
+    if not any(one.clip.split == "validation" for one in utterances):
+        held_out = {people[index] for index in order[: round(share * len(people))]}
+    return [one.clip.split == "validation" or one.clip.speaker in held_out for one in utterances]
 
 
 def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric, note: Note) -> list[Utterance]:
@@ -169,7 +187,7 @@ def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric, note: N
 
 
 def _synthesised_words(recipe: PretrainingRecipe, cache: Path, fabric: Fabric, note: Note) -> list[Utterance]:
-    if not recipe.words.hours or not recipe.tasks.words:
+    if not recipe.words.hours:
         return []
     usable = usable_words(_vocabulary(recipe), recipe.data.without)
     by_sound = {
@@ -197,7 +215,8 @@ def _spoken(
     """Return so many hours of synthesised speech; what is not in the cache is made."""
     if not hours:
         return []
-    folder = cache / "speech" / hashlib.sha256(repr((seed, words, recipe.data.without, alone)).encode()).hexdigest()[:16]
+    plan = draw_plan(seed, words, recipe.data.without, alone=alone).settings()  # another synthesiser makes another corpus
+    folder = cache / "speech" / hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
     manifest = folder / "manifest.jsonl"
     if fabric.is_global_zero:
         skipped: list[str] = []
@@ -230,7 +249,7 @@ def _vocabulary(recipe: PretrainingRecipe) -> list[str]:
 def _render(
     utterances: Sequence[Utterance],
     teacher: Teacher | None,
-    noises: Sequence[Samples],
+    noises: Sequence[Recording],
     recipe: PretrainingRecipe,
     cache: Path,
     fabric: Fabric,
@@ -244,13 +263,14 @@ def _render(
         "utterances": hashlib.sha256(
             repr([(_content(one.clip), one.clip.offset, one.clip.duration, one.phones, one.word) for one in utterances]).encode()
         ).hexdigest(),
-        "noise": sorted(_content(clip) for clip in read_manifests(recipe.data.noise)) if recipe.data.noise else [],
+        "noise": sorted([_content(noise.clip), noise.clip.offset, noise.clip.duration] for noise in noises),
         "seed": train.seed,
         "repeats": recipe.data.repeats,
         "teacher": tasks.teacher if tasks.teacher_weight else None,
     }
     shards = Shards(cache / "windows", packs, train.guises, settings)
-    renderer = Renderer(Augmenter(noises, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
+    sounds = [*(noise.samples() for noise in noises), *synthetic_noises(train.seed)]
+    renderer = Renderer(Augmenter(sounds, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
     with progress("rendering windows") as advance:
         workers = max(cores() // getattr(fabric.strategy, "num_processes", 1), 1)  # of those on this machine
         shards.render(renderer, advance, workers=workers, rank=fabric.global_rank, world=fabric.world_size)
@@ -262,10 +282,9 @@ def _content(clip: Clip) -> str:
     return clip.sha256 or (sha256_of(clip.path) if clip.path else clip.audio_filepath)
 
 
-def _noises(recipe: PretrainingRecipe, note: Note) -> list[Samples]:
+def _noises(recipe: PretrainingRecipe, note: Note) -> list[Recording]:
     clips = [clip for clip in read_manifests(recipe.data.noise) if clip.split != "test"] if recipe.data.noise else []
-    recordings = load_recordings(clips, on_skip=note) if clips else []
-    return [*(recording.samples() for recording in recordings), *synthetic_noises(recipe.train.seed)]
+    return load_recordings(clips, on_skip=note) if clips else []
 
 
 def _fit(

@@ -118,6 +118,10 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
         raise RecipeError(f"{path}: tasks.ctc, tasks.teacher_weight and tasks.words are all 0, so there is nothing to learn.")
     if not (data.transcribed or data.unlabelled or recipe.speech.hours):
         raise RecipeError(f"{path}: there is nothing to hear; give data.transcribed, data.unlabelled or speech.hours.")
+    if recipe.words.hours and not tasks.words:
+        raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but tasks.words is 0, so that nothing would learn from them.")
+    if recipe.words.hours and not data.transcribed:
+        raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but the words are drawn from data.transcribed, which is empty.")
     anchored = {key: [folder / one for one in getattr(data, key)] for key in PATHS}
     start = recipe.start and (Path.cwd() if "start" in replacing else folder) / recipe.start
     return recipe.model_copy(update={"data": data.model_copy(update=anchored), "start": start})

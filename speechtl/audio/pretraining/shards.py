@@ -7,6 +7,8 @@ import itertools
 import json
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -47,6 +49,10 @@ class Shards:
         count = -(-len(self.packs[pack]) // WINDOWS)
         return [self.folder / f"{pack:02d}-{index:04d}.safetensors" for index in range(count)]
 
+    def heard(self) -> Tensor:
+        """Return what the teacher hears in some windows `(windows, steps, size)`: those of the first file."""
+        return _read(self.names(0)[0], 0)[3]
+
     def render(self, renderer: Renderer, advance: Advance, workers: int = 1, *, rank: int = 0, world: int = 1) -> None:
         """Make the files that are not there yet, or the share of one of several; an interrupted call leaves whole files only.
 
@@ -79,7 +85,8 @@ def _map(renderer: Renderer, jobs: Sequence[Job], settings: dict[str, Any], work
         return
     _forked.append(make)  # a worker inherits it, as it cannot be sent
     try:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(workers, context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
             yield from pool.map(_make_forked, jobs)
     except BrokenProcessPool as error:
         raise RunError("A process that rendered windows was killed, perhaps for want of memory; start again to go on.") from error
@@ -92,6 +99,17 @@ _forked: list[Callable[[Job], None]] = []
 
 def _make_forked(job: Job) -> None:
     _forked[0](job)
+
+
+def _end_with(parent: int) -> None:
+    """Let this worker end soon after the process that gives it work, which tells it nothing when it is killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -> None:
@@ -144,13 +162,12 @@ class ShardBatches:
         random = np.random.default_rng([self.seed, number, rank])
         left: Batch | None = None
         steps = len(self) // world
-        for first in itertools.count(0, self.together):
-            chosen_files = [files[own[place % len(own)]] for place in range(first, first + self.together)]
-            parts = [_read(path, guise) for path in chosen_files]
+        for first in itertools.cycle(range(0, len(own), self.together)):
+            parts = [_read(files[place], guise) for place in own[first : first + self.together]]
             batch = _join(parts if left is None else [left, *parts])
             shuffled = torch.from_numpy(random.permutation(len(batch[0])))
             whole = len(shuffled) // self.batch_size * self.batch_size
-            for chosen in torch.split(shuffled[:whole], self.batch_size):
+            for chosen in torch.split(shuffled[:whole], self.batch_size) if whole else ():
                 features, *others = (tensor[chosen] for tensor in batch)
                 yield (_masked(features.float(), random), *others)
                 steps -= 1

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from speechtl.audio.manifest import Clip, fault, read_manifests
 from speechtl.audio.phones import numbers, transcribe
 from speechtl.audio.sentences import plain
-from speechtl.errors import ManifestError
+from speechtl.audio.voice import SYNTHESISED
+from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import read_audio
 
 SHORTEST = 0.2  # seconds of a recording that is of use
@@ -74,6 +75,8 @@ def read_utterances(
 def read_tested(manifests: Sequence[Path], *, longest: float, note: Note) -> list[Utterance]:
     """Return the utterances of split "test", of which nothing may have been learned; what cannot be used is reported to `note`."""
     clips = [clip for clip in read_manifests(manifests) if clip.split == "test"]
+    if not clips:
+        note(f'No error rate on test speakers: no line of {" or ".join(map(str, manifests))} is of split "test".')
     phones = transcribe([clip.text or "" for clip in clips])
     left_out: Counter[str] = Counter()
     found: list[Utterance] = []
@@ -118,10 +121,21 @@ def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, longest: float
     return None
 
 
+def _fault(utterance: Utterance) -> str | None:
+    """Say why a recording cannot be heard; all of it is decoded, unless it is our own."""
+    problem = fault(utterance.clip)
+    if problem is None and utterance.clip.source != SYNTHESISED:
+        try:
+            utterance.pcm()
+        except AudioError as error:
+            return str(error)
+    return problem
+
+
 def _sound(utterances: Sequence[Utterance], left_out: Counter[str], note: Note, of: str = "") -> list[Utterance]:
     """Return those whose recording is there and whole; report the others, and what was left out before."""
     with ThreadPoolExecutor(4) as pool:
-        faults = list(pool.map(lambda utterance: fault(utterance.clip), utterances))
+        faults = list(pool.map(_fault, utterances))
     for problem in faults:
         if problem:
             left_out[f"missing or broken (the first: {problem.rstrip('.')})"] = sum(map(bool, faults))

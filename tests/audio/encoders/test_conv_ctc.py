@@ -86,12 +86,13 @@ def test_the_receptive_field_is_the_number_of_frames_that_make_one_output():
         encoder(torch.zeros(1, 1, encoder.receptive_field - 8, 32))
 
 
-@pytest.mark.parametrize(("name", "hours"), [("conv-ctc", 30.05), ("conv-ctc-tiny", 26.04)])
+@pytest.mark.parametrize(("name", "hours"), [("conv-ctc", 6.06 + 31.99), ("conv-ctc-tiny", 26.04)])
 def test_its_weights_come_with_speechtl(name, hours):
     encoder = conv_ctc.load(name)
     assert all(torch.isfinite(values).all() for values in encoder.state_dict().values())
     assert not torch.equal(encoder.groups["widen"][0].weight, conv_ctc.build(name).groups["widen"][0].weight)
     assert encoder.info.source_hours == pytest.approx(hours, abs=0.02)  # as the card says
+    assert judge(encoder.info.licence) == ("yes", "keep the licence text and the notices; name the authors")
     assert conv_ctc.WEIGHTS.joinpath(f"{name}.md").exists()
 
 

@@ -1,5 +1,7 @@
 import os
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,13 @@ def test_an_epoch_gives_every_window_once_but_for_an_incomplete_batch(shards):
     marks = seen(batches.epoch(0))
     assert len(batches) == 7
     assert len(marks) == len(set(marks)) == 28
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 4, 5])
+def test_it_does_so_whatever_the_number_of_files_and_the_batch(shards, together):
+    for size in (1, 5, 20):  # the last is more than the windows of one file
+        marks = seen(ShardBatches(shards, batch_size=size, seed=0, together=together).epoch(1))
+        assert len(marks) == len(set(marks)) == 30 // size * size
 
 
 def test_an_epochs_order_depends_on_its_number_alone(shards):
@@ -118,6 +127,31 @@ def test_a_worker_that_is_killed_is_an_error_and_the_next_call_goes_on(tmp_path,
         again.render(kill, lambda count, of: None, workers=2)
     again.render(render, lambda count, of: None, workers=2)
     assert all(path.exists() for path in again.names(0))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_workers_end_when_the_process_that_gives_them_work_is_killed(tmp_path, shards):
+    again = Shards(tmp_path / "again", shards.packs, 2, {"seed": 0})
+    parent = os.fork()
+    if parent == 0:
+        again.render(lambda window: time.sleep(60), lambda done, of: None, workers=2)
+        os._exit(0)
+    workers: list[Path] = []
+    while len(workers) < 2:
+        workers = [Path(f"/proc/{pid}") for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    limit = time.monotonic() + 30
+    while any(worker.exists() and "Z" not in worker.joinpath("stat").read_text().split()[2] for worker in workers):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def test_a_damaged_file_is_removed_wherever_it_is_read(shards):
+    shards.names(0)[0].write_bytes(b"")
+    with pytest.raises(RunError, match="has been removed"):
+        shards.heard()
+    assert not shards.names(0)[0].exists()
 
 
 def test_other_settings_have_files_of_their_own(tmp_path, shards):
