@@ -129,6 +129,13 @@ def test_a_worker_that_is_killed_is_an_error_and_the_next_call_goes_on(tmp_path,
     assert all(path.exists() for path in again.names(0))
 
 
+def running(process):
+    try:
+        return process.joinpath("stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 def test_workers_end_when_the_process_that_gives_them_work_is_killed(tmp_path, shards):
     again = Shards(tmp_path / "again", shards.packs, 2, {"seed": 0})
@@ -142,9 +149,11 @@ def test_workers_end_when_the_process_that_gives_them_work_is_killed(tmp_path, s
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     limit = time.monotonic() + 30
-    while any(worker.exists() and "Z" not in worker.joinpath("stat").read_text().split()[2] for worker in workers):
-        assert time.monotonic() < limit
+    while (left := [worker for worker in workers if running(worker)]) and time.monotonic() < limit:
         time.sleep(0.1)
+    for worker in left:
+        os.kill(int(worker.name), signal.SIGKILL)
+    assert not left
 
 
 def test_a_damaged_file_is_removed_wherever_it_is_read(shards):
