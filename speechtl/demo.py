@@ -17,6 +17,7 @@ from speechtl.audio.recipe import Recipe, make_recipe
 from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.report import training_summary
 from speechtl.audio.run import load_run
+from speechtl.audio.scoring import GRACE
 from speechtl.audio.streams import quiet
 from speechtl.audio.synthesis import make_set, mixed_recording
 from speechtl.audio.train import train
@@ -39,7 +40,6 @@ BATCH_SIZE = 64
 REAL_MINUTES = 25.0  # of negatives: with these three a third of a recipe's time, and the word is found as well
 FALSE_ACCEPTS_PER_HOUR = 2.0  # aimed at with synthesised recordings, whose minutes do not tell rarer ones
 MIXED_SECONDS = 40.0
-GRACE = 1.5  # seconds behind a word in which an event is its detection
 
 
 @dataclass(frozen=True)

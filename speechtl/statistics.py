@@ -9,8 +9,11 @@ from scipy import stats
 CONFIDENCE = 0.95
 
 
-def recall_limits(detected: int, clips: int) -> tuple[float, float]:
-    """Return the limits of a proportion (Clopper and Pearson 1934); (0, 1) when there are no clips."""
+def recall_limits(detected: float, clips: float) -> tuple[float, float]:
+    """Return the limits of a proportion (Clopper and Pearson 1934); (0, 1) when there are no clips.
+
+    Counts of recordings that were played several times are given divided by how often, so they need not be whole.
+    """
     if clips == 0:
         return 0.0, 1.0
     alpha = 1.0 - CONFIDENCE
@@ -19,7 +22,7 @@ def recall_limits(detected: int, clips: int) -> tuple[float, float]:
     return low, high
 
 
-def rate_high(events: int, hours: float) -> float:
+def rate_high(events: float, hours: float) -> float:
     """Return the upper limit of a Poisson rate per hour, one-sided: no event in 6 hours gives 0.5."""
     return float(stats.chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2.0 / hours) if hours > 0 else float("inf")
 

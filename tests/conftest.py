@@ -293,11 +293,15 @@ def recorded_run(tmp_path_factory):
     from speechtl.audio.run import Run
 
     folder = write_corpus(tmp_path_factory.mktemp("recorded"))
+    manifests = [folder / "positives.jsonl", folder / "negatives.jsonl"]
+    lines = [json.loads(line) for path in manifests for line in path.read_text().splitlines()]
+    learned = {"recordings": " ".join(line["sha256"][:12] for line in lines if line["split"] != "test")}
 
     def make(name: str = "burst", head: str = "linear", **changes) -> Run:
         network = make_tiny(head)
-        data = {"positives": [str(folder / "positives.jsonl")], "negatives": [str(folder / "negatives.jsonl")]}
-        about = describe_tiny(network) | {"name": name, "phrases": [name], "recipe": {"data": data, "transfer": {"encoder": "tiny"}}}
+        data = {"positives": [str(manifests[0])], "negatives": [str(manifests[1])]}
+        recipe = {"data": data, "transfer": {"encoder": "tiny"}}
+        about = describe_tiny(network) | {"name": name, "phrases": [name], "recipe": recipe, "data": learned}
         return Run(folder / name, about | changes, network)
 
     return make

@@ -22,7 +22,7 @@ ROOM_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How often and how far to change a sound; saved with the run."""
+    """How often and how far to change a sound."""
 
     noise_probability: float = 0.85
     snr_db: tuple[float, float] = (-5.0, 20.0)

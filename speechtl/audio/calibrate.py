@@ -41,8 +41,16 @@ class Tail:
 
 
 @dataclass(frozen=True)
+class Guises:
+    """In how many conditions each recording was played: so many times fewer are independent of each other."""
+
+    words: int = 1
+    others: int = 1
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold and what it does on the validation recordings; limits are 95 %."""
+    """A threshold and what it does on the validation recordings; limits are 95 %, as if each recording had been played once."""
 
     false_accepts_per_hour: float  # aimed at
     threshold: float
@@ -75,12 +83,16 @@ def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
 
 
 def calibrate(
-    positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], trigger: TriggerSettings, rates: Sequence[float] = RATES
+    positives: Sequence[ScoredStream],
+    negatives: Sequence[ScoredStream],
+    trigger: TriggerSettings,
+    rates: Sequence[float] = RATES,
+    guises: Guises = Guises(),
 ) -> list[OperatingPoint]:
     """Return operating points for several rates of false accepts per hour, the rarest first."""
     tail = fit_tail(negatives, trigger.smoothing)
     return [
-        _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory))
+        _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory), guises)
         for rate in rates
     ]
 
@@ -89,16 +101,17 @@ def _threshold(tail: Tail, per_hour: float) -> float:
     return float(_sigmoid(min(tail.logit_for(per_hour), HIGHEST_LOGIT)))
 
 
-def _measure(positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], rate: float, trigger: TriggerSettings) -> OperatingPoint:
+def _measure(
+    positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], rate: float, trigger: TriggerSettings, guises: Guises
+) -> OperatingPoint:
     delays = [delay for stream in positives for delay in count(stream, trigger).detected]
     detected = sum(delay is not None for delay in delays)
     events = sum(len(count(stream, trigger).false_accepts) for stream in negatives)
     hours = sum(stream.hours for stream in negatives)
-    low, high = recall_limits(detected, len(delays))
+    low, high = recall_limits(detected / guises.words, len(delays) / guises.words)
     recall = detected / len(delays) if delays else 0.0
-    return OperatingPoint(
-        rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, rate_high(events, hours)
-    )
+    most = rate_high(events / guises.others, hours / guises.others)
+    return OperatingPoint(rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, most)
 
 
 def _peaks(stream: ScoredStream, smoothing: int) -> Floats:

@@ -19,6 +19,7 @@ from speechtl.runtime.audio import describe
 SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au"}
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
+SHORTEST_PART = 30.0  # seconds of a recording of which not all is taken
 
 FOLDS = 4
 HELD_OUT = 0  # the fold that is validated on where not every fold is
@@ -37,6 +38,7 @@ class Data:
     validation_noise: list[Recording]
     rooms: list[Recording]
     marked: bool  # the manifests themselves say what to validate on; it is the held-out fold
+    apart: bool  # nobody who says the word is in two folds, as far as the manifests name them
 
     def clips(self) -> list[Clip]:
         """Return every clip used, for provenance."""
@@ -56,7 +58,7 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
     usable = _for_training(given, note)
     positives = usable["positives"]
     others = _without(usable["negatives"], recipe.spoken, note)
-    negatives = _draw(others, recipe.data.negative_minutes, random)
+    negatives = _draw(others, recipe.data.negative_minutes, random, note)
     fold_of = _folds(positives, negatives, random, note) if divided or _is_marked(positives) else {}
 
     def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
@@ -72,6 +74,7 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
         [recording for index, recording in enumerate(noise) if index in held_out],
         load(usable["rooms"]),
         _is_marked(positives),
+        _named(positives) and len({clip.speaker for clip in positives}) >= (1 if _is_marked(positives) else FOLDS),
     )
     _check_amounts(data)
     return data
@@ -85,15 +88,22 @@ def read_clips(paths: Sequence[Path]) -> list[Clip]:
         if path.suffix.lower() in SUFFIXES and path.is_file():
             raise ManifestError(f"{path} is a recording; give the folder in which it is, or a manifest (a .jsonl file).")
     manifests = [path for path in paths if not path.is_dir()]
-    clips = read_manifests(manifests) if manifests else []
+    clips = _with_hashes(read_manifests(manifests)) if manifests else []
     for path in paths:
         if path.is_dir():
             clips += _read_folder(path)
     return clips
 
 
+def _with_hashes(clips: Sequence[Clip]) -> list[Clip]:
+    """Return clips that can all be recognised: a manifest may leave out the hash of a file."""
+    unknown = {clip.path for clip in clips if clip.path is not None and clip.sha256 is None}
+    hashes = {path: sha256_of(path) for path in sorted(unknown) if path.is_file()}
+    return [replace(clip, sha256=hashes[clip.path]) if clip.sha256 is None and clip.path in hashes else clip for clip in clips]
+
+
 def _read_folder(folder: Path) -> list[Clip]:
-    """Return a clip for every recording below a folder; those in one sub-folder are one speaker's."""
+    """Return a clip for every recording below a folder; those in or below one of its sub-folders are one speaker's."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     if not files:
         raise ManifestError(f"{folder} holds no recordings ({', '.join(sorted(SUFFIXES))}) and no manifest was given.")
@@ -103,24 +113,31 @@ def _read_folder(folder: Path) -> list[Clip]:
             duration = describe(path)[2]
         except AudioError:
             duration = 0.0  # loading it says what is wrong
-        speaker = path.parent.name if path.parent != folder else None
-        where = str(path.relative_to(folder))
+        inside = path.relative_to(folder)
+        speaker = inside.parts[0] if len(inside.parts) > 1 else None
+        where = str(inside)
         clips.append(Clip(where, duration, speaker=speaker, sha256=sha256_of(path), manifest=folder, line=number, path=path))
     return clips
 
 
-def _is_marked(positives: Sequence[Clip]) -> bool:
-    return any(clip.split == "validation" for clip in positives)
+def _named(clips: Sequence[Clip]) -> bool:
+    return all(clip.speaker for clip in clips)
+
+
+def _is_marked(clips: Sequence[Clip]) -> bool:
+    return any(clip.split == "validation" for clip in clips)
 
 
 def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, note: Note) -> dict[str, int]:
     """Return the fold of every speaker (or of every file, where there are too few speakers), alike in size for both kinds.
 
-    Lines with split "validation" are the held-out fold, where a manifest has any.
+    Where positives have lines with split "validation", those are the held-out fold, and all other lines are learned from.
     """
     marked = _is_marked(positives)
     people = {_speaker_key(clip) for clip in positives}
     divided = people if len(people) < FOLDS and not marked else set()
+    if not _named(positives):
+        note("Not all positives name a speaker, so validation may hear people who are learned from; put each person's into a sub-folder.")
     if divided:
         note(
             f"The positives are of fewer than {FOLDS} speakers, so validation hears other clips of the same people: expect worse of others."
@@ -131,8 +148,9 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], random: np.rand
 
     folds: dict[str, int] = {}
     for clips in (positives, negatives):
-        if marked:
-            folds |= {key(clip): HELD_OUT if clip.split == "validation" else HELD_OUT + 1 for clip in clips if clip.split is not None}
+        if marked and _is_marked(clips):
+            folds |= {key(clip): HELD_OUT for clip in clips if clip.split == "validation"}
+            folds = {key(clip): HELD_OUT + 1 for clip in clips} | folds
         seconds: dict[str, float] = {}
         for clip in clips:
             seconds[key(clip)] = seconds.get(key(clip), 0.0) + clip.duration
@@ -186,7 +204,7 @@ def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
 def says(clip: Clip, phrases: Sequence[str]) -> bool:
     """Say whether a clip's text or label has one of the phrases in it, word for word, whatever stands between the words."""
     text = f"{clip.text or ''} | {clip.label or ''}".lower()
-    spoken = (r"\W+".join(re.escape(word) for word in phrase.lower().split()) for phrase in phrases)
+    spoken = (r"\W+".join(re.findall(r"\w+", phrase.lower())) for phrase in phrases)
     return any(re.search(rf"(?<!\w){phrase}(?!\w)", text) for phrase in spoken if phrase)
 
 
@@ -198,14 +216,22 @@ def _without(clips: Sequence[Clip], phrases: Sequence[str], note: Note) -> list[
     return kept
 
 
-def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator) -> list[Clip]:
+def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, note: Note) -> list[Clip]:
+    """Return clips of so many minutes at most; where whole ones leave room, parts of longer ones."""
     drawn: list[Clip] = []
+    too_long: list[Clip] = []
     seconds = 0.0
     for index in random.permutation(len(clips)):
         if seconds + clips[index].duration > minutes * 60.0:
+            too_long.append(clips[index])
             continue
         seconds += clips[index].duration
         drawn.append(clips[index])
+    left = minutes * 60.0 - seconds
+    for clip in too_long[: int(left / SHORTEST_PART)]:
+        part = max(left / len(too_long), SHORTEST_PART)
+        drawn.append(replace(clip, offset=clip.offset + random.uniform(0.0, clip.duration - part), duration=part))
+        note(f"Took {part / 60.0:.1f} minutes of {clip.where}: all of it would be more than {minutes:g} minutes of negatives.")
     return drawn
 
 
@@ -215,7 +241,7 @@ def _check_amounts(data: Data) -> None:
             f"There are {len(data.positives)} positive recordings to train on; at least {MIN_POSITIVES} are needed. "
             'Give more positives (lines with split "test" are not used).'
         )
-    for fold in {recording.fold for recording in data.positives}:
+    for fold in {HELD_OUT} if data.marked else {recording.fold for recording in data.positives}:
         seconds = sum(recording.seconds for recording in data.negatives if recording.fold == fold)
         if seconds < MIN_NEGATIVE_SECONDS:
             total = sum(recording.seconds for recording in data.negatives)

@@ -20,6 +20,7 @@ from speechtl.errors import BundleError, ManifestError, RunError, did_you_mean
 from speechtl.progress import progress
 from speechtl.runtime.bundle import Word, open_bundle
 from speechtl.runtime.detector import Scorer
+from speechtl.runtime.engine import open_engine
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.statistics import rate_high, recall_limits
 
@@ -42,6 +43,7 @@ class Model:
     trained_on: frozenset[str]  # short hashes of recordings
     phrases: Sequence[str]
     column: int = 0  # of the scores: which of the bundle's words
+    graph: str | None = None  # of the bundle, and what runs it; None is a run's network
 
 
 def open_model(
@@ -52,6 +54,7 @@ def open_model(
     `word` says which of a bundle's words is meant, `graph` and `engine` what runs it, as in `Detector.open`.
     """
     path = Path(path)
+    runs = None
     if path.is_dir():
         if word or graph or engine:
             raise RunError(f"{path} is a run, which has one word and no graphs; leave out --word, --graph and --engine, or give a bundle.")
@@ -60,13 +63,16 @@ def open_model(
         words, about, scorer = [Word(run.name, tuple(run.about["phrases"]), run.trigger)], run.about, scorer_of(run.network)
     else:
         bundle = open_bundle(path)
-        words, about, scorer = bundle.words, bundle.about, Scorer.of(bundle, graph, engine)
+        opened = open_engine(bundle, graph, engine)
+        runs = f"{opened.graph} in {opened.runtime}"
+        words, about, scorer = bundle.words, bundle.about, Scorer.on(opened, bundle)
     column = _column(path, [entry.name for entry in words], word)
     name, trigger, phrases = words[column].name, words[column].trigger, words[column].phrases
     if threshold is not None:
         trigger = replace(trigger, threshold=threshold)
     source = "calibrated" if threshold is None else "given"
-    return Model(path, name, scorer, trigger, source, frozenset(about.get("data", {}).get("recordings", "").split()), phrases, column)
+    trained_on = frozenset(about.get("data", {}).get("recordings", "").split())
+    return Model(path, name, scorer, trigger, source, trained_on, phrases, column, runs)
 
 
 def _column(path: Path, names: Sequence[str], word: str | None) -> int:
@@ -109,7 +115,9 @@ def evaluate(
     return {
         "schema": SCHEMA,
         "model": str(model.path),
+        "graph": model.graph,
         "name": model.name,
+        "split": split,
         "positives": _recall(counts.detected),
         "negatives": _false_accepts(accepts, counts, background.hours),
         "threshold": model.trigger.threshold,
@@ -200,5 +208,5 @@ def _det(words: ScoredStream, background: ScoredStream, trigger: TriggerSettings
 
 
 def _locate(stream: ScoredStream, time: float) -> dict[str, Any]:
-    start, file = max(passage for passage in stream.passages if passage[0] <= time)
-    return {"file": file, "time": round(time - start, 2)}
+    _, file, zero = max(passage for passage in stream.passages if passage[0] <= time)
+    return {"file": file, "time": round(time - zero, 2)}  # below zero: in the quiet before it

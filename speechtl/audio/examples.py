@@ -99,13 +99,17 @@ class ExampleMaker:
     def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
         """Return windows over a fold's negatives in random order, each a little faster or slower, with short pauses between."""
         pieces: list[Samples] = [np.zeros(int(self.context * SAMPLE_RATE), np.float32)]
-        seconds = 0.0
+        left = int(TAPE_SECONDS / len(self.by_fold) * SAMPLE_RATE)
         for index in random.permutation(len(negatives)):
-            seconds += negatives[index].seconds
-            if seconds > TAPE_SECONDS / len(self.by_fold):
-                break
-            pieces.append(change_speed(negatives[index].samples(), self.augmenter.speed(random)))
+            samples = negatives[index].samples()
+            if len(samples) > left:  # a part of it, another one in every round
+                start = int(random.integers(len(samples) - left + 1))
+                samples = samples[start : start + left]
+            left -= len(samples)
+            pieces.append(change_speed(samples, self.augmenter.speed(random)))
             pieces.append(np.zeros(int(random.uniform(0.0, 0.4) * SAMPLE_RATE), np.float32))
+            if left == 0:
+                break
         pieces.append(np.zeros(self.length, np.float32))  # so that the last window is whole
         tape = np.concatenate(pieces)
         hop = self.length - int(self.context * SAMPLE_RATE)

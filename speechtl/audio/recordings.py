@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.align import find_word
-from speechtl.audio.manifest import Clip, fault
+from speechtl.audio.manifest import TOLERANCE, Clip, fault
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -72,6 +72,8 @@ def _load(clip: Clip, find_words: bool) -> Recording | str:
         samples = read_audio(clip.path, clip.offset, clip.duration or None)
     except AudioError as error:
         return f"{clip.where}: {error}"
+    if len(samples) / SAMPLE_RATE < clip.duration - TOLERANCE and (problem := fault(clip)):
+        return f"{clip.where}: {problem}"
     word = (0.0, len(samples) / SAMPLE_RATE)
     if clip.word_start is not None and clip.word_end is not None:
         word = (clip.word_start, clip.word_end)

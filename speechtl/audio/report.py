@@ -17,12 +17,13 @@ def training_summary(about: Mapping[str, Any], out: Path) -> str:
     return "\n".join(
         [
             f"{about['name']}: trained and calibrated in {minutes:.1f} minutes.",
-            f"On the validation recordings (speakers not trained on; half of the words in noise), "
+            f"On the validation recordings ({'speakers' if about['data']['speakers_apart'] else 'recordings'} not trained on), "
             f"at a threshold of {point['threshold']:.4g}:",
             f"  recall         {_percent(point)}",
+            "  (all words clean and in noise, and everything else also in rooms; the limits count each recording once)",
             f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
             f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",
-            f"Commercial use: {about['licence']['commercial']} ({'; '.join(about['licence']['reasons'][:2])})",
+            f"Commercial use: {about['licence']['commercial']} ({'; '.join(about['licence']['reasons'])})",
             f"The run is in {out}. Next: speechtl export {out} -o {about['name']}.wake",
         ]
     )

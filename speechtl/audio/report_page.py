@@ -98,7 +98,7 @@ def page(report: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>“<bdi>{name}</bdi>”: how often it misses, how often it fires by mistake</h1>",
         '<p class="muted">Measured on recordings that the model was not trained on. '
-        f"Model: <bdi>{escape(Path(report['model']).name)}</bdi></p>",
+        f"Model: <bdi>{escape(Path(report['model']).name)}</bdi>{', ' + escape(report['graph']) if report['graph'] else ''}</p>",
         _cards(report),
         _facts(report),
         _trade(report),
@@ -169,7 +169,8 @@ def _facts(report: Mapping[str, Any]) -> str:
             f"at most {delay['p50']:.0f} ms for half of the detected words, {delay['p95']:.0f} ms for 95 %, from a word’s end to the event"
         )
     return (
-        f"<dl><dt>Delay</dt><dd>{later}</dd>\n<dt>Threshold</dt><dd>{_threshold(report['threshold'])} on the average score of "
+        f"<dl><dt>Delay</dt><dd>{later}</dd>\n"
+        f"<dt>Threshold</dt><dd>{_threshold(report['threshold'])} ({report['threshold_source']}) on the average score of "
         f"{_several(detector['smoothing'], 'step')}; after an event none for {detector['refractory']:g} s</dd></dl>"
     )
 
@@ -356,7 +357,7 @@ def _method(report: Mapping[str, Any]) -> str:
     words, noise = report["positives"], report["negatives"]
     return (
         "<h2>How it was measured</h2>\n"
-        f"<p>The detector as it is shipped heard {_several(words['clips'], 'recording')} of the word in one running stream: it kept its "
+        f"<p>The detector heard {_several(words['clips'], 'recording')} of the word in one running stream: it kept its "
         f"state from one to the next and heard at least {BEFORE:g} s of background before each and {BEHIND:g} s behind it. A word counts "
         f"once, as detected, when an event falls between the word’s start and {GRACE:g} s after its end. A delay runs from the word’s end "
         "to the event; below zero, the event came before the word was over.</p>\n"

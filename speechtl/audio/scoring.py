@@ -34,7 +34,7 @@ class ScoredStream:
     step_seconds: float
     seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
     words: list[Word] = field(default_factory=list)
-    passages: list[tuple[float, str]] = field(default_factory=list)  # start in seconds, file
+    passages: list[tuple[float, str, float]] = field(default_factory=list)  # start, file, and where its first sample would be (seconds)
 
     @property
     def hours(self) -> float:
@@ -58,7 +58,9 @@ def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> 
     stream = ScoredStream(np.zeros(0, np.float32), np.zeros(0), scorer.step_seconds, 0.0)
     for index, passage in enumerate(passages):
         start = samples / SAMPLE_RATE
-        stream.passages.append((start, passage.recording.clip.audio_filepath))
+        clip = passage.recording.clip
+        lead = passage.word[0] - passage.recording.word[0] if passage.word is not None else 0.0
+        stream.passages.append((start, clip.audio_filepath, start + lead - clip.offset))
         if passage.word is not None:
             stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
         else:

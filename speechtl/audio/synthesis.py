@@ -217,7 +217,7 @@ def _line(folder: Path, name: str, clip: _Clip, split: str, label: str, *, with_
         "duration": duration,
         "text": clip.text,
         "label": label,
-        "speaker": clip.voice.name,
+        "speaker": clip.voice.person,
         **(limits if with_limits else {}),
         "split": split,
         "source": SYNTHESISED,

@@ -14,7 +14,7 @@ import torch
 
 from speechtl.audio.augment import Augmenter, normalize_room, simulate_rooms
 from speechtl.audio.batches import FRONT_BATCH, RoundBatches
-from speechtl.audio.calibrate import RATES, OperatingPoint, calibrate, fit_tail
+from speechtl.audio.calibrate import RATES, Guises, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.data import FOLDS, HELD_OUT, Data, prepare
 from speechtl.audio.encoders import UNTAUGHT, data_input, load_encoder
 from speechtl.audio.examples import ExampleMaker
@@ -38,6 +38,7 @@ from speechtl.workfolder import bind, finish, working_folder
 ROOMS = 60
 VALIDATION_ROOMS = 8
 VALIDATION_SNR = 10.0  # dB
+GUISES = Guises(words=2, others=3)  # words are validated on clean and in noise, everything else in rooms, too
 CHECKPOINT = "checkpoint.safetensors"
 NO_FOLD = -1  # held out from a member that learns from all
 MEASURED = 400  # examples that tell the embeddings' mean and deviation
@@ -211,7 +212,7 @@ def _calibrate(network: WakeWordNetwork, held_out: list[int], recipe: Recipe, da
     shift = fit_tail(negatives, trigger.smoothing).logit_for(wanted)
     network.head.shift(shift)
     _shift_scores(shift, [*positives, *negatives])
-    points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}))
+    points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}), GUISES)
     threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
     return TriggerSettings(threshold, trigger.smoothing, trigger.refractory), points
 
@@ -225,9 +226,8 @@ def _validation_streams(
 ) -> tuple[list[ScoredStream], list[ScoredStream]]:
     """Play every held-out fold to the members that have not learned from it: words, and everything else, in several conditions."""
     noises = [*_sounds(data.validation_noise), *synthetic_noises(seed + 1)]
-    clean = Condition()
-    noisy = Condition("noise", VALIDATION_SNR, noises)
-    in_rooms = Condition("rooms", rooms=simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000))
+    rooms = simulate_rooms(VALIDATION_ROOMS, seed + 1_000_000)
+    conditions = [Condition(), Condition("noise", VALIDATION_SNR, noises), Condition("rooms", rooms=rooms)]
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
     positives, negatives = [], []
@@ -237,8 +237,8 @@ def _validation_streams(
             listening = WakeWordNetwork(network.encoder, head)
             words = [recording for recording in data.positives if recording.fold == fold]
             others = [recording for recording in data.negatives if recording.fold == fold]
-            positives += [pool.submit(_score, listening, words_in_background(words, condition, seed)) for condition in (clean, noisy)]
-            negatives += [pool.submit(_score, listening, without_words(others, condition, seed)) for condition in (clean, noisy, in_rooms)]
+            positives += [pool.submit(_score, listening, words_in_background(words, one, seed)) for one in conditions[: GUISES.words]]
+            negatives += [pool.submit(_score, listening, without_words(others, one, seed)) for one in conditions[: GUISES.others]]
         with progress("calibrating, stream") as advance:
             for done, stream in enumerate(streams := [*positives, *negatives], 1):
                 stream.result()
@@ -264,7 +264,8 @@ def _sounds(recordings: Sequence[Recording]) -> list[Samples]:
 
 
 def _provenance(data: Data) -> dict[str, Any]:
-    kinds = {"positives": data.positives, "negatives": data.negatives, "noise": [*data.noise, *data.validation_noise]}
+    noise = [*data.noise, *data.validation_noise]
+    kinds = {"positives": data.positives, "negatives": data.negatives, "noise": noise, "rooms": data.rooms}
     amounts = {
         name: {
             "clips": len(recordings),
@@ -276,6 +277,7 @@ def _provenance(data: Data) -> dict[str, Any]:
     clips = data.clips()
     return {
         **amounts,
+        "speakers_apart": data.apart,
         "licences": sorted({clip.license or "unknown" for clip in clips}),
         "sources": sorted({(clip.source or "own recordings").split("@")[0] for clip in clips}),
         "recordings": " ".join(sorted({clip.short_hash for clip in clips if clip.short_hash})),  # a list would be twice as long

@@ -1,6 +1,6 @@
 """Recordings that tell the exporter what int8 has to cover, and others on which it checks that nothing was lost.
 
-Both come from what the run was trained on, chosen by seed, never from its test split; what was chosen is written into the bundle.
+Both are recordings that the run was trained on, chosen by seed; what was chosen to measure on is written into the bundle.
 """
 
 from __future__ import annotations
@@ -61,15 +61,13 @@ def choose(run: Run) -> Material:
     positives = _clips(data.get("positives", ()), run)
     negatives = [clip for clip in _clips(data.get("negatives", ()), run) if not says(clip, phrases)]
     random = np.random.default_rng(SEED)
+    words, checked_words = _divided(positives, CHECKED_WORDS, random)
+    others, checked_others = _divided(negatives, CHECKED_OTHERS, random)
     material = Material(
-        *(
-            load_recordings(clips, find_words=find_words, on_skip=say)
-            for clips, find_words in (
-                *((part, False) for part in (_some(positives, MEASURED, random), _some(negatives, MEASURED, random))),
-                (_some(positives, CHECKED_WORDS, random), True),
-                (_some(negatives, CHECKED_OTHERS, random), False),
-            )
-        )
+        load_recordings(words, on_skip=say),
+        load_recordings(others, on_skip=say),
+        load_recordings(checked_words, find_words=True, on_skip=say),
+        load_recordings(checked_others, on_skip=say),
     )
     loudest = max(np.abs(recording.samples()).max(initial=0.0) for recording in (*material.positives, *material.negatives))
     if loudest < SILENT:
@@ -100,8 +98,9 @@ def check_passages(material: Material) -> tuple[list[list[Passage]], list[list[P
 
 
 def _clips(paths: Sequence[str], run: Run) -> list[Clip]:
+    learned = set(run.about["data"]["recordings"].split())
     try:
-        clips = [clip for clip in read_clips([Path(path) for path in paths]) if clip.split != "test" and clip.path is not None]
+        clips = [clip for clip in read_clips([Path(path) for path in paths]) if clip.path is not None and clip.short_hash in learned]
     except ManifestError as error:
         raise SpeechtlError(f"{_absent(run)} ({next(iter(error.problems), str(error))})") from error
     if not clips:
@@ -116,8 +115,11 @@ def _absent(run: Run) -> str:
     )
 
 
-def _some(clips: Sequence[Clip], count: int, random: np.random.Generator) -> list[Clip]:
-    return [clips[index] for index in random.permutation(len(clips))[:count]]
+def _divided(clips: Sequence[Clip], checked: int, random: np.random.Generator) -> tuple[list[Clip], list[Clip]]:
+    """Return clips to measure on and others to check with: half for each, where there are few; a single one is for both."""
+    mixed = [clips[index] for index in random.permutation(len(clips))]
+    measured = min(MEASURED, (len(mixed) + 1) // 2)
+    return mixed[:measured], mixed[measured : measured + checked] or mixed
 
 
 def describe(materials: Mapping[str, Material]) -> dict[str, Any]:

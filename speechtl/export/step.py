@@ -34,7 +34,6 @@ class ExportStep(nn.Module):
         encoder = networks[0].encoder
         self.features, self.stride = encoder.features, encoder.stride
         self.silent_steps = max(network.silent_steps for network in networks)
-        self.words = sum(network.head.words for network in networks)
         self.encoder = nn.ModuleDict({name: lean(group) for name, group in encoder.groups.items()})
         self.heads = nn.ModuleList(join_heads([lean(network.head) for network in networks]))
         # litert-torch knows a constant by its address, and takes copies of constants that lie otherwise, which share addresses.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speechtl.audio.calibrate import RATES, calibrate, fit_tail
+from speechtl.audio.calibrate import RATES, Guises, calibrate, fit_tail
 from speechtl.audio.scoring import ScoredStream, Word, count
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.trigger import TriggerSettings
@@ -63,6 +63,15 @@ def test_an_operating_point_tells_what_it_does_with_exact_limits():
     assert point.hours == pytest.approx(0.5)
     assert point.per_hour == point.events / 0.5
     assert point.per_hour_high > point.per_hour
+
+
+def test_what_was_played_several_times_tells_no_more_than_once():
+    words, others = spoken([9.0, 9.0, -9.0, 9.0]), background(0.5, 1)
+    (once,) = calibrate([words], [others], TRIGGER, rates=[0.5])
+    (again,) = calibrate([words] * 2, [others] * 3, TRIGGER, rates=[0.5], guises=Guises(2, 3))
+    assert (again.clips, again.hours) == (2 * once.clips, pytest.approx(3 * once.hours))
+    assert (again.recall_low, again.recall_high) == pytest.approx((once.recall_low, once.recall_high))
+    assert again.per_hour_high == pytest.approx(stats.chi2.ppf(0.95, 2 * again.events / 3 + 2) / 2 / once.hours)
 
 
 def test_a_network_that_is_always_sure_still_gets_a_threshold_in_range():

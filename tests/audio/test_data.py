@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.audio.data import HELD_OUT, prepare, read_clips
+from speechtl.audio.data import HELD_OUT, prepare, read_clips, says
 from speechtl.audio.recipe import make_recipe
 from speechtl.errors import ManifestError
 
@@ -26,7 +26,7 @@ def manifest(tmp_path):
         full = []
         for index, line in enumerate(lines):
             line = {"audio_filepath": f"{name}/{index}.wav", "duration": 1.0, **line}
-            samples = np.random.default_rng([len(name), index]).normal(0, 0.05, round(line["duration"] * RATE))
+            samples = np.random.default_rng([*name.encode(), index]).normal(0, 0.05, round(line["duration"] * RATE))
             soundfile.write(tmp_path / line["audio_filepath"], samples, RATE)
             full.append(json.dumps(line) + "\n")
         (tmp_path / f"{name}.jsonl").write_text("".join(full))
@@ -129,6 +129,14 @@ def test_marked_validation_lines_are_the_held_out_fold_and_their_speakers_are_in
     assert all(len(own) == 1 for own in folds([*data.positives, *data.negatives]).values())
 
 
+def test_lines_without_a_mark_are_learned_from_where_others_are_marked(manifest):
+    positives = manifest("p", [*people(6), {"speaker": "v", "split": "validation"}])
+    negatives = manifest("n", [*talk(4), {"speaker": "w", "duration": 40.0, "split": "validation"}])
+    data = prepare(recipe(positives, negatives), note=lambda text: None)
+    assert speakers(recording for recording in data.positives if recording.fold == HELD_OUT) == {"v"}
+    assert speakers(recording for recording in data.negatives if recording.fold == HELD_OUT) == {"w"}
+
+
 def test_marks_in_the_negatives_alone_leave_negatives_for_every_fold(manifest):
     negatives = manifest(
         "n", talk(8, split="train") + [{"speaker": f"v{person}", "duration": 40.0, "split": "validation"} for person in range(3)]
@@ -179,6 +187,44 @@ def test_one_recording_that_is_too_long_does_not_shut_out_the_others(manifest, s
     assert sum(recording.seconds for recording in data.negatives) >= 240
 
 
+def test_of_recordings_that_are_longer_than_all_negatives_parts_are_taken_with_a_note(manifest):
+    negatives = manifest("n", [{"speaker": f"long{index}", "duration": 200.0} for index in range(4)])
+    notes = []
+    data = prepare(recipe(manifest("p", people(8)), negatives, negative_minutes=3.0), notes.append)
+    assert [recording.seconds for recording in data.negatives] == pytest.approx([45.0] * 4)
+    assert len({recording.clip.offset for recording in data.negatives}) == 4
+    assert sum(note.startswith("Took 0.8 minutes of ") for note in notes) == 4
+
+
+def test_a_recording_that_is_shorter_than_its_line_says_is_left_out(manifest, tmp_path):
+    positives = manifest("p", people(6))
+    soundfile.write(tmp_path / "p" / "3.wav", np.zeros(RATE // 2), RATE)
+    notes = []
+    data = prepare(recipe(positives, manifest("n", talk())), notes.append)
+    assert len(data.positives) == 11
+    assert any("cut short" in note for note in notes)
+
+
+def test_recordings_are_recognised_whether_or_not_their_line_has_a_hash(manifest):
+    clips = read_clips([manifest("p", people(2))])
+    assert all(clip.short_hash for clip in clips)
+    assert len({clip.short_hash for clip in clips}) == 4
+
+
+@pytest.mark.parametrize(("phrase", "left"), [("word", 0), ("Hey, Word!", 1), ("hey word", 1), ("...", 2)])
+def test_punctuation_of_phrase_and_text_makes_no_difference(manifest, phrase, left):
+    clips = read_clips([manifest("n", [{"text": "Hey word, play"}, {"text": "some WORD"}])])
+    assert sum(not says(clip, [phrase]) for clip in clips) == left
+
+
+def test_whether_speakers_are_apart_is_known(manifest):
+    negatives = manifest("n", talk())
+    for name, lines, apart in (("p", people(6), True), ("q", people(2, clips=4), False), ("r", [{} for _ in range(12)], False)):
+        notes = []
+        assert prepare(recipe(manifest(name, lines), negatives), notes.append).apart is apart
+        assert any("name a speaker" in note for note in notes) is (name == "r")
+
+
 def test_too_few_positives_are_an_error_with_numbers(manifest):
     with pytest.raises(ManifestError, match="There are 3 positive recordings to train on; at least 5 are needed"):
         prepare(recipe(manifest("p", people(3, clips=1)), manifest("n", talk())), note=lambda text: None)
@@ -209,7 +255,7 @@ def test_a_folder_stands_for_its_recordings_and_its_sub_folders_for_speakers(tmp
     assert {(clip.audio_filepath, clip.speaker) for clip in clips} == {
         ("anna/1.wav", "anna"),
         ("anna/2.flac", "anna"),
-        ("ben/deep/1.ogg", "deep"),
+        ("ben/deep/1.ogg", "ben"),
         ("loose.wav", None),
     }
     assert all(clip.duration == pytest.approx(1.0) for clip in clips)

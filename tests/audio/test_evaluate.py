@@ -72,6 +72,16 @@ def test_false_accepts_are_located_in_their_recording(report, corpus, bursts):
     assert made["false_accepts"] == [{"file": "loud.wav", "time": pytest.approx(1.06, abs=0.1)}]
 
 
+def test_an_event_beside_a_word_is_located_in_the_words_recording(report, corpus, bursts):
+    soundfile.write(corpus / "twice.wav", bursts((0.5, 4.0), 5.0), RATE)
+    line = {"audio_filepath": "twice.wav", "duration": 5.0, "word_start": 4.0, "word_end": 4.4}
+    (corpus / "p.jsonl").write_text(json.dumps(line) + "\n")
+    made = report(positives=corpus / "p.jsonl")
+    assert made["negatives"]["events_beside_words"] == 1
+    assert made["false_accepts"] == [{"file": "twice.wav", "time": pytest.approx(0.56, abs=0.1)}]
+    assert made["graph"].startswith("model.")
+
+
 def test_speakers_and_noise_have_slices_of_their_own(report, corpus):
     made = report(noise=[corpus / "noise.jsonl"], snr_db=(20.0, 5.0))
     names = [(part["kind"], part["name"]) for part in made["slices"]]

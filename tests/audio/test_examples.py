@@ -106,6 +106,15 @@ def test_the_tape_covers_every_negative_sample(maker, folds):
                 assert any(np.array_equal(heard[place : place + 500], part) for place in places)
 
 
+def test_of_a_negative_that_is_longer_than_the_tape_another_part_is_heard_in_every_round(recording_of, monkeypatch):
+    monkeypatch.setattr(examples, "TAPE_SECONDS", 20.0)
+    long = recording_of(np.arange(1, 100 * RATE + 1, dtype=np.float32) / (200 * RATE))
+    made = ExampleMaker([], [long], Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)
+    heard = [np.concatenate([example.samples[int(CONTEXT * RATE) :] for example in tapes(made, number)]) for number in range(2)]
+    assert all(15.0 * RATE < np.count_nonzero(part) <= 20.0 * RATE for part in heard)
+    assert heard[0][0] != heard[1][0]
+
+
 def test_a_single_short_negative_is_a_window(recording_of):
     short = recording_of(np.full(RATE, 0.01, np.float32))
     made = ExampleMaker([], [short], Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)

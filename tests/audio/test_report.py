@@ -65,6 +65,9 @@ def make_report(detected=70, clips=72, events=0, hours=2.897455, threshold=0.678
     return {
         "schema": 1,
         "model": "runs/computer.wake",
+        "graph": "model.onnx in onnxruntime",
+        "split": "test",
+        "threshold_source": "calibrated",
         "name": "computer",
         "positives": recall(detected, clips),
         "negatives": {
@@ -246,12 +249,15 @@ def test_the_summary_of_a_training_is_that_of_the_rate_aimed_at(tmp_path):
             {**point, "false_accepts_per_hour": 0.1, "threshold": 0.9, "events": 0},
             {**point, "false_accepts_per_hour": 0.5, "threshold": 0.7},
         ],
+        "data": {"speakers_apart": True},
         "licence": {"commercial": "no", "reasons": ["first", "second", "third"]},
     }
     text = training_summary(about, tmp_path)
     assert "1.5 minutes" in text
+    assert "speakers not trained on" in text
+    assert "speakers" not in training_summary(about | {"data": {"speakers_apart": False}}, tmp_path)
     assert "threshold of 0.7:" in text
     assert "38 of 40 = 95.0 % (83.1 to 99.4 % with 95 % confidence)" in text
     assert "1 in 0.50 h = 2.00 per hour (at most 9.5 with 95 % confidence), aimed at 0.5 per hour" in text
-    assert "Commercial use: no (first; second)" in text
+    assert "Commercial use: no (first; second; third)" in text
     assert f"speechtl export {tmp_path} -o computer.wake" in text
