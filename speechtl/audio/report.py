@@ -20,9 +20,9 @@ def training_summary(about: Mapping[str, Any], out: Path) -> str:
             f"On the validation recordings ({'speakers' if about['data']['speakers_apart'] else 'recordings'} not trained on), "
             f"at a threshold of {point['threshold']:.4g}:",
             f"  recall         {_percent(point)}",
-            "  (all words clean and in noise, and everything else also in rooms; the limits count each recording once)",
             f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
             f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",
+            "  (Words were played clean and in noise, everything else also in rooms; the limits count each recording once.)",
             f"Commercial use: {about['licence']['commercial']} ({'; '.join(about['licence']['reasons'])})",
             f"The run is in {out}. Next: speechtl export {out} -o {about['name']}.wake",
         ]
