@@ -13,6 +13,7 @@ from speechtl.runtime.pictures import ENDINGS
 from speechtl.transfer import Task
 
 SPLITS = ("train", "validation", "test")
+TAKEN = ("file", "error")  # what a prediction says beside its tasks
 _TEXTS = ("image_filepath", "label", "group", "split", "source", "url", "license", "sha256", "source_sha256")
 
 
@@ -57,6 +58,8 @@ def tasks_of(pictures: Sequence[Picture], classes: Sequence[str] = ()) -> list[T
     names = list(dict.fromkeys(name for picture in pictures for name in picture.labels))
     if not names:
         raise ManifestError("None of the pictures has a label; give 'label' or 'labels' in the manifest, or a folder for each class.")
+    if taken := [name for name in names if name in TAKEN]:
+        raise ManifestError(f"One of the 'labels' is named {taken[0]!r}, as a part of every prediction is; give it another name.")
     tasks = [Task(name) for name in names]
     for task in tasks:
         known = {value for picture in pictures if (value := picture.labels.get(task.name)) is not None}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechtl.errors import PictureError
+from speechtl.errors import PictureError, SpeechtlError
 from speechtl.runtime.picture_bundle import PictureEngine, answer, open_picture_bundle
 from speechtl.runtime.pictures import PictureSettings, read_pixels
 
@@ -19,8 +19,11 @@ Answer = Callable[[NDArray[np.uint8]], dict[str, Any]]  # of one picture, for ev
 def predict_files(model: Path, files: Sequence[Path], graph: str | None = None) -> Iterator[dict[str, Any]]:
     """Yield for each file `{"file", task: {"answer", "scores"}, ...}`, or `{"file", "error"}` where it cannot be read.
 
-    A run's folder needs what training needs; a bundle needs ONNX Runtime and Pillow alone.
+    A run's folder needs what training needs; a bundle needs ONNX Runtime and Pillow alone. Raises `SpeechtlError` for a graph of
+    a run's folder, which has none.
     """
+    if graph is not None and model.is_dir():
+        raise SpeechtlError(f"--graph chooses one of a bundle's graphs, and {model} is a run folder; leave --graph out, or give a bundle.")
     settings, answers = _of_run(model) if model.is_dir() else _of_bundle(model, graph)
     for file in files:
         try:

@@ -101,11 +101,6 @@ class Bundle:
         described = self.about.get("words") or [self.about]
         return [Word(str(word["name"]), tuple(word["phrases"]), self._trigger(word["detector"])) for word in described]
 
-    @property
-    def trigger(self) -> TriggerSettings:
-        """The (first) word's detector settings at the calibrated operating point."""
-        return self.words[0].trigger
-
     def _trigger(self, settings: Mapping[str, Any]) -> TriggerSettings:
         try:
             return TriggerSettings(**settings)

@@ -77,6 +77,8 @@ class Clips:
     def feed(self, samples: Samples, end: int) -> None:
         """Take the next sound; `end` is the number of samples since the start behind it."""
         if end - len(samples) != self._end:
+            while self._pending and round(self._pending[0][0].time * SAMPLE_RATE) <= self._end:
+                self._cut(*self._pending.popleft())
             self._held.clear()
             self._count = 0
         self._held.append(samples)

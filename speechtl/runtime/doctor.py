@@ -67,11 +67,12 @@ def check_microphone(wanted: str | None, channel: int, rate: int | None, seconds
     """Check PortAudio, its devices with their rates, the one that would be used, and what it delivers."""
     try:
         sounddevice = load_sounddevice()
+        devices = list_devices()
     except (MissingExtraError, MicrophoneError) as error:
         yield _failed("microphone", error)
         return
     yield Check("portaudio", OK, f"{sounddevice.get_portaudio_version()[1]}, sounddevice {sounddevice.__version__}")
-    for device in list_devices():
+    for device in devices:
         rates = _rates(sounddevice, device)
         listed = ", ".join(map(str, rates)) or "none of the usual ones"
         default = ", the default" if device.default else ""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from speechtl.errors import SpeechtlError
+from speechtl.errors import MicrophoneError, SpeechtlError
 from speechtl.runtime.actions import Command, Detection
 from speechtl.runtime.audio import read_blocks
 from speechtl.runtime.clips import Clips
@@ -37,6 +37,10 @@ class Source(Protocol):
     def hung(self) -> bool:
         """Whether only a new process can help."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing comes at present that should."""
+
     def read(self, timeout: float) -> Block | None:
         """Return the next block, or None when none came in time."""
 
@@ -51,6 +55,7 @@ class PacedFile:
     """A recording that comes in the blocks and at the pace of a microphone, with a little silence behind it."""
 
     hung = False
+    lost = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -116,15 +121,22 @@ class Listener:
     clips: Clips | None = None
 
     def run(self, signals: Signals, notifier: Notifier) -> Tally:
-        """Listen until a signal ends it, or the source does."""
+        """Listen until a signal ends it, or the source does; raise `MicrophoneError` where only a new process can help."""
         tally = Tally()
-        notifier.ready(f"listening to {self.source.describe()}")
+        lost = False
+        notifier.ready(self._status())
         while not signals.stopping and not self.source.ended:
             if signals.take_reload():
                 self._reload(notifier)
             block = self.source.read(READ_SECONDS)
-            if not self.source.hung:
-                notifier.alive()
+            if self.source.hung:
+                raise MicrophoneError(
+                    f"The sound driver does not let go of {self.source.describe()}; start speechtl again, or else the machine."
+                )
+            if self.source.lost != lost:
+                lost = self.source.lost
+                notifier.status(self._status())
+            notifier.alive()
             if block is not None:
                 self._hear(block, tally)
         notifier.stopping()
@@ -161,4 +173,8 @@ class Listener:
             self.note("The bundles were loaded again.")
         except (SpeechtlError, OSError) as error:
             self.note(f"Not loaded again, the old bundles go on: {error}")
-        notifier.ready(f"listening to {self.source.describe()}")
+        notifier.ready(self._status())
+
+    def _status(self) -> str:
+        where = self.source.describe()
+        return f"without sound from {where}, until it answers again" if self.source.lost else f"listening to {where}"

@@ -98,7 +98,7 @@ class Microphone:
     """Blocks of an input device; `wanted` is its number or name (or part of it), None the default one.
 
     `open` raises `MicrophoneError`. Afterwards nothing raises: a device that stops or disappears is opened again, by
-    name, with growing pauses, and `note` is told.
+    name, with growing pauses, and `note` is told; `lost` and `hung` tell how it stands.
     """
 
     def __init__(self, wanted: str | None, note: Callable[[str], None], *, rate: int | None = None, channel: int = 1) -> None:
@@ -108,6 +108,7 @@ class Microphone:
         self._channel = channel
         self._stream: Any = None
         self._closing: threading.Thread | None = None
+        self._closing_since = 0.0
         self._buffer = BlockBuffer(1)
         self._overruns_before = 0
         self._lost_at: float | None = None
@@ -127,8 +128,13 @@ class Microphone:
 
     @property
     def hung(self) -> bool:
-        """Whether a dead stream has held the microphone for so long that only a new process can help."""
-        return self._closing is not None and self._lost_at is not None and time.monotonic() - self._lost_at > HUNG_SECONDS
+        """Whether a stream has been closing for so long that only a new process can help."""
+        return self._closing is not None and time.monotonic() - self._closing_since > HUNG_SECONDS
+
+    @property
+    def lost(self) -> bool:
+        """Whether the device has gone, or is dead, and has not delivered anything since."""
+        return self._lost_at is not None
 
     def open(self) -> None:
         """Open the device at the first rate that it has; raise `MicrophoneError`."""
@@ -271,6 +277,7 @@ class Microphone:
             stream.close(ignore_errors=True)
 
         self._closing = threading.Thread(target=close, name="speechtl-close", daemon=True)
+        self._closing_since = time.monotonic()
         self._closing.start()
         self._closing.join(CLOSE_SECONDS)
         if self._closing.is_alive():

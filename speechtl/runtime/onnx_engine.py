@@ -21,13 +21,7 @@ class OnnxSession:
     """
 
     def __init__(self, content: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4  # what it has to say comes as an exception, too
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self._session._model_bytes = None  # the file, kept for another choice of providers, which never comes
+        self._session = load_graph(content)
         self.inputs = {value.name: _tensor(value) for value in self._session.get_inputs()}
         self.outputs = {value.name: _tensor(value) for value in self._session.get_outputs()}
 
@@ -68,6 +62,18 @@ class OnnxSession:
         for name, memory in outputs.items():
             binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(memory))
         return binding
+
+
+def load_graph(content: bytes) -> Any:
+    """Return a session that runs a graph on one thread; raises what ONNX Runtime does for one that it cannot run."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what it has to say comes as an exception, too
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session._model_bytes = None  # the file, kept for another choice of providers, which never comes
+    return session
 
 
 def _tensor(value: Any) -> Tensor:

@@ -20,7 +20,7 @@ from speechtl.runtime.pictures import PictureSettings
 from speechtl.runtime.verify import TOLERANCE, Parity
 
 try:
-    import onnxruntime
+    from speechtl.runtime.onnx_engine import load_graph
 except ImportError as error:
     raise SpeechtlError("Bundles for pictures need ONNX Runtime. Install it with: pip install onnxruntime (64-bit systems)") from error
 
@@ -97,15 +97,10 @@ class PictureEngine:
     """One graph of a bundle in ONNX Runtime, on one thread."""
 
     def __init__(self, bundle: PictureBundle, graph: str | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4  # what it has to say comes as an exception, too
         self.bundle = bundle
         self.graph = bundle.graph(graph)
         try:
-            self._session = onnxruntime.InferenceSession(bundle.files[self.graph], options, providers=["CPUExecutionProvider"])
+            self._session = load_graph(bundle.files[self.graph])
         except Exception as error:  # the runtime raises a dozen types without a common parent
             raise BundleError(f"{bundle.path}: {ENGINE} cannot load {self.graph}: {str(error).splitlines()[0]}") from error
         size = bundle.settings.size

@@ -8,10 +8,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from speechtl.errors import MicrophoneError, MissingExtraError
 from speechtl.runtime.sound_cards import held_microphones
@@ -43,27 +43,31 @@ class Device:
 
 def load_sounddevice() -> Any:
     """Return the module sounddevice; raise `MissingExtraError` or, without PortAudio, `MicrophoneError`."""
-    try:
-        with quiet_stderr():  # the libraries below report every device that they do not find
+    with quiet_stderr():  # the libraries below report every device that they do not find
+        try:
             import sounddevice
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("The microphone", "mic") from error
-    except OSError as error:
-        raise MicrophoneError(
-            f"PortAudio, which reads the microphone, is not installed ({error}). Install it with: sudo apt-get install libportaudio2"
-        ) from error
-    except Exception as error:
-        # sounddevice raises its own type, which cannot be named before it is imported, when PortAudio does not start.
-        raise MicrophoneError(f"PortAudio does not start ({error}). Is the sound system of this machine in order? See: aplay -l") from error
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("The microphone", "mic") from error
+        except OSError as error:
+            raise MicrophoneError(
+                f"PortAudio, which reads the microphone, is not installed ({error}). Install it with: sudo apt-get install libportaudio2"
+            ) from error
+        except Exception as error:
+            # sounddevice raises its own type, which cannot be named before it is imported, when PortAudio does not start.
+            raise _not_started(error) from error
     return sounddevice
 
 
 def rescan() -> None:
-    """Let PortAudio look for devices again; no stream may be open."""
+    """Let PortAudio look for devices again; no stream may be open. Raise `MicrophoneError` where it does not start."""
     sounddevice = load_sounddevice()
     with quiet_stderr():
-        sounddevice._terminate()
-        sounddevice._initialize()
+        try:
+            if sounddevice._initialized:  # it is not where it did not start the last time
+                sounddevice._terminate()
+            sounddevice._initialize()
+        except sounddevice.PortAudioError as error:
+            raise _not_started(error) from error
 
 
 def leave_open() -> None:
@@ -72,11 +76,15 @@ def leave_open() -> None:
 
 
 def list_devices() -> list[Device]:
-    """Return the input devices, each name once."""
+    """Return the input devices, each name once; raise `MicrophoneError` where PortAudio cannot tell them."""
     sounddevice = load_sounddevice()
     default = sounddevice.default.device[0]
+    try:
+        listed = sounddevice.query_devices()
+    except sounddevice.PortAudioError as error:
+        raise _not_started(error) from error
     found: dict[str, Device] = {}
-    for about in sounddevice.query_devices():
+    for about in listed:
         if about["max_input_channels"] > 0:
             index = int(about["index"])
             device = Device(index, about["name"], about["max_input_channels"], round(about["default_samplerate"]), index == default)
@@ -157,6 +165,10 @@ def _text(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
+def _not_started(error: Exception) -> MicrophoneError:
+    return MicrophoneError(f"PortAudio does not start ({_text(error)}). Is the sound system of this machine in order? See: aplay -l")
+
+
 def _refuse_held(wanted: str) -> None:
     """Raise `MicrophoneError` where the name that was not found is that of a microphone which another program holds."""
     for held in held_microphones():
@@ -192,7 +204,12 @@ def quiet_stderr() -> Iterator[None]:
     except OSError:  # standard error is closed: nothing to keep quiet
         yield
         return
-    with tempfile.TemporaryFile() as said:
+    said = _open_words()
+    if said is None:
+        os.close(kept)
+        yield
+        return
+    with said:
         os.dup2(said.fileno(), 2)
         try:
             yield
@@ -204,3 +221,12 @@ def quiet_stderr() -> Iterator[None]:
             own = b"".join(line for line in said if line.startswith(b"speechtl: "))
             if own:
                 os.write(2, own)
+
+
+def _open_words() -> IO[bytes] | None:
+    """Return an empty file in memory, where there is no such thing one on the disk, or None where that is full."""
+    with suppress(AttributeError, OSError):
+        return os.fdopen(os.memfd_create("speechtl-stderr"), "w+b")
+    with suppress(OSError):
+        return tempfile.TemporaryFile()
+    return None

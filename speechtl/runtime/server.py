@@ -21,7 +21,7 @@ from typing import Any
 
 from speechtl.errors import ServerError, SpeechtlError
 from speechtl.runtime.notify import Notifier
-from speechtl.runtime.server_announce import announce
+from speechtl.runtime.server_announce import LONGEST_NAME, announce
 from speechtl.runtime.server_client import Client
 from speechtl.runtime.server_models import OWN, Choice, Models
 from speechtl.runtime.server_uri import Address, listen, open_stdio, parse_uri
@@ -43,10 +43,14 @@ class ServerSettings:
 
     @property
     def address(self) -> Address:
-        """Where to listen; raises `ServerError` for a URI that is none, or that nobody could reach though it is announced."""
+        """Where to listen; raises `ServerError` for a URI that is none, and for a place or a name that cannot be announced."""
         address = parse_uri(self.uri)
-        if self.announce is not None and address.loopback:
+        if self.announce is None:
+            return address
+        if address.loopback:
             raise ServerError(f"{address} is reached from this machine only; to announce the server, give --uri tcp://0.0.0.0:10400.")
+        if not self.announce.isprintable() or not 0 < len(self.announce.encode()) <= LONGEST_NAME:
+            raise ServerError(f"The server cannot be announced as {self.announce!r}; give a printable name of 1 to {LONGEST_NAME} bytes.")
         return address
 
 

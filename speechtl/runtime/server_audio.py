@@ -44,6 +44,7 @@ class PcmConverter:
         self.form = form
         self._resampler = resampler(form.rate)
         self._held = b""
+        self.frames = 0  # taken, at the form's rate
 
     def pieces(self, content: bytes) -> Iterator[bytes]:
         """Yield the whole frames of what has come so far, at most `PIECE_SECONDS` of them at a time."""
@@ -57,6 +58,7 @@ class PcmConverter:
     def convert(self, piece: bytes) -> Samples:
         """Return the samples `(samples,)` in [-1, 1] of a piece, as far as the change of rate lets them out yet."""
         mono: Samples = to_numbers(piece, self.form.width).reshape(-1, self.form.channels).mean(axis=1, dtype=np.float32)
+        self.frames += len(mono)
         return mono if self._resampler is None else self._resampler.resample_chunk(mono)
 
     def end(self) -> Samples:

@@ -17,7 +17,7 @@ from wyoming.ping import Ping, Pong
 from wyoming.wake import Detect, Detection, NotDetected
 
 from speechtl.errors import ProtocolError, SpeechtlError
-from speechtl.runtime.detector import Event
+from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.server_models import Models
 from speechtl.runtime.server_stream import AudioStream
 from speechtl.runtime.server_wire import read_event
@@ -108,13 +108,18 @@ class Client:
             await self._say(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
 
     def _begin(self) -> AudioStream:
-        self._stream_models = self._models()
-        wanted = self._stream_models.names if self._names is None else self._names
-        self._stream = AudioStream(self._stream_models.detectors(wanted))
+        self._stream = AudioStream(self._detectors())
         return self._stream
 
+    def _detectors(self) -> list[Detector]:
+        """Return new detectors of the words to detect, of the models as they are now."""
+        self._stream_models = self._models()
+        return self._stream_models.detectors(self._stream_models.names if self._names is None else self._names)
+
     async def _hear(self, message: Message) -> None:
-        stream = self._stream if self._stream and self._stream_models is self._models() else self._begin()
+        stream = self._stream or self._begin()
+        if self._stream_models is not self._models():
+            stream.go_on_with(self._detectors())
         for piece in stream.pieces(message.data, message.payload or b""):
             await self._report(stream, await self._work(stream.feed, piece))
 

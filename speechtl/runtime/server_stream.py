@@ -24,7 +24,9 @@ class AudioStream:
         self._detectors = detectors
         self._converter: PcmConverter | None = None
         self._heard = 0  # samples given to the detectors, at 16 kHz
-        self._origin = 0.0  # milliseconds on the client's clock at which the detectors' time is zero
+        self._heard_before = 0  # of them before the converter began
+        self._zero = 0  # sample at which the detectors' time is zero
+        self._origin = 0.0  # milliseconds on the client's clock at the first sample
         self.detected = False
 
     def start(self, data: Mapping[str, Any]) -> None:
@@ -32,14 +34,20 @@ class AudioStream:
         PcmFormat.of(data)
         self._origin = float(_timestamp(data) or 0)
 
+    def go_on_with(self, detectors: list[Detector]) -> None:
+        """Give what comes from here on to other detectors."""
+        self._detectors = detectors
+        self._zero = self._heard
+
     def pieces(self, data: Mapping[str, Any], content: bytes) -> Iterator[bytes]:
         """Yield a chunk in pieces for `feed`; raise `ProtocolError` for a format or timestamp that is not usable."""
         form = PcmFormat.of(data)
         timestamp = _timestamp(data)
         if self._converter is None or self._converter.form != form:
             self._converter = PcmConverter(form)
-        if timestamp is not None:
-            self._origin = timestamp - 1000.0 * self._heard / SAMPLE_RATE
+            self._heard_before = self._heard
+        if timestamp is not None:  # of the chunk's first sample, which the converter lets out later
+            self._origin = timestamp - 1000.0 * (self._heard_before / SAMPLE_RATE + self._converter.frames / form.rate)
         return self._converter.pieces(content)
 
     def feed(self, piece: bytes) -> list[Event]:
@@ -54,7 +62,7 @@ class AudioStream:
 
     def milliseconds(self, event: Event) -> int:
         """Return when, on the client's clock, an event was decided."""
-        return max(round(self._origin + 1000.0 * event.time), 0)
+        return max(round(self._origin + 1000.0 * (self._zero / SAMPLE_RATE + event.time)), 0)
 
     def _detect(self, samples: Samples) -> list[Event]:
         self._heard += len(samples)

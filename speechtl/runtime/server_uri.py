@@ -78,7 +78,9 @@ async def open_stdio() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
         _check_readable()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
+        # A copy of standard output, because the original leads nowhere while a library is kept quiet.
+        output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, output)
     except ValueError as error:
         raise ServerError(
             "With stdio:// standard input and output must be pipes, not files or devices. "

@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -10,8 +11,21 @@ INSTALL = FOLDER / "install.sh"
 SERVICES = ["speechtl", "speechtl-serve"]
 
 
-def install(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(["bash", INSTALL, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture
+def install(tmp_path):
+    """Return the function that runs the installer, with stand-ins for the programs with which it would begin to install."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    for name, does in {"apt-get": "exit 1", "dpkg-query": "exit 1", "dpkg": "echo arm64"}.items():
+        (stubs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (stubs / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{stubs}:{os.environ['PATH']}"}
+
+    def run(*arguments) -> subprocess.CompletedProcess:
+        command = ["bash", INSTALL, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+    return run
 
 
 @pytest.mark.parametrize("program", ["shellcheck", "bash -n"])
@@ -23,21 +37,40 @@ def test_the_installer_is_sound_shell(program):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_help_is_the_comment_at_the_top():
+def test_help_is_the_comment_at_the_top(install):
     done = install("--help")
     assert done.returncode == 0
     assert "sudo device/install.sh --serve computer.wake" in done.stdout
     assert "set -euo" not in done.stdout
 
 
-def test_what_cannot_work_is_refused_before_anything_is_changed(tmp_path):
-    (tmp_path / "a&b.wake").write_bytes(b"")
-    for arguments in (["--bla"], [tmp_path / "none.wake"], [tmp_path], [tmp_path / "a&b.wake"]):
-        done = install(*arguments)
-        assert done.returncode == 2
-        assert done.stdout == ""
-        assert done.stderr.startswith("install.sh: ")
-        assert done.stderr.count("\n") == 1
+def refused(done: subprocess.CompletedProcess, sentence: str) -> None:
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"install.sh: {sentence}\n")
+
+
+def test_an_unknown_option_is_refused(install):
+    refused(install("--bla"), f"Unknown option --bla. See: {INSTALL} --help")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="this is root")
+def test_who_is_not_root_is_told_to_be(install):
+    refused(install("a.wake"), f"Run it as root: sudo {INSTALL} a.wake")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root comes that far")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("none.wake", "{} does not exist; give a bundle made with: speechtl export RUN -o NAME.wake"),
+        ("", "{} does not exist; give a bundle made with: speechtl export RUN -o NAME.wake"),  # a folder
+        ("word.txt", "{} is no bundle; their names end with .wake"),
+        ("a&b.wake", "{}: the settings can hold letters, digits and . _ - in a name only; rename it."),
+    ],
+)
+def test_what_is_no_bundle_that_can_be_installed_is_refused_before_anything_is_changed(install, tmp_path, name, sentence):
+    for file in ("word.txt", "a&b.wake"):
+        (tmp_path / file).touch()
+    refused(install(tmp_path / name), sentence.format(tmp_path / name))
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -4,6 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from speechtl.cli import app, main
+from speechtl.errors import SpeechtlError
+from speechtl.image.predict import predict_files
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +26,11 @@ def test_train_and_predict_write_json_for_programs(shapes):
     files = [shapes / "shapes/cross/0.png", shapes / "shapes/square/0.png"]
     lines = run("image", "predict", shapes / "run", *files).splitlines()
     assert [json.loads(line)["file"] for line in lines] == [str(file) for file in files]
+
+
+def test_a_graph_of_a_run_folder_is_refused(tmp_path):
+    with pytest.raises(SpeechtlError, match="is a run folder; leave --graph out"):
+        list(predict_files(tmp_path, [tmp_path / "a.png"], graph="model.onnx"))
 
 
 def test_train_tells_people_the_accuracy_with_limits(shapes):

@@ -41,6 +41,8 @@ def test_labels_are_several_tasks_and_unknown_ones_are_not_numbers(manifest):
         ([{"label": "cat"}, {"label": "cat"}], "All pictures are of one class, 'cat'"),
         ([{"label": "cat"}, {"labels": {"dog": 1}}], "Some pictures have one 'label' and others"),
         ([{}, {}], "None of the pictures has a label"),
+        ([{"labels": {"car": 1, "error": 1}}, {"labels": {"car": 0, "error": 0}}], "named 'error', as a part of every prediction"),
+        ([{"labels": {"file": 1}}, {"labels": {"file": 0}}], "named 'file'"),
     ],
 )
 def test_what_cannot_be_learned_is_one_sentence(manifest, lines, sentence):

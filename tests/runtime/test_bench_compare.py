@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from speechtl.bench_tables import print_comparison
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.bench import bench
 from speechtl.runtime.bench_compare import Budget, compare, conditions, read_budgets
@@ -48,6 +49,12 @@ def test_a_report_compared_with_itself_has_ratios_of_one_and_no_drift(report):
     assert comparison.ratio("delay_p95_ms") is None  # was not measured
     assert comparison.ratio("missed_deadlines") is None  # nothing is no multiple of nothing
     json.dumps(comparison.to_json(), allow_nan=False)
+
+
+def test_square_brackets_are_printed_as_they_stand(report, capsys):
+    print_comparison(compare(report("a [b].json", machine__model="Pi [red]"), report("b.json")))
+    assert "a [b].json, " in (said := capsys.readouterr().out)
+    assert "Pi [red], " in said
 
 
 def test_a_ratio_is_how_many_times_the_first_the_second_is(report):

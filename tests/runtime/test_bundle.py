@@ -33,7 +33,7 @@ def rewrite(path, target, change) -> None:
 def test_a_bundle_tells_what_it_is(tiny_bundle, tiny_run):
     bundle = open_bundle(tiny_bundle)
     assert bundle.name == "burst"
-    assert bundle.trigger == tiny_run.trigger
+    assert [word.trigger for word in bundle.words] == [tiny_run.trigger]
     assert bundle.features == tiny_run.network.encoder.features
     assert bundle.frames_per_step == 4
     assert list(bundle.graphs) == ["model.onnx"]

@@ -49,6 +49,15 @@ def test_an_event_near_the_start_and_one_before_the_end_keep_what_there_is(tmp_p
     assert [soundfile.info(path).duration for path in kept(tmp_path)] == pytest.approx([1.5, 3.5], abs=0.05)
 
 
+def test_what_was_heard_around_an_event_is_kept_when_the_microphone_goes_within_a_second_behind_it(tmp_path):
+    clips = Clips(tmp_path, pytest.fail)
+    stream(clips, 5.2, {5.04: "a"})
+    clips.add(Event("b", 12.0, 0.9))  # is decided in the sound behind the gap
+    stream(clips, 3, {}, start=11.0)
+    clips.close()
+    assert [soundfile.info(path).duration for path in kept(tmp_path)] == pytest.approx([3.16, 2.0])
+
+
 def test_old_clips_and_those_beyond_the_size_go_first_and_other_files_stay(tmp_path):
     names = [f"20260101T00000{index}.000Z_word_0.90.wav" for index in range(4)]
     for name in [*names, "holiday.wav", "notes_0.90.wav"]:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from speechtl.errors import MicrophoneError
 from speechtl.runtime import doctor, portaudio
 from speechtl.runtime.doctor import check_disk, check_runtime, check_temperature, check_throttling
 from speechtl.runtime.sound_cards import HeldMicrophone
@@ -83,6 +84,16 @@ def test_a_microphone_that_another_program_holds_is_named(monkeypatch):
     assert opened.found == f"The microphone {held.name} is in use by speechtl (process 812), and there is no other"
     assert listed.do == opened.do
     assert "sudo systemctl stop speechtl" in opened.do
+
+
+def test_a_portaudio_that_cannot_tell_its_devices_is_a_failure(monkeypatch):
+    def refuse():
+        raise MicrophoneError("PortAudio does not start (host error). See: aplay -l")
+
+    monkeypatch.setattr(doctor, "load_sounddevice", lambda: None)
+    monkeypatch.setattr(doctor, "list_devices", refuse)
+    (check,) = doctor.check_microphone(None, 1, None, 3.0)
+    assert (check.name, check.status, check.do) == ("microphone", "failure", "See: aplay -l")
 
 
 def test_a_device_that_opens_with_all_its_channels_only_has_rates():

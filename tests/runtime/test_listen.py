@@ -288,6 +288,24 @@ def test_systemd_is_told_of_start_life_and_end(virtual_microphone, speechtl, tin
             rest = systemd.recv(1000)
 
 
+def test_systemd_is_told_that_the_microphone_is_away_and_back(virtual_microphone, speechtl, tiny_bundle, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(40)
+        microphone = virtual_microphone()
+        microphone.background = 0.001
+        command = listening(speechtl, microphone, tiny_bundle, NOTIFY_SOCKET=str(tmp_path / "notify"))
+        assert systemd.recv(1000).startswith(b"READY=1")
+        microphone.pause()
+        assert systemd.recv(1000) == b"STATUS=without sound from speechtl_mic at 16000 Hz, channel 1 of 2, until it answers again"
+        command.process.send_signal(signal.SIGHUP)
+        assert systemd.recv(1000).startswith(b"RELOADING=1")
+        assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=without sound")
+        microphone.resume()
+        assert systemd.recv(1000) == b"STATUS=listening to speechtl_mic at 16000 Hz, channel 1 of 2"
+        command.stop(signal.SIGTERM)
+
+
 def test_a_reader_of_the_events_that_goes_away_ends_the_loop_without_an_error(tiny_bundle, recording):
     child = subprocess.Popen(
         [sys.executable, "-m", "speechtl", "listen", str(tiny_bundle), "--dry-run", str(recording), "--json"],

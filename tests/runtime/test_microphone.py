@@ -205,3 +205,78 @@ microphone.close()
     assert said[0] == "The microphone has stopped: speechtl_mic is opened again as soon as it answers. Is it plugged in and powered?"
     assert said[1].startswith("The microphone is back after ")
     assert said[2] == "True"
+
+
+STUCK = """
+class Stuck:  # a stream whose driver takes its time
+    def __init__(self, stream, seconds):
+        self.stream, self.seconds = stream, seconds
+
+    def abort(self, ignore_errors):
+        time.sleep(self.seconds)
+
+    stop = abort
+
+    def close(self, ignore_errors):
+        self.stream.close(ignore_errors=ignore_errors)
+
+def stuck(microphone, seconds):
+    ended, microphone._stream = microphone._stream, Stuck(microphone._stream, seconds)
+    ended.stop()
+    while microphone._stream is not None:
+        microphone.read(0.1)
+"""
+
+
+def test_a_driver_that_never_lets_go_ends_the_loop_with_a_sentence(virtual_microphone):
+    microphone = virtual_microphone()
+    microphone.background = 0.001
+    said = run(
+        STUCK
+        + """
+from types import SimpleNamespace
+from speechtl.errors import MicrophoneError
+from speechtl.runtime.listen import Listener
+from speechtl.runtime.notify import Notifier
+
+module.HUNG_SECONDS = 1.0
+microphone = opened()
+microphone.read(1.0)
+stuck(microphone, 1000)
+listener = Listener(microphone, None, None, None, None)
+try:
+    listener.run(SimpleNamespace(stopping=False, take_reload=lambda: False), Notifier({}))
+except MicrophoneError as error:
+    print(error)
+listener.close()
+""",
+        microphone,
+    ).splitlines()
+    assert said[-1] == (
+        "The sound driver does not let go of speechtl_mic at 16000 Hz, channel 1 of 2; start speechtl again, or else the machine."
+    )
+
+
+def test_a_driver_that_closes_slowly_is_not_given_up_however_long_the_microphone_has_been_away(virtual_microphone):
+    microphone = virtual_microphone()
+    microphone.background = 0.001
+    said = run(
+        STUCK
+        + """
+module.HUNG_SECONDS = 3.0
+microphone = opened()
+microphone.read(1.0)
+stuck(microphone, 1.5)
+microphone._lost_at -= 3600.0
+hung = False
+while microphone._closing is not None:
+    hung |= microphone.hung
+    microphone.read(0.1)
+while microphone.read(0.1) is None:
+    pass
+print(hung, microphone.lost)
+microphone.close()
+""",
+        microphone,
+    ).splitlines()
+    assert said[-1] == "False False"

@@ -1,7 +1,9 @@
+import errno
 import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -145,6 +147,70 @@ def test_what_libraries_print_is_kept_quiet_and_our_own_lines_are_not(capfd):
         print("speechtl: a command failed", file=sys.stderr, flush=True)
     print("after", file=sys.stderr)
     assert capfd.readouterr().err == "speechtl: a command failed\nafter\n"
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    def refuse():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(portaudio.tempfile, "TemporaryFile", refuse)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
+def test_what_libraries_print_is_kept_quiet_on_a_full_disk(full_disk, capfd):
+    with quiet_stderr():
+        os.write(2, b"ALSA lib conf.c: no such thing\n")
+    assert capfd.readouterr().err == ""
+
+
+def test_where_there_is_room_for_nothing_the_libraries_are_heard_and_the_work_goes_on(full_disk, monkeypatch, capfd):
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    with quiet_stderr():
+        os.write(2, b"ALSA lib conf.c: no such thing\n")
+    assert capfd.readouterr().err == "ALSA lib conf.c: no such thing\n"
+
+
+class PortAudioError(Exception):
+    pass
+
+
+class Failing:
+    """A PortAudio that does not start so many times."""
+
+    PortAudioError = PortAudioError
+    default = SimpleNamespace(device=(0, 0))
+
+    def __init__(self, failures: int):
+        self.failures = failures
+        self._initialized = 1
+
+    def _terminate(self):
+        assert self._initialized
+        self._initialized -= 1
+
+    def _initialize(self):
+        self.failures -= 1
+        if self.failures >= 0:
+            raise PortAudioError("Error initializing PortAudio: Unanticipated host error")
+        self._initialized += 1
+
+    def query_devices(self):
+        if not self._initialized:
+            raise PortAudioError("PortAudio not initialized")
+        return []
+
+
+def test_a_portaudio_that_does_not_start_again_is_a_sentence_and_may_start_later(monkeypatch):
+    failing = Failing(2)
+    monkeypatch.setattr(portaudio, "load_sounddevice", lambda: failing)
+    for _ in range(2):
+        with pytest.raises(MicrophoneError, match=r"does not start \(Error initializing PortAudio: Unanticipated host error\)"):
+            portaudio.rescan()
+        with pytest.raises(MicrophoneError, match=r"does not start \(PortAudio not initialized\)"):
+            portaudio.list_devices()
+    portaudio.rescan()
+    assert portaudio.list_devices() == []
 
 
 def test_a_closed_standard_error_is_no_obstacle():

@@ -389,6 +389,33 @@ def test_a_hangup_lets_running_streams_go_on_with_the_new_bundle(tiny_bundle, ot
     assert said == "Opened again: bang."
 
 
+def test_a_hangup_in_the_midst_of_a_stream_changes_neither_its_clock_nor_what_was_detected(tiny_bundle, sound):
+    first, second = np.split(sound, [15 * 1280])
+
+    async def hang_up(running):
+        before = len(running.said)
+        os.kill(os.getpid(), signal.SIGHUP)
+        while len(running.said) == before:
+            await asyncio.sleep(0.005)
+
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            await client.write_event(AudioStart(RATE, 2, 1, timestamp=70_000).event())
+            await send(client, first)
+            told = await answers(client)
+            await hang_up(running)
+            await send(client, second)
+            told += await answers(client)
+            await hang_up(running)
+            await send(client, np.zeros(RATE))
+            await client.write_event(AudioStop().event())
+            return told + await answers(client)
+
+    times = [event.time for event in Detector.open(tiny_bundle).feed(sound)]
+    told = asyncio.run(detect())
+    assert [(kind, data["timestamp"]) for kind, data in told] == [("detection", 70_000 + round(1000 * time)) for time in times]
+
+
 def test_a_bundle_that_cannot_be_opened_again_leaves_the_one_before(tiny_bundle, tmp_path, sound):
     bundle = Path(shutil.copy(tiny_bundle, tmp_path / "served.wake"))
 
@@ -427,6 +454,16 @@ def test_a_bundle_that_is_not_there_is_refused(tmp_path):
 def test_an_announced_server_must_be_within_reach():
     with pytest.raises(ServerError, match=r"0\.0\.0\.0"):
         _ = ServerSettings((), "tcp://127.0.0.1:10400", announce="kitchen").address
+
+
+@pytest.mark.parametrize("name", ["", "x" * 64, "ü" * 32, "kitchen\n", "\udcff"])
+def test_a_name_that_cannot_be_announced_is_refused(name):
+    with pytest.raises(ServerError, match="give a printable name of 1 to 63 bytes"):
+        _ = ServerSettings((), "tcp://0.0.0.0:10400", announce=name).address
+
+
+def test_a_name_that_can_just_be_announced_is_taken():
+    assert ServerSettings((), "tcp://0.0.0.0:10400", announce="ü" * 31 + "x").address.port == 10400
 
 
 def test_a_unix_socket_is_served_and_removed(tiny_bundle, tmp_path, sound):

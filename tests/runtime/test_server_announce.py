@@ -1,11 +1,12 @@
 import asyncio
 import socket
+import time
 
 import pytest
 
 pytest.importorskip("zeroconf")
 
-from zeroconf import ServiceStateChange
+from zeroconf import NonUniqueNameException, ServiceStateChange
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from speechtl.runtime import server_announce
@@ -97,6 +98,28 @@ def test_without_a_network_it_is_said_once_and_tried_again(monkeypatch):
 
     asyncio.run(attempt())
     assert said == ["The server cannot be announced (Network is unreachable); it is tried again."]
+
+
+def test_what_zeroconf_refuses_is_said_once_and_tried_again(monkeypatch):
+    tries, said = [], []
+
+    async def refuse(*_given, **_options):
+        tries.append(1)
+        raise NonUniqueNameException
+
+    monkeypatch.setattr(AsyncZeroconf, "async_register_service", refuse)
+    monkeypatch.setattr(server_announce, "FIRST_WAIT", 0.01)
+
+    async def attempt():
+        task = asyncio.create_task(announce("x", "127.0.0.1", 1, said.append, LOOPBACK))
+        end = time.monotonic() + PATIENCE
+        while len(tries) < 3 and not task.done() and time.monotonic() < end:
+            await asyncio.sleep(0.005)
+        task.cancel()
+
+    asyncio.run(attempt())
+    assert len(tries) >= 3
+    assert said == ["The server cannot be announced (NonUniqueNameException); it is tried again."]
 
 
 def test_all_addresses_are_announced_as_the_one_that_others_reach():

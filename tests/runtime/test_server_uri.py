@@ -107,6 +107,24 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
     assert "cannot be listened at" in try_to_listen(Address("unix", path=tmp_path / ("x" * 120)))
 
 
+def test_what_is_sent_on_stdio_arrives_although_a_library_is_kept_quiet_meanwhile():
+    code = """
+import asyncio
+from speechtl.quiet import quiet
+from speechtl.runtime.server_uri import open_stdio
+
+async def send():
+    _, writer = await open_stdio()
+    with quiet():
+        writer.write(b"told\\n")
+        await writer.drain()
+
+asyncio.run(send())
+"""
+    done = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"told\n"), done.stderr
+
+
 @pytest.mark.parametrize("given", ["file", "/dev/null", "closed"])
 def test_files_and_devices_in_place_of_pipes_are_refused_on_stdio(tmp_path, given):
     code = "import asyncio; from speechtl.runtime.server_uri import open_stdio; asyncio.run(open_stdio())"
