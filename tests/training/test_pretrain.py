@@ -3,6 +3,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import soundfile
 import torch
 
 from speechtl.audio.encoders import conv_ctc
+from speechtl.errors import AudioError
 from speechtl.transfer import load_tensors, save_tensors
 
 pytest.importorskip("espeakng_loader")
@@ -305,3 +307,46 @@ def test_two_processes_learn_the_same_weights_and_go_on_when_one_was_killed(reci
         assert [row["epoch"] for row in csv.DictReader(file)] == [str(epoch) for epoch in range(1, 9)]
     again = subprocess.run([*command[:-4], "--resume"], capture_output=True, text=True, timeout=300, check=False)
     assert "already finished" in again.stderr
+
+
+@pytest.mark.slow
+def test_two_hosts_learn_the_same_weights(recipe, tmp_path):
+    (tmp_path / "driver.py").write_text(DRIVER)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    hosts = []
+    for rank in ("0", "1"):
+        (tmp_path / rank).mkdir()
+        command = [
+            sys.executable,
+            str(tmp_path / "driver.py"),
+            str(tmp_path / rank),
+            str(PROGRAM),
+            str(recipe),
+            "--out",
+            str(tmp_path / "out"),
+        ]
+        command += ["--cache", str(tmp_path / "cache"), "--accelerator", "cpu", "--nodes", "2", "--node-rank", rank, "--main-port", port]
+        hosts.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    told = [host.communicate(timeout=300) for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], told
+    assert json.loads(told[0][0])["name"] == "small"
+    assert told[1][0] == ""
+    weights = [load_tensors(tmp_path / rank / "weights-of-0")[0] for rank in ("0", "1")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_what_is_synthesised_without_and_what_failed_is_noted(load_program, recipe, tmp_path, monkeypatch):
+    from speechtl.audio import spoken_corpus
+
+    speak = spoken_corpus.speak_many
+    monkeypatch.setattr("speechtl.audio.pretraining.pretrain.missing_synthesizers", lambda: ["festival"])
+    monkeypatch.setattr(
+        spoken_corpus, "speak_many", lambda synthesizer, utterances: [AudioError("hoarse"), *speak(synthesizer, utterances)[1:]]
+    )
+    command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
+    assert load_program("pretrain").main([*command, "--set", "speech.hours=0.01"]) == 0
+    notes = json.loads((tmp_path / "out" / "pretraining.json").read_text())["notes"]
+    assert "Synthesised without festival, which this machine does not have." in notes
+    assert any(note.startswith("Left out ") and note.endswith("hoarse") for note in notes)

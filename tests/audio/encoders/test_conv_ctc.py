@@ -96,6 +96,10 @@ def test_its_weights_come_with_speechtl(name, hours):
     assert conv_ctc.WEIGHTS.joinpath(f"{name}.md").exists()
 
 
+def test_the_weights_are_small_together():
+    assert sum(path.stat().st_size for path in conv_ctc.WEIGHTS.glob("*.safetensors")) <= 2_000_000
+
+
 def test_weights_of_another_size_are_refused(tmp_path):
     with pytest.raises(RunError, match="holds the weights of a conv-ctc; name it so, in place of conv-ctc-tiny"):
         conv_ctc.load("conv-ctc-tiny", conv_ctc.WEIGHTS / "conv-ctc.safetensors")
