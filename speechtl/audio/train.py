@@ -78,8 +78,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     recordings = [[clip.where, clip.sha256] for clip in data.clips()]
     given = {"recipe": recipe.model_dump(mode="json"), "encoder": encoder.info.source, "recordings": recordings}
     bind(work, given, resume=resume)
-    history = _fit(network, policy, held_out, recipe, data, rooms, work, resume, memory)
+    history = _fit(network, policy, held_out, recipe, data, rooms, work, resume, memory, started)
     fitted = time.monotonic()
+    spent = sum(record["seconds"] for record in history)  # also before an interruption
     trigger, points = _uncalibrated(recipe), list[OperatingPoint]()
     if calibrated:
         say("Calibrating the threshold on people that the network, or its twin that listens, has not learned from.")
@@ -98,7 +99,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
         "data": _provenance(data),
         "licence": verdict([clip.license for clip in data.clips()], {"the encoder is": encoder.info.licence}).to_json(),
         "history": history,
-        "seconds": {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)},
+        "seconds": {"fit": round(spent, 1), "all": round(spent + time.monotonic() - fitted, 1)},
     }
     finish(work, out, lambda folder: save_run(folder, network, about))
     return about
@@ -129,6 +130,7 @@ def _fit(
     work: Path,
     resume: bool,
     memory: Memory | None,
+    started: float,
 ) -> list[dict[str, Any]]:
     settings = recipe.train.fit_settings()
     features = network.encoder.features
@@ -155,6 +157,14 @@ def _fit(
     )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
     say("Making the examples of the first epoch, each in a guise of noise, room and speed.")
+    before = started
+
+    def tell(epoch: int, record: dict[str, Any]) -> None:
+        nonlocal before
+        now = time.monotonic()
+        record["seconds"], before = now - before, now
+        advance(epoch + 1, settings.epochs)
+
     with batches, progress("training, epoch") as advance:
         policy.apply(network)
         _measure_embeddings(network, batches, front)
@@ -166,7 +176,7 @@ def _fit(
             settings,
             checkpoint=work / CHECKPOINT,
             resume=resume,
-            on_epoch=lambda epoch, record: advance(epoch + 1, settings.epochs),
+            on_epoch=tell,
         )
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,6 +201,18 @@ def test_a_call_that_cannot_begin_leaves_interrupted_work_alone(recipe, corpus, 
         train(wrong, corpus / "run")
     train(recipe, corpus / "run", resume=True)
     assert load_run(corpus / "run").name == recipe.name
+
+
+def test_the_time_that_was_spent_before_an_interruption_counts(recipe, corpus, monkeypatch):
+    clock = iter(range(0, 10_000, 60))  # a minute goes by between two looks at it
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    whole = train(recipe, corpus / "whole")["seconds"]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(recipe, corpus / "run")
+    assert train(recipe, corpus / "run", resume=True)["seconds"] == whole
+    assert whole["fit"] == 60 * recipe.train.epochs
 
 
 def test_a_folder_that_is_no_run_is_not_replaced(recipe, corpus):
