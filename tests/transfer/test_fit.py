@@ -54,8 +54,13 @@ def test_frozen_groups_without_a_cache_keep_their_statistics_too(network, toy_ba
         assert_same(of_group(before, name), of_group(network.state_dict(), name))
 
 
-def test_the_loss_falls(network, toy_batches):
-    history = fit(network, toy_batches(20), loss, AllLayers(), FitSettings(epochs=6, learning_rate=0.02))
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_loss_falls(network, toy_batches, precision):
+    outputs = []
+    network.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    history = fit(network, toy_batches(20), loss, AllLayers(), FitSettings(epochs=6, learning_rate=0.02, precision=precision))
+    assert all(weights.dtype == torch.float32 for weights in network.parameters())
+    assert {output.dtype for output in outputs} == {torch.bfloat16 if precision == "bf16-mixed" else torch.float32}
     assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5, 6]
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
 
