@@ -17,7 +17,6 @@ from speechtl.audio.recipe import Recipe, make_recipe
 from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.report import training_summary
 from speechtl.audio.run import load_run
-from speechtl.audio.scoring import GRACE
 from speechtl.audio.streams import quiet
 from speechtl.audio.synthesis import make_set, mixed_recording
 from speechtl.audio.train import train
@@ -28,6 +27,7 @@ from speechtl.progress import progress, say
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.files import detect_file
 from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.trigger import GRACE
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # there in a checkout
 REAL_WORD = "computer"

@@ -38,7 +38,12 @@ class Data:
     validation_noise: list[Recording]
     rooms: list[Recording]
     marked: bool  # the manifests themselves say what to validate on; it is the held-out fold
-    apart: bool  # nobody who says the word is in two folds, as far as the manifests name them
+
+    @property
+    def apart(self) -> bool:
+        """Whether everybody who says the word is named and in one fold only."""
+        places = {(recording.clip.speaker, recording.fold) for recording in self.positives}
+        return _named([recording.clip for recording in self.positives]) and len(places) == len({speaker for speaker, _ in places})
 
     def clips(self) -> list[Clip]:
         """Return every clip used, for provenance."""
@@ -74,7 +79,6 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
         [recording for index, recording in enumerate(noise) if index in held_out],
         load(usable["rooms"]),
         _is_marked(positives),
-        _named(positives) and len({clip.speaker for clip in positives}) >= (1 if _is_marked(positives) else FOLDS),
     )
     _check_amounts(data)
     return data

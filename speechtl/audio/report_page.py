@@ -13,8 +13,8 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from speechtl.audio.scoring import GRACE
 from speechtl.audio.streams import BEFORE, BEHIND, BETWEEN
+from speechtl.runtime.trigger import GRACE
 from speechtl.statistics import rate_high
 
 CLAIM = 0.5  # false accepts per hour that a maker wants to promise

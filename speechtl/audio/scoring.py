@@ -11,9 +11,7 @@ import numpy.typing as npt
 from speechtl.audio.streams import Passage
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.samples import SAMPLE_RATE
-from speechtl.runtime.trigger import TriggerSettings, find_events, refractory_steps, smooth
-
-GRACE = 1.5  # seconds behind the word's end in which an event still counts as its detection
+from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refractory_steps, smooth
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine import Engine, open_engine
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.stopwatch import STAGES, TimedStream
+from speechtl.runtime.trigger import GRACE
 from speechtl.runtime.verify import TOLERANCE
 
-GRACE = 1.5  # seconds behind a word in which an event is its detection
 WORKER = "speechtl.runtime.bench_worker"
 
 Json = dict[str, Any]

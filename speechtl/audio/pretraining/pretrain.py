@@ -174,12 +174,14 @@ def _recordings(recipe: PretrainingRecipe, tested: Sequence[Utterance], note: No
 
 def _validated(utterances: Sequence[Utterance], share: float, seed: int) -> list[bool]:
     """Say of each utterance whether it is held out: with its speaker, as the manifests say by split "validation", else by lot."""
+    marked = [one.clip.split == "validation" for one in utterances]
+    if any(marked):
+        held_out = {one.clip.speaker for one, is_marked in zip(utterances, marked, strict=True) if is_marked} - {None}
+        return [is_marked or one.clip.speaker in held_out for one, is_marked in zip(utterances, marked, strict=True)]
     people = sorted({one.clip.speaker for one in utterances if one.phones and one.clip.speaker})
     order = np.random.default_rng([seed, 6]).permutation(len(people))
-    held_out = {one.clip.speaker for one in utterances if one.clip.split == "validation"} - {None}
-    if not any(one.clip.split == "validation" for one in utterances):
-        held_out = {people[index] for index in order[: round(share * len(people))]}
-    return [one.clip.split == "validation" or one.clip.speaker in held_out for one in utterances]
+    drawn = {people[index] for index in order[: round(share * len(people))]}
+    return [one.clip.speaker in drawn for one in utterances]
 
 
 def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric, note: Note) -> list[Utterance]:
