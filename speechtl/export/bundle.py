@@ -15,6 +15,7 @@ from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.export import calibration
 from speechtl.export.accuracy import Accuracy, Check
 from speechtl.export.golden import golden as make_golden_file
+from speechtl.export.how_to_run import how_to_run
 from speechtl.export.join import check_joinable, describe_words
 from speechtl.export.onnx_graph import to_onnx
 from speechtl.export.rounding import ALL_LEVELS, FEW_LEVELS
@@ -229,6 +230,7 @@ def _describe(work: _Work, name: str) -> dict[str, Any]:
         "features": features.to_json(),
         "chunk": {"frames": step.stride, "samples": step.stride * features.hop, "silent_steps": step.silent_steps},
         "states": [_state(state) for state in step.states()],
+        "how_to_run": how_to_run(features),
         **({"calibration": calibration.describe(work.materials)} if work.materials else {}),
     }
 

@@ -1,13 +1,15 @@
-"""A network's step as an ONNX graph with all states in the open."""
+"""Networks as ONNX graphs; a wake word's step has all its states in the open."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from speechtl.errors import MissingExtraError, SpeechtlError
@@ -17,40 +19,56 @@ from speechtl.quiet import quiet
 from speechtl.runtime.engine import INPUT, OUTPUT
 
 OPSET = 18
+IR_VERSION = 8  # the lowest that has this opset: ONNX Runtime 1.17, in browsers too, reads nothing above 9
 LARGEST = 2_000_000_000  # bytes of weights: a file of Protocol Buffers ends at 2 GiB
 
 
 def to_onnx(step: ExportStep) -> bytes:
     """Return the graph `(log_mel, states) -> (score, new states)` as ONNX; raise `SpeechtlError` when an operator cannot be converted."""
-    if importlib.util.find_spec("onnxscript") is None:
-        raise MissingExtraError("Export to ONNX", "train")
     weights = sum(values.numel() for values in step.parameters())
     if weights * 4 > LARGEST:
         raise SpeechtlError(
             f"The network has {weights / 1e6:.0f} million weights, and an ONNX file holds at most 2 GB. Take a smaller encoder."
         )
     states = step.states()
+    names = [INPUT, *(state.name for state in states)], [OUTPUT, *(state.output for state in states)]
+    with sdpa_kernel(SDPBackend.MATH):  # the other kernels lay out memory in their own way
+        return network_to_onnx(step, step.inputs(), *names)
+
+
+def network_to_onnx(network: nn.Module, examples: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Convert a network to ONNX, with names for what it takes and gives; `examples` have the shapes of its inputs.
+
+    Raises `SpeechtlError` when an operator cannot be converted.
+    """
+    if importlib.util.find_spec("onnxscript") is None:
+        raise MissingExtraError("Export to ONNX", "train")
     try:
-        with warnings.catch_warnings(), quiet(), sdpa_kernel(SDPBackend.MATH):  # it reports every stage; kernels lay out memory otherwise
+        with warnings.catch_warnings(), quiet():  # it reports every stage
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(
-                step,
-                step.inputs(),
+                network,
+                examples,
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
-                input_names=[INPUT, *(state.name for state in states)],
-                output_names=[OUTPUT, *(state.output for state in states)],
+                input_names=inputs,
+                output_names=outputs,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise SpeechtlError(f"The network cannot be converted to ONNX: {explain(step, error)}") from error
+        raise SpeechtlError(f"The network cannot be converted to ONNX: {explain(network, examples, error)}") from error
     assert program is not None
-    return _without_notes(program.model_proto)
+    return to_bytes(program.model_proto)
 
 
-def _without_notes(model: Any) -> bytes:
-    """Return the graph without what the exporter notes on every node: a tenth of the file."""
+def to_bytes(model: Any) -> bytes:
+    """A graph as a file for every version of ONNX Runtime that is supported, without notes, which are a tenth of it."""
+    model.ir_version = IR_VERSION
+    used = {node.domain for node in model.graph.node} | {""}
+    opsets = [opset for opset in model.opset_import if opset.domain in used]  # ONNX Runtime refuses newer ones, even if unused
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
     for holder in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
         del holder.metadata_props[:]
         holder.doc_string = ""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
+from speechtl.export.onnx_graph import to_bytes
 from speechtl.export.onnx_weights import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, layers
 from speechtl.export.ranges import Ranges, measure, share
 from speechtl.quiet import quiet
@@ -71,8 +72,7 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
     for state in states:
         _int8_state(quantised, state)
     onnx.checker.check_model(quantised)
-    made: bytes = quantised.SerializeToString()
-    return made
+    return to_bytes(quantised)
 
 
 class _WatchedOnnx:

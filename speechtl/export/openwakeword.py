@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from speechtl.audio.encoders import load_encoder
 from speechtl.audio.run import Run
 from speechtl.errors import MissingExtraError, SpeechtlError
+from speechtl.export.onnx_graph import network_to_onnx
 from speechtl.export.step import lean
 from speechtl.files import write_json, writing
 from speechtl.quiet import quiet
 
 ENCODER = "speech-embedding"
 WINDOW = 16  # embeddings that openWakeWord keeps
-OPSET = 18
 
 
 class WindowHead(nn.Module):
@@ -44,6 +44,10 @@ class WindowHead(nn.Module):
         logits: Tensor = self.head(recent)
         return torch.sigmoid(logits.mean(dim=2)).reshape(1, 1)
 
+    def window(self) -> Tensor:
+        """A window of the shape that `forward` takes."""
+        return torch.zeros(1, WINDOW, self.embedding_size)
+
 
 def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:
     """Write `NAME.onnx`, with `tflite` also `NAME.tflite`, and linux-voice-assistant's `NAME.json` into a folder; return that JSON.
@@ -52,7 +56,8 @@ def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:
     """
     _check(run)
     head = WindowHead(run)
-    made = {f"{run.name}.onnx": _to_onnx(head)} | ({f"{run.name}.tflite": _to_tflite(head)} if tflite else {})
+    made = {f"{run.name}.onnx": network_to_onnx(head, (head.window(),), ["embeddings"], ["score"])}
+    made |= {f"{run.name}.tflite": _to_tflite(head)} if tflite else {}
     described = describe(run, f"{run.name}.{'tflite' if tflite else 'onnx'}")
     for name, content in made.items():
         with writing(folder / name) as beside:
@@ -91,23 +96,6 @@ def _check(run: Run) -> None:
         )
 
 
-def _to_onnx(head: WindowHead) -> bytes:
-    with warnings.catch_warnings(), quiet():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            head,
-            (torch.zeros(1, WINDOW, head.embedding_size),),
-            dynamo=True,
-            external_data=False,
-            opset_version=OPSET,
-            input_names=["embeddings"],
-            output_names=["score"],
-        )
-    assert program is not None
-    content: bytes = program.model_proto.SerializeToString()
-    return content
-
-
 def _to_tflite(head: WindowHead) -> bytes:
     try:
         with quiet():
@@ -116,5 +104,5 @@ def _to_tflite(head: WindowHead) -> bytes:
         raise MissingExtraError("Conversion to TFLite", "export") from error
     with warnings.catch_warnings(), quiet(), torch.no_grad():
         warnings.simplefilter("ignore")
-        content: bytes = litert_torch.convert(head, (torch.zeros(1, WINDOW, head.embedding_size),)).model_content()
+        content: bytes = litert_torch.convert(head, (head.window(),)).model_content()
     return content

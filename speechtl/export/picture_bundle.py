@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import logging
 import tempfile
-import warnings
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from speechtl import __version__
-from speechtl.errors import CheckFailedError, MissingExtraError, SpeechtlError
+from speechtl.errors import CheckFailedError
+from speechtl.export.onnx_graph import network_to_onnx
 from speechtl.export.picture_int8 import quantise
 from speechtl.files import writing
 from speechtl.image.data import prepare
@@ -29,7 +26,6 @@ from speechtl.runtime.picture_bundle import INPUT, OUTPUT, PictureEngine, open_p
 from speechtl.runtime.verify import TOLERANCE
 
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"
-OPSET = 18
 SHOWN = 16  # golden pictures
 CALIBRATED = 96  # training pictures on which the ranges of int8 are measured
 CHECKED = 200  # validation pictures on which int8 is compared with float
@@ -87,22 +83,7 @@ def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str
 
 def to_onnx(network: nn.Module, size: int) -> bytes:
     """Return the graph from bytes `(1, 3, size, size)` to scores."""
-    if importlib.util.find_spec("onnxscript") is None:
-        raise MissingExtraError("Export to ONNX", "train")
-    pixels = torch.zeros(1, 3, size, size, dtype=torch.uint8)
-    said = io.StringIO()  # the exporter reports every stage on stdout, which belongs to the command's own output
-    try:
-        with warnings.catch_warnings(), redirect_stdout(said), redirect_stderr(said):
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-            program = torch.onnx.export(
-                network, (pixels,), dynamo=True, external_data=False, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT]
-            )
-    except torch.onnx.errors.OnnxExporterError as error:
-        raise SpeechtlError(f"The network cannot be converted to ONNX: {str(error).splitlines()[0]}") from error
-    assert program is not None
-    graph: bytes = program.model_proto.SerializeToString()
-    return graph
+    return network_to_onnx(network, (torch.zeros(1, 3, size, size, dtype=torch.uint8),), [INPUT], [OUTPUT])
 
 
 def describe(run: ImageRun) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechtl.errors import MissingExtraError
+from speechtl.export.onnx_graph import to_bytes
 from speechtl.runtime.picture_bundle import INPUT
 
 QUANTISED = ("Conv", "MaxPool", "Concat", "Relu", "Clip", "Add")
@@ -18,6 +19,7 @@ QUANTISED = ("Conv", "MaxPool", "Concat", "Relu", "Clip", "Add")
 def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
     """Return the int8 graph of a float one; ranges are measured on pictures `(pictures, 3, size, size)`."""
     try:
+        import onnx
         from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
@@ -49,4 +51,4 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
             calibrate_method=CalibrationMethod.MinMax,
             op_types_to_quantize=list(QUANTISED),
         )
-        return made.read_bytes()
+        return to_bytes(onnx.load_from_string(made.read_bytes()))

@@ -37,7 +37,7 @@ def to_tflite(step: ExportStep) -> bytes:
             content: bytes = litert_torch.convert(module, channels_last).model_content()
     except Exception as error:  # the converter's many stages raise types of their own
         raise SpeechtlError(
-            f"The network cannot be converted to TFLite: {explain(step, error)} Or leave TFLite out with --no-tflite."
+            f"The network cannot be converted to TFLite: {explain(step, step.inputs(), error)} Or leave TFLite out with --no-tflite."
         ) from error
     return _rename(content, step)
 

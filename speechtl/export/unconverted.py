@@ -6,20 +6,19 @@ import re
 from collections.abc import Iterator
 
 import torch
-
-from speechtl.export.step import ExportStep
+from torch import Tensor, nn
 
 OPERATOR = re.compile(r"\baten\.(\w+)")
 INSTEAD = "Build that layer of convolutions, products, sums, pooling, ReLU, sigmoid, tanh or softmax instead."
 
 
-def explain(step: ExportStep, error: BaseException) -> str:
+def explain(network: nn.Module, examples: tuple[Tensor, ...], error: BaseException) -> str:
     """Return in one sentence or two what a converter stumbled over, and what to use instead."""
     found = next((match[1] for message in _messages(error) if (match := OPERATOR.search(message))), None)
     if found is None:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"{(lines[0] if lines else type(error).__name__).rstrip('.:')}."
-    return f"it has no operator {found!r}, which {_layer(step, found)} uses. {INSTEAD}"
+    return f"it has no operator {found!r}, which {_layer(network, examples, found)} uses. {INSTEAD}"
 
 
 def _messages(error: BaseException | None) -> Iterator[str]:
@@ -29,9 +28,9 @@ def _messages(error: BaseException | None) -> Iterator[str]:
         yield str(error)
 
 
-def _layer(step: ExportStep, operator: str) -> str:
+def _layer(network: nn.Module, examples: tuple[Tensor, ...], operator: str) -> str:
     """Return the name and type of the first layer that uses an operator."""
-    program = torch.export.export(step, step.inputs()).run_decompositions()
+    program = torch.export.export(network, examples).run_decompositions()
     for node in program.graph.nodes:
         stack = list(node.meta.get("nn_module_stack", {}).values())
         if node.op == "call_function" and f"aten.{operator}." in f"{node.target}." and len(stack) > 1:

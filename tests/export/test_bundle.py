@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -57,3 +58,13 @@ def test_golden_audio_says_where_its_words_stand():
         assert np.abs(audio[start:end]).max() > 10 * quiet
         for outside in (audio[start - 4000 : start], audio[end : end + 4000]):
             assert np.abs(outside).max() <= 1.1 * quiet  # a word touches neither limit from outside
+
+
+def test_a_bundle_says_how_to_run_its_graphs_by_keys_that_it_has(tiny_bundle):
+    about = open_bundle(tiny_bundle).about
+    keys = {*about, *about["features"], *about["detector"], *about["chunk"], "score", "log_mel"}
+    named = {part: set(re.findall(r"`(\w+)`", text)) for part, text in about["how_to_run"].items()}
+    assert named["features"] >= {"sample_rate", "dft", "hop", "window", "bands", "low_hz", "high_hz", "floor_db"}
+    assert named["step"] >= {"chunk", "frames", "silent_steps"}
+    assert named["event"] >= {"smoothing", "threshold", "refractory"}
+    assert set().union(*named.values()) <= keys
