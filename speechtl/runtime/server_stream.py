@@ -76,6 +76,6 @@ class AudioStream:
 def _timestamp(data: Mapping[str, Any]) -> int | None:
     """The client's clock; None where it gives nothing that counts: a timestamp is optional, and no reason to refuse audio."""
     given = data.get("timestamp")
-    if type(given) not in (int, float) or not 0 <= given < LATEST:  # NaN is not
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < LATEST:  # NaN is not
         return None
     return round(given)
