@@ -33,6 +33,7 @@ TRAIN_PACKAGES = {
     "matplotlib",
     "tomli",
 }
+BASE_PACKAGES = {"numpy", "soxr", "soundfile", "rich"}
 SEVERAL = {"--positives", "--negatives", "--noise", "--phrase"}  # options of train that may have several values
 
 app = typer.Typer(
@@ -60,7 +61,10 @@ def main() -> None:
     except SpeechtlError as error:
         _stop(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
+        package = (error.name or "").split(".")[0]
+        if package in BASE_PACKAGES:
+            _stop(f"This command needs the package {package}, which is not installed. Install it with: pip install {package}", 2)
+        if package not in TRAIN_PACKAGES:
             raise
         _stop(str(MissingExtraError("This command", "train")), 2)
     except SystemExit as stop:

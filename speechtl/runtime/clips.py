@@ -12,10 +12,10 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 
 import numpy as np
-import soundfile
 
 from speechtl.errors import SpeechtlError
 from speechtl.files import writing
+from speechtl.runtime.audio import load_soundfile
 from speechtl.runtime.detector import Event
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -60,6 +60,7 @@ class Clips:
         self._folder = folder
         self._note = note
         self._limits = limits or ClipLimits()
+        self._soundfile = load_soundfile()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._prune()
@@ -121,10 +122,10 @@ class Clips:
             try:
                 for name, sound in job:
                     with writing(self._folder / name) as beside:
-                        soundfile.write(beside, sound, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+                        self._soundfile.write(beside, sound, SAMPLE_RATE, format="WAV", subtype="PCM_16")
                 self._prune()
                 self._troubled = False
-            except (OSError, soundfile.SoundFileError) as error:
+            except (OSError, self._soundfile.SoundFileError) as error:
                 self._trouble(str(error).rstrip("."))
 
     def _next(self) -> list[tuple[str, Samples]] | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soxr
 
 from speechtl.errors import BundleError
 from speechtl.runtime.audio import HELD_BACK, resampler
@@ -15,6 +15,9 @@ from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.gate import Gate
 from speechtl.runtime.microphone import Block
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+
+if TYPE_CHECKING:
+    import soxr
 
 FILL_SECONDS = 2.0  # a gap up to that long is heard as silence, so that times and the refractory time stay right
 
