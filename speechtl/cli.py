@@ -277,10 +277,11 @@ def verify(
 )
 def detect(
     bundle: BundleArgument,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples (int16).", show_default=False)],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples.", show_default=False)],
     threshold: Threshold = None,
     rate: Annotated[int, typer.Option(min=1000, max=384_000, help="Of raw samples on standard input, in hertz.")] = 16_000,
     channels: Annotated[int, typer.Option(min=1, max=64, help="Of raw samples on standard input.")] = 1,
+    form: Annotated[str, typer.Option("--format", help="Of raw samples on standard input: s16, s32 or f32, little-endian.")] = "s16",
     graph: GraphOption = None,
     engine: EngineOption = None,
     as_json: Json = False,
@@ -292,7 +293,7 @@ def detect(
     detector = Detector.open(bundle, threshold=threshold, graph=graph, engine=engine)
     failed = 0
     for file in files:
-        found = detect_raw(detector, sys.stdin.buffer, rate, channels) if file == "-" else detect_file(detector, Path(file), say)
+        found = detect_raw(detector, sys.stdin.buffer, rate, channels, form, say) if file == "-" else detect_file(detector, Path(file), say)
         events = 0
         try:
             for event in found:
