@@ -18,7 +18,7 @@ from wyoming.wake import Detect, Detection, NotDetected
 
 from speechtl.errors import ProtocolError, SpeechtlError
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.server_models import Models
+from speechtl.runtime.server_models import Models, Served
 from speechtl.runtime.server_stream import AudioStream
 from speechtl.runtime.server_wire import read_event, sendable
 
@@ -50,6 +50,7 @@ class Client:
         self._context: dict[str, Any] | None = None  # the client's own, given back with every answer to its detect
         self._stream: AudioStream | None = None
         self._stream_models: Models | None = None
+        self._forks: dict[Served, Detector] = {}  # of the stream
 
     async def run(self) -> None:
         """Serve until the client leaves; raise `SpeechtlError`, after telling the client, for what it must not do."""
@@ -106,17 +107,20 @@ class Client:
         self._stream = None
         unknown = (self._names or set()) - set(self._models().names)
         if unknown:
-            known = ", ".join(self._models().names)
+            known = ", ".join(self._models().names) or "none yet"
             await self._say(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
 
     def _begin(self) -> AudioStream:
+        self._forks = {}
         self._stream = AudioStream(self._detectors())
         return self._stream
 
     def _detectors(self) -> list[Detector]:
-        """Return new detectors of the words to detect, of the models as they are now."""
+        """The stream's detectors of the words to detect, of the models as they are now: new ones only for bundles that are new."""
         self._stream_models = self._models()
-        return self._stream_models.detectors(self._stream_models.names if self._names is None else self._names)
+        chosen = self._stream_models.chosen(self._stream_models.names if self._names is None else self._names)
+        self._forks = {bundle: self._forks.get(bundle) or bundle.detector.fork() for bundle in chosen}
+        return list(self._forks.values())
 
     async def _hear(self, message: Message) -> None:
         stream = self._stream or self._begin()

@@ -23,9 +23,10 @@ from wyoming.wake import Detect, Detection
 
 from speechtl.errors import BundleError, ServerError
 from speechtl.runtime import Detector, server, server_client
+from speechtl.runtime.choice import Choice, PerWord
 from speechtl.runtime.files import TAIL_SECONDS
 from speechtl.runtime.server import Server, ServerSettings
-from speechtl.runtime.server_models import Choice, Models
+from speechtl.runtime.server_models import Models, open_served
 
 RATE = 16_000
 PATIENCE = 20.0  # seconds, for what comes at once
@@ -55,12 +56,13 @@ class Running:
 @contextlib.asynccontextmanager
 async def serving(*bundles: Path, uri: str = "tcp://127.0.0.1:0", threshold: float | None = None):
     said: list[str] = []
-    settings = ServerSettings(bundles, uri, Choice(threshold))
-    task = asyncio.create_task(Server(settings, Models.open(bundles, settings.choice), said.append).run(settings.address))
-    while not said and not task.done():
+    settings = ServerSettings(bundles, uri, Choice(PerWord(threshold)))
+    served = open_served(bundles, settings.choice, said.append)
+    task = asyncio.create_task(Server(settings, served, said.append).run(settings.address))
+    while not any(" at " in line for line in said) and not task.done():
         await asyncio.sleep(0.005)
     try:
-        yield Running(said[0].split(" at ")[1].split(". ")[0] if said else "", said)
+        yield Running(said[-1].split(" at ")[-1].split(". ")[0] if said else "", said)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -504,7 +506,7 @@ def test_a_threshold_replaces_those_of_all_bundles(tiny_bundle, other_word, soun
 
 
 def test_two_bundles_with_one_name_are_refused(tiny_bundle):
-    with pytest.raises(ServerError, match="'burst'"):
+    with pytest.raises(BundleError, match="'burst'"):
         Models.open([tiny_bundle, tiny_bundle])
 
 
@@ -588,7 +590,7 @@ def test_a_client_that_loses_its_cancellation_is_cancelled_again(tiny_bundle):
         await asyncio.sleep(PATIENCE)
 
     async def end():
-        running = Server(ServerSettings((tiny_bundle,)), Models.open([tiny_bundle]), print)
+        running = Server(ServerSettings((tiny_bundle,)), open_served([tiny_bundle], Choice(), print), print)
         running._spawn(lose_one())
         (task,) = running._background
         await asyncio.sleep(0)
@@ -608,7 +610,7 @@ def test_a_client_that_loses_every_cancellation_loses_its_connection(tiny_bundle
                 await asyncio.sleep(0.01)
 
     async def end():
-        running = Server(ServerSettings((tiny_bundle,)), Models.open([tiny_bundle]), print)
+        running = Server(ServerSettings((tiny_bundle,)), open_served([tiny_bundle], Choice(), print), print)
         listening = await asyncio.start_server(running._connected, "127.0.0.1", 0)
         _, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
         while not running._clients:
