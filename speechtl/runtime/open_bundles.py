@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from speechtl.errors import BundleError, SpeechtlError
+from speechtl.errors import BundleError, SpeechtlError, os_sentence
 from speechtl.runtime.choice import Choice
 
 LOOK_SECONDS = 1.0  # between two looks at the folders
@@ -146,7 +146,7 @@ class OpenBundles(Generic[Opened]):
         except (SpeechtlError, OSError) as error:
             if isinstance(error, TwinError):
                 self._clashing.add(path)
-            self._keep(path, before, str(error))
+            self._keep(path, before, os_sentence(error) if isinstance(error, OSError) else str(error))
             return False
         self._try_clashing_again()
         if told:

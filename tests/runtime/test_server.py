@@ -23,7 +23,7 @@ from wyoming.wake import Detect, Detection
 
 from speechtl.errors import BundleError, ServerError
 from speechtl.runtime import Detector, server, server_client
-from speechtl.runtime.choice import Choice, PerWord
+from speechtl.runtime.choice import BUNDLES_OWN, Choice, PerWord
 from speechtl.runtime.files import TAIL_SECONDS
 from speechtl.runtime.server import Server, ServerSettings
 from speechtl.runtime.server_models import Models, open_served
@@ -54,9 +54,9 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def serving(*bundles: Path, uri: str = "tcp://127.0.0.1:0", threshold: float | None = None):
+async def serving(*bundles: Path, uri: str = "tcp://127.0.0.1:0", threshold: PerWord = BUNDLES_OWN):
     said: list[str] = []
-    settings = ServerSettings(bundles, uri, Choice(PerWord(threshold)))
+    settings = ServerSettings(bundles, uri, Choice(threshold))
     served = open_served(bundles, settings.choice, said.append)
     task = asyncio.create_task(Server(settings, served, said.append).run(settings.address))
     while not any(" at " in line for line in said) and not task.done():
@@ -497,9 +497,97 @@ def test_a_bundle_that_cannot_be_opened_again_leaves_the_one_before(tiny_bundle,
     assert "is no bundle" in said
 
 
+async def until(running: Running, what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not any(what in line for line in running.said):
+        assert time.monotonic() < end, running.said
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch):
+    monkeypatch.setattr(server, "LOOK_SECONDS", 0.02)
+
+
+async def described(client: AsyncClient) -> list[str]:
+    await client.write_event(Describe().event())
+    return [model.name for model in Info.from_event(await client.read_event()).wake[0].models]
+
+
+def test_a_client_that_stays_is_told_the_words_that_come_and_go_in_a_folder(tiny_bundle, other_word, tmp_path, sound, quick_looks):
+    folder = tmp_path / "words"
+    folder.mkdir()
+
+    async def serve():
+        async with serving(folder) as running, running.client() as client:
+            assert "no word yet" in running.said[0]
+            assert await described(client) == []
+            await client.write_event(Detect(["burst"]).event())
+            ((_, refusal),) = await answers(client)
+            assert refusal["text"] == "There is no wake word 'burst' here; there is: none yet."
+            shutil.copy(tiny_bundle, folder)
+            await until(running, "was taken up: burst")
+            assert await described(client) == ["burst"]
+            assert len(await detections(client, sound)) == 2
+            shutil.copy(other_word, folder)
+            await until(running, "was taken up: bang")
+            assert sorted(await described(client)) == ["bang", "burst"]
+            (folder / tiny_bundle.name).unlink()
+            await until(running, "is gone, and with it: burst")
+            return await described(client)
+
+    assert asyncio.run(serve()) == ["bang"]
+
+
+def test_a_bundle_that_comes_interrupts_no_word_that_is_being_said(tiny_bundle, other_word, tmp_path, sound, quick_looks):
+    folder = tmp_path / "words"
+    folder.mkdir()
+    shutil.copy(tiny_bundle, folder)
+    detector = Detector.open(tiny_bundle)
+    times = [event.time for event in detector.feed(sound)]
+    middle = round(0.7 * RATE)  # of the first word, which ends at 1.0 s
+
+    async def serve():
+        async with serving(folder) as running, running.client() as client:
+            await client.write_event(AudioStart(RATE, 2, 1, timestamp=70_000).event())
+            await send(client, sound[:middle])
+            told = await answers(client)
+            shutil.copy(other_word, folder)
+            await until(running, "was taken up: bang")
+            await send(client, sound[middle:])
+            return told + await answers(client)
+
+    told = asyncio.run(serve())
+    assert [data["timestamp"] for _, data in told if data["name"] == "burst"] == [70_000 + round(1000 * time) for time in times]
+    assert "bang" in [data["name"] for _, data in told]
+
+
+def test_a_damaged_file_in_a_folder_leaves_the_bundle_before_in_use(tiny_bundle, tmp_path, sound, quick_looks):
+    folder = tmp_path / "words"
+    folder.mkdir()
+    bundle = Path(shutil.copy(tiny_bundle, folder))
+
+    async def serve():
+        async with serving(folder) as running, running.client() as client:
+            bundle.write_bytes(b"damaged")
+            await until(running, "was not opened again, and the one before stays in use: ")
+            return await detections(client, sound)
+
+    assert len(asyncio.run(serve())) == 2
+
+
+def test_each_word_may_have_a_threshold_of_its_own(tiny_bundle, other_word, sound):
+    async def detect(threshold):
+        async with serving(tiny_bundle, other_word, threshold=threshold) as running, running.client() as client:
+            return {data["name"] for _, data in await detections(client, sound)}
+
+    assert asyncio.run(detect(PerWord(own={"burst": 1.0}))) == {"bang"}
+    assert asyncio.run(detect(PerWord(1.0, {"burst": 0.5}))) == {"burst"}
+
+
 def test_a_threshold_replaces_those_of_all_bundles(tiny_bundle, other_word, sound):
     async def detect():
-        async with serving(tiny_bundle, other_word, threshold=1.0) as running, running.client() as client:
+        async with serving(tiny_bundle, other_word, threshold=PerWord(1.0)) as running, running.client() as client:
             return await detections(client, sound)
 
     assert asyncio.run(detect()) == [("not-detected", {})]
