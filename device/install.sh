@@ -135,17 +135,16 @@ copy_bundles() {
 }
 
 write_settings() {
-  local settings="$SETTINGS/speechtl.conf" bundles bundle
-  bundles="$(printf '%s ' "$SETTINGS"/*.wake)"
+  local settings="$SETTINGS/speechtl.conf" bundle
   if [[ -e "$settings" ]]; then
     say "$settings is there and stays as it is"
-    for bundle in $bundles; do
-      grep -q "$bundle" "$settings" || say "  to listen for $bundle, too, add it to LISTEN_BUNDLES or SERVE_BUNDLES there"
+    for bundle in "$SETTINGS"/*.wake; do
+      grep -Eq "_BUNDLES=(.* )?($SETTINGS/?|$bundle)( |\$)" "$settings" || say "  to listen for $bundle, too, add it to LISTEN_BUNDLES or SERVE_BUNDLES there"
     done
     return
   fi
   say "Writing $settings"
-  sed -e "s|@BUNDLES@|${bundles% }|" -e "s|@HOST@|$(hostname)|" "$here/speechtl.conf" > "$settings.new"
+  sed -e "s|@HOST@|$(hostname)|" "$here/speechtl.conf" > "$settings.new"
   mv "$settings.new" "$settings"
 }
 

@@ -20,6 +20,7 @@ from speechtl.image_commands import app as image_app
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
+from speechtl.runtime.word_options import RefractoryOption, ThresholdOption
 
 TRAIN_PACKAGES = {
     "torch",
@@ -33,6 +34,7 @@ TRAIN_PACKAGES = {
     "matplotlib",
     "tomli",
 }
+BASE_PACKAGES = {"numpy", "soxr", "soundfile", "rich"}
 SEVERAL = {"--positives", "--negatives", "--noise", "--phrase"}  # options of train that may have several values
 
 app = typer.Typer(
@@ -60,7 +62,10 @@ def main() -> None:
     except SpeechtlError as error:
         _stop(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
+        package = (error.name or "").split(".")[0]
+        if package in BASE_PACKAGES:
+            _stop(f"This command needs the package {package}, which is not installed. Install it with: pip install {package}", 2)
+        if package not in TRAIN_PACKAGES:
             raise
         _stop(str(MissingExtraError("This command", "train")), 2)
     except SystemExit as stop:
@@ -273,22 +278,28 @@ def verify(
 )
 def detect(
     bundle: BundleArgument,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples (int16).", show_default=False)],
-    threshold: Threshold = None,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples.", show_default=False)],
+    threshold: ThresholdOption = None,
+    refractory: RefractoryOption = None,
     rate: Annotated[int, typer.Option(min=1000, max=384_000, help="Of raw samples on standard input, in hertz.")] = 16_000,
     channels: Annotated[int, typer.Option(min=1, max=64, help="Of raw samples on standard input.")] = 1,
+    form: Annotated[str, typer.Option("--format", help="Of raw samples on standard input: s16, s32 or f32, little-endian.")] = "s16",
     graph: GraphOption = None,
     engine: EngineOption = None,
     as_json: Json = False,
 ) -> None:
     """Find the wake word in recordings of any rate and format; prints one line an event."""
-    from speechtl.runtime.detector import Detector
+    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.files import detect_file, detect_raw
 
-    detector = Detector.open(bundle, threshold=threshold, graph=graph, engine=engine)
+    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
+    opened = open_bundle(bundle)
+    choice.check([word.name for word in opened.words])
+    detector = choice.detector(opened)
     failed = 0
     for file in files:
-        found = detect_raw(detector, sys.stdin.buffer, rate, channels) if file == "-" else detect_file(detector, Path(file), say)
+        found = detect_raw(detector, sys.stdin.buffer, rate, channels, form, say) if file == "-" else detect_file(detector, Path(file), say)
         events = 0
         try:
             for event in found:

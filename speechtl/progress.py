@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
 
@@ -20,7 +21,7 @@ def say(text: str) -> None:
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
     """Show how far a piece of work is; the block calls what it is given with done and total."""
-    with (_bar if sys.stderr.isatty() else _plain)(title) as advance:
+    with (_bar if sys.stderr.isatty() and find_spec("rich") else _plain)(title) as advance:
         yield advance
 
 

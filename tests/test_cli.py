@@ -100,7 +100,14 @@ def test_help_tells_the_values_of_an_option_that_may_be_repeated(command, says, 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["detect", "--treshold", "0.5"], ["dettect"], ["detect"], ["detect", "a", "b", "--threshold", "2"], ["train", "--seed", "x"]],
+    [
+        ["detect", "--treshold", "0.5"],
+        ["dettect"],
+        ["detect"],
+        ["detect", "a", "b", "--threshold", "2"],
+        ["listen", "a", "--refractory", "x=y"],
+        ["train", "--seed", "x"],
+    ],
 )
 def test_wrong_usage_is_exit_code_2(arguments, call):
     done = call(*arguments)
@@ -135,11 +142,26 @@ def test_a_file_without_the_word_is_no_error_and_people_are_told(tiny_bundle, tm
     assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{tmp_path / 'quiet.wav'}: nothing detected\n")
 
 
-def test_raw_samples_come_from_standard_input(tiny_bundle, bursts):
-    samples = np.round(bursts((0.5,), 1.5) * 32768).astype("<i2")
-    done = run("detect", tiny_bundle, "-", "--json", "--channels", "2", stdin=np.repeat(samples, 2).tobytes())
+@pytest.mark.parametrize(("form", "scale", "dtype"), [("s16", 2**15, "<i2"), ("f32", 1, "<f4")])
+def test_raw_samples_come_from_standard_input(tiny_bundle, bursts, form, scale, dtype):
+    samples = np.round(bursts((0.5,), 1.5) * 32768) / 32768 * scale
+    options = [] if form == "s16" else ["--format", form]
+    done = run("detect", tiny_bundle, "-", "--json", "--channels", "2", *options, stdin=np.repeat(samples.astype(dtype), 2).tobytes())
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     assert json.loads(done.stdout)["file"] == "-"
+
+
+def test_detection_takes_a_threshold_and_a_refractory_time_for_a_word(tiny_bundle, recording, call):
+    def events(*options) -> int:
+        done = call("detect", tiny_bundle, recording, "--json", *options)
+        assert done.returncode == 0
+        return len(done.stdout.splitlines())
+
+    assert events() == events("--threshold", "burst=0.4", "--threshold", "1") == 2
+    assert events("--refractory", "burst=9", "--refractory", "0") == 1
+    assert events("--threshold", "burst=1") == 0
+    assert_one_sentence(call("detect", tiny_bundle, recording, "--refractory", "brust=3"), "did you mean 'burst'")
 
 
 def test_a_broken_file_among_others_is_named_and_the_others_are_heard(tiny_bundle, recording, tmp_path, call):

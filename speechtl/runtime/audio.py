@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import soundfile
 
 from speechtl.errors import AudioError
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
+    import soundfile
     import soxr
 
 STREAMED_BYTES = 0x7F000000  # and more is announced by programs that cannot know how much will follow
@@ -71,6 +71,19 @@ def resampler(rate: int, *, highest: float | None = None) -> soxr.ResampleStream
     return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=quality)
 
 
+def load_soundfile() -> Any:
+    """The module soundfile; raises `AudioError` where it, or the library below it, is not installed."""
+    try:
+        import soundfile
+    except ImportError as error:
+        raise AudioError(
+            "Sound files need the package soundfile, which is not installed. Install it with: pip install soundfile"
+        ) from error
+    except OSError as error:  # 32-bit ARM's package comes without the library
+        raise AudioError(f"Sound files need libsndfile ({error}). Install it with: sudo apt-get install libsndfile1") from error
+    return soundfile
+
+
 def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None) -> Samples:
     """Return a whole recording, or a part of it, as mono float32 samples `(samples,)` at 16 kHz in [-1, 1]."""
     blocks = list(read_blocks(path, offset, duration))
@@ -90,6 +103,7 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise AudioError(f"{path} does not exist.")
     if path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes).")
+    soundfile = load_soundfile()
     try:
         return soundfile.SoundFile(path)
     except soundfile.SoundFileError as error:
@@ -108,6 +122,7 @@ def _check_length(file: soundfile.SoundFile, path: Path) -> None:
 def _seek(file: soundfile.SoundFile, path: Path, start: int) -> None:
     if start == 0:
         return
+    soundfile = load_soundfile()
     try:
         file.seek(start)
     except soundfile.SoundFileError as error:
@@ -115,6 +130,7 @@ def _seek(file: soundfile.SoundFile, path: Path, start: int) -> None:
 
 
 def _read(file: soundfile.SoundFile, path: Path, frames: int) -> Samples:
+    soundfile = load_soundfile()
     try:
         block: Samples = file.read(frames, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:

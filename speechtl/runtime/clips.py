@@ -6,16 +6,16 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Full, Queue
 
 import numpy as np
-import soundfile
 
 from speechtl.errors import SpeechtlError
 from speechtl.files import writing
+from speechtl.runtime.audio import load_soundfile
 from speechtl.runtime.detector import Event
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -56,10 +56,12 @@ class NearMisses:
 class Clips:
     """Keep the last seconds of sound, and write those around a moment once they are complete; never wait for the disk."""
 
-    def __init__(self, folder: Path, note: Callable[[str], None], limits: ClipLimits | None = None) -> None:
+    def __init__(self, folder: Path, note: Callable[[str], None], limits: ClipLimits | None = None, words: Collection[str] = ()) -> None:
         self._folder = folder
         self._note = note
         self._limits = limits or ClipLimits()
+        self._words = words  # of which clips are kept; none: of all
+        self._soundfile = load_soundfile()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._prune()
@@ -91,6 +93,8 @@ class Clips:
 
     def add(self, event: Event, near: bool = False) -> None:
         """Keep the seconds around an event, or a near miss, of that time since the start."""
+        if self._words and event.name not in self._words:
+            return
         word = re.sub(r"[^\w-]+", "_", event.name)
         now = time.time()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
@@ -121,10 +125,10 @@ class Clips:
             try:
                 for name, sound in job:
                     with writing(self._folder / name) as beside:
-                        soundfile.write(beside, sound, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+                        self._soundfile.write(beside, sound, SAMPLE_RATE, format="WAV", subtype="PCM_16")
                 self._prune()
                 self._troubled = False
-            except (OSError, soundfile.SoundFileError) as error:
+            except (OSError, self._soundfile.SoundFileError) as error:
                 self._trouble(str(error).rstrip("."))
 
     def _next(self) -> list[tuple[str, Samples]] | None:

@@ -126,6 +126,11 @@ class Detector:
             words = [replace(word, trigger=replace(word.trigger, threshold=threshold)) for word in words]
         return cls(Scorer.of(bundle, graph, engine), words)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of its words, which its events carry."""
+        return [word.name for word in self.words]
+
     def fork(self) -> Detector:
         """Return a detector for another stream, which shares the graph in memory and no state; feed them from one thread."""
         return Detector(self.scorer.fork(), self.words)

@@ -9,8 +9,10 @@ from typing import BinaryIO
 import numpy as np
 
 from speechtl.errors import AudioError
+from speechtl.progress import say
 from speechtl.runtime.audio import describe, read_blocks, resampler
 from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.raw import RawFormat
 from speechtl.runtime.samples import SAMPLE_RATE
 
 TAIL_SECONDS = 0.5  # of silence played behind a recording, so that a word at its very end is heard to its end
@@ -34,23 +36,28 @@ def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> 
     yield from detector.feed(np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32))
 
 
-def detect_raw(detector: Detector, stream: BinaryIO, rate: int, channels: int) -> Iterator[Event]:
-    """Yield the events of raw little-endian int16 samples, each as soon as it is decided; `rate` in hertz."""
+def detect_raw(
+    detector: Detector, stream: BinaryIO, rate: int, channels: int, form: str = "s16", note: Callable[[str], None] = say
+) -> Iterator[Event]:
+    """Yield the events of raw little-endian samples, each as soon as it is decided; `rate` in hertz, `form` a key of `FORMATS`.
+
+    `note` gets a sentence where the samples look like those of another format. Raises `AudioError` for a form that is not known,
+    for values that are not numbers, and, after the last event, where the stream ends within a frame.
+    """
+    raw = RawFormat(form, channels, note)
     convert = resampler(rate)
-    frame = 2 * channels
     detector.reset()
-    held = b""
-    while chunk := _read_some(stream, max(rate * 80 // 1000, 1) * frame):
-        held += chunk
-        whole = len(held) // frame * frame
-        samples = np.frombuffer(held[:whole], "<i2").reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768.0)
-        held = held[whole:]
+    while chunk := _read_some(stream, max(rate * 80 // 1000, 1) * raw.frame):
+        samples = raw.mono(chunk)
         yield from detector.feed(samples if convert is None else convert.resample_chunk(samples))
-    if held:
-        raise AudioError(f"The raw samples end within a frame: {len(held)} bytes are left where {frame} make one.")
     if convert is not None:
         yield from detector.feed(convert.resample_chunk(np.zeros(0, np.float32), last=True))
     yield from detector.feed(np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32))
+    if raw.held:
+        raise AudioError(
+            f"The raw samples end within a frame: {len(raw.held)} bytes are left where {raw.frame} make one. "
+            "Are --format and --channels those of the samples?"
+        )
 
 
 def _read_some(stream: BinaryIO, size: int) -> bytes:

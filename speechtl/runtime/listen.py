@@ -128,6 +128,8 @@ class Listener:
         while not signals.stopping and not self.source.ended:
             if signals.take_reload():
                 self._reload(notifier)
+            if self.hearing.look():
+                notifier.status(self._status())
             block = self.source.read(READ_SECONDS)
             if self.source.hung:
                 raise MicrophoneError(

@@ -12,6 +12,7 @@ import typer
 
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.progress import say
+from speechtl.runtime.word_options import RefractoryOption, ThresholdOption
 
 if TYPE_CHECKING:
     from speechtl.runtime.actions import Detection
@@ -26,15 +27,18 @@ RateOption = Annotated[int | None, typer.Option(min=4000, max=384_000, help="Ope
 LISTEN_EXAMPLE = """Example: speechtl listen computer.wake --device USB --on-detect './lights.sh toggle'
 
 The command is told SPEECHTL_NAME, SPEECHTL_SCORE, SPEECHTL_TIME (seconds since the start) and SPEECHTL_AT (date and time).
-SIGHUP loads the bundles again; SIGTERM and Ctrl-C end within a second."""
+A folder of bundles is watched, and SIGHUP loads all again; SIGTERM and Ctrl-C end within a second."""
 
 
 def listen(
-    bundles: Annotated[list[Path], typer.Argument(metavar="NAME.wake...", help="One bundle or several.", show_default=False)],
+    bundles: Annotated[
+        list[Path], typer.Argument(metavar="NAME.wake...", help="Bundles, or folders of them that are watched.", show_default=False)
+    ],
     device: DeviceOption = None,
     channel: ChannelOption = 1,
     rate: RateOption = None,
-    threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score for an event, in place of the calibrated one.")] = None,
+    threshold: ThresholdOption = None,
+    refractory: RefractoryOption = None,
     graph: Annotated[str | None, typer.Option(help="Which graph of the bundles to run.")] = None,
     engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
     on_detect: Annotated[str | None, typer.Option(metavar="CMD", help="Command to run on every event, without a shell.")] = None,
@@ -43,6 +47,9 @@ def listen(
         float, typer.Option(min=0.1, max=86_400, callback=_finite, help="A command that runs longer is stopped.")
     ] = 60.0,
     save_clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the seconds around events and near misses.")] = None,
+    clips_of: Annotated[
+        list[str] | None, typer.Option("--clips", metavar="WORD", help="Keep clips of this word only; may be repeated.", show_default=False)
+    ] = None,
     clips_days: Annotated[float, typer.Option(min=0.0, callback=_finite, help="Clips older than that are removed.")] = 30.0,
     clips_mb: Annotated[
         float, typer.Option(min=0.1, callback=_finite, help="The oldest clips are removed beyond so many megabytes.")
@@ -53,6 +60,7 @@ def listen(
 ) -> None:
     """Listen to a microphone and tell each wake word: a line for people, or JSON lines."""
     from speechtl.runtime.actions import Command
+    from speechtl.runtime.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.clips import ClipLimits, Clips, NearMisses
     from speechtl.runtime.gate import Gate
     from speechtl.runtime.hearing import Hearing
@@ -65,11 +73,14 @@ def listen(
         raise SpeechtlError("--dry-run plays a file in place of the microphone; leave out --device, --rate and --channel.")
     if shell and on_detect is None:
         raise SpeechtlError("--shell says how to run --on-detect; give that, too.")
+    if clips_of and save_clips is None:
+        raise SpeechtlError("--clips says of which words to keep clips; say where with --save-clips DIR, too.")
+    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine, tuple(clips_of or ()))
     with Signals() as signals:
         command = Command(on_detect, _note, shell=shell, seconds=on_detect_seconds) if on_detect is not None else None
         clips, near = None, NearMisses()
         if save_clips is not None:
-            clips = Clips(save_clips, _note, ClipLimits(clips_days, clips_mb))
+            clips = Clips(save_clips, _note, ClipLimits(clips_days, clips_mb), choice.clips)
 
         def on_score(scored: Any, threshold: float) -> None:
             missed = near.feed(scored, threshold)
@@ -78,12 +89,11 @@ def listen(
 
         hearing = Hearing(
             bundles,
-            threshold=threshold,
-            graph=graph,
-            engine=engine,
+            choice=choice,
             channel=channel,
             gate=Gate() if gate else None,
             on_score=on_score if clips is not None else None,
+            note=_note,
         )
         source = _source(dry_run, device, rate, channel)
         _say_start(hearing, source)
@@ -152,7 +162,7 @@ def _tell_json(detection: Detection) -> None:
 
 
 def _say_start(hearing: Hearing, source: Source) -> None:
-    _note(f"Listening for {', '.join(hearing.names)} to {source.describe()}. Ctrl-C ends it.")
+    _note(f"Listening for {hearing.bundles.described} to {source.describe()}. Ctrl-C ends it.")
 
 
 def _say_end(seconds: float, detections: dict[str, int], overruns: int) -> None:

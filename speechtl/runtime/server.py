@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.errors import ServerError, SpeechtlError
+from speechtl.runtime.choice import Choice
 from speechtl.runtime.notify import Notifier
+from speechtl.runtime.open_bundles import LOOK_SECONDS, OpenBundles
 from speechtl.runtime.server_announce import LONGEST_NAME, announce
 from speechtl.runtime.server_client import Client
-from speechtl.runtime.server_models import OWN, Choice, Models
+from speechtl.runtime.server_models import OWN, Models, Served, open_served
 from speechtl.runtime.server_uri import Address, listen, open_stdio, parse_uri
 
 MAX_CLIENTS = 32
@@ -60,7 +62,7 @@ def serve(settings: ServerSettings, note: Callable[[str], None]) -> None:
     Raises `BundleError` and `ServerError` when it cannot start.
     """
     address = settings.address
-    server = Server(settings, Models.open(settings.bundles, settings.choice), note)
+    server = Server(settings, open_served(settings.bundles, settings.choice, note), note)
     gc.freeze()  # what is loaded by now stays: looking through it again and again at the end would take most of the end's time
     asyncio.run(server.run(address))
 
@@ -68,9 +70,12 @@ def serve(settings: ServerSettings, note: Callable[[str], None]) -> None:
 class Server:
     """The clients, the models that they share, and the signals that end or renew it."""
 
-    def __init__(self, settings: ServerSettings, models: Models, note: Callable[[str], None]) -> None:
+    def __init__(self, settings: ServerSettings, bundles: OpenBundles[Served], note: Callable[[str], None]) -> None:
         self._settings = settings
-        self._models = models
+        self._bundles = bundles
+        self._opening = asyncio.Lock()
+        self._where = ""
+        self._renew()
         self._note = note
         self._notifier = Notifier()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="speechtl-detect")
@@ -117,11 +122,20 @@ class Server:
             await task
 
     def _started(self, where: str) -> None:
-        words = ", ".join(self._models.names)
-        self._note(f"Serving {words} at {where}. Ctrl-C ends it.")
-        self._notifier.ready(f"Serving {words} at {where}")
+        self._where = where
+        self._note(f"{self._status()}. Ctrl-C ends it.")
+        self._notifier.ready(self._status())
+        if self._bundles.folders:
+            self._spawn(self._watch_folders())
         if self._notifier.watchdog_seconds is not None:
             self._spawn(self._stay_alive(self._notifier.watchdog_seconds))
+
+    def _status(self) -> str:
+        return f"Serving {self._bundles.described} at {self._where}"
+
+    def _renew(self) -> None:
+        """Let every stream go on with what is open now."""
+        self._models = Models(tuple(self._bundles.opened))
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client that has connected, if there is room."""
@@ -163,19 +177,28 @@ class Server:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop.set)
-        reloading = asyncio.Lock()
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload(reloading)))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
 
-    async def _reload(self, reloading: asyncio.Lock) -> None:
-        """Open the bundles again and let every stream go on with them; keep the old ones when that fails."""
-        async with reloading:
+    async def _reload(self) -> None:
+        """Open the bundles again; keep the old ones when that fails."""
+        async with self._opening:
             self._notifier.reloading()
             try:
-                self._models = await asyncio.to_thread(Models.open, self._settings.bundles, self._settings.choice)
-                self._note(f"Opened again: {', '.join(self._models.names)}.")
+                await asyncio.to_thread(self._bundles.reload)
+                self._renew()
+                self._note(f"Opened again: {self._bundles.described}.")
             except (SpeechtlError, OSError) as error:
                 self._note(f"The bundles were not opened again, and the ones before stay in use: {error}")
-            self._notifier.ready()
+            self._notifier.ready(self._status())
+
+    async def _watch_folders(self) -> None:
+        """Take up what comes, changes and goes in the folders."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            async with self._opening:
+                if await asyncio.to_thread(self._bundles.look):
+                    self._renew()
+                    self._notifier.status(self._status())
 
     async def _stay_alive(self, watchdog_seconds: float) -> None:
         """Tell systemd that both the event loop and the worker still turn."""

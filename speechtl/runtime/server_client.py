@@ -18,9 +18,9 @@ from wyoming.wake import Detect, Detection, NotDetected
 
 from speechtl.errors import ProtocolError, SpeechtlError
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.server_models import Models
+from speechtl.runtime.server_models import Models, Served
 from speechtl.runtime.server_stream import AudioStream
-from speechtl.runtime.server_wire import read_event
+from speechtl.runtime.server_wire import read_event, sendable
 
 IDLE_SECONDS = 3600.0  # without an event; a satellite that is talking to its owner sends none for minutes
 REST_SECONDS = 30.0  # for what is left of an event that has begun
@@ -47,8 +47,10 @@ class Client:
         self._worker = worker
         self._note = note
         self._names: set[str] | None = None  # of the words to detect; None for all
+        self._context: dict[str, Any] | None = None  # the client's own, given back with every answer to its detect
         self._stream: AudioStream | None = None
         self._stream_models: Models | None = None
+        self._forks: dict[Served, Detector] = {}  # of the stream
 
     async def run(self) -> None:
         """Serve until the client leaves; raise `SpeechtlError`, after telling the client, for what it must not do."""
@@ -88,6 +90,7 @@ class Client:
         elif Describe.is_type(message.type):
             await self._say(self._models().info())
         elif Detect.is_type(message.type):
+            self._context = _context(message.data.get("context"))
             await self._choose(message.data.get("names"))
         elif AudioStart.is_type(message.type):
             self._begin().start(message.data)
@@ -104,17 +107,20 @@ class Client:
         self._stream = None
         unknown = (self._names or set()) - set(self._models().names)
         if unknown:
-            known = ", ".join(self._models().names)
+            known = ", ".join(self._models().names) or "none yet"
             await self._say(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
 
     def _begin(self) -> AudioStream:
+        self._forks = {}
         self._stream = AudioStream(self._detectors())
         return self._stream
 
     def _detectors(self) -> list[Detector]:
-        """Return new detectors of the words to detect, of the models as they are now."""
+        """The stream's detectors of the words to detect, of the models as they are now: new ones only for bundles that are new."""
         self._stream_models = self._models()
-        return self._stream_models.detectors(self._stream_models.names if self._names is None else self._names)
+        chosen = self._stream_models.chosen(self._stream_models.names if self._names is None else self._names)
+        self._forks = {bundle: self._forks.get(bundle) or bundle.detector.fork() for bundle in chosen}
+        return list(self._forks.values())
 
     async def _hear(self, message: Message) -> None:
         stream = self._stream or self._begin()
@@ -128,7 +134,7 @@ class Client:
         if stream is not None:
             await self._report(stream, await self._work(stream.end))
         if stream is None or not stream.detected:
-            await self._say(NotDetected())
+            await self._say(NotDetected(context=self._context))
 
     async def _work(self, function: Callable[..., list[Event]], *arguments: bytes) -> list[Event]:
         """Detect beside the event loop, which meanwhile serves the other clients."""
@@ -139,7 +145,7 @@ class Client:
             if self._names is None or event.name in self._names:
                 stream.detected = True
                 self._note(f"{event.name} (score {event.score:.2f})")
-                await self._say(Detection(name=event.name, timestamp=stream.milliseconds(event)))
+                await self._say(Detection(name=event.name, timestamp=stream.milliseconds(event), context=self._context))
 
     async def _say(self, message: Eventable) -> None:
         await asyncio.wait_for(async_write_event(message.event(), self._writer), WRITE_SECONDS)
@@ -160,5 +166,8 @@ class Client:
 
 
 def _text(value: Any) -> str | None:
-    """Return a text that can be sent: JSON may hold halves of characters, which cannot."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    return sendable(value) if isinstance(value, str) else None
+
+
+def _context(value: Any) -> dict[str, Any] | None:
+    return sendable(value) if isinstance(value, dict) else None

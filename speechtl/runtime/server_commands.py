@@ -9,12 +9,14 @@ import typer
 
 from speechtl.errors import MissingExtraError
 from speechtl.progress import say
+from speechtl.runtime.word_options import RefractoryOption, ThresholdOption
 
 SERVE_EXAMPLE = "Example: speechtl serve computer.wake --uri tcp://0.0.0.0:10400 --zeroconf kitchen"
 
-Bundles = Annotated[list[Path], typer.Argument(metavar="NAME.wake...", help="Bundles to serve.", show_default=False)]
+Bundles = Annotated[
+    list[Path], typer.Argument(metavar="NAME.wake...", help="Bundles to serve, or folders of them that are watched.", show_default=False)
+]
 Uri = Annotated[str, typer.Option(help="Where to listen: tcp://HOST:PORT (0.0.0.0: for the whole network), unix://PATH or stdio://.")]
-Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score for an event, in place of the calibrated ones.")]
 Graph = Annotated[str | None, typer.Option(help="Which graph of the bundles to run.")]
 Engine = Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")]
 Zeroconf = Annotated[str | None, typer.Option(metavar="NAME", help="Announce the server under this name, so that Home Assistant finds it.")]
@@ -23,19 +25,22 @@ Zeroconf = Annotated[str | None, typer.Option(metavar="NAME", help="Announce the
 def serve(
     bundles: Bundles,
     uri: Uri = "tcp://127.0.0.1:10400",
-    threshold: Threshold = None,
+    threshold: ThresholdOption = None,
+    refractory: RefractoryOption = None,
     graph: Graph = None,
     engine: Engine = None,
     zeroconf: Zeroconf = None,
 ) -> None:
     """Serve wake words over the Wyoming protocol, to Home Assistant and voice satellites.
 
-    Up to 32 clients at once, any rate and width of audio. SIGHUP opens the bundles again, SIGTERM and Ctrl-C end it.
+    Up to 32 clients at once, any rate and width of audio. A folder of bundles is watched, and SIGHUP opens all again.
+    SIGTERM and Ctrl-C end it.
     """
+    from speechtl.runtime.choice import Choice, refractory_times, thresholds
+
     try:
         from speechtl.runtime.server import ServerSettings
         from speechtl.runtime.server import serve as run_server
-        from speechtl.runtime.server_models import Choice
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "wyoming":
             raise
@@ -44,4 +49,5 @@ def serve(
         from speechtl.runtime.server_announce import load_zeroconf
 
         load_zeroconf()
-    run_server(ServerSettings(tuple(bundles), uri, Choice(threshold, graph, engine), zeroconf), say)
+    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
+    run_server(ServerSettings(tuple(bundles), uri, choice, zeroconf), say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,19 @@ from typing import Any
 from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
 from speechtl import __version__
-from speechtl.errors import ServerError
+from speechtl.progress import say
 from speechtl.runtime.bundle import Bundle, Word, open_bundle
+from speechtl.runtime.choice import Choice
 from speechtl.runtime.detector import Detector
+from speechtl.runtime.open_bundles import OpenBundles
 
 PROGRAM = "speechtl"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What replaces a bundle's own: the calibrated threshold, the graph, and what runs it."""
-
-    threshold: float | None = None
-    graph: str | None = None
-    engine: str | None = None
 
 
 OWN = Choice()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Served:
     """A bundle that is served: what clients are told of its words, and the detector that streams fork."""
 
@@ -39,7 +32,7 @@ class Served:
     @classmethod
     def of(cls, bundle: Bundle, choice: Choice) -> Served:
         """Load a bundle's graph; the bundle itself, golden audio and all, need not be kept."""
-        return cls(_words(bundle), Detector.of(bundle, threshold=choice.threshold, graph=choice.graph, engine=choice.engine))
+        return cls(_words(bundle), choice.detector(bundle))
 
     @property
     def names(self) -> set[str]:
@@ -55,26 +48,21 @@ class Models:
 
     @classmethod
     def open(cls, paths: Sequence[Path], choice: Choice = OWN) -> Models:
-        """Open bundles; raise `BundleError`, or `ServerError` when two words have one name."""
-        served: list[Served] = []
-        names: set[str] = set()
-        for path in paths:
-            served.append(Served.of(open_bundle(path), choice))
-            if twice := names & served[-1].names:
-                raise ServerError(
-                    f"{path} has a word {min(twice)!r}, and so has a bundle before it: clients could not tell them apart. Leave one out."
-                )
-            names |= served[-1].names
-        return cls(tuple(served))
+        """Open bundles; raise `BundleError`, also where two have a word of one name."""
+        return cls(tuple(open_served(paths, choice, say).opened))
 
     @property
     def names(self) -> list[str]:
         """The names of all words, in order."""
         return [word.name for bundle in self.served for word in bundle.words]
 
+    def chosen(self, names: Collection[str]) -> list[Served]:
+        """The bundles that hold any of these words."""
+        return [bundle for bundle in self.served if bundle.names & set(names)]
+
     def detectors(self, names: Collection[str]) -> list[Detector]:
         """Return new detectors, for one stream, of the bundles that hold any of these words."""
-        return [bundle.detector.fork() for bundle in self.served if bundle.names & set(names)]
+        return [bundle.detector.fork() for bundle in self.chosen(names)]
 
     def info(self) -> Info:
         """Return what a client that asks is told."""
@@ -87,6 +75,13 @@ class Models:
             models=[word for bundle in self.served for word in bundle.words],
         )
         return Info(wake=[program])
+
+
+def open_served(paths: Sequence[Path], choice: Choice, note: Callable[[str], None]) -> OpenBundles[Served]:
+    """Open what is served, files and folders; `note` gets a sentence for what changes in these."""
+    bundles = OpenBundles(paths, lambda path: Served.of(open_bundle(path), choice), note)
+    bundles.expect(choice)
+    return bundles
 
 
 def _words(bundle: Bundle) -> tuple[WakeModel, ...]:

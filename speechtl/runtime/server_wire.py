@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from wyoming.event import Event
 
@@ -17,6 +17,10 @@ from speechtl.errors import ProtocolError
 
 MAX_HEADER = 64 * 1024  # bytes of the JSON line, and of the JSON after it; what clients send has a few hundred
 MAX_PAYLOAD = 1024 * 1024  # bytes: half a minute of 16 kHz, 16-bit sound in one chunk, where clients send a tenth of a second
+MAX_DIGITS = 400  # of a whole number, beyond which it is as good as infinite
+DEPTH_LEFT = 100  # of nesting, for the event that will hold a value and the calls that write it
+
+Json = TypeVar("Json")
 
 
 async def read_event(reader: asyncio.StreamReader, idle_seconds: float, rest_seconds: float) -> Event | None:
@@ -66,7 +70,7 @@ async def _exactly(reader: asyncio.StreamReader, length: int) -> bytes:
 
 def _object(content: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(content)
+        value = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"This is no Wyoming event: {what} is no JSON.") from error
     if not isinstance(value, dict):
@@ -83,6 +87,24 @@ def _length(header: dict[str, Any], name: str, most: int) -> int:
     if given > most:
         raise ProtocolError(f"The {name} of an event may be at most {most}; got {shown(given)}. Send sound in smaller chunks.")
     return given
+
+
+def sendable(value: Json) -> Json | None:
+    """A client's JSON value as it can be sent back: halves of characters become question marks; None where it is nested too deeply."""
+    nested: Any = value
+    for _ in range(DEPTH_LEFT):
+        nested = [nested]
+    try:
+        json.dumps(nested)
+        sent: Json = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), parse_int=_integer)
+    except RecursionError:
+        return None
+    return sent
+
+
+def _integer(text: str) -> int | float:
+    """Return a whole number; Python refuses to read, and to write, thousands of digits."""
+    return int(text) if len(text) <= MAX_DIGITS else float(text)
 
 
 def shown(value: object) -> str:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from speechtl.errors import AudioError
 from speechtl.runtime.detector import Detector
@@ -142,6 +144,39 @@ def test_events_of_raw_samples_come_before_the_stream_ends(detector, bursts):
 def test_raw_samples_that_end_within_a_frame_are_an_error(detector):
     with pytest.raises(AudioError, match="1 bytes are left where 4 make one"):
         list(detect_raw(detector, io.BytesIO(b"\0" * 4001), 16_000, 2))
+
+
+def test_events_come_even_where_the_raw_samples_end_within_a_frame(detector, bursts):
+    found = detect_raw(detector, io.BytesIO(raw(bursts((0.3,), 0.71)) + b"\0"), 16_000, 1)
+    assert next(found).time < 0.6
+    with pytest.raises(AudioError, match="Are --format and --channels those of the samples"):
+        list(found)
+
+
+def as_format(samples: np.ndarray, form: str) -> bytes:
+    if form == "f32":
+        return samples.astype("<f4").tobytes()
+    return np.round(samples * 2.0 ** (15 if form == "s16" else 31)).astype("<i2" if form == "s16" else "<i4").tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["s16", "s32", "f32"]),
+    st.integers(1, 3),
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=5).filter(lambda lengths: sum(lengths) > 500),
+)
+def test_raw_samples_of_every_format_split_anywhere_give_the_events_of_the_whole(detector, bursts, form, channels, lengths):
+    samples = bursts((0.3,), 0.9)
+    detector.reset()
+    expected = detector.feed(samples)
+    assert len(expected) == 1
+    content = as_format(np.repeat(samples[:, None], channels, axis=1), form)
+    assert list(detect_raw(detector, Dribble(content, tuple(lengths)), 16_000, channels, form, pytest.fail)) == expected
+
+
+def test_a_format_that_is_not_known_is_refused(detector):
+    with pytest.raises(AudioError, match=r"'s23' .* is not known \(did you mean 's32'\?\); take one of: s16, s32, f32"):
+        list(detect_raw(detector, io.BytesIO(b""), 16_000, 1, "s23"))
 
 
 def test_an_empty_stream_makes_no_events(detector):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import MissingExtraError
+from speechtl.runtime.choice import Choice, PerWord
 from speechtl.runtime.gate import BEFORE_SECONDS, Gate
 from speechtl.runtime.hearing import Hearing
 from speechtl.runtime.microphone import Block
@@ -63,7 +64,7 @@ def test_events_keep_their_times_behind_the_gate(words, tiny_bundle):
     samples, _ = words
 
     def events(gate):
-        hearing = Hearing([tiny_bundle], gate=gate, threshold=0.3)
+        hearing = Hearing([tiny_bundle], gate=gate, choice=Choice(PerWord(0.3)))
         return [e for first in range(0, len(samples), 640) for e in hearing.feed(Block(samples[first : first + 640, None], RATE)).events]
 
     with_gate, without = events(Gate()), events(None)

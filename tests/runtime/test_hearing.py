@@ -1,8 +1,12 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soxr
 
 from speechtl.errors import BundleError
+from speechtl.runtime import hearing as module
 from speechtl.runtime.audio import HELD_BACK
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.hearing import Hearing
@@ -108,3 +112,45 @@ def test_a_reload_that_gives_two_bundles_one_word_leaves_the_old(tiny_bundle, re
     with pytest.raises(BundleError, match="Two of the bundles have a word 'burst'"):
         hearing.reload()
     assert hearing.names == ["burst", "other"]
+
+
+def test_a_bundle_that_comes_into_a_folder_is_heard_from_then_on_and_those_that_are_there_just_go_on(
+    tiny_bundle, remake, bursts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    folder = tmp_path / "words"
+    folder.mkdir()
+    shutil.copy(tiny_bundle, folder)
+    sound = bursts((0.5, 2.0), 3.0)
+    expected = play(Hearing([folder]), sound)
+    said, told = [], []
+    hearing = Hearing([folder], on_score=lambda scored, _: told.append(scored), note=said.append)
+    half = round(0.68 * 16_000)  # within the first word, and within a step
+    events = play(hearing, sound[:half])
+    assert not hearing.look()
+    shutil.copy(remake({"name": "other"}), folder / "other.wake")
+    assert [hearing.look(), hearing.look()] == [False, True]
+    events += play(hearing, sound[half:])
+    assert [event for event in events if event.name == "burst"] == expected
+    assert [event.time for event in events if event.name == "other"][-1] == pytest.approx(expected[1].time, abs=0.09)
+    assert told[-1].time == pytest.approx(3.0, abs=0.1)
+    assert said == [f"{folder}/other.wake was taken up: other."]
+
+
+def test_an_empty_folder_is_waited_for_in_silence(tmp_path, bursts, tiny_bundle, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    hearing = Hearing([tmp_path], note=lambda _: None)
+    samples = soxr.resample(bursts((0.5,), 1.5), 16_000, 48_000)
+    assert play(hearing, samples, 48_000) == []
+    shutil.copy(tiny_bundle, Path(tmp_path))
+    hearing.look(), hearing.look()
+    assert [event.time for event in play(hearing, samples, 48_000)] == pytest.approx([2.2], abs=0.15)
+
+
+def test_the_folders_are_looked_at_once_a_second(tiny_bundle, tmp_path, monkeypatch):
+    looks = []
+    hearing = Hearing([tmp_path], note=lambda _: None)
+    monkeypatch.setattr(hearing.bundles, "look", lambda: looks.append(1))
+    for _ in range(50):
+        hearing.look()
+    assert looks == [1]

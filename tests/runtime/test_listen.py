@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -275,6 +276,47 @@ def test_clips_are_kept_of_events(speechtl, tiny_bundle, recording, tmp_path):
     assert all(soundfile.info(path).duration > 1.0 for path in kept)
 
 
+def test_clips_are_kept_of_the_words_that_are_named(speechtl, tiny_bundle, remake, recording, tmp_path):
+    other = remake({"name": "other"})
+    options = (
+        "--save-clips",
+        tmp_path / "clips",
+        "--clips",
+        "other",
+        "--threshold",
+        "0.6",
+        "--threshold",
+        "burst=0.5",
+        "--refractory",
+        "9",
+    )
+    command = speechtl("listen", tiny_bundle, other, "--dry-run", recording, *options)
+    assert command.finish() == 0
+    assert "detections: burst 1, other 1" in command.err[-1]
+    kept = [path.name for path in (tmp_path / "clips").iterdir()]
+    assert len([name for name in kept if "_other_0." in name]) == 1
+    assert not [name for name in kept if "burst" in name]
+
+
+def test_a_folder_is_watched_while_the_loop_runs(virtual_microphone, speechtl, tiny_bundle, remake, bursts, tmp_path):
+    microphone = virtual_microphone()
+    microphone.background = 0.001
+    folder = tmp_path / "words"
+    folder.mkdir()
+    command = speechtl("listen", folder, "--device", "speechtl_mic", "--json", environment=microphone.environment)
+    command.wait_for("Listening for no word yet (waiting for *.wake files in ")
+    shutil.copy(tiny_bundle, folder)
+    command.wait_for("was taken up: burst.")
+    microphone.play(bursts((0.5,), 1.5))
+    command.wait_for('"name": "burst"')
+    shutil.copy(remake({"name": "other"}), folder / tiny_bundle.name)
+    command.wait_for("was opened again: other.")
+    microphone.play(bursts((0.5,), 1.5))
+    command.wait_for('"name": "other"')
+    command.stop(signal.SIGTERM)
+    assert len(command.out) == 2
+
+
 def test_systemd_is_told_of_start_life_and_end(virtual_microphone, speechtl, tiny_bundle, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
@@ -362,6 +404,9 @@ def test_without_sounddevice_the_pip_command_is_printed(speechtl, tiny_bundle, t
         (["--save-clips", "/proc/clips"], "Clips cannot be kept in /proc/clips"),
         (["--device", "x"], "in place of the microphone"),
         (["--graph", "x.onnx"], "it has: model.onnx"),
+        (["--clips", "burst"], "say where with --save-clips DIR, too"),
+        (["--threshold", "brust=0.5"], "--threshold names a word 'brust' that no bundle has (did you mean 'burst'?); there is: burst."),
+        (["--save-clips", "clips", "--clips", "brust"], "--clips names a word 'brust' that no bundle has"),
     ],
 )
 def test_bad_options_are_one_sentence(speechtl, tiny_bundle, recording, arguments, says):

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,15 +16,17 @@ import numpy as np
 import pytest
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncClient
+from wyoming.event import async_read_event
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping
 from wyoming.wake import Detect, Detection
 
 from speechtl.errors import BundleError, ServerError
 from speechtl.runtime import Detector, server, server_client
+from speechtl.runtime.choice import BUNDLES_OWN, Choice, PerWord
 from speechtl.runtime.files import TAIL_SECONDS
 from speechtl.runtime.server import Server, ServerSettings
-from speechtl.runtime.server_models import Choice, Models
+from speechtl.runtime.server_models import Models, open_served
 
 RATE = 16_000
 PATIENCE = 20.0  # seconds, for what comes at once
@@ -51,14 +54,15 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def serving(*bundles: Path, uri: str = "tcp://127.0.0.1:0", threshold: float | None = None):
+async def serving(*bundles: Path, uri: str = "tcp://127.0.0.1:0", threshold: PerWord = BUNDLES_OWN):
     said: list[str] = []
     settings = ServerSettings(bundles, uri, Choice(threshold))
-    task = asyncio.create_task(Server(settings, Models.open(bundles, settings.choice), said.append).run(settings.address))
-    while not said and not task.done():
+    served = open_served(bundles, settings.choice, said.append)
+    task = asyncio.create_task(Server(settings, served, said.append).run(settings.address))
+    while not any(" at " in line for line in said) and not task.done():
         await asyncio.sleep(0.005)
     try:
-        yield Running(said[0].split(" at ")[1].split(". ")[0] if said else "", said)
+        yield Running(said[-1].split(" at ")[-1].split(". ")[0] if said else "", said)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -148,6 +152,68 @@ def test_timestamps_of_chunks_set_the_clock_anew(tiny_bundle, sound):
     times = [event.time for event in Detector.open(tiny_bundle).feed(sound)]
     told = [data["timestamp"] for _, data in asyncio.run(detect())]
     assert told == [round(1000 * times[0]), round(1000 * times[1]) + 10_000]
+
+
+NANOSECONDS = 104 * 24 * 3600 * 10**9  # of uptime, at which they stop to fit into a double
+
+
+@pytest.mark.parametrize("start", [NANOSECONDS, time.time_ns(), 2**63 - 10**10])
+def test_a_client_whose_clock_counts_nanoseconds_is_told_the_chunk_with_the_word(tiny_bundle, sound, start):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            for index in range(len(sound) // 1280):
+                chunk = pcm(sound[1280 * index : 1280 * (index + 1)])
+                await client.write_event(AudioChunk(RATE, 2, 1, chunk, timestamp=start + 80_000_000 * index).event())
+            return await answers(client)
+
+    chunks = [int(event.time / 0.08 - 1e-6) for event in Detector.open(tiny_bundle).feed(sound)]
+    told = [data["timestamp"] for _, data in asyncio.run(detect())]
+    assert told == pytest.approx([start + 80_000_000 * index for index in chunks], abs=1000, rel=0)
+
+
+CONTEXT = {"room": "kitchen", "nested": {"list": [1, None, 2.5, "Straße"]}}
+
+
+def test_what_a_client_sends_as_context_comes_back_with_every_answer(tiny_bundle, sound):
+    async def detect():
+        async with serving(tiny_bundle) as running, running.client() as client:
+            await client.write_event(Detect(["burst"], context=CONTEXT).event())
+            heard = await detections(client, sound) + await detections(client, np.zeros(RATE))
+            await client.write_event(Detect(["burst"]).event())
+            return heard, await detections(client, sound) + await detections(client, np.zeros(RATE))
+
+    with_it, without = asyncio.run(detect())
+    assert [(kind, data["context"]) for kind, data in with_it] == [("detection", CONTEXT)] * 2 + [("not-detected", CONTEXT)]
+    assert [Detection.from_event(server_client.Message(*event)).name for event in with_it[:2]] == ["burst"] * 2
+    assert not any("context" in data for _, data in without)
+
+
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize(
+    ("sent", "back"),
+    [
+        ('{"a": "\\ud800"}', {"a": "?"}),
+        ('{"a": %s}' % ("9" * 5000), {"a": math.inf}),
+        (f'{{"a": {DEEP}}}', None),
+        ("5", None),
+        ('"kitchen"', None),
+        ("[1]", None),
+    ],
+)
+def test_a_context_that_cannot_be_sent_back_as_it_came_harms_nothing(tiny_bundle, sent, back):
+    async def ask():
+        async with serving(tiny_bundle) as running:
+            reader, writer = await running.raw()
+            writer.write(f'{{"type": "detect", "data": {{"context": {sent}}}}}\n{{"type": "audio-stop"}}\n'.encode())
+            writer.write_eof()
+            said = await asyncio.wait_for(async_read_event(reader), PATIENCE)
+            writer.close()
+            return said
+
+    said = asyncio.run(ask())
+    assert (said.type, said.data.get("context")) == ("not-detected", back)
 
 
 def test_audio_without_the_word_is_answered_with_not_detected(tiny_bundle, bursts):
@@ -246,8 +312,6 @@ GARBAGE = {
     "rate zero": header(type="audio-start", data=AUDIO | {"rate": 0}),
     "a width of 5": header(type="audio-chunk", data=AUDIO | {"width": 5}, payload_length=5) + b"aaaaa",
     "channels without end": header(type="audio-chunk", data=AUDIO | {"channels": 10**9}, payload_length=2) + b"aa",
-    "a timestamp that is no number": header(type="audio-chunk", data=AUDIO | {"timestamp": [[1]]}, payload_length=2) + b"aa",
-    "an endless timestamp": header(type="audio-start", data=AUDIO | {"timestamp": 10**300}),
     "names that are no list": header(type="detect", data={"names": "burst"}),
 }
 
@@ -433,16 +497,104 @@ def test_a_bundle_that_cannot_be_opened_again_leaves_the_one_before(tiny_bundle,
     assert "is no bundle" in said
 
 
+async def until(running: Running, what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not any(what in line for line in running.said):
+        assert time.monotonic() < end, running.said
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch):
+    monkeypatch.setattr(server, "LOOK_SECONDS", 0.02)
+
+
+async def described(client: AsyncClient) -> list[str]:
+    await client.write_event(Describe().event())
+    return [model.name for model in Info.from_event(await client.read_event()).wake[0].models]
+
+
+def test_a_client_that_stays_is_told_the_words_that_come_and_go_in_a_folder(tiny_bundle, other_word, tmp_path, sound, quick_looks):
+    folder = tmp_path / "words"
+    folder.mkdir()
+
+    async def serve():
+        async with serving(folder) as running, running.client() as client:
+            assert "no word yet" in running.said[0]
+            assert await described(client) == []
+            await client.write_event(Detect(["burst"]).event())
+            ((_, refusal),) = await answers(client)
+            assert refusal["text"] == "There is no wake word 'burst' here; there is: none yet."
+            shutil.copy(tiny_bundle, folder)
+            await until(running, "was taken up: burst")
+            assert await described(client) == ["burst"]
+            assert len(await detections(client, sound)) == 2
+            shutil.copy(other_word, folder)
+            await until(running, "was taken up: bang")
+            assert sorted(await described(client)) == ["bang", "burst"]
+            (folder / tiny_bundle.name).unlink()
+            await until(running, "is gone, and with it: burst")
+            return await described(client)
+
+    assert asyncio.run(serve()) == ["bang"]
+
+
+def test_a_bundle_that_comes_interrupts_no_word_that_is_being_said(tiny_bundle, other_word, tmp_path, sound, quick_looks):
+    folder = tmp_path / "words"
+    folder.mkdir()
+    shutil.copy(tiny_bundle, folder)
+    detector = Detector.open(tiny_bundle)
+    times = [event.time for event in detector.feed(sound)]
+    middle = round(0.7 * RATE)  # of the first word, which ends at 1.0 s
+
+    async def serve():
+        async with serving(folder) as running, running.client() as client:
+            await client.write_event(AudioStart(RATE, 2, 1, timestamp=70_000).event())
+            await send(client, sound[:middle])
+            told = await answers(client)
+            shutil.copy(other_word, folder)
+            await until(running, "was taken up: bang")
+            await send(client, sound[middle:])
+            return told + await answers(client)
+
+    told = asyncio.run(serve())
+    assert [data["timestamp"] for _, data in told if data["name"] == "burst"] == [70_000 + round(1000 * time) for time in times]
+    assert "bang" in [data["name"] for _, data in told]
+
+
+def test_a_damaged_file_in_a_folder_leaves_the_bundle_before_in_use(tiny_bundle, tmp_path, sound, quick_looks):
+    folder = tmp_path / "words"
+    folder.mkdir()
+    bundle = Path(shutil.copy(tiny_bundle, folder))
+
+    async def serve():
+        async with serving(folder) as running, running.client() as client:
+            bundle.write_bytes(b"damaged")
+            await until(running, "was not opened again, and the one before stays in use: ")
+            return await detections(client, sound)
+
+    assert len(asyncio.run(serve())) == 2
+
+
+def test_each_word_may_have_a_threshold_of_its_own(tiny_bundle, other_word, sound):
+    async def detect(threshold):
+        async with serving(tiny_bundle, other_word, threshold=threshold) as running, running.client() as client:
+            return {data["name"] for _, data in await detections(client, sound)}
+
+    assert asyncio.run(detect(PerWord(own={"burst": 1.0}))) == {"bang"}
+    assert asyncio.run(detect(PerWord(1.0, {"burst": 0.5}))) == {"burst"}
+
+
 def test_a_threshold_replaces_those_of_all_bundles(tiny_bundle, other_word, sound):
     async def detect():
-        async with serving(tiny_bundle, other_word, threshold=1.0) as running, running.client() as client:
+        async with serving(tiny_bundle, other_word, threshold=PerWord(1.0)) as running, running.client() as client:
             return await detections(client, sound)
 
     assert asyncio.run(detect()) == [("not-detected", {})]
 
 
 def test_two_bundles_with_one_name_are_refused(tiny_bundle):
-    with pytest.raises(ServerError, match="'burst'"):
+    with pytest.raises(BundleError, match="'burst'"):
         Models.open([tiny_bundle, tiny_bundle])
 
 
@@ -526,7 +678,7 @@ def test_a_client_that_loses_its_cancellation_is_cancelled_again(tiny_bundle):
         await asyncio.sleep(PATIENCE)
 
     async def end():
-        running = Server(ServerSettings((tiny_bundle,)), Models.open([tiny_bundle]), print)
+        running = Server(ServerSettings((tiny_bundle,)), open_served([tiny_bundle], Choice(), print), print)
         running._spawn(lose_one())
         (task,) = running._background
         await asyncio.sleep(0)
@@ -546,7 +698,7 @@ def test_a_client_that_loses_every_cancellation_loses_its_connection(tiny_bundle
                 await asyncio.sleep(0.01)
 
     async def end():
-        running = Server(ServerSettings((tiny_bundle,)), Models.open([tiny_bundle]), print)
+        running = Server(ServerSettings((tiny_bundle,)), open_served([tiny_bundle], Choice(), print), print)
         listening = await asyncio.start_server(running._connected, "127.0.0.1", 0)
         _, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
         while not running._clients:

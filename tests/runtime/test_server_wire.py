@@ -97,3 +97,8 @@ def test_nothing_is_read_for_a_length_that_is_too_long():
 
     with pytest.raises(ProtocolError, match=str(MAX_PAYLOAD)):
         asyncio.run(read())
+
+
+def test_a_whole_number_of_thousands_of_digits_is_read_as_one_without_end():
+    (event,) = read_all(b'{"type": "x", "data": {"timestamp": %s, "small": %s}}\n' % (b"9" * 5000, b"9" * 400))
+    assert event.data == {"timestamp": float("inf"), "small": int("9" * 400)}
