@@ -27,6 +27,7 @@ def manifest(tmp_path):
         for index, line in enumerate(lines):
             line = {"audio_filepath": f"{name}/{index}.wav", "duration": 1.0, **line}
             samples = np.random.default_rng([*name.encode(), index]).normal(0, 0.05, round(line["duration"] * RATE))
+            samples[: len(samples) // 2] /= 50.0  # steady noise would be taken for a take without a word
             soundfile.write(tmp_path / line["audio_filepath"], samples, RATE)
             full.append(json.dumps(line) + "\n")
         (tmp_path / f"{name}.jsonl").write_text("".join(full))
