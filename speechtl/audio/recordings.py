@@ -18,7 +18,7 @@ from speechtl.runtime.audio import read_audio, read_blocks
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 IN_MEMORY = 8000.0  # seconds of the recordings of one kind: 256 MB
-LEAD = 160  # samples decoded before a part: what resampling needs to begin
+STEP = 640  # samples, a whole number of them at every usual rate: parts begin at a multiple, and resampling needs some on both sides
 NAMED = 3  # recordings that a note names
 
 Pcm = npt.NDArray[np.int16]
@@ -41,9 +41,12 @@ class OnDisk:
         start, end, _ = part.indices(self.length)
         if (start, end) == (0, self.length):
             return _fitted(_pcm(read_audio(self.path, self.offset, self.duration)), self.length)
-        lead = min(start, LEAD)
-        samples = read_audio(self.path, self.offset + (start - lead) / SAMPLE_RATE, max(end - start + lead, 1) / SAMPLE_RATE)
-        return _fitted(_pcm(samples)[lead:], max(end - start, 0))
+        if end <= start:
+            return np.zeros(0, np.int16)
+        first = max(start // STEP - 1, 0) * STEP
+        last = min(end + STEP, self.length)
+        samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE)
+        return _fitted(_pcm(samples)[start - first :], end - start)
 
 
 @dataclass(frozen=True)
