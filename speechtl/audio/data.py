@@ -61,24 +61,27 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
     given = {kind: read_clips(getattr(recipe.data, kind)) for kind in ("positives", "negatives", "noise")}
     given["rooms"] = read_clips(recipe.data.rooms) if isinstance(recipe.data.rooms, list) else []
     usable = _for_training(given, note)
-    positives = usable["positives"]
     others = _without(usable["negatives"], recipe.spoken, note)
     negatives = _draw(others, recipe.data.negative_minutes, random, note)
-    fold_of = _folds(positives, negatives, random, note) if divided or _is_marked(positives) else {}
 
     def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
-        recordings = load_recordings(
+        return load_recordings(
             clips, find_words=word, phrases=recipe.spoken, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept
         )
+
+    words = heard_only(load(usable["positives"], word=True), "a word", note)
+    note_cuts(words, note)
+    positives = [recording.clip for recording in words]
+    fold_of = _folds(positives, negatives, random, note) if divided or _is_marked(positives) else {}
+
+    def in_folds(recordings: Sequence[Recording]) -> list[Recording]:
         return [replace(recording, fold=fold_of.get(_key(recording.clip, fold_of), 0)) for recording in recordings]
 
     noise = heard_only(load(usable["noise"]), "any sound", note)
     held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
-    words = heard_only(load(positives, word=True), "a word", note)
-    note_cuts(words, note)
     data = Data(
-        _spread(words) if fold_of and not _is_marked(positives) else words,
-        load(negatives),
+        _spread(in_folds(words)) if fold_of and not _is_marked(positives) else in_folds(words),
+        in_folds(load(negatives)),
         [recording for index, recording in enumerate(noise) if index not in held_out],
         [recording for index, recording in enumerate(noise) if index in held_out],
         heard_only(load(usable["rooms"]), "any sound", note),

@@ -289,6 +289,18 @@ def test_takes_without_a_word_are_left_out_and_silent_noises_and_rooms_too(manif
     assert "Left out 1 recording without any sound: r/1.wav." in notes
 
 
+def test_takes_without_a_word_change_nothing_for_the_others(manifest, tmp_path):
+    positives, negatives = manifest("p", people(8)), manifest("n", talk())
+    lines = positives.read_text()
+    alone = prepare(recipe(positives, negatives), lambda _: None)
+    soundfile.write(tmp_path / "hiss.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    positives.write_text(json.dumps({"audio_filepath": "hiss.wav", "duration": 1.0, "speaker": "p9"}) + "\n" + lines)
+    beside = prepare(recipe(positives, negatives), lambda _: None)
+    for kind in ("positives", "negatives"):
+        one, other = ([(recording.clip, recording.fold) for recording in getattr(data, kind)] for data in (alone, beside))
+        assert one == other
+
+
 def test_one_file_with_the_word_many_times_is_enough_to_train_and_validate_on(manifest, tmp_path, said):
     negatives = manifest("n", talk())
     (tmp_path / "words").mkdir()
