@@ -123,7 +123,7 @@ def _command(text: str) -> list[str]:
 
 def _words(manifests: list[Path], split: str) -> list[Spoken]:
     from speechtl.audio.manifest import read_manifests
-    from speechtl.audio.recordings import load_recordings
+    from speechtl.audio.recordings import load_recordings, note_silent
     from speechtl.runtime.bench_audio import Spoken
 
     clips = read_manifests(manifests)
@@ -132,6 +132,7 @@ def _words(manifests: list[Path], split: str) -> list[Spoken]:
     if not clips:
         raise ManifestError(f"No recording of {', '.join(map(str, manifests))} has split {split!r}.")
     recordings = load_recordings(clips, find_words=True, on_skip=lambda problem: say(f"Skipped: {problem}"))
+    note_silent(recordings, say)
     return [Spoken(recording.samples(), *recording.word) for recording in recordings]
 
 

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = _recordings(arguments.positives)
         conditions = [Condition("quiet room")]
         if arguments.noise:
-            noises = [recording.samples() for recording in _recordings(arguments.noise, find_words=False)]
+            noises = [one.samples() for one in _recordings(arguments.noise, find_words=False) if one.heard]
             conditions.append(Condition(f"noise at {arguments.snr:g} dB", arguments.snr, noises))
         Console().print(_table(arguments.bundle, words, conditions, arguments.pause))
     except SpeechtlError as error:

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.manifest import Clip, PathLike, Progress, fault, read_manifest, write_manifest
+from speechtl.errors import AudioError
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 WINDOW = 400  # samples, 25 ms
 HOP = 80  # samples, 5 ms
+FRAMES_AT_A_TIME = 2048  # bounds the memory of a long recording to some 20 MB
 BANDS = (200.0, 500.0, 1000.0, 2000.0, 3500.0, 5000.0, 7000.0)  # hertz, borders: above mains hum, up to the fricatives
 EVENNESS = 1000.0  # at most so many times less background (30 dB) is taken to be in one band than in another
 FLOOR_PERCENTILE = 15  # of frame levels: the background, as long as the word leaves a sixth of the clip free
@@ -61,7 +63,7 @@ def find_word(samples: Samples) -> tuple[float, float] | None:
         word = _strongest(levels, low, high)
     if word is None:
         return None
-    return _seconds(word[0], len(samples)), _seconds(word[1], len(samples))
+    return seconds_of(word[0], len(samples)), seconds_of(word[1], len(samples))
 
 
 def frame_levels(samples: Samples) -> Levels:
@@ -70,11 +72,7 @@ def frame_levels(samples: Samples) -> Levels:
     Energy counts in each band against the background of that band, so that a vowel is heard in hiss and an "s" in hum.
     Windows of digital silence are minus infinity.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
-    spectrum = np.abs(np.fft.rfft(windows * np.hanning(WINDOW), axis=1)) ** 2
-    edges = np.searchsorted(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), BANDS)
-    energy = np.add.reduceat(spectrum, edges, axis=1)[:, :-1] / np.diff(edges)
-    sounding = energy.mean(axis=1) > DIGITAL_SILENCE
+    energy, sounding = band_energies(samples)
     if not sounding.any():
         return np.full(len(energy), -np.inf)
     background = np.percentile(energy[sounding], FLOOR_PERCENTILE, axis=0)
@@ -82,6 +80,17 @@ def frame_levels(samples: Samples) -> Levels:
     background = np.maximum(background, background.max() / EVENNESS)
     levels: Levels = np.where(sounding, 10 * np.log10((energy / background).mean(axis=1) + 1e-9), -np.inf)
     return levels
+
+
+def band_energies(samples: Samples) -> tuple[Levels, npt.NDArray[np.bool_]]:
+    """Return the energy of every frame in each band, `(frames, bands)`, and which frames are more than digital silence."""
+    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
+    edges = np.searchsorted(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), BANDS)
+    energy = np.empty((len(windows), len(BANDS) - 1))
+    for start in range(0, len(windows), FRAMES_AT_A_TIME):
+        spectrum = np.abs(np.fft.rfft(windows[start : start + FRAMES_AT_A_TIME] * np.hanning(WINDOW), axis=1)) ** 2
+        energy[start : start + FRAMES_AT_A_TIME] = np.add.reduceat(spectrum, edges, axis=1)[:, :-1] / np.diff(edges)
+    return energy, energy.mean(axis=1) > DIGITAL_SILENCE
 
 
 def align_manifest(path: PathLike, progress: Progress | None = None) -> Aligned:
@@ -123,17 +132,20 @@ def _limits(clip: Clip) -> tuple[tuple[float, float] | None, str]:
         return None, reason
     if clip.path is None or clip.duration > LONGEST_CLIP:
         return None, f"it is {clip.duration:.1f} s long; a single word is looked for in clips of up to {LONGEST_CLIP:.0f} s."
-    limits = find_word(read_audio(clip.path, clip.offset, clip.duration))
+    try:
+        limits = find_word(read_audio(clip.path, clip.offset, clip.duration))
+    except AudioError as error:
+        return None, str(error)
     return limits, "nothing stands out from the background."
 
 
 def _strongest(levels: Levels, low: Levels, high: float) -> tuple[int, int] | None:
     """Return the frames of the segment that rises furthest and longest above its surroundings."""
-    segments = [segment for segment in _segments(levels, low, high) if (segment[1] - segment[0]) * HOP >= SHORTEST * SAMPLE_RATE]
-    return max(segments, key=lambda segment: float(np.sum(np.maximum(levels - low, 0)[slice(*segment)])), default=None)
+    long_enough = [segment for segment in segments(levels, low, high) if (segment[1] - segment[0]) * HOP >= SHORTEST * SAMPLE_RATE]
+    return max(long_enough, key=lambda segment: float(np.sum(np.maximum(levels - low, 0)[slice(*segment)])), default=None)
 
 
-def _seconds(frame: int, samples: int) -> float:
+def seconds_of(frame: int, samples: int) -> float:
     """Return the time of a frame's border; a level belongs to the middle of its window."""
     return min(frame * HOP + (WINDOW - HOP) / 2, samples) / SAMPLE_RATE
 
@@ -150,7 +162,8 @@ def _thresholds(levels: Levels, floor: float, peak: float) -> tuple[Levels, floa
     return low, max(floor + 8.0, peak - 20.0)
 
 
-def _segments(levels: Levels, low: Levels, high: float) -> list[tuple[int, int]]:
+def segments(levels: Levels, low: Levels, high: float) -> list[tuple[int, int]]:
+    """Return the runs of frames that exceed `low` and somewhere `high`; short pauses are joined, clicks left out."""
     above = np.concatenate([[False], levels > low, [False]])
     edges = np.flatnonzero(above[1:] != above[:-1]).reshape(-1, 2)
     runs = _bridge([(int(start), int(end)) for start, end in edges], DIP)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,14 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 FRAME = SAMPLE_RATE // 50  # samples: 20 ms, for levels
 ACTIVE_RANGE = 20.0  # dB below the loudest frame: what still counts as speech
 ROOM_SECONDS = 0.5
+
+
+class Sound(Protocol):
+    """Samples that may be read only where they are looked at."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Samples: ...
 
 
 @dataclass(frozen=True)
@@ -55,12 +64,12 @@ def mix(speech: Samples, noise: Samples, snr_db: float, speech_level: float | No
     return speech + noise * np.float32(level / noise_level * 10.0 ** (-snr_db / 20.0))
 
 
-def excerpt(sounds: Sequence[Samples], length: int, random: np.random.Generator) -> Samples:
-    """Return `length` samples of a randomly chosen sound from a random place on, repeated where it is too short."""
+def excerpt(sounds: Sequence[Sound], length: int, random: np.random.Generator) -> Samples:
+    """Return `length` samples of a randomly chosen sound (none is empty) from a random place on, repeated where it is too short."""
     sound = sounds[int(random.integers(len(sounds)))]
     start = int(random.integers(len(sound)))
     repeats = (start + length) // len(sound) + 1
-    return np.tile(sound, repeats)[start : start + length] if repeats > 1 else sound[start : start + length]
+    return np.tile(sound[:], repeats)[start : start + length] if repeats > 1 else sound[start : start + length]
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:
@@ -85,7 +94,7 @@ def tilt(samples: Samples, slope_db: float) -> Samples:
 class Augmenter:
     """Rooms, then noise, then the microphone's tilt and level, each with its probability."""
 
-    def __init__(self, noises: Sequence[Samples], rooms: Sequence[Samples], settings: AugmentSettings | None = None) -> None:
+    def __init__(self, noises: Sequence[Sound], rooms: Sequence[Samples], settings: AugmentSettings | None = None) -> None:
         self.noises = [noise for noise in noises if len(noise)]
         self.rooms = rooms
         self.settings = settings or AugmentSettings()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,14 +20,17 @@ from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
 
 FRONT_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache
+MASKED_BATCH = 64 * FRONT_BATCH  # examples that are masked at a time
+DTYPES = {"F16": np.float16, "F32": np.float32}  # names of safetensors for what a round is stored in
 
 
 class RoundBatches:
     """An epoch renders one more round of examples and draws balanced batches from all rounds so far.
 
-    What the frozen front makes of a round is kept in half precision, in memory and, with `folder`, on disk, so that a
-    resumed run need not compute it again. With SpecAugment, bands and moments are masked before the front. While an
-    epoch is drawn, the next round is made in the background; as a context manager, this waits for it at the end.
+    What the frozen front makes of a round is kept in half precision: with `folder` on disk, so that memory holds no more
+    than a batch of it and a resumed run need not compute it again, otherwise in memory. With SpecAugment, bands and
+    moments are masked before the front. While an epoch is drawn, the next round is made in the background; as a context
+    manager, this waits for it at the end.
     What stands in `negatives`, by the number of the round, is not made again, and what is made comes to stand there:
     for another training on the same negatives, with the same seed and front.
     """
@@ -51,10 +57,10 @@ class RoundBatches:
         self.rounds_kept = rounds_kept
         self.folder = folder
         self.negatives = negatives
-        self._rounds: dict[int, Batch] = {}
+        self._rounds: dict[int, Stored] = {}
         threads = torch.get_num_threads()  # which torch counts for every thread anew
         self._background = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
-        self._next: tuple[int, Future[Batch]] | None = None
+        self._next: tuple[int, Future[Stored]] | None = None
 
     def __enter__(self) -> RoundBatches:
         return self
@@ -70,11 +76,11 @@ class RoundBatches:
         first = max(number + 1 - self.rounds_kept, 0)
         self._rounds = {index: self._rounds.get(index) or self._made(index) for index in range(first, number + 1)}
         if number + 1 < self.epochs:
-            self._next = number + 1, self._background.submit(self.round, number + 1)
+            self._next = number + 1, self._background.submit(self._stored, number + 1)
         rounds = list(self._rounds.values())
-        words = torch.cat([words for _, words, _ in rounds])
-        folds = torch.cat([folds for _, _, folds in rounds])
-        starts = np.cumsum([0, *(len(inputs) for inputs, _, _ in rounds)])
+        words = torch.cat([one.words for one in rounds])
+        folds = torch.cat([one.folds for one in rounds])
+        starts = np.cumsum([0, *(len(one.words) for one in rounds)])
         is_negative = torch.isnan(words[:, 0]).numpy()
         positive, negative = np.flatnonzero(~is_negative), np.flatnonzero(is_negative)
         random = np.random.default_rng([self.maker.seed, number, 1])
@@ -83,20 +89,28 @@ class RoundBatches:
             chosen = np.sort(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
             limits = np.searchsorted(chosen, starts)
             parts = [
-                inputs[chosen[first:last] - start]
-                for (inputs, _, _), start, first, last in zip(rounds, starts[:-1], limits[:-1], limits[1:], strict=True)
+                one.inputs(chosen[first:last] - start)
+                for one, start, first, last in zip(rounds, starts[:-1], limits[:-1], limits[1:], strict=True)
                 if last > first
             ]
             yield _in_layout(torch.cat(parts).float()), words[chosen], folds[chosen]
 
-    def _made(self, number: int) -> Batch:
+    def _made(self, number: int) -> Stored:
         if self._next is not None and self._next[0] == number:
             return self._next[1].result()
-        return self.round(number)
+        return self._stored(number)
+
+    def _stored(self, number: int) -> Stored:
+        inputs, words, folds = self.round(number)
+        path = self._path(number)
+        return Stored(words, folds, inputs if path is None else TensorOnDisk(path, "inputs"))
+
+    def _path(self, number: int) -> Path | None:
+        return self.folder / f"round-{number:03d}.safetensors" if self.folder else None
 
     def round(self, number: int) -> Batch:
         """Return round `number` behind the frozen front, from disk where it is already there."""
-        path = self.folder / f"round-{number:03d}.safetensors" if self.folder else None
+        path = self._path(number)
         if path is not None and path.exists():
             try:
                 tensors, _ = load_tensors(path)
@@ -118,8 +132,12 @@ class RoundBatches:
 
     def _behind_front(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
         random = np.random.default_rng([self.maker.seed, *seed])
-        masked = spec_augment(rendered, random, **_mask_sizes(self.maker.front_end.settings))
-        inputs = self._front(masked).half() if self.frozen_front else masked
+        sizes = _mask_sizes(self.maker.front_end.settings)
+        parts = []
+        for first in range(0, max(len(rendered.features), 1), MASKED_BATCH):
+            masked = spec_augment(rendered.part(slice(first, first + MASKED_BATCH)), random, **sizes)
+            parts.append(self._front(masked).half() if self.frozen_front else masked)
+        inputs = torch.cat(parts)
         return inputs, torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
 
     @torch.no_grad()
@@ -131,6 +149,42 @@ class RoundBatches:
             group.eval()
         parts = (part.to(self.network.device, memory_format=torch.channels_last) for part in torch.split(features, FRONT_BATCH))
         return torch.cat([self.network.front(part, self.frozen_front).cpu() for part in parts])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A round whose inputs are in memory or on disk."""
+
+    words: Tensor
+    folds: Tensor
+    rows: Tensor | TensorOnDisk
+
+    def inputs(self, indices: npt.NDArray[np.intp]) -> Tensor:
+        """Return the inputs of some examples."""
+        return self.rows[indices]
+
+
+class TensorOnDisk:
+    """A tensor of a safetensors file of which single rows are read: mapping the file would fill memory page by page."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            about = json.loads(file.read(size))[name]
+        self._path = path
+        self._dtype = np.dtype(DTYPES[about["dtype"]])
+        self._shape = about["shape"][1:]
+        self._start = 8 + size + about["data_offsets"][0]
+
+    def __getitem__(self, indices: npt.NDArray[np.intp]) -> Tensor:
+        rows = np.empty((len(indices), *self._shape), self._dtype)
+        size = rows[:1].nbytes
+        with self._path.open("rb", buffering=0) as file:
+            for row, index in zip(rows, indices.tolist(), strict=True):
+                file.seek(self._start + index * size)
+                if file.readinto(row.data) != size:
+                    raise RunError(f"{self._path} ends early: it was changed during the training; start again with --resume.")
+        return torch.from_numpy(rows)
 
 
 def _in_layout(inputs: Tensor) -> Tensor:

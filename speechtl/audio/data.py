@@ -12,7 +12,7 @@ import numpy as np
 from speechtl.audio.manifest import Clip, read_manifests
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.recipe import Recipe
-from speechtl.audio.recordings import Kept, Recording, load_recordings
+from speechtl.audio.recordings import Kept, Recording, heard_only, load_recordings, note_cuts
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import describe
 
@@ -61,23 +61,30 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
     given = {kind: read_clips(getattr(recipe.data, kind)) for kind in ("positives", "negatives", "noise")}
     given["rooms"] = read_clips(recipe.data.rooms) if isinstance(recipe.data.rooms, list) else []
     usable = _for_training(given, note)
-    positives = usable["positives"]
     others = _without(usable["negatives"], recipe.spoken, note)
     negatives = _draw(others, recipe.data.negative_minutes, random, note)
-    fold_of = _folds(positives, negatives, random, note) if divided or _is_marked(positives) else {}
 
     def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
-        recordings = load_recordings(clips, find_words=word, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept)
+        return load_recordings(
+            clips, find_words=word, phrases=recipe.spoken, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept
+        )
+
+    words = heard_only(load(usable["positives"], word=True), "a word", note)
+    note_cuts(words, note)
+    positives = [recording.clip for recording in words]
+    fold_of = _folds(positives, negatives, random, note) if divided or _is_marked(positives) else {}
+
+    def in_folds(recordings: Sequence[Recording]) -> list[Recording]:
         return [replace(recording, fold=fold_of.get(_key(recording.clip, fold_of), 0)) for recording in recordings]
 
-    noise = load(usable["noise"])
+    noise = heard_only(load(usable["noise"]), "any sound", note)
     held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
     data = Data(
-        load(positives, word=True),
-        load(negatives),
+        _spread(in_folds(words)) if fold_of and not _is_marked(positives) else in_folds(words),
+        in_folds(load(negatives)),
         [recording for index, recording in enumerate(noise) if index not in held_out],
         [recording for index, recording in enumerate(noise) if index in held_out],
-        load(usable["rooms"]),
+        heard_only(load(usable["rooms"]), "any sound", note),
         _is_marked(positives),
     )
     _check_amounts(data)
@@ -165,6 +172,13 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], random: np.rand
             folds[names[index]] = fold
             filled[fold] += seconds[names[index]]
     return folds
+
+
+def _spread(words: list[Recording]) -> list[Recording]:
+    """Spread takes that were cut from one file over all folds where there are fewer files or speakers than folds."""
+    if len({_speaker_key(recording.clip) for recording in words}) >= FOLDS:
+        return words
+    return [replace(one, fold=index % FOLDS) if one.times > 1 else one for index, one in enumerate(words)]
 
 
 def _key(clip: Clip, folds: Mapping[str, int]) -> str:

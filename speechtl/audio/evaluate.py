@@ -12,7 +12,7 @@ import numpy as np
 
 from speechtl.audio.data import read_clips, says
 from speechtl.audio.model import scorer_of
-from speechtl.audio.recordings import Kept, Recording, load_recordings
+from speechtl.audio.recordings import Kept, RecordedSound, Recording, heard_only, load_recordings, note_cuts, note_silent
 from speechtl.audio.run import load_run
 from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
@@ -101,13 +101,16 @@ def evaluate(
     training or validation has heard is left out. `kept` (a dict) holds what was decoded, for another call on the same recordings.
     """
     spoken = _choose(positives, split, model, note, kept, find_words=True)
+    note_silent(spoken, note)
+    note_cuts(spoken, note)
     silent = _choose(negatives, split, model, note, kept, without=model.phrases)
     clean = _score(model, words_in_background(spoken, Condition(), SEED), len(spoken), "playing positives")
     background = _score(model, without_words(silent, Condition(), SEED), len(silent), "playing negatives")
     counts, accepts = count(clean, model.trigger), count(background, model.trigger)
     conditions = [_slice("clean", "condition", counts.detected)]
     if noise:
-        noises = [recording.samples() for recording in _choose(noise, split, model, note, kept)]
+        sounds = heard_only(_choose(noise, split, model, note, kept), "any sound", note)
+        noises = [RecordedSound(recording) for recording in sounds]
         for snr in snr_db:
             passages = words_in_background(spoken, Condition("noise", snr, noises), SEED)
             noisy = count(_score(model, passages, len(spoken), f"playing positives in noise, {snr:g} dB"), model.trigger)
@@ -149,7 +152,9 @@ def _choose(
     if not usable:
         names = ", ".join(str(path) for path in paths)
         raise ManifestError(f"No recording of {names} is left to evaluate on: none has split {split!r} and was not used in training.")
-    return load_recordings(usable, find_words=find_words, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept)
+    return load_recordings(
+        usable, find_words=find_words, phrases=model.phrases, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept
+    )
 
 
 def _score(model: Model, passages: Iterable[Passage], total: int, title: str) -> ScoredStream:

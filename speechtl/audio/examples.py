@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ SECONDS = 4.0  # of an example, unless one score needs nearly as much
 ROOM = 1.5  # seconds beyond what one score needs, at least
 TAIL = 0.5  # seconds that stand behind a word at least
 TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn anew for each
+MOST_POSITIVES = 4096  # examples of the word in a round, drawn anew for each where there are more: an epoch takes some 2,000
 FADE = SAMPLE_RATE // 50  # samples
 
 
@@ -36,6 +38,14 @@ class Example:
     word: tuple[float, float] | None = None
 
 
+class _Rendered(NamedTuple):
+    """What a round keeps of an example: its samples would be five times as large as its features."""
+
+    features: Floats
+    word: tuple[float, float]
+    fold: int
+
+
 @dataclass(frozen=True)
 class Round:
     """Examples of a round as features `(examples, frames, bands)`, the words' limits, NaN for negatives, and the folds."""
@@ -43,6 +53,10 @@ class Round:
     features: Floats
     words: Floats  # (examples, 2) seconds
     folds: npt.NDArray[np.int64]  # of the recordings in each example
+
+    def part(self, chosen: slice) -> Round:
+        """Return some of the examples."""
+        return Round(self.features[chosen], self.words[chosen], self.folds[chosen])
 
 
 class ExampleMaker:
@@ -74,27 +88,41 @@ class ExampleMaker:
         self.length = int(self.seconds * SAMPLE_RATE)
 
     def render_positives(self, number: int, workers: int = 2) -> Round:
-        """Return every positive of round `number`, `repeats` times; where only a part of the word is heard, it is no word."""
-        return self._render(list(self.positives) * self.repeats, (self.seed, number, 0), workers)
+        """Return every positive of round `number`, `repeats` times; where only a part of the word is heard, it is no word.
+
+        Of more than `MOST_POSITIVES` so many are drawn.
+        """
+        count = len(self.positives) * self.repeats
+        indices = np.arange(count)
+        if count > MOST_POSITIVES:
+            random = np.random.default_rng([self.seed, number, 4])
+            indices = np.sort(random.choice(count, MOST_POSITIVES, replace=False))
+        jobs = [(self.positives[index % len(self.positives)], index) for index in indices.tolist()]
+        return self._render(jobs, (self.seed, number, 0), workers)
 
     def render_negatives(self, number: int, workers: int = 2) -> Round:
         """Return the windows over all negatives of round `number`."""
         random = np.random.default_rng([self.seed, number])
         windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
-        return self._render(windows, (self.seed, number, 1), workers)
+        return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), workers)
 
-    def _render(self, jobs: Sequence[Recording | Example], seed: tuple[int, ...], workers: int) -> Round:
+    def _render(self, jobs: Sequence[tuple[Recording | Example, int]], seed: tuple[int, ...], workers: int) -> Round:
+        """Render recordings or examples, each with the number that belongs to it in the round."""
+        frames = self.front_end.compute(np.zeros(self.length, np.float32))
+        features = np.empty((len(jobs), *frames.shape), np.float32)
+        words = np.empty((len(jobs), 2), np.float32)
+        folds = np.empty(len(jobs), np.int64)
         with ThreadPoolExecutor(workers) as pool:
-            rendered = list(pool.map(self._render_one, jobs, ((*seed, index) for index in range(len(jobs)))))
-        nothing = self.front_end.compute(np.zeros(self.length, np.float32))[None][:0]
-        features = np.concatenate([nothing, *(frames[None] for frames, _ in rendered)])
-        words = np.array([example.word or (np.nan, np.nan) for _, example in rendered], np.float32).reshape(-1, 2)
-        return Round(features, words, np.array([example.fold for _, example in rendered], np.int64))
+            rendered = pool.map(self._render_one, (job for job, _ in jobs), ((*seed, number) for _, number in jobs))
+            for index, example in enumerate(rendered):
+                features[index], words[index], folds[index] = example
+        return Round(features, words, folds)
 
-    def _render_one(self, job: Recording | Example, seed: tuple[int, ...]) -> tuple[Floats, Example]:
+    def _render_one(self, job: Recording | Example, seed: tuple[int, ...]) -> _Rendered:
         random = np.random.default_rng(seed)
         example = self._positive(job, random) if isinstance(job, Recording) else job
-        return self.front_end.compute(self.augmenter(example.samples, random)), example
+        features = self.front_end.compute(self.augmenter(example.samples, random))
+        return _Rendered(features, example.word or (np.nan, np.nan), example.fold)
 
     def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
         """Return windows over a fold's negatives in random order, each a little faster or slower, with short pauses between."""
@@ -126,7 +154,8 @@ class ExampleMaker:
         tape = self._background(self.by_fold.get(recording.fold, ()), random)
         offset = int((word_end - end) * SAMPLE_RATE)
         first, last = max(offset, 0), min(offset + len(clip), self.length)
-        tape[first:last] = clip[first - offset : last - offset]
+        if first < last:  # of a long word, or of the beginning of one, nothing may be left
+            tape[first:last] = clip[first - offset : last - offset]
         return Example(tape, recording.fold, None if partial else (start + offset / SAMPLE_RATE, word_end))
 
     def _background(self, others: Sequence[Recording], random: np.random.Generator) -> Samples:

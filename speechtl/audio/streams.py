@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechtl.audio.augment import active_level, excerpt, in_room, mix
+from speechtl.audio.augment import Sound, active_level, excerpt, in_room, mix
 from speechtl.audio.recordings import Recording
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -23,7 +23,7 @@ class Condition:
 
     name: str = "clean"
     snr_db: float | None = None
-    noises: Sequence[Samples] = ()
+    noises: Sequence[Sound] = ()
     rooms: Sequence[Samples] = ()
 
 

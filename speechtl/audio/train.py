@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechtl.audio.augment import Augmenter, normalize_room, simulate_rooms
+from speechtl.audio.augment import Augmenter, Sound, normalize_room, simulate_rooms
 from speechtl.audio.batches import FRONT_BATCH, RoundBatches
 from speechtl.audio.calibrate import RATES, Guises, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.data import FOLDS, HELD_OUT, Data, prepare
@@ -23,7 +23,7 @@ from speechtl.audio.licences import verdict
 from speechtl.audio.loss import WakeWordLoss
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.audio.recipe import Recipe
-from speechtl.audio.recordings import Kept, Recording
+from speechtl.audio.recordings import Kept, RecordedSound, Recording
 from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
@@ -269,8 +269,8 @@ def _shift_scores(shift: float, streams: Iterable[ScoredStream]) -> None:
         stream.scores = (1.0 / (1.0 + (1.0 - scores) / scores * np.exp(shift))).astype(np.float32)
 
 
-def _sounds(recordings: Sequence[Recording]) -> list[Samples]:
-    return [recording.samples() for recording in recordings]
+def _sounds(recordings: Sequence[Recording]) -> list[Sound]:
+    return [RecordedSound(recording) for recording in recordings]
 
 
 def _provenance(data: Data) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def choose(run: Run) -> Material:
     material = Material(
         load_recordings(words, on_skip=say),
         load_recordings(others, on_skip=say),
-        load_recordings(checked_words, find_words=True, on_skip=say),
+        load_recordings(checked_words, find_words=True, phrases=phrases, on_skip=say),
         load_recordings(checked_others, on_skip=say),
     )
     loudest = max(np.abs(recording.samples()).max(initial=0.0) for recording in (*material.positives, *material.negatives))

@@ -92,3 +92,19 @@ def test_a_manifest_gets_limits_where_it_has_none_and_one_word(tmp_path):
     assert (done.found, done.kept) == (2, 3)
     assert [reason.split(".wav")[0] for _, reason in done.not_found] == ["nothing stands out from the background.", "missing"]
     assert written[0]["word_start"] == round(written[0]["word_start"], 3)
+
+
+def test_recordings_without_usable_samples_are_listed_with_the_reason(tmp_path):
+    broken = {"nan": np.array([0.1, np.nan] * RATE), "short": np.full(1, 0.5), "mute": np.zeros(2 * RATE)}
+    for name, samples in broken.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, 48_000 if name == "short" else RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "middle.wav", np.insert(np.zeros(2 * RATE), 100, np.inf), RATE, subtype="FLOAT")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    names = [*broken, "middle", "empty"]
+    lines = [{"audio_filepath": f"{name}.wav", "duration": 0.00002 if name == "short" else 2.0, "label": "word"} for name in names]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+    reasons = {clip.audio_filepath: reason for clip, reason in align_manifest(tmp_path / "m.jsonl").not_found}
+    assert list(reasons) == [f"{name}.wav" for name in names]
+    assert all("not numbers" in reasons[f"{name}.wav"] for name in ("nan", "middle"))
+    assert reasons["mute.wav"] == reasons["short.wav"] == "nothing stands out from the background."
+    assert reasons["empty.wav"].endswith("is empty (0 bytes).")

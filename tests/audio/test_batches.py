@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from speechtl.audio import batches as module
 from speechtl.audio.augment import Augmenter
-from speechtl.audio.batches import RoundBatches, spec_augment
+from speechtl.audio.batches import RoundBatches, TensorOnDisk, spec_augment
 from speechtl.audio.examples import ExampleMaker, Round
+from speechtl.errors import RunError
 from speechtl.runtime.features import LogMelSettings
 from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import HeadOnly
@@ -158,3 +160,32 @@ def test_of_samples_only_moments_are_masked(maker, tiny_network, monkeypatch):
     changed = (masked != plain).any(dim=3)[:, 0]
     assert 0 < changed.sum(dim=1).max() <= 4  # 80 ms
     assert (masked[:, 0].std(dim=2)[changed] < 1e-6).all()
+
+
+@pytest.mark.parametrize("front", [0, 2])
+def test_of_rounds_on_disk_the_same_batches_are_read(maker, tiny_network, tmp_path, front):
+    def made(**options) -> RoundBatches:
+        return RoundBatches(maker, tiny_network, front, epochs=2, steps=3, batch_size=8, **options)
+
+    in_memory, on_disk = made(), made(folder=tmp_path)
+    for number in range(2):
+        expected, got = epoch(in_memory, number), epoch(on_disk, number)
+        assert same(got, expected)
+        assert [batch[0].stride() for batch in got] == [batch[0].stride() for batch in expected]
+    assert all(isinstance(one.rows, TensorOnDisk) for one in on_disk._rounds.values())
+
+
+def test_a_round_on_disk_that_is_cut_short_during_the_training_is_an_error(maker, tiny_network, tmp_path):
+    made = batches(maker, tiny_network, folder=tmp_path)
+    drawn = made.epoch(0)
+    next(drawn)
+    with (tmp_path / "round-000.safetensors").open("r+b") as file:
+        file.truncate(3000)
+    with pytest.raises(RunError, match="start again with --resume"):
+        next(drawn)
+
+
+def test_masks_do_not_depend_on_how_many_examples_are_masked_at_a_time(maker, tiny_network, monkeypatch):
+    expected = batches(maker, tiny_network).round(0)
+    monkeypatch.setattr(module, "MASKED_BATCH", 4)
+    assert same([batches(maker, tiny_network).round(0)], [expected])

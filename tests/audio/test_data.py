@@ -27,6 +27,7 @@ def manifest(tmp_path):
         for index, line in enumerate(lines):
             line = {"audio_filepath": f"{name}/{index}.wav", "duration": 1.0, **line}
             samples = np.random.default_rng([*name.encode(), index]).normal(0, 0.05, round(line["duration"] * RATE))
+            samples[: len(samples) // 2] /= 50.0  # steady noise would be taken for a take without a word
             soundfile.write(tmp_path / line["audio_filepath"], samples, RATE)
             full.append(json.dumps(line) + "\n")
         (tmp_path / f"{name}.jsonl").write_text("".join(full))
@@ -270,3 +271,52 @@ def test_a_recording_in_place_of_a_folder_is_an_error(tmp_path):
 def test_a_folder_without_recordings_is_an_error(tmp_path):
     with pytest.raises(ManifestError, match="holds no recordings"):
         read_clips([tmp_path])
+
+
+def test_takes_without_a_word_are_left_out_and_silent_noises_and_rooms_too(manifest, tmp_path):
+    positives, negatives = manifest("p", people(8)), manifest("n", talk())
+    noise, rooms = manifest("x", [{}, {}, {}]), manifest("r", [{}, {}])
+    for index in range(4):
+        soundfile.write(tmp_path / f"p/{index}.wav", np.random.default_rng(index).normal(0, 0.1, RATE), RATE)
+    for index, file in enumerate(("x/1.wav", "r/1.wav")):
+        soundfile.write(tmp_path / file, np.zeros(RATE + index), RATE)
+    notes: list[str] = []
+    data = prepare(recipe(positives, negatives, noise=[str(noise)], rooms=[str(rooms)]), notes.append)
+    assert len(data.positives) == 12
+    assert len(data.noise) + len(data.validation_noise) == 2
+    assert files(data.rooms) == {"r/0.wav"}
+    assert "Left out 4 recordings without a word: p/0.wav, p/1.wav, p/2.wav and 1 more." in notes
+    assert "Left out 1 recording without any sound: r/1.wav." in notes
+
+
+def test_takes_without_a_word_change_nothing_for_the_others(manifest, tmp_path):
+    positives, negatives = manifest("p", people(8)), manifest("n", talk())
+    lines = positives.read_text()
+    alone = prepare(recipe(positives, negatives), lambda _: None)
+    soundfile.write(tmp_path / "hiss.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    positives.write_text(json.dumps({"audio_filepath": "hiss.wav", "duration": 1.0, "speaker": "p9"}) + "\n" + lines)
+    beside = prepare(recipe(positives, negatives), lambda _: None)
+    for kind in ("positives", "negatives"):
+        one, other = ([(recording.clip, recording.fold) for recording in getattr(data, kind)] for data in (alone, beside))
+        assert one == other
+
+
+def test_one_file_with_the_word_many_times_is_enough_to_train_and_validate_on(manifest, tmp_path, said):
+    negatives = manifest("n", talk())
+    (tmp_path / "words").mkdir()
+    soundfile.write(tmp_path / "words" / "many.wav", said.with_pauses([said.spoken()] * 12, [1.0] * 12, 40.0), RATE)
+    notes: list[str] = []
+    data = prepare(recipe(tmp_path / "words", negatives), notes.append)
+    assert [sum(recording.fold == fold for recording in data.positives) for fold in range(4)] == [3, 3, 3, 3]
+    assert "Cut 1 recording at the pauses into 12 takes, as the word is said several times: many.wav." in notes
+
+
+def test_words_of_one_file_stay_in_its_fold_where_there_are_enough_files(manifest, tmp_path, said):
+    negatives = manifest("n", talk())
+    (tmp_path / "words").mkdir()
+    for number in range(5):
+        samples = said.with_pauses([said.spoken(pitch=100 + 10 * number)] * 3, [1.0] * 3, 40.0, number)
+        soundfile.write(tmp_path / "words" / f"{number}.wav", samples, RATE)
+    data = prepare(recipe(tmp_path / "words", negatives), lambda _: None)
+    assert len(data.positives) == 15
+    assert len({(recording.clip.audio_filepath, recording.fold) for recording in data.positives}) == 5

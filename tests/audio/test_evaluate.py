@@ -3,11 +3,17 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from speechtl.audio.evaluate import evaluate, open_model
+from speechtl.audio.model import scorer_of
 from speechtl.audio.report import evaluation_summary
+from speechtl.audio.scoring import count, score_stream
+from speechtl.audio.streams import Condition, words_in_background
 from speechtl.errors import BundleError, ManifestError
+from speechtl.runtime.trigger import GRACE, TriggerSettings
 
 RATE = 16_000
 
@@ -132,3 +138,56 @@ def test_what_is_neither_run_nor_bundle_is_an_error(tmp_path):
 
 def test_the_det_counts_are_finite(report):
     assert np.isfinite(np.array(report()["det"])).all()
+
+
+def words_of(folder, **files):
+    for name, samples in files.items():
+        (folder / "words").mkdir(exist_ok=True)
+        soundfile.write(folder / "words" / f"{name}.wav", samples, RATE)
+    return folder / "words"
+
+
+def test_takes_without_a_word_count_as_misses_and_are_named(report, corpus, bursts):
+    made = report(positives=words_of(corpus, a=bursts((0.5,), 1.5), hiss=bursts((), 1.5), mute=np.zeros(RATE)))
+    assert (made["positives"]["clips"], made["positives"]["detected"]) == (3, 1)
+    assert [note for note in made["notes"] if "hiss.wav, mute.wav" in note and "counts as a miss" in note]
+
+
+def test_every_word_of_a_file_in_which_it_is_said_several_times_counts(report, corpus, said):
+    made = report(positives=words_of(corpus, many=said.with_pauses([said.spoken()] * 5, [1.2] * 5, 40.0)))
+    assert made["positives"]["clips"] == 5
+    assert made["negatives"]["events_beside_words"] == 0
+    assert [note for note in made["notes"] if note.startswith("Cut 1 recording at the pauses into 5 takes")]
+
+
+def test_noise_of_which_nothing_is_left_is_passed_over_with_a_note(report, corpus):
+    place = corpus / "noises"
+    place.mkdir()
+    soundfile.write(place / "good.wav", np.random.default_rng(0).normal(0, 0.01, RATE), RATE)
+    soundfile.write(place / "mute.wav", np.zeros(RATE), RATE)
+    soundfile.write(place / "one.wav", np.full(1, 0.5), 48_000)
+    made = report(noise=[place])
+    assert any("one.wav is too short" in note for note in made["notes"])
+    assert "Left out 1 recording without any sound: mute.wav." in made["notes"]
+    assert made["slices"][1]["name"] == "noise at 10 dB"
+
+
+@settings(max_examples=15, deadline=None)
+@given(word=st.floats(0.05, 30.0), before=st.floats(0.0, 3.0), after=st.floats(0.0, 3.0), seed=st.integers(0, 9))
+def test_an_event_at_the_end_of_a_word_of_any_length_is_its_own(recording_of, tiny, word, before, after, seed):
+    scorer = scorer_of(tiny())
+    random = np.random.default_rng(seed)
+    samples = np.zeros(int((before + word + after) * RATE), np.float32)
+    samples[int((before + word - 0.05) * RATE) : int((before + word) * RATE)] = 0.5
+    recording = recording_of(samples, (before, before + word))
+    for condition in (Condition(), Condition("noise", 30.0, [random.normal(0, 0.01, 100).astype(np.float32)])):
+        stream = score_stream(scorer, words_in_background([recording] * 2, condition, seed))
+        played = len(stream.times) * stream.step_seconds
+        assert all(one.end + GRACE < played for one in stream.words)
+        assert [one.end - one.start for one in stream.words] == pytest.approx([word] * 2)
+        stream.scores[:] = 0.0
+        for one in stream.words:
+            stream.scores[np.searchsorted(stream.times, one.end)] = 1.0
+        counts = count(stream, TriggerSettings(0.5, 1, 0.5))
+        assert None not in counts.detected
+        assert counts.false_accepts == []

@@ -1,7 +1,10 @@
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from speechtl.audio import examples
 from speechtl.audio.augment import Augmenter, AugmentSettings
@@ -158,3 +161,67 @@ def test_examples_are_longer_where_one_score_needs_nearly_all_of_their_length(re
     ends = whole.words[~np.isnan(whole.words[:, 0]), 1]
     assert ends.min() > 3.4
     assert ends.max() <= 4.9 - examples.TAIL
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    word=st.floats(0.05, 12.0) | st.floats(12.0, 30.0),
+    before=st.floats(0.0, 5.0),
+    after=st.floats(-0.1, 5.0),  # a manifest's limits may end a little behind the sound
+    speed=st.floats(0.7 * 0.88, 1.15 * 1.14),
+    context=st.floats(0.1, 6.0),
+    partial=st.booleans(),
+    seed=st.integers(0, 100),
+)
+def test_a_word_of_any_length_at_any_speed_gives_an_example(recording_of, word, before, after, speed, context, partial, seed):
+    samples = np.zeros(max(int((before + word + after) * RATE), 1), np.float32)
+    samples[int(before * RATE) : int((before + word) * RATE)] = 0.5
+    options = {"speed": (1.0, 1.0), "word_speed": (speed, speed), "noise_probability": 0.0, "room_probability": 0.0}
+    augmenter = Augmenter([], [], AugmentSettings(**options, speed_probability=1.0))
+    recording = recording_of(samples, (before, before + word))
+    made = ExampleMaker([recording], [], augmenter, LogMelSettings(), context, partial=float(partial), seed=seed)
+    example = made._positive(recording, np.random.default_rng(seed))
+    assert len(example.samples) == made.length
+    loud = np.flatnonzero(np.abs(example.samples) > 0.25) / RATE
+    if partial:
+        assert example.word is None
+        assert len(loud) / RATE < 0.65 * word / speed + 0.01
+    else:
+        start, end = example.word
+        assert context < end <= made.seconds - examples.TAIL
+        assert end - start == pytest.approx(word / speed, abs=1e-3)
+        assert (loud.min(), loud.max()) == pytest.approx((max(start, 0.0), end), abs=0.11 if after < 0 else 0.005)
+
+
+def test_words_that_are_longer_than_an_example_train_like_others(recording_of):
+    long = recording_of(np.full(12 * RATE, 0.1, np.float32), (0.5, 11.5))
+    made = ExampleMaker([long], [], Augmenter([], []), LogMelSettings(), CONTEXT, repeats=40)
+    whole = made.render_positives(0)
+    assert np.isfinite(whole.features).all()
+    assert 0 < np.isnan(whole.words[:, 0]).sum() < 20
+
+
+def test_a_round_holds_a_bounded_number_of_positives_others_in_every_round(maker, monkeypatch):
+    every = maker(positives=3, repeats=8, partial=0.0).render_positives(0)
+    monkeypatch.setattr(examples, "MOST_POSITIVES", 10)
+    made = maker(positives=3, repeats=8, partial=0.0)
+    rounds = [made.render_positives(number) for number in range(2)]
+    assert [len(one.features) for one in rounds] == [10, 10]
+    known = {one.tobytes(): index for index, one in enumerate(every.features)}
+    drawn = [known[one.tobytes()] for one in rounds[0].features]  # each is the example that it is where nothing is left out
+    assert drawn == sorted(drawn)
+    assert len({index % 3 for index in drawn}) == 3
+    assert not np.array_equal(rounds[0].words, rounds[1].words)
+
+
+def test_a_round_keeps_features_alone(recording_of, bursts):
+    words = [recording_of(bursts((0.3,), 1.2), (0.3, 0.7))] * 100
+    made = ExampleMaker(words, [], Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)
+    tracemalloc.start()
+    try:
+        whole = made.render_positives(0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    samples = len(whole.features) * int(SECONDS * RATE) * 4
+    assert peak < whole.features.nbytes + samples / 4

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from speechtl.audio.augment import Augmenter, simulate_rooms
+from speechtl.audio.augment import Augmenter, Sound, simulate_rooms
 from speechtl.audio.corpus_plan import draw_plan
 from speechtl.audio.encoders import conv_ctc
 from speechtl.audio.licences import all_of
@@ -29,7 +29,7 @@ from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.pretraining.utterances import OFTEN, Note, Utterance, read_tested, read_utterances, with_words, word_classes
 from speechtl.audio.pretraining.windows import LONGEST, Renderer, Teacher, pack
-from speechtl.audio.recordings import Recording, load_recordings
+from speechtl.audio.recordings import RecordedSound, Recording, heard_only, load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
 from speechtl.audio.spoken_texts import usable_words
@@ -271,7 +271,7 @@ def _render(
         "teacher": tasks.teacher if tasks.teacher_weight else None,
     }
     shards = Shards(cache / "windows", packs, train.guises, settings)
-    sounds = [*(noise.samples() for noise in noises), *synthetic_noises(train.seed)]
+    sounds: list[Sound] = [*map(RecordedSound, noises), *synthetic_noises(train.seed)]
     renderer = Renderer(Augmenter(sounds, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
     with progress("rendering windows") as advance:
         workers = max(cores() // getattr(fabric.strategy, "num_processes", 1), 1)  # of those on this machine
@@ -286,7 +286,7 @@ def _content(clip: Clip) -> str:
 
 def _noises(recipe: PretrainingRecipe, note: Note) -> list[Recording]:
     clips = [clip for clip in read_manifests(recipe.data.noise) if clip.split != "test"] if recipe.data.noise else []
-    return load_recordings(clips, on_skip=note) if clips else []
+    return heard_only(load_recordings(clips, on_skip=note), "any sound", note) if clips else []
 
 
 def _fit(
