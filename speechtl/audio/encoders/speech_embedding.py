@@ -4,6 +4,7 @@
 turn 76 log-mel frames into 96 numbers. Nothing is padded in time and the strides multiply to 8 frames, so a state
 of two frames per layer gives exactly the numbers of the recomputed window, for 5.6 instead of 42 million multiply-adds.
 The weights are read from `embedding_model.onnx` of openWakeWord v0.5.1 (Apache-2.0); they are not part of speechtl.
+`weights/speech-embedding.md` says where they come from, how they were converted, and how that was checked.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def build() -> AudioEncoder:
         name="speech-embedding",
         input=audio_input(FEATURES),
         embedding_size=EMBEDDING_SIZE,
-        source="Google speech_embedding (tfhub.dev/google/speech_embedding/1), converted in openWakeWord v0.5.1",
+        source="Google speech_embedding (tfhub.dev/google/speech_embedding/1), converted in openWakeWord v0.5.1 (embedding_model.onnx)",
         licence="Apache-2.0",
         source_hours=None,
     )
