@@ -90,9 +90,6 @@ def _be_the_child(work: Callable[[], object], size: int, writing: int) -> None:
     except SpeechtlError as error:
         os.write(writing, str(error).encode(errors="replace")[:MAX_REASON])
         status = REFUSED
-    except Exception as error:
-        os.write(writing, f"The graph cannot be run: {type(error).__name__}.".encode())
-        status = REFUSED
     finally:
         os._exit(status)
 
