@@ -22,7 +22,6 @@ from speechtl.runtime.bench_summary import describe, scores, spent
 from speechtl.runtime.bundle import PICTURE_KIND
 from speechtl.runtime.picture_bundle import ENGINE, PictureBundle, PictureEngine, Scores
 from speechtl.runtime.pictures import read_pixels
-from speechtl.runtime.verify import TOLERANCE
 
 ROUNDS = 4  # in which the pictures are shown, in a pass
 WORKER = "speechtl.runtime.bench_picture_worker"
@@ -71,12 +70,12 @@ def _names(files: Sequence[Path]) -> bytes:
 
 def _about(engine: PictureEngine) -> Json:
     bundle = engine.bundle
-    graph = bundle.about["graphs"][engine.graph]
+    graph = bundle.graphs[engine.graph]
     return {
         "kind": PICTURE_KIND,
         **describe(bundle.path, bundle.about, engine.graph, ENGINE),
-        "precision": str(graph.get("precision", "fp32")),
-        "tolerance": float(graph.get("tolerance", TOLERANCE)),
+        "precision": graph.precision,
+        "tolerance": graph.tolerance,
         "tasks": [name for name, _ in bundle.tasks],
         "size": bundle.settings.size,
     }

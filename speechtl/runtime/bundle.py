@@ -1,14 +1,14 @@
 """The bundle: one `.wake` file with the graph, the detector's settings, and where everything comes from.
 
 A zip that any tool reads. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
-against its size and checksum when the bundle is opened, and again when it is used; only what is in use is in memory.
-`speechtl verify` checks the hashes, too: what computes them would take 4 MB of every detector's memory.
+against its size and checksum when the bundle is opened, and against its hash, too, when it is used; only what is in
+use is in memory. A bundle may come from a stranger: its zip, its description and its arrays are bounded before they are read.
 """
 
 from __future__ import annotations
 
-import io
 import json
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -22,59 +22,41 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
-from speechtl.runtime.front_end import Features, read_features
-from speechtl.runtime.trigger import TriggerSettings
+from speechtl.runtime.arrays import read_arrays
+from speechtl.runtime.description import (
+    MAX_NAME,
+    REQUIRED,
+    Description,
+    Listed,
+    read_description,
+    read_listing,
+)
+from speechtl.runtime.description import Graph as Graph
+from speechtl.runtime.description import State as State
+from speechtl.runtime.description import Word as Word
+from speechtl.runtime.document import MAX_DOCUMENT, Field, read_document, shown
+from speechtl.runtime.front_end import Features
+from speechtl.runtime.hashing import sha256
+from speechtl.runtime.samples import SAMPLE_RATE
 
 SCHEMA = 1
 ABOUT = "bundle.json"
 KIND = "wake word"  # of a bundle that does not say another
 PICTURE_KIND = "image"
 GOLDEN = "golden.npz"
-MAX_BYTES = 256 * 1024 * 1024  # of everything unpacked, unless the bundle itself is large
+# The least and most values of its arrays; every graph hears the audio some 25 times, so it has at most 30 seconds.
+GOLDEN_ARRAYS = {"audio": (1, 30 * SAMPLE_RATE), "scores": (1, 2_000_000), "words": (0, 2000)}
+MAX_BYTES = 32 * 1024 * 1024  # of everything unpacked, unless the bundle itself is large
 MAX_PACKED = 4  # times its own size, which no file of weights is packed to
 WORTHWHILE = 0.8  # of its size; a file that packs to more is stored as it is, as unpacking delays the start
 # What reading a damaged zip raises, beside what zipfile means to raise.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
 PIECE_BYTES = 1 << 16  # read at a time
-MAX_STEPS = 10_000  # far beyond any network's memory
-REQUIRED = ("name", "phrases", "sample_rate", "features", "chunk", "states", "detector", "graphs", "files")
-
-
-@dataclass(frozen=True)
-class State:
-    """One state of the step graph: its input's name, the output that replaces it, and its shape."""
-
-    name: str
-    output: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One graph of a bundle: its file, in what format and layout, and whether the exporter found it fit for use."""
-
-    name: str
-    format: str  # "onnx" or "tflite"
-    precision: str  # "fp32" or "int8"
-    layout: str = "NCHW"  # of its frames and states; the bundle gives their shapes as (1, channels, frames, bands)
-    default: bool = True  # False: runs only when it is asked for by name
-    tolerance: float | None = None  # the largest score difference that its verification allows
-    measured: tuple[str, ...] = ()  # the runtimes in which it was found within that
-
-    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return a shape of the bundle in the layout of this graph."""
-        if self.layout == "NCHW" or len(shape) != 4:
-            return shape
-        return (shape[0], shape[2], shape[3], shape[1])
-
-
-@dataclass(frozen=True)
-class Word:
-    """A wake word of a bundle: the name that its events carry, how it is said, and when its score becomes an event."""
-
-    name: str
-    phrases: tuple[str, ...]
-    trigger: TriggerSettings
+NO_WORDS = np.zeros((0, 2), np.int64)
+MAX_ENTRIES = 64  # of the zip
+MAX_DIRECTORY = 64 * 1024  # bytes of its listing
+END, END_BYTES = b"PK\x05\x06", 22  # the record behind a zip's listing
+LOCATOR, LOCATOR_BYTES = b"PK\x06\x07", 20  # what stands before it in a zip of more than 4 GB
 
 
 @dataclass(frozen=True)
@@ -85,75 +67,55 @@ class Bundle:
     about: Mapping[str, Any]
     files: Files
 
+    description: Description
+
     @property
     def name(self) -> str:
         """What the bundle is called; with one word, the name that its events carry."""
-        return str(self.about["name"])
+        return self.description.name
 
     @property
     def features(self) -> Features:
         """What the graph takes."""
-        return read_features(self.about["features"])
+        return self.description.features
 
     @property
     def words(self) -> list[Word]:
         """The wake words, in the order of the graph's scores; a bundle of one word is described by its own entries."""
-        described = self.about.get("words") or [self.about]
-        return [Word(str(word["name"]), tuple(word["phrases"]), self._trigger(word["detector"])) for word in described]
-
-    def _trigger(self, settings: Mapping[str, Any]) -> TriggerSettings:
-        try:
-            return TriggerSettings(**settings)
-        except TypeError as error:
-            raise BundleError(f"{self.path} has detector settings that this version of speechtl does not know: {error}.") from error
+        return list(self.description.words)
 
     @property
     def frames_per_step(self) -> int:
         """How many log-mel frames the graph takes at a time."""
-        return int(self.about["chunk"]["frames"])
+        return self.description.frames_per_step
 
     @property
     def silent_steps(self) -> int:
         """How many steps of silence bring zero states to those of a stream preceded by silence."""
-        return int(self.about["chunk"]["silent_steps"])
+        return self.description.silent_steps
 
     @property
-    def states(self) -> list[State]:
+    def states(self) -> tuple[State, ...]:
         """The graph's states, in order."""
-        return [State(state["name"], state["output"], tuple(state["shape"])) for state in self.about["states"]]
+        return self.description.states
 
     @property
-    def graphs(self) -> dict[str, Graph]:
+    def graphs(self) -> Mapping[str, Graph]:
         """The graphs by file name, the one to prefer first."""
-        return {name: self._graph(name, about) for name, about in self.about["graphs"].items()}
-
-    def _graph(self, name: str, about: Mapping[str, Any]) -> Graph:
-        layout, tolerance = about.get("layout", "NCHW"), about.get("tolerance")
-        if layout not in ("NCHW", "NHWC"):
-            raise BundleError(f"{self.path} has a graph {name} of layout {layout!r}, which this version of speechtl does not know.")
-        return Graph(
-            name,
-            str(about["runtime"]),
-            str(about.get("precision", "fp32")),
-            layout,
-            about.get("default", True) is not False,
-            None if tolerance is None else float(tolerance),
-            tuple(str(one["engine"]) for one in self.about.get("parity", ()) if one["graph"] == name and one["ok"] is True),
-        )
+        return self.description.graphs
 
     def golden(self) -> dict[str, npt.NDArray[Any]]:
         """Return the golden audio and the scores expected of it."""
         if GOLDEN not in self.files:
             raise BundleError(f"{self.path} carries no golden audio; export it again without --no-golden.")
         try:
-            with np.load(io.BytesIO(self.files[GOLDEN]), allow_pickle=False) as arrays:
-                golden = {name: arrays[name] for name in arrays.files}
+            golden = read_arrays(self.files[GOLDEN], GOLDEN_ARRAYS)
         except DAMAGE as error:
-            raise BundleError(f"{self.path} is damaged: {GOLDEN} cannot be read ({error}).") from error
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} cannot be read ({reason(error)}).") from error
         if any(
             name not in golden or golden[name].ndim not in ranks or golden[name].dtype.kind not in "if"
             for name, ranks in (("audio", (1,)), ("scores", (1, 2)))
-        ):
+        ) or golden.get("words", NO_WORDS).shape[1:] != (2,):
             raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
         return golden
 
@@ -161,7 +123,7 @@ class Bundle:
 class Files(Mapping[str, bytes]):
     """The files of a bundle by name, read and checked when they are asked for."""
 
-    def __init__(self, path: Path, listing: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, path: Path, listing: Mapping[str, Listed]) -> None:
         self._path = path
         self._listing = listing
 
@@ -169,15 +131,15 @@ class Files(Mapping[str, bytes]):
         """Return the content of a file; raise `BundleError` when it is not what it was when the bundle was opened."""
         listed = self._listing[name]
         with _opened(self._path) as archive:
-            return b"".join(_pieces(self._path, archive, name, listed))
+            content = b"".join(_pieces(self._path, archive, name, listed))
+        if sha256(content).hexdigest() != listed.sha256:
+            raise BundleError(f"{self._path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
+        return content
 
     def check_hashes(self) -> None:
         """Raise `BundleError` for a file whose hash is not the one that the bundle lists."""
-        import hashlib
-
-        for name, content in self.items():
-            if hashlib.sha256(content).hexdigest() != self._listing[name].get("sha256"):
-                raise BundleError(f"{self._path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
+        for _ in self.values():
+            pass
 
     def __contains__(self, name: object) -> bool:
         """Tell whether the bundle lists a file, without reading it."""
@@ -195,26 +157,39 @@ class Files(Mapping[str, bytes]):
 def open_bundle(path: Path | str) -> Bundle:
     """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
     path = Path(path)
-    bundle = Bundle(path, *read_archive(path, KIND, REQUIRED))
-    _check_values(bundle)
-    return bundle
+    about, files = read_archive(path, KIND, REQUIRED)
+    with field_of(path):
+        description = read_description(about)
+    missing = [name for name in description.graphs if name not in files]
+    if missing or not description.graphs:
+        raise BundleError(f"{path} is damaged: it names {'no graph' if not missing else f'the graph {missing[0]!r}, which is not in it'}.")
+    return Bundle(path, about, files, description)
+
+
+@contextmanager
+def field_of(path: Path) -> Iterator[None]:
+    """Put the bundle's name before an error that names a field."""
+    try:
+        yield
+    except BundleError as error:
+        raise BundleError(f"{path} cannot be used: in its {ABOUT}, {error}") from error
 
 
 def bundle_kind(path: Path | str) -> str:
     """Return of what kind a bundle is, without reading its files; raise `BundleError` for what is no bundle."""
     path = Path(path)
     with _opened(path) as archive:
-        return str(_document(path, archive).get("kind", KIND))
+        return _kind(path, _document(path, archive))
 
 
 def read_archive(path: Path, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], Files]:
     """Return what a bundle of this kind says about itself, with these keys, and its files, each read once to see that it is whole."""
     with _opened(path) as archive:
-        about = _read(path, archive, kind, required)
-        for name, listed in about["files"].items():
+        about, listing = _read(path, archive, kind, required)
+        for name, listed in listing.items():
             for _ in _pieces(path, archive, name, listed):
                 pass
-    return about, Files(path, about["files"])
+    return about, Files(path, listing)
 
 
 def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -242,46 +217,66 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     if not path.is_file():
         raise BundleError(f"{path} does not exist.")
     try:
+        _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             _check_entries(path, archive)
             yield archive
     except PermissionError:
         raise
     except DAMAGE as error:
-        raise BundleError(f"{path} is no bundle, or was cut short: {error}.") from error
+        raise BundleError(f"{path} is no bundle, or was cut short: {reason(error)}.") from error
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a listing that is too large to be read, before `zipfile` reads it."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - (1 << 16) - END_BYTES - LOCATOR_BYTES, 0))
+        tail = file.read()
+    place = tail.find(END)
+    while place >= 0:
+        if len(tail) - place >= END_BYTES:
+            entries, size = struct.unpack_from("<HI", tail, place + 10)
+            if entries > MAX_ENTRIES or size > MAX_DIRECTORY or tail[max(place - LOCATOR_BYTES, 0) :].startswith(LOCATOR):
+                raise BundleError(f"{path} holds more files than a bundle may have ({MAX_ENTRIES}).")
+        place = tail.find(END, place + 1)
 
 
 def _check_entries(path: Path, archive: zipfile.ZipFile) -> None:
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
-            raise BundleError(f"{path} is not safe to open: it holds a file named {entry.filename!r}, which leads out of the bundle.")
+            raise BundleError(f"{path} is not safe to open: it holds a file named {shown(entry.filename)}, which leads out of the bundle.")
     if sum(entry.file_size for entry in archive.infolist()) > max(MAX_BYTES, MAX_PACKED * path.stat().st_size):
         raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
 
 
-def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> dict[str, Any]:
+def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, Listed]]:
     about = _document(path, archive)
-    if (given := about.get("kind", KIND)) != kind:
+    if (given := _kind(path, about)) != kind:
         raise BundleError(f"{path} is a bundle of the kind {given!r}, where {kind!r} is needed; see: speechtl --help")
     missing = [key for key in required if key not in about]
     if missing:
         raise BundleError(f"{path} is damaged: its {ABOUT} has no {missing[0]!r}.")
-    listing = about["files"]
-    if not isinstance(listing, dict) or not all(isinstance(listed, dict) for listed in listing.values()):
-        raise BundleError(f"{path} is damaged: its {ABOUT} does not list its files.")
+    with field_of(path):
+        listing = read_listing(Field("files", about["files"]))
     unlisted = sorted((Counter(archive.namelist()) - Counter([ABOUT, *listing])).elements())
     if unlisted:
-        raise BundleError(f"{path} is damaged: it holds {unlisted[0]!r} besides what its {ABOUT} lists.")
-    return about
+        raise BundleError(f"{path} is damaged: it holds {shown(unlisted[0])} besides what its {ABOUT} lists.")
+    return about, listing
+
+
+def _kind(path: Path, about: Mapping[str, Any]) -> str:
+    with field_of(path):
+        return Field("kind", about.get("kind", KIND)).text(MAX_NAME)
 
 
 def _document(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     if ABOUT not in archive.namelist():
         raise BundleError(f"{path} is a zip file but no bundle: it has no {ABOUT}.")
     try:
-        about = json.loads(archive.read(ABOUT))
+        with archive.open(ABOUT) as file:
+            about = read_document(file.read(MAX_DOCUMENT + 1))
     except DAMAGE as error:
-        raise BundleError(f"{path} is damaged: its {ABOUT} cannot be read ({error}).") from error
+        raise BundleError(f"{path} is damaged: its {ABOUT} cannot be read ({reason(error)}).") from error
     schema = about.get("schema") if isinstance(about, dict) else None
     if type(schema) is not int or schema < 1:
         raise BundleError(f"{path} is damaged: its {ABOUT} has no schema number.")
@@ -292,45 +287,23 @@ def _document(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     return dict(about)
 
 
-def _pieces(path: Path, archive: zipfile.ZipFile, name: str, listed: Mapping[str, Any]) -> Iterator[bytes]:
+def _pieces(path: Path, archive: zipfile.ZipFile, name: str, listed: Listed) -> Iterator[bytes]:
     """Yield a file in pieces, and raise `BundleError` behind the last where they do not fit its size and the zip's checksum."""
     size = 0
     try:
         with archive.open(name) as file:
             while piece := file.read(PIECE_BYTES):
                 size += len(piece)
+                if size > listed.size:
+                    break
                 yield piece
     except (KeyError, *DAMAGE) as error:
-        raise BundleError(f"{path} is damaged: {name} is missing or cannot be read ({error}).") from error
-    if size != listed.get("size"):
-        raise BundleError(f"{path} is damaged: {name} has {size} bytes, not those that {ABOUT} lists. Copy the bundle again.")
+        raise BundleError(f"{path} is damaged: {name} is missing or cannot be read ({reason(error)}).") from error
+    if size != listed.size:
+        has = f"more than {listed.size}" if size > listed.size else str(size)
+        raise BundleError(f"{path} is damaged: {name} has {has} bytes, not those that {ABOUT} lists. Copy the bundle again.")
 
 
-def _check_values(bundle: Bundle) -> None:
-    try:
-        _ = (bundle.features, bundle.words, bundle.frames_per_step, bundle.silent_steps, bundle.states)
-        missing = [name for name, graph in bundle.graphs.items() if name not in bundle.files or not graph.format]
-        if not isinstance(bundle.about.get("data", {}), dict) or not all(
-            isinstance(word["name"], str)
-            and word["name"]
-            and word["name"].isprintable()  # it stands in lines for people, and in the environment of commands
-            and isinstance(word["phrases"], list)
-            and all(isinstance(phrase, str) for phrase in word["phrases"])
-            for word in (bundle.about, *(bundle.about.get("words") or ()))
-        ):
-            raise ValueError("name, phrases or data")
-        if len({word.name for word in bundle.words}) < len(bundle.words):
-            raise ValueError("two words of one name")
-        if (
-            not 1 <= bundle.frames_per_step <= MAX_STEPS
-            or bundle.silent_steps > MAX_STEPS
-            or bundle.silent_steps < 0
-            or min((1, *(size for state in bundle.states for size in state.shape))) < 1
-        ):
-            raise ValueError("sizes out of range")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{bundle.path} is damaged: its {ABOUT} holds values of the wrong kind ({error!r}).") from error
-    if missing or not bundle.graphs:
-        raise BundleError(
-            f"{bundle.path} is damaged: it names {'no graph' if not missing else f'the graph {missing[0]!r}, which is not in it'}."
-        )
+def reason(error: Exception) -> str:
+    """Why something could not be read, without the characters of a stranger's names."""
+    return ascii(str(error) or type(error).__name__)[1:-1][:200]

@@ -6,6 +6,7 @@ predecessor tflite-runtime for `tflite`. Which are installed and which graph the
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError, SpeechtlError, did_you_mean
-from speechtl.runtime.bundle import Bundle, Graph, State
+from speechtl.runtime.bundle import Bundle
+from speechtl.runtime.description import Graph, State
+from speechtl.runtime.trial import try_out
 
 Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 INPUT = "log_mel"  # frames of any kind; the name is that of the first one
 OUTPUT = "score"
+MAX_REASON = 300  # characters of what a runtime says
 
 
 @dataclass(frozen=True)
@@ -134,13 +138,14 @@ class Engine:
         self.runtime = runtime.package
         self._frames = bundle.frames_per_step
         self._words = len(bundle.words)
-        with _refusal(bundle, graph, runtime, "load"):
-            self._session = runtime.load(bundle.files[graph.name])
-        _check(bundle, graph, self._session)
+        content = bundle.files[graph.name]
+        with _refusal(bundle, graph, runtime, "start"):
+            importlib.import_module(runtime.module)
+        try_out(lambda: _first_steps(bundle, graph, runtime, content), len(content), f"{bundle.path}: {graph.name}")
+        self._session = _load(bundle, graph, runtime, content)
         self._turn = Turn()
         self._aside = [np.zeros(self._session.inputs[state.name].shape) for state in bundle.states]
         with _refusal(bundle, graph, runtime, "run"):
-            self._session.bind(bundle.states)
             self.run(np.full((bundle.silent_steps * self._frames, bundle.features.bands), bundle.features.silence, np.float32))
         self._silent = self._session.save()
 
@@ -166,6 +171,26 @@ class Engine:
             before._aside = self._session.save()
         self._session.load(self._aside)
         self._turn.holder = self
+
+
+def _load(bundle: Bundle, graph: Graph, runtime: Runtime, content: bytes) -> Session:
+    """A session whose inputs and outputs are those that the bundle announces, with its states bound."""
+    with _refusal(bundle, graph, runtime, "load"):
+        session = runtime.load(content)
+    _check(bundle, graph, session)
+    with _refusal(bundle, graph, runtime, "run"):
+        session.bind(bundle.states)
+    return session
+
+
+def _first_steps(bundle: Bundle, graph: Graph, runtime: Runtime, content: bytes) -> None:
+    """Load a graph and run as much silence as an engine begins with, at least one step."""
+    session = _load(bundle, graph, runtime, content)
+    silence = np.full((bundle.frames_per_step, bundle.features.bands), bundle.features.silence, np.float32)
+    with _refusal(bundle, graph, runtime, "run"):
+        session.load([np.zeros(session.inputs[state.name].shape) for state in bundle.states])
+        for _ in range(max(bundle.silent_steps, 1)):
+            session.step(silence)
 
 
 def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Engine:
@@ -224,7 +249,8 @@ def _refusal(bundle: Bundle, graph: Graph, runtime: Runtime, what: str) -> Itera
             f"Install it again with: pip install --force-reinstall {runtime.package}"
         ) from error
     except Exception as error:  # runtimes raise a dozen types without a common parent
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        said = str(error).splitlines() or [type(error).__name__]
+        reason = ascii(said[0])[1:-1][:MAX_REASON].rstrip(".")  # it may repeat names of a stranger's graph
         raise BundleError(
             f"{bundle.path}: {runtime.package} cannot {what} {graph.name}: {reason}. "
             f"Take another graph with --graph, or update the runtime with: pip install -U {runtime.package}"

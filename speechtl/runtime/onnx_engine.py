@@ -10,6 +10,7 @@ import onnxruntime
 
 from speechtl.runtime.bundle import State
 from speechtl.runtime.engine import INPUT, OUTPUT, Array, Floats, Tensor
+from speechtl.runtime.onnx_check import check_onnx
 
 TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
 
@@ -66,6 +67,7 @@ class OnnxSession:
 
 def load_graph(content: bytes) -> Any:
     """Return a session that runs a graph on one thread; raises what ONNX Runtime does for one that it cannot run."""
+    check_onnx(content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.errors import BundleError
 from speechtl.runtime.bundle import Bundle, Graph
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine import RUNTIMES, open_engine, pairs
@@ -19,6 +21,7 @@ PHASES = (0, 1, 79, 159)  # samples within a hop that come as a chunk of their o
 STREAMS = [(chunk, phase) for chunk in CHUNKS for phase in PHASES if chunk > 1 or phase == 0]
 SAMPLE_BY_SAMPLE = 16_000  # samples that are played one at a time; the rest follows in larger chunks
 FEW = STREAMS[::8]  # where features are the samples themselves, which chunks cannot change
+MAX_SECONDS = 300  # of processor time for one graph, far beyond what a wake word needs on the smallest Raspberry Pi
 TOLERANCE = 1e-4  # of a score, which lies between 0 and 1
 
 
@@ -55,7 +58,7 @@ def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) 
         if graph not in (None, made.name) or engine not in (None, runtime.package):
             continue
         scorer = Scorer.of(bundle, made.name, runtime.package)
-        differences = [_difference(scorer, golden, chunk, phase) for chunk, phase in streams]
+        differences = _differences(scorer, golden, streams, f"{bundle.path}: {made.name}")
         tolerance = TOLERANCE if made.tolerance is None else made.tolerance
         largest = float(np.max(differences))  # which is NaN where one of them is
         results.append(Parity(made.name, runtime.package, largest, tolerance, len(differences), largest <= tolerance))
@@ -95,6 +98,19 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _differences(scorer: Scorer, golden: dict[str, npt.NDArray[Any]], streams: Sequence[tuple[int, int]], what: str) -> list[float]:
+    """The largest difference of each stream; raise `BundleError` where they take longer than any usable graph does."""
+    begin = time.process_time()
+    differences = []
+    for chunk, phase in streams:
+        differences.append(_difference(scorer, golden, chunk, phase))
+        if time.process_time() - begin > MAX_SECONDS:
+            raise BundleError(
+                f"{what} needs more than {MAX_SECONDS} s of processor time for its golden audio; it is of no use on a stream."
+            )
+    return differences
 
 
 def _difference(scorer: Scorer, golden: dict[str, npt.NDArray[Any]], chunk: int, phase: int) -> float:

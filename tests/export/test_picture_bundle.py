@@ -83,15 +83,15 @@ def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(hal
     ("about", "files", "sentence"),
     [
         ({"pictures": {"size": 32, "shape": "stretch", "grey": False}}, {}, "does not hold pictures and their scores"),
-        ({"pictures": 3}, {}, "values of the wrong kind"),
+        ({"pictures": 3}, {}, "pictures must be a table"),
         ({"graphs": {"other.onnx": {"runtime": "onnx"}}}, {}, "names a graph that is not in it"),
-        ({"graphs": {}}, {}, "values of the wrong kind"),
+        ({"graphs": {}}, {}, "no graph to run by default"),
         ({}, {"model.int8.onnx": b"nothing"}, "cannot load model.int8.onnx"),
         ({}, {"golden.npz": b"nothing"}, "golden.npz cannot be read"),
         ({}, golden(np.zeros((2, 3, 24, 23), np.uint8), np.zeros((2, 2), np.float32)), "does not hold pictures and their scores"),
         ({}, golden(np.zeros((0, 3, 24, 24), np.uint8), np.zeros((0, 2), np.float32)), "does not hold pictures and their scores"),
         ({}, golden(np.uint8(0), np.float32(0)), "does not hold pictures and their scores"),
-        ({}, golden(np.zeros((2, 3, 24, 24), np.uint8), np.array([["a", "b"]] * 2)), "does not hold pictures and their scores"),
+        ({}, golden(np.zeros((2, 3, 24, 24), np.uint8), np.array([["a", "b"]] * 2)), "scores is of the type <U1"),
     ],
 )
 def test_damaged_bundles_are_refused_in_words(remake_halves, about, files, sentence):
