@@ -33,7 +33,7 @@ from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import Batch, HeadOnly, Policy, at_one_rate, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.network import run_groups
-from speechtl.workfolder import bind, finish, working_folder
+from speechtl.workfolder import bind, finish, training_folder
 
 ROOMS = 60
 VALIDATION_ROOMS = 8
@@ -59,9 +59,13 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     threshold of its own and no operating points; nobody is held out, unless a manifest marks whom, and no twin is trained for validation:
     for whoever finds the threshold on other recordings. `memory` spares several trainings what they have in common.
     """
-    started = time.monotonic()
     out = out.absolute()
-    work = working_folder(out, resume=resume)
+    with training_folder(out, resume=resume) as work:
+        return _train(recipe, out, work, resume, calibrated, memory)
+
+
+def _train(recipe: Recipe, out: Path, work: Path, resume: bool, calibrated: bool, memory: Memory | None) -> dict[str, Any]:
+    started = time.monotonic()
     data = prepare(recipe, say, divided=calibrated, kept=memory.recordings if memory else None)
     _describe(data)
     rooms = _rooms(recipe, data)

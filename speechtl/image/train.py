@@ -22,7 +22,7 @@ from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
 from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, check_inputs, fit, parse_policy
-from speechtl.workfolder import bind, finish, working_folder
+from speechtl.workfolder import bind, finish, training_folder
 
 PRETRAIN_POLICY = "all"
 CHECKPOINT = "checkpoint.safetensors"
@@ -33,9 +33,13 @@ def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, 
 
     Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption.
     """
-    started = time.monotonic()
     out = out.absolute()
-    work = working_folder(out, resume=resume)
+    with training_folder(out, resume=resume) as work:
+        return _train(recipe, out, work, resume)
+
+
+def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str, Any]:
+    started = time.monotonic()
     torch.manual_seed(recipe.train.seed)
     encoder, architecture = open_encoder(recipe.transfer.backbone, recipe.transfer.weights, recipe.transfer.keep)
     check_inputs(encoder, PICTURES)

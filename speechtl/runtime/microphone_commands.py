@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.outputs import clips_folder
 from speechtl.progress import say
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def listen(
     on_detect_seconds: Annotated[
         float, typer.Option(min=0.1, max=86_400, callback=_finite, help="A command that runs longer is stopped.")
     ] = 60.0,
-    save_clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the seconds around events and near misses.")] = None,
+    save_clips: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the seconds around events and near misses.", callback=clips_folder)
+    ] = None,
     clips_days: Annotated[float, typer.Option(min=0.0, callback=_finite, help="Clips older than that are removed.")] = 30.0,
     clips_mb: Annotated[
         float, typer.Option(min=0.1, callback=_finite, help="The oldest clips are removed beyond so many megabytes.")

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,12 @@ from speechtl.audio.synthesizers import missing_synthesizers
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.voice import SYNTHESISED
 from speechtl.errors import RecipeError, RunError
-from speechtl.files import read_rows, write_json, write_rows
+from speechtl.files import check_folder, read_rows, write_json, write_rows
 from speechtl.progress import progress, say
 from speechtl.transfer import AllLayers, fit, save_tensors
 from speechtl.transfer.fit import steps_of
 from speechtl.versions import versions
-from speechtl.workfolder import GIVEN, begun_with
+from speechtl.workfolder import GIVEN, alone, begun_with
 
 ENCODER = "encoder.safetensors"
 NETWORK = "network.safetensors"
@@ -61,6 +62,13 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     Synthesised speech and rendered windows are kept in `cache`, where a later call finds them. Every process of `fabric`
     renders its share of the windows and reads its share of the batches; the first one writes.
     """
+    check_folder(out)
+    check_folder(cache)
+    with alone(out) if fabric.is_global_zero else nullcontext():
+        return _pretrain(recipe, out, cache, fabric, resume)
+
+
+def _pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, fabric: Fabric, resume: bool) -> dict[str, Any] | None:
     started = time.monotonic()
     notes: list[str] = []
 
