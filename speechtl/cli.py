@@ -18,7 +18,7 @@ from speechtl.bench_commands import app as bench_app
 from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence
 from speechtl.image_commands import app as image_app
 from speechtl.outputs import output_file, output_folder
-from speechtl.progress import say
+from speechtl.progress import progress, say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
 
@@ -270,7 +270,8 @@ def verify(
     from speechtl.runtime.verify import verify as run_verification
 
     opened = open_bundle(bundle)
-    results = [result.to_json() for result in run_verification(opened, graph, engine)]
+    with progress("verifying"):
+        results = [result.to_json() for result in run_verification(opened, graph, engine)]
     if as_json:
         _print_json(results)
     else:

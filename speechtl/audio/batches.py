@@ -12,6 +12,7 @@ from torch import Tensor
 
 from speechtl.audio.examples import ExampleMaker, Round
 from speechtl.errors import RunError
+from speechtl.progress import counted
 from speechtl.runtime.front_end import Features
 from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
@@ -129,8 +130,10 @@ class RoundBatches:
             return features
         for _, group in self.network.groups()[: self.frozen_front]:
             group.eval()
-        parts = (part.to(self.network.device, memory_format=torch.channels_last) for part in torch.split(features, FRONT_BATCH))
-        return torch.cat([self.network.front(part, self.frozen_front).cpu() for part in parts])
+        parts = torch.split(features, FRONT_BATCH)
+        moved = (part.to(self.network.device, memory_format=torch.channels_last) for part in parts)
+        listened = (self.network.front(part, self.frozen_front).cpu() for part in moved)
+        return torch.cat(list(counted("listening to examples, batch", listened, len(parts))))
 
 
 def _in_layout(inputs: Tensor) -> Tensor:

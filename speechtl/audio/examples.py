@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from speechtl.audio.augment import Augmenter, change_speed
 from speechtl.audio.recordings import Recording
+from speechtl.progress import counted
 from speechtl.runtime.front_end import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -85,7 +86,8 @@ class ExampleMaker:
 
     def _render(self, jobs: Sequence[Recording | Example], seed: tuple[int, ...], workers: int) -> Round:
         with ThreadPoolExecutor(workers) as pool:
-            rendered = list(pool.map(self._render_one, jobs, ((*seed, index) for index in range(len(jobs)))))
+            made = pool.map(self._render_one, jobs, ((*seed, index) for index in range(len(jobs))))
+            rendered = list(counted("making examples", made, len(jobs)))
         nothing = self.front_end.compute(np.zeros(self.length, np.float32))[None][:0]
         features = np.concatenate([nothing, *(frames[None] for frames, _ in rendered)])
         words = np.array([example.word or (np.nan, np.nan) for _, example in rendered], np.float32).reshape(-1, 2)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from speechtl.audio.align import find_word
 from speechtl.audio.manifest import TOLERANCE, Clip, fault
 from speechtl.errors import AudioError, ManifestError
+from speechtl.progress import counted
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -55,7 +56,7 @@ def load_recordings(
         return known[key]
 
     with ThreadPoolExecutor(workers) as pool:
-        loaded = list(pool.map(load, clips))
+        loaded = list(counted("reading recordings", pool.map(load, clips), len(clips)))
     problems = [problem for problem in loaded if isinstance(problem, str)]
     recordings = [recording for recording in loaded if isinstance(recording, Recording)]
     if clips and not recordings:

@@ -28,7 +28,7 @@ from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.progress import progress, say
+from speechtl.progress import Tally, progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import Batch, HeadOnly, Policy, at_one_rate, attach, check_inputs, fit, parse_policy
@@ -64,6 +64,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
         return _train(recipe, out, work, resume, calibrated, memory)
 
 
+@progress("training")
 def _train(recipe: Recipe, out: Path, work: Path, resume: bool, calibrated: bool, memory: Memory | None) -> dict[str, Any]:
     started = time.monotonic()
     data = prepare(recipe, say, divided=calibrated, kept=memory.recordings if memory else None)
@@ -120,7 +121,8 @@ def _describe(data: Data) -> None:
 
 def _rooms(recipe: Recipe, data: Data) -> list[Samples]:
     if recipe.data.rooms == "simulated":
-        return simulate_rooms(ROOMS, recipe.train.seed)
+        with progress("simulating rooms"):
+            return simulate_rooms(ROOMS, recipe.train.seed)
     return [normalize_room(recording.samples()) for recording in data.rooms]
 
 
@@ -167,9 +169,8 @@ def _fit(
         nonlocal before
         now = time.monotonic()
         record["seconds"], before = now - before, now
-        advance(epoch + 1, settings.epochs)
 
-    with batches, progress("training, epoch") as advance:
+    with batches, progress("training, step") as advance:
         policy.apply(network)
         _measure_embeddings(network, batches, front)
         return fit(
@@ -181,6 +182,7 @@ def _fit(
             checkpoint=work / CHECKPOINT,
             resume=resume,
             on_epoch=tell,
+            on_step=advance,
         )
 
 
@@ -244,23 +246,26 @@ def _validation_streams(
     conditions = [Condition(), Condition("noise", VALIDATION_SNR, noises), Condition("rooms", rooms=rooms)]
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
+    folds = sorted(set(held_out) - {NO_FOLD})
+    played = ((data.positives, GUISES.words), (data.negatives, GUISES.others))
+    total = sum(guises * sum(recording.fold in folds for recording in kind) for kind, guises in played)
     positives, negatives = [], []
-    try:
-        for fold in sorted(set(held_out) - {NO_FOLD}):
-            head = network.head.only([member for member, out in enumerate(held_out) if out == fold])
-            listening = WakeWordNetwork(network.encoder, head)
-            words = [recording for recording in data.positives if recording.fold == fold]
-            others = [recording for recording in data.negatives if recording.fold == fold]
-            positives += [pool.submit(_score, listening, words_in_background(words, one, seed)) for one in conditions[: GUISES.words]]
-            negatives += [pool.submit(_score, listening, without_words(others, one, seed)) for one in conditions[: GUISES.others]]
-        with progress("calibrating, stream") as advance:
-            for done, stream in enumerate(streams := [*positives, *negatives], 1):
-                stream.result()
-                advance(done, len(streams))
-        return [stream.result() for stream in positives], [stream.result() for stream in negatives]
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+    with progress("calibrating, recording") as advance:
+        tally = Tally(advance, total)
+        try:
+            for fold in folds:
+                head = network.head.only([member for member, out in enumerate(held_out) if out == fold])
+                listening = WakeWordNetwork(network.encoder, head)
+                words = [recording for recording in data.positives if recording.fold == fold]
+                others = [recording for recording in data.negatives if recording.fold == fold]
+                for one in conditions[: GUISES.words]:
+                    positives.append(pool.submit(_score, listening, tally(words_in_background(words, one, seed))))
+                for one in conditions[: GUISES.others]:
+                    negatives.append(pool.submit(_score, listening, tally(without_words(others, one, seed))))
+            return [stream.result() for stream in positives], [stream.result() for stream in negatives]
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
 
 
 def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:

@@ -38,6 +38,7 @@ def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, 
         return _train(recipe, out, work, resume)
 
 
+@progress("training")
 def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str, Any]:
     started = time.monotonic()
     torch.manual_seed(recipe.train.seed)
@@ -105,15 +106,17 @@ def fit_pictures(
     fit_settings = settings.fit_settings(len(batches))
     batches.frozen_front = policy.frozen_front(network, fit_settings.epochs)
     batches.measure_embeddings()
-    with progress("training, epoch") as advance:
-
-        def report(epoch: int, record: dict[str, Any]) -> None:
-            advance(epoch + 1, fit_settings.epochs)
-            if on_epoch is not None:
-                on_epoch(epoch, record)
-
+    with progress("training, step") as advance:
         return fit(
-            network, batches, TaskLoss(network.head.tasks), policy, fit_settings, checkpoint=checkpoint, resume=resume, on_epoch=report
+            network,
+            batches,
+            TaskLoss(network.head.tasks),
+            policy,
+            fit_settings,
+            checkpoint=checkpoint,
+            resume=resume,
+            on_epoch=on_epoch,
+            on_step=advance,
         )
 
 

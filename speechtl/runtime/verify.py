@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.progress import counted
 from speechtl.runtime.bundle import Bundle, Graph
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine import RUNTIMES, open_engine, pairs
@@ -55,7 +56,8 @@ def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) 
         if graph not in (None, made.name) or engine not in (None, runtime.package):
             continue
         scorer = Scorer.of(bundle, made.name, runtime.package)
-        differences = [_difference(scorer, golden, chunk, phase) for chunk, phase in streams]
+        played = counted(f"verifying {made.name} in {runtime.package}, stream", streams, len(streams))
+        differences = [_difference(scorer, golden, chunk, phase) for chunk, phase in played]
         tolerance = TOLERANCE if made.tolerance is None else made.tolerance
         largest = float(np.max(differences))  # which is NaN where one of them is
         results.append(Parity(made.name, runtime.package, largest, tolerance, len(differences), largest <= tolerance))

@@ -64,7 +64,9 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     """
     check_folder(out)
     check_folder(cache)
-    with alone(out) if fabric.is_global_zero else nullcontext():
+    if not fabric.is_global_zero:  # the first process tells of all, and keeps others out
+        return _pretrain(recipe, out, cache, fabric, resume)
+    with alone(out), progress("pretraining"):
         return _pretrain(recipe, out, cache, fabric, resume)
 
 
@@ -321,17 +323,19 @@ def _fit(
     if resume and not (out / CHECKPOINT).exists():
         say("No epoch had been saved yet: beginning with the first.")
     loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight, recipe.tasks.words)
-    return fit(
-        network,
-        batches,
-        loss,
-        AllLayers(rate_decay=1.0),
-        recipe.train.fit_settings(),
-        checkpoint=out / CHECKPOINT,
-        resume=resume,
-        on_epoch=log,
-        fabric=fabric,
-    )
+    with progress("pretraining, step") if fabric.is_global_zero else nullcontext() as advance:
+        return fit(
+            network,
+            batches,
+            loss,
+            AllLayers(rate_decay=1.0),
+            recipe.train.fit_settings(),
+            checkpoint=out / CHECKPOINT,
+            resume=resume,
+            on_epoch=log,
+            on_step=advance,
+            fabric=fabric,
+        )
 
 
 def _recognition(network: PretrainingNetwork, validation: Sequence[Utterance], tested: Sequence[Utterance]) -> dict[str, Any]:
