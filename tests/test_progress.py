@@ -1,6 +1,7 @@
 """Stages tell how far they are, also while one step takes long."""
 
 import io
+import itertools
 import re
 import sys
 import threading
@@ -33,7 +34,7 @@ class FakeClock:
 
     def longest_silence(self, begun: float) -> float:
         times = [begun, *(at for at, _ in self.said), self.now]
-        return max(after - before for before, after in zip(times, times[1:], strict=False))
+        return max(after - before for before, after in itertools.pairwise(times))
 
 
 @pytest.fixture
