@@ -129,6 +129,7 @@ def locked(lock: Path, busy: str, instead: str) -> Iterator[None]:
     import socket  # only here: devices need not load it
 
     lock = lock.absolute()
+    made = [folder for folder in lock.parents if not folder.exists()]
     lock.parent.mkdir(parents=True, exist_ok=True)
     file = None if lock in _held else _open_locked(lock)
     if file is None:
@@ -141,6 +142,8 @@ def locked(lock: Path, busy: str, instead: str) -> Iterator[None]:
     finally:
         with suppress(OSError):  # Windows removes no open file; an empty lock that nobody holds is in nobody's way
             lock.unlink()
+            for folder in made:  # of which nothing came
+                folder.rmdir()
         file.close()
         _held.discard(lock)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -25,6 +24,7 @@ from speechtl.runtime.server_announce import LONGEST_NAME, announce
 from speechtl.runtime.server_client import Client
 from speechtl.runtime.server_models import OWN, Choice, Models
 from speechtl.runtime.server_uri import Address, listen, open_stdio, parse_uri
+from speechtl.runtime.signals import RELOAD, STOP, on_signal
 
 MAX_CLIENTS = 32
 MAX_REFUSED = 64  # being told so at the same time; more are dropped without a word
@@ -161,10 +161,11 @@ class Server:
 
     def _handle_signals(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stop.set)
+        for name in STOP:
+            on_signal(loop, name, stop.set)
         reloading = asyncio.Lock()
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload(reloading)))
+        for name in RELOAD:
+            on_signal(loop, name, lambda: self._spawn(self._reload(reloading)))
 
     async def _reload(self, reloading: asyncio.Lock) -> None:
         """Open the bundles again and let every stream go on with them; keep the old ones when that fails."""
