@@ -98,7 +98,7 @@ def test_without_a_home_folder_a_cache_that_was_named_is_taken(homeless, monkeyp
 
 
 def test_a_path_from_a_home_folder_is_an_error_where_there_is_none(homeless):
-    with pytest.raises(SpeechtlError, match="~/a.jsonl cannot be found, because there is no home folder"):
+    with pytest.raises(SpeechtlError, match=r"~/a\.jsonl cannot be found, because there is no home folder"):
         at_home("~/a.jsonl")
     assert at_home("~nobody-of-that-name/a", Path("/base")) == Path("/base/~nobody-of-that-name/a")
     assert _at_home("--out=~/a") == "--out=~/a"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechtl.audio.examples import ExampleMaker, Round
+from speechtl.audio.examples import TAPE_SECONDS, ExampleMaker, Round
 from speechtl.errors import RunError
 from speechtl.progress import counted
 from speechtl.runtime.front_end import Features
@@ -65,6 +65,16 @@ class RoundBatches:
 
     def __len__(self) -> int:
         return self.steps
+
+    def bytes_expected(self) -> int:
+        """About how many bytes all rounds take on disk."""
+        maker = self.maker
+        negatives = [sum(recording.seconds for recording in recordings) for recordings in maker.by_fold.values()]
+        heard = sum(min(seconds, TAPE_SECONDS / len(negatives)) for seconds in negatives)
+        examples = len(maker.positives) * maker.repeats + heard / (maker.seconds - maker.context)
+        frames = torch.from_numpy(maker.front_end.compute(np.zeros(maker.length, np.float32)))[None, None]
+        size = self._front(frames).numel() * (2 if self.frozen_front else frames.element_size())
+        return round(self.epochs * examples * size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield `(front outputs, words, folds)` batches, half of them positives."""

@@ -28,10 +28,12 @@ from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
+from speechtl.files import check_room, size_of
 from speechtl.progress import Tally, progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import Batch, HeadOnly, Policy, at_one_rate, attach, check_inputs, fit, parse_policy
+from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.transfer.network import run_groups
 from speechtl.workfolder import bind, finish, training_folder
 
@@ -162,6 +164,7 @@ def _fit(
         negatives=memory.negatives.setdefault(_negatives_key(recipe, data, network, front), {}) if memory else None,
     )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
+    check_room(work, batches.bytes_expected() + checkpoint_bytes(network) - size_of(work))
     say("Making the examples of the first epoch, each in a guise of noise, room and speed.")
     before = started
 

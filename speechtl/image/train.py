@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from speechtl.errors import RecipeError
+from speechtl.files import check_room
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import BACKBONES, SCRATCH, kept_folder
 from speechtl.image.data import ImageData, PictureSet, prepare
@@ -22,6 +23,7 @@ from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
 from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, check_inputs, fit, parse_policy
+from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.workfolder import bind, finish, training_folder
 
 PRETRAIN_POLICY = "all"
@@ -48,6 +50,7 @@ def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str
     bind(work, {"recipe": recipe.model_dump(mode="json"), "pictures": _files(data.train)}, resume=resume)
     say(f"{len(data.train)} pictures to learn from, {len(data.validation)} to report on; {_tell(data)}.")
     network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
+    check_room(work, checkpoint_bytes(network))
     policy = parse_policy(recipe.transfer.policy)
     if recipe.transfer.weights == SCRATCH:
         policy = at_one_rate(policy)

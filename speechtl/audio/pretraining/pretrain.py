@@ -29,7 +29,7 @@ from speechtl.audio.pretraining.recognition import Recognition, WordAccuracy, re
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.pretraining.utterances import OFTEN, Note, Utterance, read_tested, read_utterances, with_words, word_classes
-from speechtl.audio.pretraining.windows import LONGEST, Renderer, Teacher, pack
+from speechtl.audio.pretraining.windows import LONGEST, SECONDS, Renderer, Teacher, pack
 from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
@@ -38,8 +38,9 @@ from speechtl.audio.synthesizers import missing_synthesizers
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.voice import SYNTHESISED
 from speechtl.errors import RecipeError, RunError
-from speechtl.files import check_folder, read_rows, write_json, write_rows
+from speechtl.files import check_folder, check_room, read_rows, write_json, write_rows
 from speechtl.progress import progress, say
+from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.transfer import AllLayers, fit, save_tensors
 from speechtl.transfer.fit import steps_of
 from speechtl.versions import versions
@@ -281,6 +282,9 @@ def _render(
         "teacher": tasks.teacher if tasks.teacher_weight else None,
     }
     shards = Shards(cache / "windows", packs, train.guises, settings)
+    samples = int(SECONDS * SAMPLE_RATE)
+    heard = np.size(teacher(np.zeros(samples, np.float32))) if teacher else 0
+    check_room(cache, shards.bytes_left(conv_ctc.FEATURES.frames(samples), conv_ctc.FEATURES.bands, heard))
     sounds = [*(noise.samples() for noise in noises), *synthetic_noises(train.seed)]
     renderer = Renderer(Augmenter(sounds, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
     with progress("rendering windows") as advance:
