@@ -111,7 +111,7 @@ class Lines:
         self._write = write
         self._clock = clock
         self._stages: list[Stage] = []
-        self._said = 0.0
+        self._said = clock()
         self._lock = threading.RLock()
         self._watch: _Watch | None = None
 
@@ -130,7 +130,7 @@ class Lines:
             now = self._clock()
             stage = Stage(title, now, said=now)
             if not self._stages:
-                self._said = now
+                self._said = max(self._said, now - PLAIN_SECONDS / 2)  # what was loaded before it took its time as well
                 self._watch = _Watch(self)
             self._stages.append(stage)
             return stage

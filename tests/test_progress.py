@@ -28,8 +28,8 @@ class FakeClock:
     def work(self, seconds: float) -> None:
         """Let a step take so long, while the thread that watches wakes as often as it asks to."""
         end = self.now + seconds
-        while (due := self.lines.tick()) and self.now + due < end:
-            self.now += max(due, 0.1)
+        while self.now + (due := max(self.lines.tick(), 0.1)) < end:
+            self.now += due
         self.now = end
 
     def longest_silence(self, begun: float) -> float:
@@ -99,7 +99,14 @@ def test_a_step_that_takes_long_is_told_of_with_how_long(clock):
     assert [text for _, text in clock.said] == ["exporting: 1 of 4", "exporting: still 1 of 4, 20 s since the last step"]
     with clock.lines.stage("loading"):
         clock.work(11.0)
-    assert clock.said[-1][1] == "loading: at work, 10 s so far"
+    assert clock.said[-1][1] == "loading: at work, 5 s so far"
+
+
+def test_what_came_before_the_first_stage_shortens_the_wait_for_its_line(clock):
+    clock.now += 60.0
+    with clock.lines.stage("loading"):
+        clock.work(6.0)
+    assert clock.said == [(1065.0, "loading: at work, 5 s so far")]
 
 
 def test_the_innermost_stage_is_told_of_and_the_outer_one_after_it(clock):

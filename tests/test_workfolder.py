@@ -83,16 +83,16 @@ def test_a_process_does_not_work_twice_in_one_folder_and_keeps_what_it_holds(tmp
 
 
 def test_a_child_that_was_forked_holds_no_lock_of_its_parent(tmp_path):
-    with alone(tmp_path / "run"):
-        child = os.fork()
-        if child == 0:
-            signal.pause()
-    try:
-        with alone(tmp_path / "run"):
-            pass
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    fork = HOLDER.replace('print("ready"', "print(os.fork() or time.sleep(60)").replace("import sys", "import os, sys")
+    with subprocess.Popen([sys.executable, "-c", fork, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        try:
+            with alone(tmp_path / "run"):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_where_nothing_can_lock_the_work_goes_on(tmp_path, monkeypatch):
