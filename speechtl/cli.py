@@ -135,7 +135,8 @@ def demo(
     real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Insist on real or synthesised recordings.")] = None,
 ) -> None:
     """Do the main job in a few minutes: make or find recordings, train, export, detect, and show what came out."""
-    from speechtl.demo import run_demo
+    with progress("loading"):
+        from speechtl.demo import run_demo
 
     run_demo(out, word, real)
 
@@ -164,11 +165,12 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a wake word by transfer; prints recall and false accepts with 95 % limits."""
-    from speechtl.audio.encoders import from_folder
-    from speechtl.audio.recipe import make_recipe, read_recipe
-    from speechtl.audio.report import training_summary
-    from speechtl.audio.train import train as run_training
-    from speechtl.workfolder import begun
+    with progress("loading"):
+        from speechtl.audio.encoders import from_folder
+        from speechtl.audio.recipe import make_recipe, read_recipe
+        from speechtl.audio.report import training_summary
+        from speechtl.audio.train import train as run_training
+        from speechtl.workfolder import begun
 
     if recipe is not None and (name or phrase or positives or negatives):
         raise RecipeError("A recipe says its own name, phrases, positives and negatives; leave out those options, or the recipe.")
@@ -214,9 +216,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure the shipped detector on continuous audio: recall, false accepts and delay, with exact 95 % limits."""
-    from speechtl.audio.evaluate import evaluate as run_evaluation
-    from speechtl.audio.evaluate import open_model
-    from speechtl.audio.report import evaluation_summary, write_report
+    with progress("loading"):
+        from speechtl.audio.evaluate import evaluate as run_evaluation
+        from speechtl.audio.evaluate import open_model
+        from speechtl.audio.report import evaluation_summary, write_report
 
     opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
     report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
@@ -244,8 +247,9 @@ def export(
     from speechtl.files import check_room, size_of
 
     check_room(out, AS_BUNDLE * sum(map(size_of, runs)))
-    from speechtl.audio.run import load_run
-    from speechtl.export.bundle import export_runs, graphs_for
+    with progress("loading"):
+        from speechtl.audio.run import load_run
+        from speechtl.export.bundle import export_runs, graphs_for
     from speechtl.runtime.verify import table
 
     loaded = [load_run(run) for run in runs]

@@ -224,7 +224,7 @@ class _Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         counts = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
-        return Progress(TextColumn("{task.description}"), *counts, console=Console(stderr=True))
+        return Progress(TextColumn("{task.description}"), *counts, console=Console(stderr=True), redirect_stdout=False)
 
 
 _lines = Lines()

@@ -160,3 +160,10 @@ def test_on_a_terminal_stages_within_stages_are_bars_of_one_display(monkeypatch)
 @pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (89.0, "89 s"), (120.0, "2 min"), (5400.0, "1.5 h")])
 def test_times_are_for_people(seconds, text):
     assert duration(seconds) == text
+
+
+def test_on_a_terminal_what_belongs_to_standard_output_stays_there(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress("outer"):
+        print("result")
+    assert capsys.readouterr().out == "result\n"

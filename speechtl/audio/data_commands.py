@@ -107,7 +107,8 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
 
     Lines that have limits already keep them. Lines in which nothing stands out are listed and left without.
     """
-    from speechtl.audio.align import align_manifest
+    with progress_of("loading"):
+        from speechtl.audio.align import align_manifest
     from speechtl.files import check_place
 
     for manifest in manifests:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from speechtl.outputs import output_folder
+from speechtl.progress import progress
 
 
 def look(
@@ -18,7 +19,8 @@ def look(
     patches: Annotated[int, typer.Option(min=1, max=24, help="Moments of each unit.")] = 6,
 ) -> None:
     """Draw what an encoder hears: its first filters, and the moments of sound that excite units most, before and after training."""
-    from speechtl.audio.look import look as draw
+    with progress("loading"):
+        from speechtl.audio.look import look as draw
 
     for path in draw(model, recordings, out, units=units, patches=patches):
         typer.echo(str(path))
