@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from speechtl.arguments import output_file
 from speechtl.audio.run import load_run
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_runs, graphs_for
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders; several must share a frozen encoder")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle to write")
+    parser.add_argument("-o", "--out", type=output_file, required=True, help="the bundle to write")
     parser.add_argument("--no-int8", action="store_true", help="leave out the int8 graphs")
     parser.add_argument("--tflite", action=argparse.BooleanOptionalAction, help="insist on the TFLite graphs, or leave them out")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.arguments import output_folder
 from speechtl.audio.model import scorer_of
 from speechtl.audio.run import Run, load_run
 from speechtl.environments import environment
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert, and compare on request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a run folder")
-    parser.add_argument("--out", type=Path, default=Path("openwakeword"), help="folder to write to")
+    parser.add_argument("--out", type=output_folder, default="openwakeword", help="folder to write to")
     parser.add_argument("--no-tflite", action="store_true", help="leave out NAME.tflite")
     parser.add_argument("--check", action="store_true", help="play a recording to the peers and compare")
     parser.add_argument("--audio", type=Path, help="the recording; by default the golden audio")

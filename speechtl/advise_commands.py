@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from speechtl.progress import progress
+
 MEASURED = ["head", "last:2", "all", "scratch"]
 
 
@@ -26,11 +28,12 @@ def advise(
 
     The rules of thumb can be wrong; --measure trains the candidates and tells which was right.
     """
-    from speechtl.curves import print_points, summary
-    from speechtl.transfer import check_inputs
-    from speechtl.transfer.advise import advise as ask
-    from speechtl.transfer.advise import verdict
-    from speechtl.trials import curve, open_trials
+    with progress("loading"):
+        from speechtl.curves import print_points, summary
+        from speechtl.transfer import check_inputs
+        from speechtl.transfer.advise import advise as ask
+        from speechtl.transfer.advise import verdict
+        from speechtl.trials import curve, open_trials
 
     trials = open_trials(recipe, force=force)
     advice = ask(trials.encoder, trials.target)

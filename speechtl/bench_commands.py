@@ -12,13 +12,13 @@ import typer
 from typer.core import TyperGroup
 
 from speechtl.errors import CheckFailedError, ManifestError, SpeechtlError
+from speechtl.outputs import STDOUT, plot_file, report_file
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say
 
 if TYPE_CHECKING:
     from speechtl.runtime.bench_audio import Spoken
 
-STDOUT = "-"
 SPLIT = "test"
 JSON_HELP = "Write one JSON document to this file, or to standard output where none is named."
 
@@ -47,7 +47,7 @@ app = typer.Typer(name="bench", help="Measure what a bundle costs on this machin
 )
 def run(
     bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle, of a wake word or for pictures.", show_default=False)],
-    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP)] = None,
+    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP, callback=report_file)] = None,
     graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run; by default the one it prefers.")] = None,
     engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
     repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes, and passes over the audio or the pictures.")] = 5,
@@ -70,8 +70,6 @@ def run(
         chosen["python"] = _command(python)
     if positives:
         chosen |= {"words": _words(positives, split or SPLIT), "words_from": ", ".join(path.name for path in positives)}
-    if json_file is not None:
-        _check_target(json_file)
     with progress_of("measuring") as progress:
         report = bench(bundle, **chosen, progress=progress)
     if json_file != STDOUT:
@@ -85,8 +83,10 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="A report of speechtl bench.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one.", show_default=False)],
     budget: Annotated[Path | None, typer.Option(metavar="FILE", help="Budgets that both must keep (TOML).")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the two beside each other (PNG, SVG or PDF).")] = None,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP)] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the two beside each other (PNG, SVG or PDF).", callback=plot_file)
+    ] = None,
+    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP, callback=report_file)] = None,
 ) -> None:
     """Compare two reports: ratios, score drift between machines, budgets. Exit code 1 where scores drift or a budget is broken."""
     from speechtl.bench_plot import check_plot, draw
@@ -95,8 +95,6 @@ def compare(
     from speechtl.runtime.bench_compare import read_budgets
     from speechtl.runtime.bench_report import read_report
 
-    for target in (json_file, plot):
-        _check_target(target)
     if plot is not None:
         check_plot(plot)
     result = compare_reports(read_report(first), read_report(second), read_budgets(budget) if budget else ())
@@ -134,18 +132,6 @@ def _words(manifests: list[Path], split: str) -> list[Spoken]:
     recordings = load_recordings(clips, find_words=True, on_skip=lambda problem: say(f"Skipped: {problem}"))
     note_silent(recordings, say)
     return [Spoken(recording.samples(), *recording.word) for recording in recordings]
-
-
-def _check_target(target: str | Path | None) -> None:
-    """Refuse before the work, not behind it, what could not be written to."""
-    if target is None or str(target) == STDOUT:
-        return
-    from speechtl.files import check_place
-
-    path = Path(target)
-    check_place(path)
-    if path.suffix == ".wake":
-        raise SpeechtlError(f"{path} has the name of a bundle; give the report another one, such as {path.with_suffix('.json')}")
 
 
 def _write(target: str, document: dict[str, Any]) -> None:

@@ -17,7 +17,8 @@ from speechtl.audio.look_commands import look
 from speechtl.bench_commands import app as bench_app
 from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence
 from speechtl.image_commands import app as image_app
-from speechtl.progress import say
+from speechtl.outputs import output_file, output_folder
+from speechtl.progress import progress, say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
 from speechtl.runtime.word_options import RefractoryOption, ThresholdOption
@@ -35,6 +36,7 @@ TRAIN_PACKAGES = {
     "tomli",
 }
 BASE_PACKAGES = {"numpy", "soxr", "soundfile", "rich"}
+AS_BUNDLE = 3  # times the size of its runs takes a bundle at most: two graphs in float, two in int8 and the golden audio
 SEVERAL = {"--positives", "--negatives", "--noise", "--phrase"}  # options of train that may have several values
 
 app = typer.Typer(
@@ -58,7 +60,7 @@ def main() -> None:
     """Run the command line: errors raised on purpose become one sentence on stderr and an exit code."""
     _open_closed_streams()
     try:
-        app(_one_value_each(sys.argv[1:]))
+        app(_one_value_each([_at_home(argument) for argument in sys.argv[1:]]))
     except SpeechtlError as error:
         _stop(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -76,6 +78,16 @@ def main() -> None:
         _stop(os_sentence(error), 2)
     except KeyboardInterrupt:
         _stop("Stopped.", INTERRUPTED)
+
+
+def _at_home(argument: str) -> str:
+    """Put in the home folder for `~/`, also behind `--option=`, where shells leave it."""
+    if "~/" not in argument:
+        return argument
+    from speechtl.files import expanded
+
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return option + equals + (expanded(value) if value.startswith("~/") else value)
 
 
 def _open_closed_streams() -> None:
@@ -121,12 +133,15 @@ def options(
 
 @app.command(epilog="Example: speechtl demo")
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the run, the bundle and the recordings.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the run, the bundle and the recordings.", callback=output_folder)] = Path(
+        "runs/demo"
+    ),
     word: Annotated[str, typer.Option(help="The wake word; real recordings are used for 'computer' where they are at hand.")] = "computer",
     real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Insist on real or synthesised recordings.")] = None,
 ) -> None:
     """Do the main job in a few minutes: make or find recordings, train, export, detect, and show what came out."""
-    from speechtl.demo import run_demo
+    with progress("loading"):
+        from speechtl.demo import run_demo
 
     run_demo(out, word, real)
 
@@ -150,16 +165,17 @@ def train(
     head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
     policy: Annotated[str | None, typer.Option(help="What to train: head (the default), last:2, all or gradual.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.", callback=output_folder)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a wake word by transfer; prints recall and false accepts with 95 % limits."""
-    from speechtl.audio.encoders import from_folder
-    from speechtl.audio.recipe import make_recipe, read_recipe
-    from speechtl.audio.report import training_summary
-    from speechtl.audio.train import train as run_training
-    from speechtl.workfolder import begun
+    with progress("loading"):
+        from speechtl.audio.encoders import from_folder
+        from speechtl.audio.recipe import make_recipe, read_recipe
+        from speechtl.audio.report import training_summary
+        from speechtl.audio.train import train as run_training
+        from speechtl.workfolder import begun
 
     if recipe is not None and (name or phrase or positives or negatives):
         raise RecipeError("A recipe says its own name, phrases, positives and negatives; leave out those options, or the recipe.")
@@ -201,16 +217,15 @@ def evaluate(
     word: Annotated[str | None, typer.Option(help="Which word of a bundle that has several.")] = None,
     graph: GraphOption = None,
     engine: EngineOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.", callback=output_folder)] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the shipped detector on continuous audio: recall, false accepts and delay, with exact 95 % limits."""
-    from speechtl.audio.evaluate import evaluate as run_evaluation
-    from speechtl.audio.evaluate import open_model
-    from speechtl.audio.report import evaluation_summary, write_report
+    with progress("loading"):
+        from speechtl.audio.evaluate import evaluate as run_evaluation
+        from speechtl.audio.evaluate import open_model
+        from speechtl.audio.report import evaluation_summary, write_report
 
-    if out is not None and out.exists() and not out.is_dir():
-        raise SpeechtlError(f"{out} is a file; give a folder for report.json and report.html.")
     opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
     report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
     if out is not None:
@@ -223,7 +238,7 @@ def export(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Run folders; several must share a frozen encoder.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False, callback=output_file)],
     no_int8: Annotated[bool, typer.Option("--no-int8", help="Leave out the int8 graphs.")] = False,
     tflite: Annotated[
         bool | None,
@@ -234,12 +249,14 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export runs as one file for the device: graphs for every runtime, with the proof that they give the network's scores."""
-    from speechtl.audio.run import load_run
-    from speechtl.export.bundle import export_runs, graphs_for
+    from speechtl.files import check_room, size_of
+
+    check_room(out, AS_BUNDLE * sum(map(size_of, runs)))
+    with progress("loading"):
+        from speechtl.audio.run import load_run
+        from speechtl.export.bundle import export_runs, graphs_for
     from speechtl.runtime.verify import table
 
-    if out.is_dir():
-        raise SpeechtlError(f"{out} is a folder; give the name of a file, such as {out / 'NAME.wake'}.")
     loaded = [load_run(run) for run in runs]
     about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden)
     size = out.stat().st_size
@@ -262,7 +279,8 @@ def verify(
     from speechtl.runtime.verify import verify as run_verification
 
     opened = open_bundle(bundle)
-    results = [result.to_json() for result in run_verification(opened, graph, engine)]
+    with progress("verifying"):
+        results = [result.to_json() for result in run_verification(opened, graph, engine)]
     if as_json:
         _print_json(results)
     else:

@@ -28,6 +28,7 @@ from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.files import detect_file
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import GRACE
+from speechtl.workfolder import alone, check_run_place
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # there in a checkout
 REAL_WORD = "computer"
@@ -51,9 +52,16 @@ class Material:
     words: list[tuple[float, float]]
 
 
+@progress("demo")
 def run_demo(out: Path, word: str, real: bool | None) -> None:
     """Train, export and detect; print a table and leave the run, the bundle and the recording in `out`."""
+    check_run_place(out / "run")
     out.mkdir(parents=True, exist_ok=True)
+    with alone(out):
+        _run_demo(out, word, real)
+
+
+def _run_demo(out: Path, word: str, real: bool | None) -> None:
     material = _material(out, word, real)
     about = train(material.recipe, out / "run")
     bundle = out / f"{material.recipe.name}.wake"

@@ -12,6 +12,7 @@ SpeechtlError                  exit code 2: something given is missing, malforme
 ├── MicrophoneError            there is no microphone, or it cannot be opened
 ├── ServerError                a server cannot listen where it should
 ├── ProtocolError              what a client of the server sends is no Wyoming event, or not usable
+├── DiskFullError              what is to be written has no room
 ├── MissingExtraError          an optional dependency is not installed
 └── CheckFailedError           exit code 1: the check that a command makes did not pass
 
@@ -77,6 +78,10 @@ class ServerError(SpeechtlError):
 
 class ProtocolError(SpeechtlError):
     """What a client of the server sends is no Wyoming event, or not usable."""
+
+
+class DiskFullError(SpeechtlError):
+    """What is to be written has no room."""
 
 
 class MissingExtraError(SpeechtlError):

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from speechtl.errors import SpeechtlError
+from speechtl.errors import DiskFullError, SpeechtlError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+try:
+    import msvcrt
+except ImportError:
+    msvcrt = None  # type: ignore[assignment]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LEAST_ROOM = 1_000_000  # bytes that any output may take
+LOCKED_BYTE = 1 << 20  # behind all that is written into a lock, which Windows would not let others read
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write a file to; it takes the target's place when the block ends without an error."""
-    if target.is_dir():
-        raise SpeechtlError(f"{target} is a folder; give the name of a file.")
+    _check_file(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    beside = _beside(target)
     try:
         yield beside
         beside.replace(target)
@@ -28,13 +42,152 @@ def writing(target: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def check_place(target: Path) -> None:
-    """Raise `SpeechtlError` before the work, not behind it, where no file can be written to."""
+def check_place(target: Path, needed: int = 0) -> None:
+    """Raise `SpeechtlError` before the work where no file of `needed` bytes can be written to; nothing is left behind."""
+    _check_file(target)
+    above = _nearest(target.absolute().parent)
+    _try_to_write(target, above / _beside(target).name if above == target.absolute().parent else _beside(above / "new"), needed)
+
+
+def check_folder(target: Path, needed: int = 0) -> None:
+    """Raise `SpeechtlError` before the work where no folder with `needed` bytes can be made or written to; nothing is left behind."""
+    if target.exists() and not target.is_dir():
+        raise SpeechtlError(f"{target} is a file; give a folder, or the name of a new one.")
+    _try_to_write(target, _beside(_nearest(target.absolute()) / "new"), needed)
+
+
+def check_room(target: Path, needed: int) -> None:
+    """Raise `DiskFullError` where so many bytes have no room at a place."""
+    above = _nearest(target.absolute())
+    free = shutil.disk_usage(above).free
+    if free < max(needed, LEAST_ROOM):
+        raise DiskFullError(
+            f"{target} takes up to {in_megabytes(max(needed, LEAST_ROOM))}, and {above} has {in_megabytes(free)} left; "
+            "free some space, or give a place on another disk."
+        )
+
+
+def in_megabytes(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 where there is nothing."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _check_file(target: Path) -> None:
     if target.is_dir():
         raise SpeechtlError(f"{target} is a folder; give the name of a file.")
-    above = next(folder for folder in target.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise SpeechtlError(f"{target} cannot be written: {above} is {'no folder' if not above.is_dir() else 'not yours to write to'}.")
+    if target.exists() and not target.is_file():
+        raise SpeechtlError(f"{target} is a device or a pipe, which a file would replace; give the name of a file.")
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest one above that exists."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _try_to_write(target: Path, probe: Path, needed: int) -> None:
+    """Make a file and remove it: permissions alone do not tell of read-only disks, nor of what root may not do."""
+    above = probe.parent
+    if not above.is_dir():
+        raise SpeechtlError(f"{target} cannot be written: {above} is no folder.")
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        probe.unlink()
+    except OSError as error:
+        kind = DiskFullError if error.errno in FULL else SpeechtlError
+        raise kind(f"{target} cannot be written: {_why_not(error, above)}.") from error
+    check_room(target, needed)
+
+
+def _why_not(error: OSError, folder: Path) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{folder} is not yours to write to"
+    if error.errno == errno.EROFS:
+        return f"{folder} is on a read-only disk"
+    if error.errno in FULL:
+        return f"the disk of {folder} is full"
+    if error.errno == errno.ENAMETOOLONG:
+        return "its name is too long"
+    return f"{folder} takes no new files ({error.strerror or error})"
+
+
+@contextmanager
+def locked(lock: Path, busy: str, instead: str) -> Iterator[None]:
+    """Keep other processes from the same work until the block ends, or this process does, in whatever way.
+
+    Raises `SpeechtlError` that begins with `busy`, names the process that holds the file `lock`, and tells what to do `instead`.
+    """
+    import socket  # only here: devices need not load it
+
+    lock = lock.absolute()
+    made = [folder for folder in lock.parents if not folder.exists()]
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file = None if lock in _held else _open_locked(lock)
+    if file is None:
+        raise SpeechtlError(f"{busy}: {_holder(lock)}. Wait for it, end it, or {instead}.")
+    _held.add(lock)
+    try:
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        file.flush()
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file; an empty lock that nobody holds is in nobody's way
+            lock.unlink()
+            for folder in made:  # of which nothing came
+                folder.rmdir()
+        file.close()
+        _held.discard(lock)
+
+
+_held: set[Path] = set()  # by this process: the system's locks are between processes
+
+
+def _open_locked(lock: Path) -> TextIO | None:
+    """Open and lock a file; return None where another process holds it."""
+    while True:
+        file = lock.open("a+", encoding="utf-8")
+        if not _take(file):
+            file.close()
+            return None
+        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            file.truncate(0)
+            return file
+        file.close()  # its last holder has just removed it
+
+
+def _take(file: TextIO) -> bool:
+    if fcntl is not None:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by processes that this one forks
+        except OSError as error:
+            # Network disks without locks protect nothing.
+            return error.errno not in (errno.EACCES, errno.EAGAIN)
+    elif msvcrt is not None:
+        file.seek(LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+    return True
+
+
+def _holder(lock: Path) -> str:
+    """Who holds a lock, as that process wrote it down."""
+    if lock in _held:
+        return f"process {os.getpid()}, which is this one"
+    try:
+        return lock.read_text(encoding="utf-8", errors="replace") or "a process that has just begun"
+    except OSError:
+        return "a process that has just ended"
 
 
 def write_text(target: Path, text: str) -> None:
@@ -82,5 +235,34 @@ def replace_folder(source: Path, target: Path) -> None:
 def cache_folder() -> Path:
     """Return the folder for downloads: $SPEECHTL_CACHE, else $XDG_CACHE_HOME/speechtl, else ~/.cache/speechtl."""
     if own := os.environ.get("SPEECHTL_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechtl"
+        return at_home(Path(own))
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared) / "speechtl"
+    try:
+        return Path.home() / ".cache" / "speechtl"
+    except RuntimeError as error:
+        raise SpeechtlError(
+            "There is no home folder to keep downloads in (HOME is not set, and this user is in no list of users); "
+            "set SPEECHTL_CACHE to a folder, as in: SPEECHTL_CACHE=/data/speechtl"
+        ) from error
+
+
+def cache_if_any() -> Path | None:
+    """Return the folder for downloads to look into, or None where there is no home folder and no other was named."""
+    try:
+        return cache_folder()
+    except SpeechtlError:
+        return None
+
+
+def expanded(path: str) -> str:
+    """Return a path with `~` or `~NAME` at its start replaced by that home folder, as shells do; as it is where there is none."""
+    return os.path.expanduser(path)  # noqa: PTH111  # in pathlib an unknown home is an error
+
+
+def at_home(path: Path | str, base: Path = Path()) -> Path:
+    """Return an `expanded` path from `base` on; raise `SpeechtlError` where it needs a home folder and there is none."""
+    found = expanded(str(path))
+    if found == "~" or found.startswith("~/"):
+        raise SpeechtlError(f"{path} cannot be found, because there is no home folder (HOME is not set); write the whole path.")
+    return base / found

@@ -10,6 +10,7 @@ import typer
 
 from speechtl.errors import CheckFailedError
 from speechtl.image.commands import Json, app
+from speechtl.outputs import output_file
 
 __all__ = ["app"]
 
@@ -17,7 +18,7 @@ __all__ = ["app"]
 @app.command(epilog="Example: speechtl image export runs/digits -o digits.wake")
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False, callback=output_file)],
     int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Also write an int8 graph, calibrated on the recipe's pictures.")] = True,
     as_json: Json = False,
 ) -> None:

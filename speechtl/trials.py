@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from speechtl.curves import Point
-from speechtl.progress import say
+from speechtl.progress import counted, say
 from speechtl.settings import read_toml
 from speechtl.transfer import Encoder, SourceNetwork
 from speechtl.transfer.advise import Target
@@ -53,12 +54,12 @@ def open_trials(path: Path, *, force: bool = False) -> Trials:
 def curve(trials: Trials, ways: Sequence[str], amounts: Sequence[int | None], seeds: int) -> list[Point]:
     """Train every way with every amount, None or more than there are standing for all, and every seed."""
     points = []
-    for amount in sorted({min(amount or trials.available, trials.available) for amount in amounts}):
-        for way in ways:
-            for seed in range(seeds):
-                value = trials.run(way, amount, seed)
-                points.append(Point(way, amount, seed, value))
-                say(f"{way}, {amount} examples, seed {seed}: {trials.measure} {value:.3f}")
+    taken = sorted({min(amount or trials.available, trials.available) for amount in amounts})
+    trainings = list(itertools.product(taken, ways, range(seeds)))
+    for amount, way, seed in counted("comparing, training", trainings, len(trainings)):
+        value = trials.run(way, amount, seed)
+        points.append(Point(way, amount, seed, value))
+        say(f"{way}, {amount} examples, seed {seed}: {trials.measure} {value:.3f}")
     return points
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from speechtl.errors import RunError
-from speechtl.files import replace_folder, write_json
+from speechtl.errors import RunError, SpeechtlError
+from speechtl.files import check_folder, locked, replace_folder, write_json
 from speechtl.progress import say
 
 ABOUT = "run.json"  # the file that says of a folder that it is a finished run
@@ -33,6 +35,33 @@ def no_run(path: Path, go_on: str) -> RunError:
     if not path.exists():
         return RunError(f"{path} does not exist; give the folder of a run, as a training leaves it.")
     return RunError(f"{path} is no run: it has no {ABOUT}.")
+
+
+@contextmanager
+def training_folder(out: Path, *, resume: bool = False) -> Iterator[Path]:
+    """Give the `working_folder` of a run, once it is sure that it can be written to, and keep other trainings out of it.
+
+    Raises `SpeechtlError` that names the process where another training has it.
+    """
+    check_run_place(out)
+    with alone(out):
+        yield working_folder(out, resume=resume)
+
+
+def check_run_place(out: Path) -> None:
+    """Raise `SpeechtlError` before the work where no run can take the place of `out` in the end."""
+    check_folder(out)
+    check_folder(_work(out))
+    if os.path.ismount(out):
+        raise SpeechtlError(f"{out} is a disk or a volume, which no run can replace; give a folder in it: {out / 'run'}.")
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other processes from training into the same folder, until this one is done or ends in whatever way."""
+    out = out.absolute()
+    with locked(out.with_name(f".{out.name}.lock"), f"Another training into {out} is at work", "choose another --out"):
+        yield
 
 
 def working_folder(out: Path, *, resume: bool = False) -> Path:

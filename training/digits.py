@@ -15,12 +15,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from speechtl.arguments import output_folder
 from speechtl.curves import Point, draw_curves, print_points, write_points
 from speechtl.errors import PictureError, reported
 from speechtl.image.arrays import resize_pixels
@@ -66,7 +66,7 @@ WAYS = {
 def main(argv: Sequence[str] | None = None) -> list[Point]:
     """Train every way with every amount; print, write and draw the accuracies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/digits"))
+    parser.add_argument("--out", type=output_folder, default="runs/digits")
     parser.add_argument("--amounts", type=int, nargs="+", default=AMOUNTS, help="how many pictures to learn from")
     parser.add_argument("--seeds", type=int, default=3, help="trainings for each amount, each with other pictures (default 3)")
     parser.add_argument("--test", type=int, default=2000, help="digits to report on (default 2000)")

@@ -15,7 +15,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from speechtl.arguments import output_folder
 from speechtl.curves import Panel, Point, draw_panels, summary, write_panels
 from speechtl.errors import reported
 from speechtl.image.data import load_pictures
@@ -113,7 +113,7 @@ def candidates(setting: Setting) -> dict[str, PictureNetwork]:
 def main(argv: Sequence[str] | None = None) -> list[Panel]:
     """Compare; print, write and draw the mean AUC over the tasks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/driving"))
+    parser.add_argument("--out", type=output_folder, default="runs/driving")
     parser.add_argument("--seeds", type=int, default=2, help="trainings for each comparison (default 2)")
     parser.add_argument("--amounts", type=int, nargs="+", default=[100, 300, 1000, 3000], help="scenes to learn from")
     parser.add_argument("--missing", type=float, nargs="+", default=[0.0, 0.5, 0.75, 0.9], help="shares of missing labels")

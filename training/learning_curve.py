@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from speechtl.arguments import output_folder
 from speechtl.curves import Point, draw_curves, print_points, write_points
 from speechtl.errors import reported
 from speechtl.trials import curve, open_trials
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     parser.add_argument("--amounts", type=int, nargs="+", default=[20, 50, 100, 200], help="how many examples to learn from")
     parser.add_argument("--ways", nargs="+", default=["head", "last:2", "all", "scratch"])
     parser.add_argument("--seeds", type=int, default=3, help="trainings for each point, each with other examples (default 3)")
-    parser.add_argument("--out", type=Path, default=Path("runs/curve"))
+    parser.add_argument("--out", type=output_folder, default="runs/curve")
     arguments = parser.parse_args(argv)
     trials = open_trials(arguments.recipe)
     points = curve(trials, arguments.ways, arguments.amounts, arguments.seeds)

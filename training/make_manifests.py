@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from speechtl.arguments import output_file, output_folder
 from speechtl.audio.align import align
 from speechtl.audio.manifest import Clip, read_manifest, write_manifest
 from speechtl.audio.manifest_stats import SplitStats, stats
@@ -34,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read the manifests of a folder of recordings and write those that are shipped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", type=Path, help="folder that holds the recordings and manifests/*.jsonl")
-    parser.add_argument("--out", type=Path, default=Path("data_manifests"), help="where to write the manifests (data_manifests)")
-    parser.add_argument("--readme", type=Path, help="a text whose table of sets is to be renewed")
+    parser.add_argument("--out", type=output_folder, default="data_manifests", help="where to write the manifests (data_manifests)")
+    parser.add_argument("--readme", type=output_file, help="a text whose table of sets is to be renewed")
     parser.add_argument("--ages", type=Path, help="ages of the speakers of speechocean762")
     options = parser.parse_args(argv)
     manifests = sorted((options.recordings / "manifests").glob("*.jsonl"))

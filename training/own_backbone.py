@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from speechtl.arguments import output_folder
 from speechtl.curves import Panel, draw_panels, print_points, write_panels
 from speechtl.errors import PictureError, reported
 from speechtl.files import write_text
@@ -73,7 +74,7 @@ learning_rate = 2e-3
 def main(argv: Sequence[str] | None = None) -> list[Panel]:
     """Pretrain and transfer in both directions; print, write and draw the accuracies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/own"))
+    parser.add_argument("--out", type=output_folder, default="runs/own")
     parser.add_argument("--seeds", type=int, default=5, help="trainings for each point (default 5)")
     parser.add_argument("--full", action="store_true", help="ten seeds")
     arguments = parser.parse_args(argv)

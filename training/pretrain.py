@@ -26,7 +26,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from speechtl.arguments import at_least
+from speechtl.arguments import at_least, output_folder
 from speechtl.audio.pretraining.pretrain import ENCODER, pretrain
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Pretrain and print the description of the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, help="what to learn from, and how long; training/README.md lists the keys")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder to write to")
     parser.add_argument(
-        "--cache", type=Path, default=cache_folder() / "pretraining", help="folder for synthesised speech and windows (%(default)s)"
+        "--cache", type=output_folder, help="folder for synthesised speech and windows; by default pretraining in $SPEECHTL_CACHE"
     )
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe (several times)")
@@ -56,8 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--main-port", type=int, default=29400, help="a free port there; on one machine alone, one is found")
     options = parser.parse_args(argv)
     try:
+        cache = options.cache or cache_folder() / "pretraining"
         recipe = read_pretraining_recipe(options.recipe, dict(map(_setting, options.set)))
-        about = pretrain(recipe, options.out, options.cache, fabric=_fabric(options, recipe.train.precision), resume=options.resume)
+        about = pretrain(recipe, options.out, cache, fabric=_fabric(options, recipe.train.precision), resume=options.resume)
     except (SpeechtlError, OSError) as error:
         print(os_sentence(error) if isinstance(error, OSError) else error, file=sys.stderr)
         return SpeechtlError.exit_code

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from speechtl.arguments import at_least
+from speechtl.arguments import at_least, output_folder
 from speechtl.audio.data import read_clips
 from speechtl.audio.encoders import UNTAUGHT
 from speechtl.audio.evaluate import evaluate, open_model
@@ -34,7 +34,7 @@ from speechtl.audio.train import Memory, train
 from speechtl.audio.trials import changed
 from speechtl.curves import Panel, Point, draw_panels, print_points
 from speechtl.errors import ManifestError, reported
-from speechtl.files import append_row, check_place, read_rows
+from speechtl.files import append_row, read_rows
 from speechtl.progress import say
 from speechtl.settings import PRECISIONS
 
@@ -64,10 +64,9 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     parser.add_argument("--epochs", type=at_least(1), help="of each training, in place of the recipe's")
     parser.add_argument("--batch-size", type=at_least(2), help="of each training, in place of the recipe's")
     parser.add_argument("--precision", choices=PRECISIONS, help="of each training, in place of the recipe's")
-    parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
+    parser.add_argument("--out", type=output_folder, default="runs/transfer")
     options = parser.parse_args(argv)
     table = options.out / "transfer.csv"
-    check_place(table)
     done = _read(table)
     changes = {key: value for key in ("epochs", "batch_size", "precision") if (value := getattr(options, key)) is not None}
     recipes = [read_recipe(path, {"train": changes}) for path in options.recipes]

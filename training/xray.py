@@ -24,6 +24,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from speechtl.arguments import output_folder
 from speechtl.errors import reported
 from speechtl.files import write_text, writing
 from speechtl.image.augment import AugmentSection
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     """Train every way on 100 pictures and on all; print, write and draw the areas under the ROC curve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path, nargs="?", default=(image_data() or Path()) / "manifests" / "xray_nih.jsonl")
-    parser.add_argument("--out", type=Path, default=Path("runs/xray"))
+    parser.add_argument("--out", type=output_folder, default="runs/xray")
     parser.add_argument("--examples", type=int, default=100, help="of the smaller training (default 100)")
     parser.add_argument("--folds", type=int, default=2, help="parts of the patients, each reported on once (default 2)")
     parser.add_argument("--full", action="store_true", help="224 pixels, five folds")

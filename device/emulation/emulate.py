@@ -31,6 +31,7 @@ import numpy as np
 import soundfile
 from arm_root import CHECKOUT, HERE, SAME, Machine, command, machines, open_root, run
 
+from speechtl.arguments import output_file
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.files import cache_folder, write_json
 from speechtl.progress import say
@@ -118,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("bundle", nargs="?", type=Path, metavar="NAME.wake")
     parser.add_argument("--machine", nargs="+", choices=list(COMPARED_WITH), default=list(COMPARED_WITH))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results, too")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the results, too")
     parser.add_argument("--no-count", action="store_true", help="count no instructions")
     parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="run the machine's Python with these arguments instead")
     given = parser.parse_args(argv)

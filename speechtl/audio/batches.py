@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from speechtl.audio.examples import ExampleMaker, Round
+from speechtl.audio.examples import TAPE_SECONDS, ExampleMaker, Round
 from speechtl.errors import RunError
+from speechtl.progress import counted
 from speechtl.runtime.front_end import Features
 from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
@@ -70,6 +71,16 @@ class RoundBatches:
 
     def __len__(self) -> int:
         return self.steps
+
+    def bytes_expected(self) -> int:
+        """About how many bytes all rounds take on disk."""
+        maker = self.maker
+        negatives = [sum(recording.seconds for recording in recordings) for recordings in maker.by_fold.values()]
+        heard = sum(min(seconds, TAPE_SECONDS / len(negatives)) for seconds in negatives)
+        examples = len(maker.positives) * maker.repeats + heard / (maker.seconds - maker.context)
+        frames = torch.from_numpy(maker.front_end.compute(np.zeros(maker.length, np.float32)))[None, None]
+        size = self._front(frames).numel() * (2 if self.frozen_front else frames.element_size())
+        return round(self.epochs * examples * size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield `(front outputs, words, folds)` batches, half of them positives."""
@@ -147,8 +158,10 @@ class RoundBatches:
             return features
         for _, group in self.network.groups()[: self.frozen_front]:
             group.eval()
-        parts = (part.to(self.network.device, memory_format=torch.channels_last) for part in torch.split(features, FRONT_BATCH))
-        return torch.cat([self.network.front(part, self.frozen_front).cpu() for part in parts])
+        parts = torch.split(features, FRONT_BATCH)
+        moved = (part.to(self.network.device, memory_format=torch.channels_last) for part in parts)
+        listened = (self.network.front(part, self.frozen_front).cpu() for part in moved)
+        return torch.cat(list(counted("listening to examples, batch", listened, len(parts))))
 
 
 @dataclass(frozen=True)

@@ -72,16 +72,15 @@ def pull(
     Exit code 1 when some could not be fetched; all of them are listed, the others are kept.
     """
     from speechtl.audio.pull import pull as fetch
-    from speechtl.files import cache_folder
+    from speechtl.files import cache_if_any
 
     with progress_of("fetching recordings") as progress:
         done = fetch(manifests, workers=workers, progress=progress)
     if as_json:
-        _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_folder())})
+        _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_if_any() or "")})
     else:
-        typer.echo(
-            f"{done.fetched} recordings fetched ({done.bytes / 1e6:.1f} MB) into {cache_folder()}, {done.present} were here already."
-        )
+        where = f" ({done.bytes / 1e6:.1f} MB) into {cache_if_any()}" if done.fetched else ""
+        typer.echo(f"{done.fetched} recordings fetched{where}, {done.present} were here already.")
 
 
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
@@ -108,8 +107,13 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
 
     Lines that have limits already keep them. Lines in which nothing stands out are listed and left without.
     """
-    from speechtl.audio.align import align_manifest
+    with progress_of("loading"):
+        from speechtl.audio.align import align_manifest
+    from speechtl.files import check_place
 
+    for manifest in manifests:
+        if manifest.is_file():
+            check_place(manifest)  # it is written in the end
     done = {}
     for manifest in manifests:
         with progress_of(f"aligning {manifest.name}") as progress:

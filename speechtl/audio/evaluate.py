@@ -83,6 +83,7 @@ def _column(path: Path, names: Sequence[str], word: str | None) -> int:
     return names.index(word) if word else 0
 
 
+@progress("evaluating")
 def evaluate(
     model: Model,
     positives: Sequence[Path],

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from speechtl.audio.augment import Augmenter, change_speed
 from speechtl.audio.recordings import Recording
+from speechtl.progress import counted
 from speechtl.runtime.front_end import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -113,8 +114,8 @@ class ExampleMaker:
         words = np.empty((len(jobs), 2), np.float32)
         folds = np.empty(len(jobs), np.int64)
         with ThreadPoolExecutor(workers) as pool:
-            rendered = pool.map(self._render_one, (job for job, _ in jobs), ((*seed, number) for _, number in jobs))
-            for index, example in enumerate(rendered):
+            made = pool.map(self._render_one, (job for job, _ in jobs), ((*seed, number) for _, number in jobs))
+            for index, example in enumerate(counted("making examples", made, len(jobs))):
                 features[index], words[index], folds[index] = example
         return Round(features, words, folds)
 

@@ -16,7 +16,7 @@ from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of, short_
 from speechtl.audio.manifest import usable
 from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
-from speechtl.progress import progress
+from speechtl.progress import counted, progress
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.front_end import front_end
 from speechtl.tiles import draw_all_filters, draw_patches
@@ -28,6 +28,7 @@ FRAMES = 152  # of a piece of sound that is looked at: 1.5 s
 PIECES = 600  # at most
 
 
+@progress("looking at layers")
 def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, patches: int = 6) -> list[Path]:
     """Draw for a run's folder or an encoder's name; return the files written, of encoders side by side in a folder for each."""
     several = _encoders(model)
@@ -39,10 +40,8 @@ def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, p
             )
     pieces = _pieces(recordings, states[0])
     written = []
-    with progress("looking at layers") as advance:
-        for number, (name, encoders) in enumerate(several.items()):
-            written += _draw(encoders, pieces, out / name if len(several) > 1 else out, units, patches)
-            advance(number + 1, len(several))
+    for name, encoders in several.items():
+        written += _draw(encoders, pieces, out / name if len(several) > 1 else out, units, patches)
     return written
 
 
@@ -50,7 +49,8 @@ def _draw(encoders: dict[str, AudioEncoder], pieces: Tensor, out: Path, units: i
     last = list(encoders.values())[-1]
     filters = {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}
     written = draw_all_filters(out, filters, last.info.name, across="time, frames", down="frequency, bands")
-    for group in middle_and_late(last):
+    groups = middle_and_late(last)
+    for group in counted(f"looking at {last.info.name}, layer group", groups, len(groups)):
         blocks = {
             name: {f"unit {unit}": _moments(pieces, strongest) for unit, strongest in found.items()}
             for name, found in compare(encoders, pieces, group, units=units, patches=patches).items()

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from speechtl.errors import AudioError, ManifestError, did_you_mean
-from speechtl.files import cache_folder, write_text
+from speechtl.files import cache_if_any, expanded, write_text
 from speechtl.runtime.audio import describe, read_blocks
 
 SPLITS = ("train", "validation", "test")
@@ -111,16 +111,17 @@ def write_manifest(path: PathLike, clips: Iterable[Clip]) -> None:
 def cache_path(clip: Clip) -> Path | None:
     """Return where the clip's original stands in the cache (whether or not it is there), None when it has no url or hash."""
     digest = clip.source_sha256 or clip.sha256
-    if clip.url is None or digest is None:
+    cache = cache_if_any()
+    if clip.url is None or digest is None or cache is None:
         return None
-    return cache_folder() / "audio" / digest[:2] / f"{digest}{Path(urlsplit(clip.url).path).suffix.lower()}"
+    return cache / "audio" / digest[:2] / f"{digest}{Path(urlsplit(clip.url).path).suffix.lower()}"
 
 
 def resolve(clip: Clip) -> Path | None:
     """Find the clip's file: from the manifest's folder, then $SPEECHTL_DATA, then the cache; None when it is in none."""
-    candidates: list[Path | None] = [clip.manifest.parent / clip.audio_filepath]
+    candidates: list[Path | None] = [clip.manifest.parent / expanded(clip.audio_filepath)]
     if data := os.environ.get("SPEECHTL_DATA"):
-        candidates.append(Path(data) / clip.audio_filepath)
+        candidates.append(Path(expanded(data)) / clip.audio_filepath)
     candidates.append(cache_path(clip))
     return next((candidate for candidate in candidates if candidate is not None and _is_file(candidate)), None)
 
@@ -170,7 +171,8 @@ def _warn(clip: Clip, reason: str) -> None:
 
 def _missing(clip: Clip) -> str:
     data = os.environ.get("SPEECHTL_DATA")
-    places = f"not in {clip.manifest.parent}, not in $SPEECHTL_DATA ({data or 'not set'}), not in the cache ({cache_folder()})"
+    cache = cache_if_any() or "no home folder; set SPEECHTL_CACHE"
+    places = f"not in {clip.manifest.parent}, not in $SPEECHTL_DATA ({data or 'not set'}), not in the cache ({cache})"
     fetch = f" Fetch it with: speechtl data pull {clip.manifest}" if clip.url else ""
     return f"{clip.audio_filepath} is missing: {places}.{fetch}"
 

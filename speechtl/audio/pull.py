@@ -61,6 +61,8 @@ def pull(
     """
     clips = read_manifests(paths)
     absent = [clip for clip in clips if clip.path is None]
+    if absent:
+        cache_folder()  # complains where there can be none
     wanted, failures = _targets(absent)
     stop = threading.Event()
     size = 0

@@ -12,6 +12,7 @@ from speechtl.audio.encoders import ENCODERS, from_folder, load_encoder, own_wei
 from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
 from speechtl.audio.heads import HEADS
 from speechtl.errors import RecipeError, RunError
+from speechtl.files import at_home
 from speechtl.settings import NAME, Precision, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 
@@ -140,10 +141,10 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
     recipe = checked(Recipe, values, source)
     data = recipe.data
     base = base.resolve()
-    rooms = data.rooms if isinstance(data.rooms, str) else [base / room for room in data.rooms]
+    rooms = data.rooms if isinstance(data.rooms, str) else [at_home(room, base) for room in data.rooms]
     if isinstance(rooms, str) and rooms not in ("simulated", "none"):
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
-    anchored = {key: [base / path for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
+    anchored = {key: [at_home(path, base) for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
     anchored_data = data.model_copy(update={**anchored, "rooms": rooms})
     return recipe.model_copy(update={"data": anchored_data, "transfer": with_weights_from(recipe.transfer, base, source)})
 
@@ -153,9 +154,10 @@ def with_weights_from(transfer: TransferSection, base: Path, source: str) -> Tra
     own = own_weights(parts_of(transfer.encoder)[-1])
     if own is None:
         return transfer
-    if not (base / own[1]).is_file():
+    weights = at_home(own[1], base)
+    if not weights.is_file():
         raise RecipeError(
-            f"{source}: transfer.encoder names {base / own[1]}, which is no file; take the encoder.safetensors of a pretraining, "
+            f"{source}: transfer.encoder names {weights}, which is no file; take the encoder.safetensors of a pretraining, "
             "and name it last where two encoders stand side by side."
         )
     encoder = from_folder(transfer.encoder, base)

@@ -14,6 +14,7 @@ from speechtl.audio.align import find_word
 from speechtl.audio.manifest import TOLERANCE, Clip, fault
 from speechtl.audio.takes import Limits, cuts, has_word, repetitions
 from speechtl.errors import AudioError, ManifestError
+from speechtl.progress import counted
 from speechtl.runtime.audio import read_audio, read_blocks
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -114,7 +115,7 @@ def load_recordings(
         return known[key]
 
     with ThreadPoolExecutor(workers) as pool:
-        loaded = list(pool.map(load, clips, _fit_in_memory(clips)))
+        loaded = list(counted("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
     problems = [problem for problem in loaded if isinstance(problem, str)]
     recordings = [recording for found in loaded if not isinstance(found, str) for recording in found]
     if clips and not recordings:

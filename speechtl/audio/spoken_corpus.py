@@ -10,7 +10,6 @@ corpus/
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import itertools
@@ -30,7 +29,7 @@ from speechtl.audio.corpus_plan import CorpusPlan, draw_plan
 from speechtl.audio.synthesizers import speak_many
 from speechtl.audio.voice import LEVELS, SYNTHESISED, Synthesizer, Utterance, loudness_and_gain
 from speechtl.errors import AudioError, SpeechtlError
-from speechtl.files import replace_folder, write_json, write_text
+from speechtl.files import locked, replace_folder, write_json, write_text
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 SURROUNDINGS = (0.05, 0.4)  # seconds before and after the speech
@@ -86,12 +85,7 @@ def make_corpus(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes out of the folder, until this one ends in whatever way."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SpeechtlError(f"Another process is making the corpus in {folder}; wait for it, or give another folder.") from error
+    with locked(folder / ".lock", f"Another process is making the corpus in {folder}", "give another folder"):
         yield
 
 

@@ -28,12 +28,14 @@ from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.progress import progress, say
+from speechtl.files import check_room, size_of
+from speechtl.progress import Tally, progress, say
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import Batch, HeadOnly, Policy, at_one_rate, attach, check_inputs, fit, parse_policy
+from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.transfer.network import run_groups
-from speechtl.workfolder import bind, finish, working_folder
+from speechtl.workfolder import bind, finish, training_folder
 
 ROOMS = 60
 VALIDATION_ROOMS = 8
@@ -59,9 +61,14 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, calibrated: bool =
     threshold of its own and no operating points; nobody is held out, unless a manifest marks whom, and no twin is trained for validation:
     for whoever finds the threshold on other recordings. `memory` spares several trainings what they have in common.
     """
-    started = time.monotonic()
     out = out.absolute()
-    work = working_folder(out, resume=resume)
+    with training_folder(out, resume=resume) as work:
+        return _train(recipe, out, work, resume, calibrated, memory)
+
+
+@progress("training")
+def _train(recipe: Recipe, out: Path, work: Path, resume: bool, calibrated: bool, memory: Memory | None) -> dict[str, Any]:
+    started = time.monotonic()
     data = prepare(recipe, say, divided=calibrated, kept=memory.recordings if memory else None)
     _describe(data)
     rooms = _rooms(recipe, data)
@@ -116,7 +123,8 @@ def _describe(data: Data) -> None:
 
 def _rooms(recipe: Recipe, data: Data) -> list[Samples]:
     if recipe.data.rooms == "simulated":
-        return simulate_rooms(ROOMS, recipe.train.seed)
+        with progress("simulating rooms"):
+            return simulate_rooms(ROOMS, recipe.train.seed)
     return [normalize_room(recording.samples()) for recording in data.rooms]
 
 
@@ -156,6 +164,7 @@ def _fit(
         negatives=memory.negatives.setdefault(_negatives_key(recipe, data, network, front), {}) if memory else None,
     )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
+    check_room(work, batches.bytes_expected() + checkpoint_bytes(network) - size_of(work))
     say("Making the examples of the first epoch, each in a guise of noise, room and speed.")
     before = started
 
@@ -163,9 +172,8 @@ def _fit(
         nonlocal before
         now = time.monotonic()
         record["seconds"], before = now - before, now
-        advance(epoch + 1, settings.epochs)
 
-    with batches, progress("training, epoch") as advance:
+    with batches, progress("training, step") as advance:
         policy.apply(network)
         _measure_embeddings(network, batches, front)
         return fit(
@@ -177,6 +185,7 @@ def _fit(
             checkpoint=work / CHECKPOINT,
             resume=resume,
             on_epoch=tell,
+            on_step=advance,
         )
 
 
@@ -240,23 +249,26 @@ def _validation_streams(
     conditions = [Condition(), Condition("noise", VALIDATION_SNR, noises), Condition("rooms", rooms=rooms)]
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
+    folds = sorted(set(held_out) - {NO_FOLD})
+    played = ((data.positives, GUISES.words), (data.negatives, GUISES.others))
+    total = sum(guises * sum(recording.fold in folds for recording in kind) for kind, guises in played)
     positives, negatives = [], []
-    try:
-        for fold in sorted(set(held_out) - {NO_FOLD}):
-            head = network.head.only([member for member, out in enumerate(held_out) if out == fold])
-            listening = WakeWordNetwork(network.encoder, head)
-            words = [recording for recording in data.positives if recording.fold == fold]
-            others = [recording for recording in data.negatives if recording.fold == fold]
-            positives += [pool.submit(_score, listening, words_in_background(words, one, seed)) for one in conditions[: GUISES.words]]
-            negatives += [pool.submit(_score, listening, without_words(others, one, seed)) for one in conditions[: GUISES.others]]
-        with progress("calibrating, stream") as advance:
-            for done, stream in enumerate(streams := [*positives, *negatives], 1):
-                stream.result()
-                advance(done, len(streams))
-        return [stream.result() for stream in positives], [stream.result() for stream in negatives]
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+    with progress("calibrating, recording") as advance:
+        tally = Tally(advance, total)
+        try:
+            for fold in folds:
+                head = network.head.only([member for member, out in enumerate(held_out) if out == fold])
+                listening = WakeWordNetwork(network.encoder, head)
+                words = [recording for recording in data.positives if recording.fold == fold]
+                others = [recording for recording in data.negatives if recording.fold == fold]
+                for one in conditions[: GUISES.words]:
+                    positives.append(pool.submit(_score, listening, tally(words_in_background(words, one, seed))))
+                for one in conditions[: GUISES.others]:
+                    negatives.append(pool.submit(_score, listening, tally(without_words(others, one, seed))))
+            return [stream.result() for stream in positives], [stream.result() for stream in negatives]
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
 
 
 def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:

@@ -73,6 +73,7 @@ def graphs_for(runs: Sequence[Run] = (), *, int8: bool = True, tflite: bool | No
     return [name for name in ORDER if (int8 or name not in INT8) and (tflite or ABOUT[name]["runtime"] != "tflite")]
 
 
+@progress("exporting")
 def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER, *, golden: bool = True) -> dict[str, Any]:
     """Write one run, or several that share a frozen encoder, as a bundle to `out`, complete or not at all; return its `bundle.json`.
 
@@ -112,7 +113,7 @@ def _only_onnx(runs: Sequence[Run]) -> str | None:
 def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work:
     step = ExportStep([run.network for run in runs])
     int8 = any(graph in INT8 for graph in graphs)
-    stages: list[Callable[[], None]] = []
+    stages: list[tuple[str, Callable[[], None]]] = []
     work = _Work(runs, step, {}, {}, {}, b"")
 
     def choose() -> None:
@@ -125,16 +126,17 @@ def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work
     def make_golden() -> None:
         work.golden = make_golden_file([run.network for run in runs], [run.about["phrases"][0] for run in runs])
 
-    stages += [choose] if int8 else []
-    stages += [make_onnx, make_golden]
+    stages += [("choosing recordings for int8", choose)] if int8 else []
+    stages += [("ONNX", make_onnx), ("golden audio", make_golden)]
     if TFLITE in graphs or TFLITE_INT8 in graphs:
-        stages.append(lambda: work.graphs.__setitem__(TFLITE, _to_tflite(step)))
+        stages.append(("TFLite", lambda: work.graphs.__setitem__(TFLITE, _to_tflite(step))))
     if int8:
-        stages.append(lambda: _quantise(work, graphs))
-        stages.append(lambda: _check_accuracy(work))
-    for number, stage in enumerate(stages):
+        stages.append(("int8", lambda: _quantise(work, graphs)))
+        stages.append(("accuracy of int8", lambda: _check_accuracy(work)))
+    for number, (name, stage) in enumerate(stages):
         advance(number, len(stages))
-        stage()
+        with progress(f"exporting, {name} ({number + 1} of {len(stages)})"):
+            stage()
     advance(len(stages), len(stages))
     return work
 

@@ -20,7 +20,7 @@ from speechtl.image.data import prepare
 from speechtl.image.network import PictureNetwork
 from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import ImageRun
-from speechtl.progress import say
+from speechtl.progress import progress, say
 from speechtl.runtime.bundle import GOLDEN, PICTURE_KIND, write_bundle
 from speechtl.runtime.picture_bundle import INPUT, OUTPUT, PictureEngine, open_picture_bundle, verify_pictures
 from speechtl.runtime.verify import TOLERANCE
@@ -46,6 +46,7 @@ class Scored(nn.Module):
         return torch.cat(self.network.head.scores(self.network(pixels)), dim=1)
 
 
+@progress("exporting")
 def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str, Any]:
     """Write a picture run as a bundle to `out`, complete or not at all; return its `bundle.json`.
 

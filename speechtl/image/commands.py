@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechtl.errors import SpeechtlError
+from speechtl.outputs import output_folder
 from speechtl.progress import say
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_de
 @app.command(epilog="Example: speechtl image train training/recipes/road.toml --out runs/road")
 def train(
     recipe: RecipeArgument,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.", callback=output_folder)] = None,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +75,7 @@ def predict(
 def look(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of a backbone.", show_default=False)],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Files or folders.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("looks"),
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.", callback=output_folder)] = Path("looks"),
     units: Annotated[int, typer.Option(min=1, max=24, help="Units of each layer.")] = 6,
     patches: Annotated[int, typer.Option(min=1, max=24, help="Patches of each unit.")] = 6,
 ) -> None:

@@ -14,7 +14,7 @@ from speechtl.errors import PictureError, SpeechtlError
 from speechtl.image.backbones import BACKBONES, is_known, kept_folder
 from speechtl.image.data import read_all
 from speechtl.image.run import load_run, open_encoder
-from speechtl.progress import say
+from speechtl.progress import counted, progress, say
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
 from speechtl.tiles import draw_all_filters, draw_patches
 from speechtl.transfer import Encoder, HeadOnly, parse_policy
@@ -25,13 +25,15 @@ PATCH = 72  # pixels at which patches are drawn
 LEAST = 16  # pixels of a picture that a patch shows at least
 
 
+@progress("looking at layers")
 def look(model: str, pictures: Sequence[Path], out: Path, *, units: int = 6, patches: int = 6) -> list[Path]:
     """Draw for a run's folder or a backbone's name; return the files written."""
     encoders, settings = _encoders(model)
     pixels = _pixels(pictures, settings)
     last = list(encoders.values())[-1]
     written = draw_all_filters(out, {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}, last.info.name)
-    for group in middle_and_late(last):
+    groups = middle_and_late(last)
+    for group in counted(f"looking at {last.info.name}, layer group", groups, len(groups)):
         blocks = {
             name: {f"unit {unit}": _patches(pixels, strongest) for unit, strongest in found.items()}
             for name, found in compare(encoders, pixels, group, units=units, patches=patches).items()

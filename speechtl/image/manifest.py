@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechtl.errors import ManifestError, did_you_mean
+from speechtl.files import expanded
 from speechtl.image.places import image_data
 from speechtl.runtime.pictures import ENDINGS
 from speechtl.transfer import Task
@@ -163,7 +164,7 @@ def _read_line(line: str, manifest: Path, where: str, problems: list[str]) -> Pi
 
 
 def _resolve(manifest: Path, name: str) -> Path:
-    folder = image_data()
+    folder, name = image_data(), expanded(name)
     beside = manifest.parent / name
     return folder / name if folder and not beside.exists() and (folder / name).exists() else beside
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from speechtl.files import at_home
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import PRETRAINED, SCRATCH, is_known, known_backbones
 from speechtl.image.places import image_data
@@ -99,11 +100,11 @@ def make_image_recipe(values: dict[str, Any], *, base: Path, source: str) -> Ima
     recipe = checked(ImageRecipe, values, source)
     data = recipe.data.model_copy(update={"train": [_found(base, path) for path in recipe.data.train]})
     weights = recipe.transfer.weights
-    transfer = recipe.transfer.model_copy(update={"weights": weights if weights in (PRETRAINED, SCRATCH) else str(base / weights)})
+    transfer = recipe.transfer.model_copy(update={"weights": weights if weights in (PRETRAINED, SCRATCH) else str(at_home(weights, base))})
     return recipe.model_copy(update={"data": data, "transfer": transfer})
 
 
 def _found(base: Path, path: Path) -> Path:
     folder = image_data()
-    beside = base / path
+    beside = at_home(path, base)
     return folder / path if folder and not beside.exists() and (folder / path).exists() else beside

@@ -10,7 +10,7 @@ from typing import Any
 
 from speechtl.errors import RunError
 from speechtl.files import write_json
-from speechtl.image.backbones import BACKBONES, PRETRAINED, SCRATCH, build_backbone, kept_folder, load_backbone
+from speechtl.image.backbones import BACKBONES, PRETRAINED, SCRATCH, build_backbone, is_kept, kept_folder, load_backbone
 from speechtl.image.network import PictureNetwork, new_network
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import Encoder, EncoderInfo, Task, cut, load_tensors, load_weights, save_tensors
@@ -51,7 +51,7 @@ class ImageRun:
 
 def open_encoder(backbone: str, weights: str = PRETRAINED, keep: str | None = None) -> tuple[Encoder, Architecture]:
     """Return an encoder by name: a built-in or registered backbone, or one that was pretrained here."""
-    if backbone in BACKBONES or not kept_folder(backbone).is_dir():
+    if backbone in BACKBONES or not is_kept(backbone):
         return cut(load_backbone(backbone, weights), keep), Architecture(backbone, keep)
     run = load_run(kept_folder(backbone))
     if weights == SCRATCH:

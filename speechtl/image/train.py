@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from speechtl.errors import RecipeError
+from speechtl.files import check_room
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import BACKBONES, SCRATCH, kept_folder
 from speechtl.image.data import ImageData, PictureSet, prepare
@@ -22,7 +23,8 @@ from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
 from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, check_inputs, fit, parse_policy
-from speechtl.workfolder import bind, finish, working_folder
+from speechtl.transfer.checkpoint import checkpoint_bytes
+from speechtl.workfolder import bind, finish, training_folder
 
 PRETRAIN_POLICY = "all"
 CHECKPOINT = "checkpoint.safetensors"
@@ -33,9 +35,14 @@ def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, 
 
     Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption.
     """
-    started = time.monotonic()
     out = out.absolute()
-    work = working_folder(out, resume=resume)
+    with training_folder(out, resume=resume) as work:
+        return _train(recipe, out, work, resume)
+
+
+@progress("training")
+def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str, Any]:
+    started = time.monotonic()
     torch.manual_seed(recipe.train.seed)
     encoder, architecture = open_encoder(recipe.transfer.backbone, recipe.transfer.weights, recipe.transfer.keep)
     check_inputs(encoder, PICTURES)
@@ -43,6 +50,7 @@ def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, 
     bind(work, {"recipe": recipe.model_dump(mode="json"), "pictures": _files(data.train)}, resume=resume)
     say(f"{len(data.train)} pictures to learn from, {len(data.validation)} to report on; {_tell(data)}.")
     network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
+    check_room(work, checkpoint_bytes(network))
     policy = parse_policy(recipe.transfer.policy)
     if recipe.transfer.weights == SCRATCH:
         policy = at_one_rate(policy)
@@ -101,15 +109,17 @@ def fit_pictures(
     fit_settings = settings.fit_settings(len(batches))
     batches.frozen_front = policy.frozen_front(network, fit_settings.epochs)
     batches.measure_embeddings()
-    with progress("training, epoch") as advance:
-
-        def report(epoch: int, record: dict[str, Any]) -> None:
-            advance(epoch + 1, fit_settings.epochs)
-            if on_epoch is not None:
-                on_epoch(epoch, record)
-
+    with progress("training, step") as advance:
         return fit(
-            network, batches, TaskLoss(network.head.tasks), policy, fit_settings, checkpoint=checkpoint, resume=resume, on_epoch=report
+            network,
+            batches,
+            TaskLoss(network.head.tasks),
+            policy,
+            fit_settings,
+            checkpoint=checkpoint,
+            resume=resume,
+            on_epoch=on_epoch,
+            on_step=advance,
         )
 
 

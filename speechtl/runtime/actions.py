@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from speechtl.errors import SpeechtlError
+from speechtl.runtime.signals import KILL
 
 AT_ONCE = 4  # commands that may run at the same time
 END_SECONDS = 0.2  # between asking a command to end and ending it
@@ -69,7 +70,7 @@ class Command:
         """End the commands that still run, all at once: first asked, then forced."""
         with self._lock:
             self._closed = True
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in (signal.SIGTERM, KILL):
             with self._lock:
                 running = dict(self._running)
             for process in running.values():
@@ -112,7 +113,7 @@ class Command:
             try:
                 process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
-                _signal(process, signal.SIGKILL)
+                _signal(process, KILL)
                 process.wait()
             return
         if code != 0 and not self._closed:
@@ -139,4 +140,7 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     """Signal the command and all that it started; it may have ended already."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, number)
+            else:  # Windows
+                process.send_signal(number)

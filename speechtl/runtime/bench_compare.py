@@ -148,7 +148,7 @@ def read_budgets(path: Path) -> list[Budget]:
         except ImportError as error:
             raise MissingExtraError("Reading budgets with Python 3.10", "train") from error
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise SpeechtlError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a file of budgets (TOML).") from error
     except ValueError as error:

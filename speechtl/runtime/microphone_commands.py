@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.outputs import clips_folder
 from speechtl.progress import say
 from speechtl.runtime.word_options import RefractoryOption, ThresholdOption
 
@@ -46,7 +47,9 @@ def listen(
     on_detect_seconds: Annotated[
         float, typer.Option(min=0.1, max=86_400, callback=_finite, help="A command that runs longer is stopped.")
     ] = 60.0,
-    save_clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the seconds around events and near misses.")] = None,
+    save_clips: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the seconds around events and near misses.", callback=clips_folder)
+    ] = None,
     clips_of: Annotated[
         list[str] | None, typer.Option("--clips", metavar="WORD", help="Keep clips of this word only; may be repeated.", show_default=False)
     ] = None,

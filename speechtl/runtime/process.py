@@ -21,8 +21,10 @@ def peak_bytes() -> int:
     peak = _status("VmHWM")  # Linux carries ru_maxrss over from the program that started this one; VmHWM begins anew
     if peak is not None:
         return peak
-    import resource
-
+    try:
+        import resource
+    except ImportError as error:  # Windows
+        raise SpeechtlError("This system does not tell how much memory a program took; run this on Linux or macOS.") from error
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -27,6 +26,7 @@ from speechtl.runtime.server_announce import LONGEST_NAME, announce
 from speechtl.runtime.server_client import Client
 from speechtl.runtime.server_models import OWN, Models, Served, open_served
 from speechtl.runtime.server_uri import Address, listen, open_stdio, parse_uri
+from speechtl.runtime.signals import RELOAD, STOP, on_signal
 
 MAX_CLIENTS = 32
 MAX_REFUSED = 64  # being told so at the same time; more are dropped without a word
@@ -175,9 +175,10 @@ class Server:
 
     def _handle_signals(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
+        for name in STOP:
+            on_signal(loop, name, stop.set)
+        for name in RELOAD:
+            on_signal(loop, name, lambda: self._spawn(self._reload()))
 
     async def _reload(self) -> None:
         """Open the bundles again; keep the old ones when that fails."""

@@ -64,6 +64,8 @@ async def listen(address: Address, connected: Connected) -> asyncio.Server:
     """Listen at a tcp or unix address; raise `ServerError` when that cannot be done."""
     try:
         if address.scheme == "unix":
+            if not hasattr(socket, "AF_UNIX"):
+                raise ServerError("This system has no unix sockets; give --uri tcp://127.0.0.1:10400.")
             _clear(address.path)
             return await asyncio.start_unix_server(connected, path=address.path, limit=MAX_HEADER)
         return await asyncio.start_server(connected, address.host, address.port, limit=MAX_HEADER)

@@ -6,15 +6,28 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechtl.progress import say
 
+if TYPE_CHECKING:
+    import asyncio  # which is not loaded to listen to a microphone
+
 GRACE_SECONDS = 0.8  # from the signal to the end of the process, whatever hangs
 STOP = (signal.SIGTERM, signal.SIGINT)
-# There is no SIGHUP on Windows.
+# There is neither SIGHUP nor SIGKILL on Windows.
 RELOAD = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+
+
+def on_signal(loop: asyncio.AbstractEventLoop, number: int, act: Callable[[], object]) -> None:
+    """Let an event loop act on a signal, also a loop that takes no handlers (Windows)."""
+    try:
+        loop.add_signal_handler(number, act)
+    except NotImplementedError:
+        signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(act))
 
 
 class Signals:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
+from speechtl.progress import counted
 from speechtl.runtime.bundle import Bundle, Graph
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine import RUNTIMES, open_engine, pairs
@@ -58,7 +60,7 @@ def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) 
         if graph not in (None, made.name) or engine not in (None, runtime.package):
             continue
         scorer = Scorer.of(bundle, made.name, runtime.package)
-        differences = _differences(scorer, golden, streams, f"{bundle.path}: {made.name}")
+        differences = _differences(scorer, golden, streams, f"{made.name} in {runtime.package}", bundle.path)
         tolerance = TOLERANCE if made.tolerance is None else made.tolerance
         largest = float(np.max(differences))  # which is NaN where one of them is
         results.append(Parity(made.name, runtime.package, largest, tolerance, len(differences), largest <= tolerance))
@@ -100,15 +102,17 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def _differences(scorer: Scorer, golden: dict[str, npt.NDArray[Any]], streams: Sequence[tuple[int, int]], what: str) -> list[float]:
+def _differences(
+    scorer: Scorer, golden: dict[str, npt.NDArray[Any]], streams: Sequence[tuple[int, int]], what: str, path: Path
+) -> list[float]:
     """The largest difference of each stream; raise `BundleError` where they take longer than any usable graph does."""
     begin = time.process_time()
     differences = []
-    for chunk, phase in streams:
+    for chunk, phase in counted(f"verifying {what}, stream", streams, len(streams)):
         differences.append(_difference(scorer, golden, chunk, phase))
         if time.process_time() - begin > MAX_SECONDS:
             raise BundleError(
-                f"{what} needs more than {MAX_SECONDS} s of processor time for its golden audio; it is of no use on a stream."
+                f"{path}: {what} needs more than {MAX_SECONDS} s of processor time for its golden audio; it is of no use on a stream."
             )
     return differences
 

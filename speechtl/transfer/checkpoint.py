@@ -57,6 +57,12 @@ def _difference(expected: tuple[int, ...] | None, given: tuple[int, ...] | None)
     return f"shape {given} there, {expected} here"
 
 
+def checkpoint_bytes(network: nn.Module) -> int:
+    """How many bytes a training's checkpoint takes at most while it replaces the one before: weights, their average, two moments."""
+    state: Mapping[str, Tensor] = network.state_dict()
+    return 2 * 4 * sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return an optimizer's state as named tensors."""
     states = optimizer.state_dict()["state"]

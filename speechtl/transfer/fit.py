@@ -74,10 +74,12 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     on_epoch: Callable[[int, Record], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     fabric: Fabric | None = None,
 ) -> list[Record]:
     """Train the groups that the policy names and leave the averaged weights in the network; return a record an epoch.
 
+    `on_step` hears of every step, with how many are done and of how many, those before an interruption included.
     With `checkpoint` every epoch is saved there, with what `on_epoch` added to its record, and `resume` goes on from it bit for bit.
     Inputs of the batches enter at `policy.frozen_front(network, settings.epochs)`: what stands before stays frozen and may be
     computed once.
@@ -96,6 +98,8 @@ def fit(
         history = _restore(checkpoint, about, network, optimizer, average)
     steps = steps_of(batches, fabric.world_size)
     total = settings.epochs * steps
+    on_step = on_step or _unheard
+    on_step(len(history) * steps, total)
     for epoch in range(len(history), settings.epochs):
         policy.apply(network, epoch)
         losses = []
@@ -113,6 +117,7 @@ def fit(
             optimizer.step()
             average.update(network)
             losses.append(value.detach())
+            on_step(epoch * steps + index + 1, total)
         mean = fabric.all_reduce(torch.stack(losses).mean())
         assert isinstance(mean, Tensor)
         history.append({"epoch": epoch + 1, "loss": float(mean)})
@@ -125,6 +130,10 @@ def fit(
     network.cpu()
     network.eval()
     return history
+
+
+def _unheard(_done: int, _total: int) -> None:
+    """Hear of a step."""
 
 
 def _own(batches: Batches, epoch: int, steps: int, fabric: Fabric) -> Iterator[Batch]:

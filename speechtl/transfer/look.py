@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.errors import SpeechtlError, did_you_mean
+from speechtl.progress import counted
 from speechtl.transfer.network import Encoder, run_groups
 
 BATCH = 16
@@ -83,7 +84,8 @@ def _peaks(front: Sequence[nn.Module], inputs: Tensor) -> tuple[Tensor, Tensor, 
     """Return every unit's largest response to every input `(examples, units)`, where it is, and how many columns there are."""
     values, places = [], []
     width = 1
-    for part in torch.split(inputs, BATCH):
+    parts = torch.split(inputs, BATCH)
+    for part in counted("looking at a layer", parts, len(parts)):
         responses = _responses(front, part)
         width = responses.shape[3]
         strongest = responses.flatten(2).max(dim=2)

@@ -10,6 +10,7 @@ from speechtl.audio.augment import Augmenter
 from speechtl.audio.batches import RoundBatches, TensorOnDisk, spec_augment
 from speechtl.audio.examples import ExampleMaker, Round
 from speechtl.errors import RunError
+from speechtl.files import size_of
 from speechtl.runtime.features import LogMelSettings
 from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import HeadOnly
@@ -112,6 +113,15 @@ def test_inputs_are_what_the_frozen_front_makes_of_the_features(maker, tiny_netw
     features = RoundBatches(maker, tiny_network, 0, epochs=1, steps=1).round(0)[0]
     torch.testing.assert_close(inputs.float(), tiny_network.front(features, 2), rtol=1e-3, atol=1e-4)  # half precision
     assert len(words) == len(folds) == len(features)
+
+
+@pytest.mark.parametrize("front", [0, 2])
+def test_the_bytes_of_all_rounds_are_known_before_they_are_made(maker, tiny_network, tmp_path, front):
+    made = RoundBatches(maker, tiny_network, front, epochs=2, steps=1, folder=tmp_path)
+    expected = made.bytes_expected()
+    for number in range(2):
+        made.round(number)
+    assert 0.7 * size_of(tmp_path) < expected < 1.5 * size_of(tmp_path)
 
 
 def test_rendering_a_round_leaves_the_mode_of_the_layers_that_learn(maker, tiny):

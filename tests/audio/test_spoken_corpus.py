@@ -233,7 +233,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_shard(tmp_path: Path, monkey
     monkeypatch.setattr(Path, "write_bytes", write_until_full)
     with pytest.raises(SpeechtlError, match=r"No space left on device\. Make room"):
         make_corpus(tmp_path, HOURS, workers=1, **SETTINGS)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "00000", "settings.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000", "settings.json"]
     monkeypatch.undo()
 
 

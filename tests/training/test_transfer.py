@@ -56,7 +56,6 @@ def test_what_cannot_be_trained_is_told_before_anything_is(load_program, corpus,
     for recipe, way, out, message in (
         ("word.toml", "tinny/head", "out", "the encoder 'tinny' is not known"),
         ("word.toml", "tiny/heads", "out", "'heads' is not known"),
-        ("word.toml", "tiny/head", "file", "is no folder"),
         ("none.toml", "tiny/head", "out", "does not exist"),
         ("untested.toml", "tiny/head", "out", "None of the negatives of 'burst' has split 'test'"),
         ("away.toml", "tiny/head", "out", "None of the 1 training recordings of 'burst' is on this machine"),
@@ -64,3 +63,5 @@ def test_what_cannot_be_trained_is_told_before_anything_is(load_program, corpus,
         with pytest.raises(SpeechtlError, match=message):
             program.main([str(corpus / recipe), "--ways", "tiny/head", way, "--out", str(tmp_path / out)])
     assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit):
+        program.main([str(corpus / "word.toml"), "--out", str(tmp_path / "file")])

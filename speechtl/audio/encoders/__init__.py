@@ -13,6 +13,7 @@ from speechtl.audio.encoders import conv_ctc, pipelines, several, speech_embeddi
 from speechtl.audio.encoders.base import AudioEncoder, audio_input, data_input, silence
 from speechtl.audio.encoders.streaming import SideBySide, TimeConv, step
 from speechtl.errors import RecipeError, did_you_mean
+from speechtl.files import at_home
 
 ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]]] = {
     # name: (architecture with random weights, the same with pretrained weights)
@@ -47,7 +48,7 @@ def own_weights(name: str) -> tuple[str, Path] | None:
 def from_folder(name: str, folder: Path) -> str:
     """Return the name of an encoder whose weight files are looked for from a folder on, where they are not absolute."""
     owned = ((part, own_weights(part)) for part in parts_of(name))
-    return several.PLUS.join(f"{own[0]}:{folder.resolve() / own[1]}" if own else part for part, own in owned)
+    return several.PLUS.join(f"{own[0]}:{at_home(own[1], folder.resolve())}" if own else part for part, own in owned)
 
 
 def build_encoder(name: str) -> AudioEncoder:

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from speechtl.audio.pretraining.recognition import Recognition, WordAccuracy, re
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.pretraining.utterances import OFTEN, Note, Utterance, read_tested, read_utterances, with_words, word_classes
-from speechtl.audio.pretraining.windows import LONGEST, Renderer, Teacher, pack
+from speechtl.audio.pretraining.windows import LONGEST, SECONDS, Renderer, Teacher, pack
 from speechtl.audio.recordings import RecordedSound, Recording, heard_only, load_recordings
 from speechtl.audio.sentences import contains_phrase, plain
 from speechtl.audio.spoken_corpus import make_corpus
@@ -37,12 +38,13 @@ from speechtl.audio.synthesizers import missing_synthesizers
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.voice import SYNTHESISED
 from speechtl.errors import RecipeError, RunError
-from speechtl.files import read_rows, write_json, write_rows
+from speechtl.files import check_folder, check_room, read_rows, write_json, write_rows
 from speechtl.progress import progress, say
+from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.transfer import AllLayers, fit, save_tensors
 from speechtl.transfer.fit import steps_of
 from speechtl.versions import versions
-from speechtl.workfolder import GIVEN, begun_with
+from speechtl.workfolder import GIVEN, alone, begun_with
 
 ENCODER = "encoder.safetensors"
 NETWORK = "network.safetensors"
@@ -61,6 +63,15 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     Synthesised speech and rendered windows are kept in `cache`, where a later call finds them. Every process of `fabric`
     renders its share of the windows and reads its share of the batches; the first one writes.
     """
+    check_folder(out)
+    check_folder(cache)
+    if not fabric.is_global_zero:  # the first process tells of all, and keeps others out
+        return _pretrain(recipe, out, cache, fabric, resume)
+    with alone(out), progress("pretraining"):
+        return _pretrain(recipe, out, cache, fabric, resume)
+
+
+def _pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, fabric: Fabric, resume: bool) -> dict[str, Any] | None:
     started = time.monotonic()
     notes: list[str] = []
 
@@ -271,6 +282,9 @@ def _render(
         "teacher": tasks.teacher if tasks.teacher_weight else None,
     }
     shards = Shards(cache / "windows", packs, train.guises, settings)
+    samples = int(SECONDS * SAMPLE_RATE)
+    heard = np.size(teacher(np.zeros(samples, np.float32))) if teacher else 0
+    check_room(cache, shards.bytes_left(conv_ctc.FEATURES.frames(samples), conv_ctc.FEATURES.bands, heard))
     sounds: list[Sound] = [*map(RecordedSound, noises), *synthetic_noises(train.seed)]
     renderer = Renderer(Augmenter(sounds, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
     with progress("rendering windows") as advance:
@@ -313,17 +327,19 @@ def _fit(
     if resume and not (out / CHECKPOINT).exists():
         say("No epoch had been saved yet: beginning with the first.")
     loss = PretrainingLoss(network, recipe.tasks.ctc, recipe.tasks.teacher_weight, recipe.tasks.words)
-    return fit(
-        network,
-        batches,
-        loss,
-        AllLayers(rate_decay=1.0),
-        recipe.train.fit_settings(),
-        checkpoint=out / CHECKPOINT,
-        resume=resume,
-        on_epoch=log,
-        fabric=fabric,
-    )
+    with progress("pretraining, step") if fabric.is_global_zero else nullcontext() as advance:
+        return fit(
+            network,
+            batches,
+            loss,
+            AllLayers(rate_decay=1.0),
+            recipe.train.fit_settings(),
+            checkpoint=out / CHECKPOINT,
+            resume=resume,
+            on_epoch=log,
+            on_step=advance,
+            fabric=fabric,
+        )
 
 
 def _recognition(network: PretrainingNetwork, validation: Sequence[Utterance], tested: Sequence[Utterance]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from speechtl.audio.encoders.conv_ctc import SIZES
 from speechtl.errors import RecipeError
+from speechtl.files import at_home
 from speechtl.settings import NAME, Precision, Section, checked, known, read_toml
 from speechtl.transfer import FitSettings
 
@@ -122,6 +123,6 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
         raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but tasks.words is 0, so that nothing would learn from them.")
     if recipe.words.hours and not data.transcribed:
         raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but the words are drawn from data.transcribed, which is empty.")
-    anchored = {key: [folder / one for one in getattr(data, key)] for key in PATHS}
-    start = recipe.start and (Path.cwd() if "start" in replacing else folder) / recipe.start
+    anchored = {key: [at_home(one, folder) for one in getattr(data, key)] for key in PATHS}
+    start = recipe.start and at_home(recipe.start, Path.cwd() if "start" in replacing else folder)
     return recipe.model_copy(update={"data": data.model_copy(update=anchored), "start": start})

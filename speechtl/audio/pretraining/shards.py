@@ -27,6 +27,7 @@ from speechtl.transfer import Batch, load_tensors, save_tensors
 
 WINDOWS = 64  # to a shard
 NO_WORD = -1
+HALF = 2  # bytes of a number in half precision
 RECIPE = 2  # raise it when the same settings give other windows
 
 
@@ -52,6 +53,11 @@ class Shards:
     def heard(self) -> Tensor:
         """Return what the teacher hears in some windows `(windows, steps, size)`: those of the first file."""
         return _read(self.names(0)[0], 0)[3]
+
+    def bytes_left(self, frames: int, bands: int, heard: int) -> int:
+        """About how many bytes the files take that are not there yet; `heard` is the teacher's numbers of a window."""
+        missing = sum(not path.exists() for pack in range(len(self.packs)) for path in self.names(pack))
+        return missing * WINDOWS * (self.guises * frames * bands + heard) * HALF
 
     def render(self, renderer: Renderer, advance: Advance, workers: int = 1, *, rank: int = 0, world: int = 1) -> None:
         """Make the files that are not there yet, or the share of one of several; an interrupted call leaves whole files only.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechtl.errors import RecipeError, WeightsError, did_you_mean
-from speechtl.files import cache_folder
+from speechtl.files import cache_folder, cache_if_any
 from speechtl.image.backbones import mobilenet, small, squeezenet
 from speechtl.transfer import SourceNetwork
 
@@ -40,9 +40,14 @@ def kept_folder(name: str) -> Path:
     return cache_folder() / "backbones" / name
 
 
+def is_kept(name: str) -> bool:
+    """Say whether `image pretrain` has kept a backbone of that name."""
+    return cache_if_any() is not None and kept_folder(name).is_dir()
+
+
 def is_known(name: str) -> bool:
     """Say whether a name is that of a backbone, built in, registered or kept."""
-    return name in BACKBONES or kept_folder(name).is_dir()
+    return name in BACKBONES or is_kept(name)
 
 
 def known_backbones() -> list[str]:
