@@ -99,8 +99,7 @@ class RoundBatches:
         path = self.folder / f"round-{number:03d}.safetensors" if self.folder else None
         if path is not None and path.exists():
             try:
-                tensors, _ = load_tensors(path)
-                return _in_layout(tensors["inputs"]), tensors["words"], tensors["folds"]
+                return read_round(path)
             except RunError:
                 path.unlink()  # it is only a cache
         parts = self._behind_front(self.maker.render_positives(number), (number, 2)), self._others(number)
@@ -131,6 +130,12 @@ class RoundBatches:
             group.eval()
         parts = (part.to(self.network.device, memory_format=torch.channels_last) for part in torch.split(features, FRONT_BATCH))
         return torch.cat([self.network.front(part, self.frozen_front).cpu() for part in parts])
+
+
+def read_round(path: Path) -> Batch:
+    """A round that an earlier training left on disk; raises `RunError` where it is damaged."""
+    tensors, _ = load_tensors(path)
+    return _in_layout(tensors["inputs"]), tensors["words"], tensors["folds"]
 
 
 def _in_layout(inputs: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Shards:
 
     def heard(self) -> Tensor:
         """Return what the teacher hears in some windows `(windows, steps, size)`: those of the first file."""
-        return _read(self.names(0)[0], 0)[3]
+        return read_shard(self.names(0)[0], 0)[3]
 
     def render(self, renderer: Renderer, advance: Advance, workers: int = 1, *, rank: int = 0, world: int = 1) -> None:
         """Make the files that are not there yet, or the share of one of several; an interrupted call leaves whole files only.
@@ -163,7 +163,7 @@ class ShardBatches:
         left: Batch | None = None
         steps = len(self) // world
         for first in itertools.cycle(range(0, len(own), self.together)):
-            parts = [_read(files[place], guise) for place in own[first : first + self.together]]
+            parts = [read_shard(files[place], guise) for place in own[first : first + self.together]]
             batch = _join(parts if left is None else [left, *parts])
             shuffled = torch.from_numpy(random.permutation(len(batch[0])))
             whole = len(shuffled) // self.batch_size * self.batch_size
@@ -176,7 +176,8 @@ class ShardBatches:
             left = tuple(tensor[shuffled[whole:]] for tensor in batch)
 
 
-def _read(path: Path, guise: int) -> Batch:
+def read_shard(path: Path, guise: int) -> Batch:
+    """One guise of the windows of a file; raises `RunError`, and removes the file, where it is damaged."""
     try:
         tensors, _ = load_tensors(path)
     except RunError as error:
