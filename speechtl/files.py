@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,37 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path, error: type[SpeechtlError] = SpeechtlError, *, finite: bool = False) -> Any:
+    """The document of a JSON file; raises `error` where it is not JSON, is nested without end, or has integers beyond 64 bits.
+
+    With `finite`, numbers that are not finite are refused as well.
+    """
+    try:
+        return parse_json(path.read_text(encoding="utf-8"), finite=finite)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} is damaged: it is not JSON that can be read ({problem}).") from problem
+
+
+def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
+    """The document of a JSON text; raises `ValueError` or `RecursionError`."""
+    strict: dict[str, Any] = {"parse_constant": _finite, "parse_float": _finite} if finite else {}
+    return json.loads(text, parse_int=_whole, **strict)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError(f"the number {text[:20]}... is too large")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:20]} is not finite")
+    return number
+
+
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line to a CSV table, or leave the table as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +90,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the lines of a CSV table by the names of its columns; none where there is no table yet."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SpeechtlError(
+            f"{path} is damaged: it is not a CSV table that can be read ({error}). Move it away to begin a new one."
+        ) from error
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

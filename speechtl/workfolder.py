@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from speechtl.errors import RunError
-from speechtl.files import replace_folder, write_json
+from speechtl.files import read_json, replace_folder, write_json
 from speechtl.progress import say
 
 ABOUT = "run.json"  # the file that says of a folder that it is a finished run
@@ -67,7 +66,7 @@ def bind(work: Path, given: Any, *, resume: bool = False) -> None:
 def begun_with(work: Path, given: Any) -> bool:
     """Say whether what a work was begun with, where that is noted, is what is given now (JSON)."""
     note = work / GIVEN
-    return not note.exists() or bool(json.loads(note.read_text(encoding="utf-8")) == given)
+    return not note.exists() or bool(read_json(note, RunError) == given)
 
 
 def finish(work: Path, out: Path, save: Callable[[Path], None]) -> None:

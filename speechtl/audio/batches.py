@@ -135,7 +135,10 @@ class RoundBatches:
 def read_round(path: Path) -> Batch:
     """A round that an earlier training left on disk; raises `RunError` where it is damaged."""
     tensors, _ = load_tensors(path)
-    return _in_layout(tensors["inputs"]), tensors["words"], tensors["folds"]
+    inputs, words, folds = (tensors.get(name) for name in ("inputs", "words", "folds"))
+    if inputs is None or words is None or folds is None or not inputs.dim() == 4 or not len(inputs) == len(words) == len(folds):
+        raise RunError(f"{path} is damaged: it does not hold a round of examples.")
+    return _in_layout(inputs), words, folds
 
 
 def _in_layout(inputs: Tensor) -> Tensor:

@@ -86,8 +86,10 @@ def write_json(document: Any, random: Random) -> bytes:
     return text.encode()
 
 
-def write_toml(document: dict[str, Any], random: Random) -> bytes:
+def write_toml(document: Any, random: Random) -> bytes:
     """A document as TOML, with the sections as tables within lines."""
+    if not isinstance(document, dict):
+        return _toml(document).encode("utf-8", "replace")
     text = "".join(f"{json.dumps(key)} = {_toml(value)}\n" for key, value in document.items())
     if random.randrange(12) == 0:
         return mutate_bytes(text.encode("utf-8", "replace"), random)
@@ -136,7 +138,7 @@ def _value(random: Random, before: Any) -> Any:
     if kind == 3:
         return random.choice((float("nan"), float("inf"), float("-inf"), 1e308))
     if kind == 4 and isinstance(before, str):
-        return mutate_bytes(before.encode(), random).decode("utf-8", "replace")
+        return mutate_bytes(before.encode("utf-8", "surrogatepass"), random).decode("utf-8", "replace")
     if kind == 4 and isinstance(before, int | float):
         return before * random.choice((-1, 2, 10, 1000, 10**6)) + random.choice((0, 1, -1, 0.5))
     if kind == 5:

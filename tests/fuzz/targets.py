@@ -184,7 +184,7 @@ def _picture_run(folder: Path) -> Path:
     def make(path: Path) -> None:
         random = np.random.default_rng(0)
         for kind in ("left", "right"):
-            (path.parent / "halves" / kind).mkdir(parents=True)
+            (path.parent / "halves" / kind).mkdir(parents=True, exist_ok=True)
             for index in range(12):
                 values = random.integers(0, 90, (24, 24)).astype(np.uint8)
                 values[:, slice(0, 12) if kind == "left" else slice(12, 24)] += 120
@@ -358,7 +358,7 @@ def _run_target(name: str, folder: Path) -> Target:
     import shutil
 
     valid, read = (_word_run(folder), _read_word_run) if name.startswith("run") else (_picture_run(folder), _read_picture_run)
-    shutil.copytree(valid, folder / name)
+    shutil.copytree(valid, folder / name, dirs_exist_ok=True)
     file, change = ("run.json", json_document) if name.endswith("json") else ("network.safetensors", tensors)
     return Target(name, folder / name / file, (valid / file).read_bytes(), change, read)
 
@@ -400,7 +400,7 @@ def _shards(name: str, folder: Path) -> Target:
         "phones": torch.zeros(3, 5, dtype=torch.int64),
         "counts": torch.zeros(3, dtype=torch.int64),
         "heard": torch.zeros(3, 4, 6),
-        "words": torch.zeros(3, 2, dtype=torch.int64),
+        "words": torch.zeros(3, 2, 2, dtype=torch.int64),
     }
     valid = _made(folder, "00-0000.safetensors", lambda path: save_tensors(path, made, {})).read_bytes()
     return Target(name, folder / name / "00-0000.safetensors", valid, tensors, lambda path: read_shard(path, 1))
@@ -514,7 +514,7 @@ def _recipe(name: str, folder: Path) -> Target:
         "image-recipe": (IMAGE_RECIPE, read_image_recipe),
         "pretraining-recipe": (PRETRAINING_RECIPE, read_pretraining_recipe),
     }[name]
-    (folder / name / "shapes").mkdir(parents=True)
+    (folder / name / "shapes").mkdir(parents=True, exist_ok=True)
     return Target(name, folder / name / "recipe.toml", text.encode(), toml_document, read)
 
 
@@ -658,7 +658,7 @@ def _corpus(name: str, folder: Path) -> Target:
         valid = json.dumps(plan.settings()).encode()
         return Target(name, folder / name / "settings.json", valid, json_document, lambda path: _agree(path.parent, plan))
     line = {"audio_filepath": "00000/000.flac", "duration": 1.5, "text": "burst", "speaker": "a", "split": "train"}
-    (folder / name / "00000").mkdir(parents=True)
+    (folder / name / "00000").mkdir(parents=True, exist_ok=True)
     (folder / name / "00000" / "skipped.txt").write_text("")
     valid = (json.dumps(line) + "\n").encode() * 3
     return Target(name, folder / name / "00000" / "lines.jsonl", valid, json_lines, lambda path: _shard(path.parents[1], plan, 0))

@@ -27,6 +27,7 @@ from speechtl.transfer import Batch, load_tensors, save_tensors
 
 WINDOWS = 64  # to a shard
 NO_WORD = -1
+SHARD_AXES = {"features": 4, "phones": 2, "counts": 1, "heard": 3, "words": 3}  # of each tensor of a shard
 RECIPE = 2  # raise it when the same settings give other windows
 
 
@@ -180,6 +181,10 @@ def read_shard(path: Path, guise: int) -> Batch:
     """One guise of the windows of a file; raises `RunError`, and removes the file, where it is damaged."""
     try:
         tensors, _ = load_tensors(path)
+        if missing := [name for name in SHARD_AXES if name not in tensors or tensors[name].dim() != SHARD_AXES[name]]:
+            raise RunError(f"{path} is damaged: it holds no {missing[0]}.")
+        if not 0 <= guise < len(tensors["features"]):
+            raise RunError(f"{path} is damaged: it holds {len(tensors['features'])} augmented copies.")
     except RunError as error:
         path.unlink(missing_ok=True)  # it is only a cache
         raise RunError(f"{error} It has been removed; the same command with --resume renders it again.") from error
