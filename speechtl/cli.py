@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -15,8 +14,9 @@ from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
 from speechtl.audio.look_commands import look
 from speechtl.bench_commands import app as bench_app
-from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence
+from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence, sentence_of
 from speechtl.image_commands import app as image_app
+from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
@@ -58,7 +58,7 @@ def main() -> None:
     try:
         app(_one_value_each(sys.argv[1:]))
     except SpeechtlError as error:
-        _stop(str(error), error.exit_code)
+        _stop(sentence_of(error), error.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
             raise
@@ -68,7 +68,7 @@ def main() -> None:
             sys.exit(0)
         raise
     except OSError as error:
-        _stop(os_sentence(error), 2)
+        _stop(one_line(os_sentence(error)), 2)
     except KeyboardInterrupt:
         _stop("Stopped.", INTERRUPTED)
 
@@ -97,13 +97,13 @@ def _one_value_each(arguments: list[str]) -> list[str]:
 
 
 def _stop(sentence: str, code: int) -> None:
-    print(f"speechtl: {sentence}", file=sys.stderr)
+    echo(f"speechtl: {sentence}", err=True)
     sys.exit(code)
 
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"speechtl {__version__}")
+        echo(f"speechtl {__version__}")
         raise typer.Exit
 
 
@@ -176,7 +176,7 @@ def train(
         about = run_training(made, out, resume=resume)
     except KeyboardInterrupt:
         _stop("Stopped." + (" The same command with --resume goes on from here." if begun(out) else ""), INTERRUPTED)
-    _print_json(about) if as_json else typer.echo(training_summary(about, out))
+    _print_json(about) if as_json else echo(training_summary(about, out))
 
 
 @app.command(
@@ -210,7 +210,7 @@ def evaluate(
     report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
     if out is not None:
         write_report(out, report)
-    _print_json(report) if as_json else typer.echo(evaluation_summary(report))
+    _print_json(report) if as_json else echo(evaluation_summary(report))
 
 
 @app.command(epilog="Example: speechtl export runs/computer -o computer.wake   or: speechtl export runs/computer runs/jarvis -o home.wake")
@@ -241,7 +241,7 @@ def export(
     if as_json:
         _print_json({"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]})
     else:
-        typer.echo(f"{table(about['parity'])}\n{out}: {size / 1e6:.2f} MB.")
+        echo(f"{table(about['parity'])}\n{out}: {size / 1e6:.2f} MB.")
 
 
 @app.command(epilog="Example: speechtl verify computer.wake")
@@ -261,7 +261,7 @@ def verify(
     if as_json:
         _print_json(results)
     else:
-        typer.echo(table(results))
+        echo(table(results))
     for missing in not_run(opened) if graph is None and engine is None else ():
         say(missing)
     if not results or not all(result["ok"] for result in results):
@@ -295,11 +295,11 @@ def detect(
                 events += 1
                 line = {"file": file, "name": event.name, "time": round(event.time, 3), "score": round(event.score, 4)}
                 text = f"{file}: {event.name} at {event.time:.2f} s (score {event.score:.2f})"
-                typer.echo(json.dumps(line, ensure_ascii=False) if as_json else text)
+                echo_json(line) if as_json else echo(one_line(text))
         except SpeechtlError as error:
             if len(files) == 1:
                 raise
-            say(f"speechtl: {error}")
+            say(f"speechtl: {sentence_of(error)}")
             failed += 1
         else:
             if not events and not as_json:
@@ -320,4 +320,4 @@ app.add_typer(data_app)
 
 
 def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    echo_json(document, indent=2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.errors import SpeechtlError
+from speechtl.plain import dumps
 
 
 @contextmanager
@@ -41,42 +41,31 @@ def check_place(target: Path) -> None:
 def write_text(target: Path, text: str) -> None:
     """Write a whole text file, or nothing."""
     with writing(target) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(target: Path, value: Any) -> None:
     """Write a JSON document, or nothing."""
-    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(target, dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, error: type[SpeechtlError] = SpeechtlError, *, finite: bool = False) -> Any:
-    """The document of a JSON file; raises `error` where it is not JSON, is nested without end, or has integers beyond 64 bits.
-
-    With `finite`, numbers that are not finite are refused as well.
-    """
+def read_json(path: Path, error: type[SpeechtlError] = SpeechtlError) -> Any:
+    """The document of a JSON file; raises `error` where it is not JSON, is nested without end, or has integers beyond 64 bits."""
     try:
-        return parse_json(path.read_text(encoding="utf-8"), finite=finite)
+        return parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} is damaged: it is not JSON that can be read ({problem}).") from problem
 
 
-def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """The document of a JSON text; raises `ValueError` or `RecursionError`."""
-    strict: dict[str, Any] = {"parse_constant": _finite, "parse_float": _finite} if finite else {}
-    return json.loads(text, parse_int=_whole, **strict)
+    return json.loads(text, parse_int=_whole)
 
 
 def _whole(text: str) -> int:
     number = int(text)
     if not -(2**63) <= number < 2**64:
         raise ValueError(f"the number {text[:20]}... is too large")
-    return number
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text[:20]} is not finite")
     return number
 
 

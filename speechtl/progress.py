@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from speechtl.plain import echo, one_line
+
 PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
 
 Advance = Callable[[int, int], None]  # called with how many are done, and of how many
@@ -14,7 +16,7 @@ Advance = Callable[[int, int], None]  # called with how many are done, and of ho
 
 def say(text: str) -> None:
     """Print a line for people."""
-    print(text, file=sys.stderr, flush=True)
+    echo(one_line(text), err=True)
 
 
 @contextmanager

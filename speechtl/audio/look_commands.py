@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from speechtl.plain import echo
+
 
 def look(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of an encoder.", show_default=False)],
@@ -19,4 +21,4 @@ def look(
     from speechtl.audio.look import look as draw
 
     for path in draw(model, recordings, out, units=units, patches=patches):
-        typer.echo(str(path))
+        echo(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class Report:
 def read_report(path: Path) -> Report:
     """Read a report; raise `SpeechtlError` when it is damaged, of a newer schema, or none at all."""
     try:
-        document = parse_json(path.read_text(encoding="utf-8"), finite=True)
+        document = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise SpeechtlError(f"{path} {what}; give a report made with: speechtl bench NAME.wake --json FILE") from error
@@ -87,7 +88,14 @@ def read_report(path: Path) -> Report:
         part = _at(document, where[:-1], path)
         if part is not None and where[-1] in part and not isinstance(part[where[-1]], kinds):
             raise _damaged(path, where)
-    return Report(path, form, document, values, _read_scores(document, path))
+    scores = _read_scores(document, path)
+    try:
+        json.dumps(document, allow_nan=False)
+    except ValueError as error:
+        raise SpeechtlError(
+            f"{path} is damaged: it holds a number that is not finite. Make the report again with speechtl bench."
+        ) from error
+    return Report(path, form, document, values, scores)
 
 
 def _form(document: Json, path: Path) -> Form:

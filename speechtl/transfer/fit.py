@@ -188,8 +188,8 @@ def _restore(path: Path, about: Record, network: TransferNetwork, optimizer: Any
     if changed:
         raise RunError(f"{path} was made with another {changed[0]}; start again without --resume, or go back to the old settings.")
     load_weights(network, _under(tensors, "network."), path)
-    updates, history = saved.get("updates"), saved.get("history")
-    if type(updates) is not int or not _are_records(history):
+    updates, history = saved.get("updates"), _records(saved.get("history"))
+    if type(updates) is not int or history is None:
         raise _damaged(path, "updates or history is missing or of the wrong kind")
     averaged = _under(tensors, "average.")
     if _shapes(averaged) != _shapes(average.weights):
@@ -203,11 +203,11 @@ def _restore(path: Path, about: Record, network: TransferNetwork, optimizer: Any
         raise _damaged(path, str(error) or type(error).__name__) from error
     if torch.cuda.is_available() and "random_cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random_cuda"])
-    return list(history)
+    return history
 
 
-def _are_records(history: Any) -> bool:
-    return isinstance(history, list) and all(isinstance(record, dict) for record in history)
+def _records(history: Any) -> list[Record] | None:
+    return history if isinstance(history, list) and all(isinstance(record, dict) for record in history) else None
 
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
