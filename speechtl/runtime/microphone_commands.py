@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechtl.errors import CheckFailedError, SpeechtlError
-from speechtl.plain import echo, echo_json
+from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import say
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ def doctor(
     if as_json:
         echo_json({"ok": not failed, "checks": [check.to_json() for check in checks]}, indent=2)
     for check in checks if not as_json else []:
-        echo(f"{check.status:8}{check.name}: {check.found}")
+        echo(one_line(f"{check.status:8}{check.name}: {check.found}"))
         if check.do:
-            echo(f"        -> {check.do}")
+            echo(one_line(f"        -> {check.do}"))
     if failed:
         raise CheckFailedError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(check.name for check in failed)}.")
 
@@ -141,7 +141,7 @@ def _note(sentence: str) -> None:
 
 
 def _tell(detection: Detection) -> None:
-    echo(f"{detection.at}  {detection.name} at {detection.time:.2f} s (score {detection.score:.2f})")
+    echo(one_line(f"{detection.at}  {detection.name} at {detection.time:.2f} s (score {detection.score:.2f})"))
     sys.stdout.flush()
 
 

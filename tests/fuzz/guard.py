@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -32,13 +31,13 @@ def limited() -> Iterator[Callable[[], float]]:
     """Raise `TooSlowError` in a block that takes too long; the block is given what tells the megabytes that it took at most."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     before = _megabytes("VmRSS")
-    faulthandler.dump_traceback_later(HUNG_SECONDS, exit=True)
+    signal.setitimer(signal.ITIMER_REAL, HUNG_SECONDS)  # which ends the process
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield lambda: _megabytes("VmHWM") - before
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _too_slow(signal_number: int, frame: FrameType | None) -> None:
