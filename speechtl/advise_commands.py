@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from speechtl.plain import echo, echo_json
 from speechtl.progress import progress
 
 MEASURED = ["head", "last:2", "all", "scratch"]
@@ -39,7 +39,7 @@ def advise(
     advice = ask(trials.encoder, trials.target)
     document: dict[str, Any] = advice.to_json()
     if not as_json:
-        typer.echo(str(advice))
+        echo(str(advice))
     if measure:
         if not force:
             check_inputs(trials.encoder, trials.target.input)
@@ -48,6 +48,6 @@ def advise(
         document |= {"measure": trials.measure, "measured": means, "verdict": verdict(advice, means)}
         if not as_json:
             print_points(points, trials.measure)
-            typer.echo(document["verdict"])
+            echo(document["verdict"])
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        echo_json(document, indent=2)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +11,7 @@ from typer.core import TyperGroup
 
 from speechtl.errors import CheckFailedError, ManifestError, SpeechtlError
 from speechtl.outputs import STDOUT, plot_file, report_file
+from speechtl.plain import echo_json
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say
 
@@ -138,7 +137,7 @@ def _write(target: str, document: dict[str, Any]) -> None:
     from speechtl.files import write_json
 
     if target == STDOUT:
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        echo_json(document, indent=2)
     else:
         write_json(Path(target), document)
         say(f"Written to {target}.")

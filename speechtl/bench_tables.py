@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from speechtl.plain import one_line
 from speechtl.runtime.bench_compare import Comparison, conditions
 from speechtl.runtime.bench_measures import DETECTION, PREDICTION
 from speechtl.runtime.bench_pictures import SIZES
@@ -39,14 +40,14 @@ def print_report(report: Json) -> None:
     console = _console()
     bundle = report["bundle"]
     layout = LAYOUTS[bundle.get("kind", DETECTION.kind)]
-    console.print(f"{bundle['file']}, {bundle['graph']} in {bundle['engine']}, {describe_machine(report)}")
+    console.print(one_line(f"{bundle['file']}, {bundle['graph']} in {bundle['engine']}, {describe_machine(report)}"))
     table = _table(layout.stage, *(f"{rank}, ms" for rank in RANKS), f"CPU, {layout.cpu_unit}")
     for name, where in layout.rows.items():
         told = reduce(lambda part, key: part[key], where, report)
         table.add_row(name, *(f"{told['wall_ms'][rank]:.3f}" for rank in RANKS), f"{told[layout.cpu]:.2f}")
     console.print(table)
     for line in (*layout.sentences(report), *(f"Mind: {note}" for note in conditions(report))):
-        console.print(line)
+        console.print(one_line(line))
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -55,7 +56,9 @@ def print_comparison(comparison: Comparison) -> None:
     for letter, report in zip("AB", comparison.reports, strict=True):
         bundle = report.bundle
         console.print(
-            f"{letter}: {report.path}, {bundle['name']} {bundle['graph']} in {bundle['engine']}, {describe_machine(report.document)}"
+            one_line(
+                f"{letter}: {report.path}, {bundle['name']} {bundle['graph']} in {bundle['engine']}, {describe_machine(report.document)}"
+            )
         )
     table = _table("measure", "A", "B", "B / A", "unit")
     measures = comparison.form.measures
@@ -69,10 +72,12 @@ def print_comparison(comparison: Comparison) -> None:
         budget, letter = verdict.budget, "AB"[verdict.report]
         word = "ok" if verdict.ok else "BROKEN"
         console.print(
-            f"{word}: {letter} {budget.measure} {_value(verdict.value)}, at most {budget.at_most:g} {measures[budget.measure].unit}"
+            one_line(
+                f"{word}: {letter} {budget.measure} {_value(verdict.value)}, at most {budget.at_most:g} {measures[budget.measure].unit}"
+            )
         )
     for note in comparison.notes:
-        console.print(f"Mind: {note}")
+        console.print(one_line(f"Mind: {note}"))
 
 
 def describe_machine(report: Json) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -15,9 +14,10 @@ from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
 from speechtl.audio.look_commands import look
 from speechtl.bench_commands import app as bench_app
-from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence
+from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence, sentence_of
 from speechtl.image_commands import app as image_app
 from speechtl.outputs import output_file, output_folder
+from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import progress, say
 from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
 from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
@@ -62,7 +62,7 @@ def main() -> None:
     try:
         app(_one_value_each([_at_home(argument) for argument in sys.argv[1:]]))
     except SpeechtlError as error:
-        _stop(str(error), error.exit_code)
+        _stop(sentence_of(error), error.exit_code)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package in BASE_PACKAGES:
@@ -75,7 +75,7 @@ def main() -> None:
             sys.exit(0)
         raise
     except OSError as error:
-        _stop(os_sentence(error), 2)
+        _stop(one_line(os_sentence(error)), 2)
     except KeyboardInterrupt:
         _stop("Stopped.", INTERRUPTED)
 
@@ -114,13 +114,13 @@ def _one_value_each(arguments: list[str]) -> list[str]:
 
 
 def _stop(sentence: str, code: int) -> None:
-    print(f"speechtl: {sentence}", file=sys.stderr)
+    echo(f"speechtl: {sentence}", err=True)
     sys.exit(code)
 
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"speechtl {__version__}")
+        echo(f"speechtl {__version__}")
         raise typer.Exit
 
 
@@ -197,7 +197,7 @@ def train(
         about = run_training(made, out, resume=resume)
     except KeyboardInterrupt:
         _stop("Stopped." + (" The same command with --resume goes on from here." if begun(out) else ""), INTERRUPTED)
-    _print_json(about) if as_json else typer.echo(training_summary(about, out))
+    _print_json(about) if as_json else echo(training_summary(about, out))
 
 
 @app.command(
@@ -230,7 +230,7 @@ def evaluate(
     report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
     if out is not None:
         write_report(out, report)
-    _print_json(report) if as_json else typer.echo(evaluation_summary(report))
+    _print_json(report) if as_json else echo(evaluation_summary(report))
 
 
 @app.command(epilog="Example: speechtl export runs/computer -o computer.wake   or: speechtl export runs/computer runs/jarvis -o home.wake")
@@ -263,7 +263,7 @@ def export(
     if as_json:
         _print_json({"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]})
     else:
-        typer.echo(f"{table(about['parity'])}\n{out}: {size / 1e6:.2f} MB.")
+        echo(f"{table(about['parity'])}\n{out}: {size / 1e6:.2f} MB.")
 
 
 @app.command(epilog="Example: speechtl verify computer.wake")
@@ -284,7 +284,7 @@ def verify(
     if as_json:
         _print_json(results)
     else:
-        typer.echo(table(results))
+        echo(table(results))
     for missing in not_run(opened) if graph is None and engine is None else ():
         say(missing)
     if not results or not all(result["ok"] for result in results):
@@ -324,11 +324,11 @@ def detect(
                 events += 1
                 line = {"file": file, "name": event.name, "time": round(event.time, 3), "score": round(event.score, 4)}
                 text = f"{file}: {event.name} at {event.time:.2f} s (score {event.score:.2f})"
-                typer.echo(json.dumps(line, ensure_ascii=False) if as_json else text)
+                echo_json(line) if as_json else echo(one_line(text))
         except SpeechtlError as error:
             if len(files) == 1:
                 raise
-            say(f"speechtl: {error}")
+            say(f"speechtl: {sentence_of(error)}")
             failed += 1
         else:
             if not events and not as_json:
@@ -349,4 +349,4 @@ app.add_typer(data_app)
 
 
 def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    echo_json(document, indent=2)

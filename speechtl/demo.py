@@ -23,6 +23,7 @@ from speechtl.audio.train import train
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_run
 from speechtl.files import writing
+from speechtl.plain import echo
 from speechtl.progress import progress, say
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.files import detect_file
@@ -67,10 +68,10 @@ def _run_demo(out: Path, word: str, real: bool | None) -> None:
     bundle = out / f"{material.recipe.name}.wake"
     export_run(load_run(out / "run"), bundle)
     events = list(detect_file(Detector.open(bundle), material.mixed, say))
-    print(training_summary(about, out / "run").rsplit("\n", 1)[0])
-    print(f"\n{material.mixed}, made of recordings not heard in training, through {bundle}:")
+    echo(training_summary(about, out / "run").rsplit("\n", 1)[0])
+    echo(f"\n{material.mixed}, made of recordings not heard in training, through {bundle}:")
     _print_table(material.words, events)
-    print(f"\nTry it yourself: speechtl detect {bundle} {material.mixed}")
+    echo(f"\nTry it yourself: speechtl detect {bundle} {material.mixed}")
 
 
 def _material(out: Path, word: str, real: bool | None) -> Material:
@@ -180,4 +181,4 @@ def _print_table(words: list[tuple[float, float]], events: list[Event]) -> None:
     for event in left:
         table.add_row("not spoken", f"{event.time:.2f} s", f"{event.score:.2f}")
     Console(width=int(os.environ.get("COLUMNS", "80"))).print(table)
-    print(f"{detected} of {len(words)} words detected, {len(left)} events where the word was not spoken.")
+    echo(f"{detected} of {len(words)} words detected, {len(left)} events where the word was not spoken.")

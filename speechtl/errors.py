@@ -25,6 +25,8 @@ import errno
 import sys
 from collections.abc import Callable, Iterable
 
+from speechtl.plain import echo, one_line
+
 
 class SpeechtlError(Exception):
     """The root of all errors raised on purpose; `exit_code` is what the command line returns."""
@@ -44,6 +46,7 @@ class ManifestError(SpeechtlError):
     """Lines of a manifest are wrong; `problems` has one sentence for each."""
 
     def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
+        self.message = message
         self.problems = list(problems)
         super().__init__("\n".join([message, *self.problems]))
 
@@ -111,15 +114,21 @@ def os_sentence(error: OSError) -> str:
     return f"{error.strerror or error}{where}."
 
 
+def sentence_of(error: SpeechtlError) -> str:
+    """An error's message for a terminal: on one line, whatever names it holds; each problem of a manifest on its own."""
+    parts = [error.message, *error.problems] if isinstance(error, ManifestError) else [str(error)]
+    return "\n".join(map(one_line, parts))
+
+
 def reported(main: Callable[[], object]) -> int:
     """Run a program; return its exit code, with a sentence on standard error where something given was wrong."""
     try:
         main()
     except SpeechtlError as error:
-        print(error, file=sys.stderr)
+        echo(sentence_of(error), err=True)
         return error.exit_code
     except OSError as error:
-        print(os_sentence(error), file=sys.stderr)
+        echo(one_line(os_sentence(error)), err=True)
         return SpeechtlError.exit_code
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from speechtl.errors import DiskFullError, SpeechtlError
+from speechtl.plain import dumps
 
 try:
     import fcntl
@@ -193,12 +194,32 @@ def _holder(lock: Path) -> str:
 def write_text(target: Path, text: str) -> None:
     """Write a whole text file, or nothing."""
     with writing(target) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(target: Path, value: Any) -> None:
     """Write a JSON document, or nothing."""
-    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(target, dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path, error: type[SpeechtlError] = SpeechtlError) -> Any:
+    """The document of a JSON file; raises `error` where it is not JSON, is nested without end, or has integers beyond 64 bits."""
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} is damaged: it is not JSON that can be read ({problem}).") from problem
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The document of a JSON text; raises `ValueError` or `RecursionError`."""
+    return json.loads(text, parse_int=_whole)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError(f"the number {text[:20]}... is too large")
+    return number
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -211,8 +232,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the lines of a CSV table by the names of its columns; none where there is no table yet."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SpeechtlError(
+            f"{path} is damaged: it is not a CSV table that can be read ({error}). Move it away to begin a new one."
+        ) from error
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

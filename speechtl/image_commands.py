@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from speechtl.errors import CheckFailedError
 from speechtl.image.commands import Json, app
 from speechtl.outputs import output_file
+from speechtl.plain import echo, echo_json
 
 __all__ = ["app"]
 
@@ -29,9 +29,9 @@ def export(
     about = export_image_run(load_run(run), out, int8=int8)
     if as_json:
         document = {"bundle": str(out), "bytes": out.stat().st_size, "graphs": about["graphs"], "parity": about["parity"]}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        echo_json(document, indent=2)
         return
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+    echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
     _tell_parity(about["parity"])
 
 
@@ -45,7 +45,7 @@ def verify(
 
     results = [result.to_json() for result in verify_pictures(open_picture_bundle(bundle))]
     if as_json:
-        typer.echo(json.dumps(results, indent=2))
+        echo_json(results, indent=2)
     else:
         _tell_parity(results)
     if not results or not all(result["ok"] for result in results):
@@ -54,7 +54,7 @@ def verify(
 
 def _tell_parity(results: list[dict[str, Any]]) -> None:
     for result in results:
-        typer.echo(
+        echo(
             f"{result['graph']}: largest difference {result['largest_difference']:.1e} over {result['streams']} pictures, "
             f"{result['tolerance']:.0e} allowed: {'ok' if result['ok'] else 'FAILED'}"
         )

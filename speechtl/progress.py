@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+from speechtl.plain import echo, one_line
+
 PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
 
 Advance = Callable[[int, int], None]  # called with how many are done, and of how many
@@ -23,7 +25,7 @@ Item = TypeVar("Item")
 
 def say(text: str) -> None:
     """Print a line for people."""
-    print(text, file=sys.stderr, flush=True)
+    echo(one_line(text), err=True)
 
 
 @contextmanager

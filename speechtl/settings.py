@@ -39,7 +39,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is a manifest; give a recipe (TOML) that names it.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}.") from error
 
 

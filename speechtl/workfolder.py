@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.errors import RunError, SpeechtlError
-from speechtl.files import check_folder, locked, replace_folder, write_json
+from speechtl.files import check_folder, locked, read_json, replace_folder, write_json
 from speechtl.progress import say
 
 ABOUT = "run.json"  # the file that says of a folder that it is a finished run
@@ -96,7 +95,7 @@ def bind(work: Path, given: Any, *, resume: bool = False) -> None:
 def begun_with(work: Path, given: Any) -> bool:
     """Say whether what a work was begun with, where that is noted, is what is given now (JSON)."""
     note = work / GIVEN
-    return not note.exists() or bool(json.loads(note.read_text(encoding="utf-8")) == given)
+    return not note.exists() or bool(read_json(note, RunError) == given)
 
 
 def finish(work: Path, out: Path, save: Callable[[Path], None]) -> None:

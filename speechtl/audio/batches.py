@@ -124,8 +124,7 @@ class RoundBatches:
         path = self._path(number)
         if path is not None and path.exists():
             try:
-                tensors, _ = load_tensors(path)
-                return _in_layout(tensors["inputs"]), tensors["words"], tensors["folds"]
+                return read_round(path)
             except RunError:
                 path.unlink()  # it is only a cache
         parts = self._behind_front(self.maker.render_positives(number), (number, 2)), self._others(number)
@@ -198,6 +197,15 @@ class TensorOnDisk:
                 if file.readinto(row.data) != size:
                     raise RunError(f"{self._path} ends early: it was changed during the training; start again with --resume.")
         return torch.from_numpy(rows)
+
+
+def read_round(path: Path) -> Batch:
+    """A round that an earlier training left on disk; raises `RunError` where it is damaged."""
+    tensors, _ = load_tensors(path)
+    inputs, words, folds = (tensors.get(name) for name in ("inputs", "words", "folds"))
+    if inputs is None or words is None or folds is None or not inputs.dim() == 4 or not len(inputs) == len(words) == len(folds):
+        raise RunError(f"{path} is damaged: it does not hold a round of examples.")
+    return _in_layout(inputs), words, folds
 
 
 def _in_layout(inputs: Tensor) -> Tensor:

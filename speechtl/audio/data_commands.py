@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechtl.errors import CheckFailedError
+from speechtl.plain import echo
 from speechtl.progress import progress as progress_of
 
 if TYPE_CHECKING:
@@ -51,14 +52,14 @@ def verify(
         )
     else:
         for problem in report.problems:
-            typer.echo(str(problem))
+            echo(str(problem))
     if not report.ok:
         raise CheckFailedError(
             f"{len(report.problems)} {'problem' if len(report.problems) == 1 else 'problems'} in {report.clips} clips:"
             f" {len(report.broken)} of single files, which training skips and reports; {len(report.fatal)} that make the data set"
             " wrong (another file than the one described, a recording twice, a speaker in two splits)."
         )
-    typer.echo(f"{report.clips} clips are there and as described.", err=as_json)
+    echo(f"{report.clips} clips are there and as described.", err=as_json)
 
 
 @app.command(epilog="Example: speechtl data pull data_manifests/wake_computer.jsonl")
@@ -80,7 +81,7 @@ def pull(
         _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_if_any() or "")})
     else:
         where = f" ({done.bytes / 1e6:.1f} MB) into {cache_if_any()}" if done.fetched else ""
-        typer.echo(f"{done.fetched} recordings fetched{where}, {done.present} were here already.")
+        echo(f"{done.fetched} recordings fetched{where}, {done.present} were here already.")
 
 
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
@@ -119,7 +120,7 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
         with progress_of(f"aligning {manifest.name}") as progress:
             done[manifest] = align_manifest(manifest, progress)
     for clip, reason in (entry for aligned in done.values() for entry in aligned.not_found):
-        typer.echo(f"{clip.where}: no limits of the word: {reason}", err=True)
+        echo(f"{clip.where}: no limits of the word: {reason}", err=True)
     counts = [
         {"manifest": str(path), "found": aligned.found, "kept": aligned.kept, "not_found": [clip.line for clip, _ in aligned.not_found]}
         for path, aligned in done.items()
@@ -128,7 +129,7 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
         _write_json({"manifests": counts})
     else:
         for path, aligned in done.items():
-            typer.echo(f"{path}: {aligned.found} found, {aligned.kept} kept as they were, {len(aligned.not_found)} not found.")
+            echo(f"{path}: {aligned.found} found, {aligned.kept} kept as they were, {len(aligned.not_found)} not found.")
 
 
 def _print_table(rows: Sequence[SplitStats]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from speechtl.outputs import output_folder
+from speechtl.plain import echo
 from speechtl.progress import progress
 
 
@@ -23,4 +24,4 @@ def look(
         from speechtl.audio.look import look as draw
 
     for path in draw(model, recordings, out, units=units, patches=patches):
-        typer.echo(str(path))
+        echo(str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from speechtl.audio.encoders import AudioEncoder, build_encoder
 from speechtl.audio.heads import Head, make_head
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.errors import RunError
-from speechtl.files import write_json
+from speechtl.files import read_json, write_json
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import attach, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
@@ -20,6 +19,7 @@ from speechtl.workfolder import ABOUT, no_run
 
 SCHEMA = 1
 WEIGHTS = "network.safetensors"
+MOST_WORDS, MOST_MEMBERS = 1000, 100  # of a head: what a file may announce, as memory is taken for them before its weights are read
 REQUIRED = ("name", "phrases", "operating_points", "encoder", "policy", "data", "licence", "versions")
 
 
@@ -55,7 +55,7 @@ def load_run(folder: Path | str) -> Run:
     if not (folder / ABOUT).is_file():
         raise no_run(folder, f"go on with: speechtl train ... --out {folder} --resume")
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = read_json(folder / ABOUT, RunError)
         if about["schema"] > SCHEMA:
             raise RunError(f"{folder} was made by a newer speechtl (schema {about['schema']}; this one reads {SCHEMA}).")
         encoder = build_encoder(about["recipe"]["transfer"]["encoder"])
@@ -64,7 +64,7 @@ def load_run(folder: Path | str) -> Run:
         missing = [key for key in REQUIRED if key not in about]
         if missing:
             raise KeyError(missing[0])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise RunError(f"{folder / ABOUT} is damaged: {error!r}.") from error
     load_weights(network, load_tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
     return Run(folder, about, network.eval())
@@ -75,4 +75,6 @@ def _head_json(head: Head) -> dict[str, Any]:
 
 
 def _make_head(encoder: AudioEncoder, kind: str, words: int, members: int) -> Head:
+    if not all(type(number) is int and 1 <= number <= most for number, most in ((words, MOST_WORDS), (members, MOST_MEMBERS))):
+        raise ValueError(f"a head of {words!r} words and {members!r} members")
     return make_head(kind, encoder.info.embedding_size, words, members)

@@ -29,7 +29,7 @@ from speechtl.audio.corpus_plan import CorpusPlan, draw_plan
 from speechtl.audio.synthesizers import speak_many
 from speechtl.audio.voice import LEVELS, SYNTHESISED, Synthesizer, Utterance, loudness_and_gain
 from speechtl.errors import AudioError, SpeechtlError
-from speechtl.files import locked, replace_folder, write_json, write_text
+from speechtl.files import locked, parse_json, read_json, replace_folder, write_json, write_text
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 SURROUNDINGS = (0.05, 0.4)  # seconds before and after the speech
@@ -96,12 +96,11 @@ def _agree(folder: Path, plan: CorpusPlan) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SpeechtlError(f"{path} is damaged ({error}); give a new folder.") from error
+    begun = read_json(path)
     if begun == settings:
         return
+    if not isinstance(begun, dict):
+        raise SpeechtlError(f"{path} is damaged: it does not hold settings; give a new folder.")
     different = {key: value for key, value in settings.items() if begun.get(key) != value}
     wanted = ", ".join(f"{key} {begun.get(key)!r}, now {value!r}" for key, value in different.items())
     raise SpeechtlError(f"{folder} was begun with other settings ({wanted}); give another folder, or the same settings.")
@@ -154,8 +153,18 @@ def _shard(folder: Path, plan: CorpusPlan, index: int) -> tuple[list[Line], list
             replace_folder(beside, folder / name)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-    lines = [json.loads(line) for line in (folder / name / "lines.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = _read_lines(folder / name / "lines.jsonl")
     return lines, (folder / name / "skipped.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _read_lines(path: Path) -> list[Line]:
+    try:
+        lines = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise SpeechtlError(f"{path} is damaged ({error}); remove {path.parent} to have it made again.") from error
+    if not all(isinstance(line, dict) and type(line.get("duration")) in (int, float) and line["duration"] > 0 for line in lines):
+        raise SpeechtlError(f"{path} is damaged: a line has no duration; remove {path.parent} to have it made again.")
+    return lines
 
 
 def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:

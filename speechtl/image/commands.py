@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from speechtl.errors import SpeechtlError
 from speechtl.outputs import output_folder
+from speechtl.plain import echo, echo_json
 from speechtl.progress import say
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = Fal
     about, folder = run_pretraining(_read(recipe), resume=resume)
     _report(about, folder, as_json)
     if not as_json:
-        typer.echo(f'Recipes may now say: backbone = "{about["name"]}"')
+        echo(f'Recipes may now say: backbone = "{about["name"]}"')
 
 
 @app.command(epilog="Example: speechtl image predict runs/road a.png b.jpg")
@@ -66,7 +66,7 @@ def predict(
             say(f"speechtl: {answer['error']}")
             failed += 1
         else:
-            typer.echo(json.dumps(answer, ensure_ascii=False))
+            echo_json(answer)
     if failed:
         raise SpeechtlError(f"{failed} of {len(files)} pictures could not be read.")
 
@@ -83,7 +83,7 @@ def look(
     from speechtl.image.look import look as draw
 
     for path in draw(model, pictures, out, units=units, patches=patches):
-        typer.echo(str(path))
+        echo(str(path))
 
 
 def _read(path: Path) -> ImageRecipe:
@@ -94,13 +94,13 @@ def _read(path: Path) -> ImageRecipe:
 
 def _report(about: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"folder": str(folder), **about}, ensure_ascii=False, indent=2))
+        echo_json({"folder": str(folder), **about}, indent=2)
         return
     for result in about["validation"]:
         if result["accuracy"] is None:
-            typer.echo(f"{result['task']}: no label of it is known among the pictures to report on.")
+            echo(f"{result['task']}: no label of it is known among the pictures to report on.")
             continue
         area = f", AUC {result['auc']:.3f}" if result.get("auc") is not None else ""
         limits = f"{result['low']:.1%} to {result['high']:.1%}"
-        typer.echo(f"{result['task']}: accuracy {result['accuracy']:.1%} ({limits}) on {result['examples']} pictures{area}")
-    typer.echo(f"The network is in {folder}.")
+        echo(f"{result['task']}: accuracy {result['accuracy']:.1%} ({limits}) on {result['examples']} pictures{area}")
+    echo(f"The network is in {folder}.")

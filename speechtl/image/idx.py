@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 
 from speechtl.errors import PictureError
 
+MOST_PACKED = 1032  # times that deflate makes anything smaller at most
+
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the bytes of an IDX file, plain or gzipped; raise `PictureError` when it is none or cut short."""
     if not path.is_file():
         raise PictureError(f"{path} does not exist.")
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+        content = _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
         raise PictureError(f"{path} is damaged or cut short: {error}.") from error
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise PictureError(f"{path} is no IDX file of bytes, which is what MNIST's files are.")
@@ -27,3 +30,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     if len(content) != 4 + 4 * axes + math.prod(shape):
         raise PictureError(f"{path} is cut short, or too long for the {' × '.join(map(str, shape))} bytes that it announces.")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _unpacked(path: Path) -> bytes:
+    """The content of a gzipped file, as far as its own header says that it goes, and a byte more where there is more."""
+    with gzip.open(path) as file:
+        head = file.read(4)
+        sizes = file.read(4 * head[3]) if len(head) == 4 else b""
+        announced = math.prod(int.from_bytes(sizes[place : place + 4], "big") for place in range(0, len(sizes), 4))
+        return head + sizes + file.read(min(announced, MOST_PACKED * path.stat().st_size) + 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechtl.errors import RunError
-from speechtl.files import write_json
+from speechtl.files import read_json, write_json
 from speechtl.image.backbones import BACKBONES, PRETRAINED, SCRATCH, build_backbone, is_kept, kept_folder, load_backbone
 from speechtl.image.network import PictureNetwork, new_network
 from speechtl.runtime.pictures import PictureSettings
@@ -20,6 +19,7 @@ from speechtl.workfolder import ABOUT, no_run
 SCHEMA = 1
 KIND = "image"
 WEIGHTS = "network.safetensors"
+MOST_WEIGHTS = 25_000_000  # of a head: what a file may announce, as memory is taken for them before its weights are read
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def load_run(folder: Path | str) -> ImageRun:
     if not (folder / ABOUT).is_file():
         raise no_run(folder, "start it again.")
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = read_json(folder / ABOUT, RunError)
         if about.get("kind") != KIND:
             raise RunError(f"{folder} is a run of another kind, not of pictures; see: speechtl --help")
         if about["schema"] > SCHEMA:
@@ -92,10 +92,20 @@ def load_run(folder: Path | str) -> ImageRun:
         architecture = Architecture(**about["architecture"])
         encoder = architecture.build()
         encoder.info = EncoderInfo.from_json(about["encoder"])
-        network = new_network(encoder, [Task.from_json(task) for task in about["tasks"]], **about["head"])
+        tasks = [Task.from_json(task) for task in about["tasks"]]
+        _check_size(encoder, tasks, **about["head"])
+        network = new_network(encoder, tasks, **about["head"])
         PictureSettings(**about["pictures"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise RunError(f"{folder / ABOUT} is damaged: {error!r}.") from error
     load_weights(network, load_tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
     network.eval()
     return ImageRun(folder, about, network, architecture)
+
+
+def _check_size(encoder: Encoder, tasks: list[Task], grid: int, hidden: int) -> None:
+    size, outputs = encoder.info.embedding_size, sum(task.outputs for task in tasks)
+    if not all(type(number) is int and number >= least for number, least in ((size, 1), (outputs, 1), (grid, 1), (hidden, 0))):
+        raise ValueError(f"a head of {outputs!r} outputs on {size!r} numbers, with a grid of {grid!r} and {hidden!r} hidden")
+    if size * grid**2 * max(hidden, outputs) > MOST_WEIGHTS:
+        raise ValueError(f"a head of more than {MOST_WEIGHTS // 1_000_000} million weights")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,9 @@ import numpy as np
 from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
 from speechtl.runtime.bench import SCHEMA
 from speechtl.runtime.bench_measures import COSTS, DETECTION, FORMS, Form
-from speechtl.runtime.bench_report import Json, Report
+from speechtl.runtime.bench_report import MOST, Json, Report
+
+LEAST = 1e-12  # of a measure that another is divided by
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Comparison:
     def ratio(self, measure: str) -> float | None:
         """Return how many times the first report's value the second one's is."""
         first, second = (report.values[measure] for report in self.reports)
-        return second / first if first and second is not None else None
+        return second / first if first and second is not None and abs(first) >= LEAST else None
 
     def to_json(self) -> Json:
         """Return the comparison as JSON stores it."""
@@ -151,7 +152,7 @@ def read_budgets(path: Path) -> list[Budget]:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise SpeechtlError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a file of budgets (TOML).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpeechtlError(f"{path} is not valid TOML: {error}.") from error
     entries = document.pop("budget", None)
     if document or not isinstance(entries, list) or not entries:
@@ -169,7 +170,7 @@ def _budget(entry: Any, where: str) -> Budget:
     measure, at_most = entry.get("measure"), entry.get("at_most")
     if measure not in COSTS:
         raise SpeechtlError(f"{where}: 'measure' must be one of {', '.join(COSTS)}; got {measure!r}{did_you_mean(str(measure), COSTS)}.")
-    if not isinstance(at_most, int | float) or isinstance(at_most, bool) or not 0 <= at_most < math.inf:
+    if not isinstance(at_most, int | float) or isinstance(at_most, bool) or not 0 <= at_most <= MOST:
         raise SpeechtlError(f"{where}: 'at_most' must be a number, not negative; got {at_most!r}.")
     conditions = {key: value for key, value in entry.items() if key not in ("measure", "at_most")}
     wrong = [key for key, value in conditions.items() if not isinstance(value, str)]

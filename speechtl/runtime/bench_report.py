@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechtl.errors import SpeechtlError
+from speechtl.files import parse_json
 from speechtl.runtime.bench import KIND, SCHEMA
 from speechtl.runtime.bench_measures import FORMS, Form
 from speechtl.runtime.bundle import KIND as DEFAULT_KIND
 
 Json = dict[str, Any]
+
+MOST = 1e18  # of any measure: what divides and subtracts them stays finite
 
 # Where what else is relied on stands, and of what kind it is; a condition may be unknown.
 KINDS: dict[tuple[str, ...], type | tuple[type, ...]] = {
@@ -61,7 +63,7 @@ class Report:
 def read_report(path: Path) -> Report:
     """Read a report; raise `SpeechtlError` when it is damaged, of a newer schema, or none at all."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise SpeechtlError(f"{path} {what}; give a report made with: speechtl bench NAME.wake --json FILE") from error
@@ -86,7 +88,14 @@ def read_report(path: Path) -> Report:
         part = _at(document, where[:-1], path)
         if part is not None and where[-1] in part and not isinstance(part[where[-1]], kinds):
             raise _damaged(path, where)
-    return Report(path, form, document, values, _read_scores(document, path))
+    scores = _read_scores(document, path)
+    try:
+        json.dumps(document, allow_nan=False)
+    except ValueError as error:
+        raise SpeechtlError(
+            f"{path} is damaged: it holds a number that is not finite. Make the report again with speechtl bench."
+        ) from error
+    return Report(path, form, document, values, scores)
 
 
 def _form(document: Json, path: Path) -> Form:
@@ -125,7 +134,7 @@ def _number(value: Any, where: Sequence[str], path: Path) -> float | None:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
 
 
 def _damaged(path: Path, where: Sequence[str]) -> SpeechtlError:

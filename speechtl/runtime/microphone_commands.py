@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.outputs import clips_folder
+from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import say
 from speechtl.runtime.word_options import RefractoryOption, ThresholdOption
 
@@ -123,11 +123,11 @@ def doctor(
     checks = examine(bundle, device=device, channel=channel, rate=rate, seconds=seconds)
     failed = [check for check in checks if check.status == "failure"]
     if as_json:
-        typer.echo(json.dumps({"ok": not failed, "checks": [check.to_json() for check in checks]}, ensure_ascii=False, indent=2))
+        echo_json({"ok": not failed, "checks": [check.to_json() for check in checks]}, indent=2)
     for check in checks if not as_json else []:
-        typer.echo(f"{check.status:8}{check.name}: {check.found}")
+        echo(one_line(f"{check.status:8}{check.name}: {check.found}"))
         if check.do:
-            typer.echo(f"        -> {check.do}")
+            echo(one_line(f"        -> {check.do}"))
     if failed:
         raise CheckFailedError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(check.name for check in failed)}.")
 
@@ -154,13 +154,13 @@ def _note(sentence: str) -> None:
 
 
 def _tell(detection: Detection) -> None:
-    typer.echo(f"{detection.at}  {detection.name} at {detection.time:.2f} s (score {detection.score:.2f})")
+    echo(one_line(f"{detection.at}  {detection.name} at {detection.time:.2f} s (score {detection.score:.2f})"))
     sys.stdout.flush()
 
 
 def _tell_json(detection: Detection) -> None:
     line = {"name": detection.name, "time": round(detection.time, 3), "score": round(detection.score, 4), "at": detection.at}
-    typer.echo(json.dumps(line, ensure_ascii=False))
+    echo_json(line)
     sys.stdout.flush()
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from speechtl.errors import RunError, SpeechtlError
-from speechtl.files import writing
+from speechtl.files import parse_json, writing
 
 NAMED = 3  # of the tensors that differ, in the error
 
@@ -31,9 +31,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RunError(f"{path} is a folder; give the name of a file." if path.is_dir() else f"{path} does not exist.")
     try:
         with safe_open(str(path), framework="pt") as file:
-            about: dict[str, Any] = dict(json.loads((file.metadata() or {})["about"]))
+            about: dict[str, Any] = dict(parse_json((file.metadata() or {})["about"]))
             return {name: file.get_tensor(name) for name in list(file.keys())}, about
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged or no checkpoint of speechtl: {error}.") from error
 
 

@@ -197,14 +197,34 @@ def _restore(path: Path, about: Record, network: TransferNetwork, optimizer: Any
     if changed:
         raise RunError(f"{path} was made with another {changed[0]}; start again without --resume, or go back to the old settings.")
     load_weights(network, _under(tensors, "network."), path)
-    average.weights = {name: tensor.to(average.weights[name].device) for name, tensor in _under(tensors, "average.").items()}
-    average.updates = saved["updates"]
-    restore_optimizer(optimizer, tensors)
-    torch.set_rng_state(tensors["random"])
+    updates, history = saved.get("updates"), _records(saved.get("history"))
+    if type(updates) is not int or history is None:
+        raise _damaged(path, "updates or history is missing or of the wrong kind")
+    averaged = _under(tensors, "average.")
+    if _shapes(averaged) != _shapes(average.weights):
+        raise _damaged(path, "the averaged weights are not those of the network")
+    average.weights = {name: tensor.to(average.weights[name].device) for name, tensor in averaged.items()}
+    average.updates = updates
+    try:
+        restore_optimizer(optimizer, tensors)
+        torch.set_rng_state(tensors["random"])
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise _damaged(path, str(error) or type(error).__name__) from error
     if torch.cuda.is_available() and "random_cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random_cuda"])
-    history: list[Record] = saved["history"]
     return history
+
+
+def _records(history: Any) -> list[Record] | None:
+    return history if isinstance(history, list) and all(isinstance(record, dict) for record in history) else None
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _damaged(path: Path, what: str) -> RunError:
+    return RunError(f"{path} is damaged ({what}); start again without --resume.")
 
 
 def _random_states() -> dict[str, Tensor]:

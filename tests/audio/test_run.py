@@ -88,3 +88,19 @@ def test_unknown_names_and_settings_are_errors_in_words(folder):
     change(folder, recipe={"transfer": {"encoder": "tiny"}}, detector={"threshold": 7.0})
     with pytest.raises(BundleError, match="threshold"):
         load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"schema": 1' + "0" * 400 + "}", "[]", "\udcff", '{"schema": 1, "recipe": {"transfer": {"encoder": 5}}}']
+)
+def test_a_description_that_no_run_has_is_damaged(folder, text):
+    (folder / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RunError, match="damaged"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("size", [0, -4, True, 1.5, "1", 10**9])
+def test_a_head_of_no_possible_size_is_damaged(folder, size):
+    change(folder, head={"kind": "conv", "words": size, "members": 1})
+    with pytest.raises(RunError, match="damaged"):
+        load_run(folder)

@@ -27,3 +27,17 @@ def test_a_cut_gzip_file_is_refused(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(HEADER + bytes(6))[:20])
     with pytest.raises(PictureError, match="damaged or cut short"):
         read_idx(tmp_path / "a.gz")
+
+
+def test_a_gzip_file_with_damage_within_is_refused(tmp_path):
+    packed = bytearray(gzip.compress(HEADER + bytes(range(6))))
+    packed[12:16] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.gz").write_bytes(packed)
+    with pytest.raises(PictureError, match="damaged or cut short"):
+        read_idx(tmp_path / "a.gz")
+
+
+def test_a_gzip_file_is_unpacked_no_further_than_its_header_announces(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(HEADER + bytes(50_000_000)))
+    with pytest.raises(PictureError, match="too long"):
+        read_idx(tmp_path / "a.gz")

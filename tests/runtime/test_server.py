@@ -400,6 +400,101 @@ def test_a_client_that_never_reads_harms_nobody_else(tiny_bundle, sound):
     assert len(asyncio.run(detect())) == 2
 
 
+def test_a_client_that_never_reads_is_left_with_a_sentence_and_a_bounded_queue(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(server_client, "WRITE_SECONDS", 0.3)
+    queued: list[int] = []
+    say = server_client.Client._say
+
+    async def watched(client, message):
+        queued.append(client._writer.transport.get_write_buffer_size())
+        await say(client, message)
+
+    monkeypatch.setattr(server_client.Client, "_say", watched)
+
+    async def run():
+        async with serving(tiny_bundle) as running:
+            _, writer = await running.raw()
+            writer.transport.pause_reading()
+            with contextlib.suppress(OSError, TimeoutError, asyncio.TimeoutError):
+                for _ in range(2000):
+                    writer.write(header(type="ping", data={"text": "x" * 30_000}))
+                    await asyncio.wait_for(writer.drain(), 2.0)
+            while len(running.said) < 2:
+                await asyncio.sleep(0.01)
+            writer.transport.abort()
+            return running.said
+
+    said = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert "did not listen" in said[1]
+    assert max(queued) < 2**20
+
+
+def test_a_client_that_sends_one_byte_at_a_time_is_served(tiny_bundle):
+    async def run():
+        async with serving(tiny_bundle) as running:
+            reader, writer = await running.raw()
+            for byte in header(type="ping", data={"text": "slow"}):
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0)
+            said = await asyncio.wait_for(reader.readline(), PATIENCE)
+            writer.close()
+            return json.loads(said)
+
+    assert asyncio.run(run())["type"] == "pong"
+
+
+@pytest.mark.slow
+def test_a_thousand_clients_with_random_bytes_leave_no_traceback_and_no_memory_behind(tiny_bundle, sound, monkeypatch):
+    monkeypatch.setattr(server_client, "PART_SECONDS", 0.2)
+    monkeypatch.setattr(server, "IDLE_ENOUGH", 0.0)
+    random = np.random.default_rng(25)
+    surprises: list[dict] = []
+    start = header(type="audio-start", data=AUDIO) + header(type="audio-chunk", data=AUDIO, payload_length=64) + bytes(64)
+
+    def garbage(number: int) -> bytes:
+        if number % 3 == 0:
+            return random.bytes(int(random.integers(1, 3000)))
+        changed = bytearray(start)
+        for place in random.integers(0, len(start), 3):
+            changed[place] = random.integers(256)
+        return bytes(changed[: int(random.integers(1, len(start) + 1))])
+
+    async def run():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
+        async with serving(tiny_bundle) as running:
+            half_open = []
+            before = memory()
+            for number in range(1000):
+                reader, writer = await running.raw()
+                with contextlib.suppress(OSError):
+                    writer.write(garbage(number))
+                    await writer.drain()
+                if number % 50 == 0:
+                    half_open.append((reader, writer))
+                elif number % 2:
+                    writer.transport.abort()
+                else:
+                    writer.close()
+            for _, writer in half_open:
+                writer.transport.abort()
+            await asyncio.sleep(0.5)
+            async with running.client() as client:
+                told = await detections(client, sound)
+            return told, memory() - before, running.said
+
+    told, grown, said = asyncio.run(asyncio.wait_for(run(), 60.0))
+    assert [kind for kind, _ in told] == ["detection", "detection"]
+    assert grown < 50
+    assert not surprises
+    assert not [line for line in said if "Traceback" in line or not line.isprintable()]
+
+
+def memory() -> float:
+    """Megabytes that this process has."""
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+
 def test_one_too_many_is_told_so(tiny_bundle, monkeypatch):
     monkeypatch.setattr(server, "MAX_CLIENTS", 2)
 

@@ -107,8 +107,9 @@ def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
     encoder = build(name)
     given = path or WEIGHTS / f"{name}.safetensors"
     tensors, about = load_tensors(given)
-    if about.get("encoder") in SIZES and about["encoder"] != name:
-        raise RunError(f"{given} holds the weights of a {about['encoder']}; name it so, in place of {name}.")
+    made_for = about.get("encoder")
+    if isinstance(made_for, str) and made_for in SIZES and made_for != name:
+        raise RunError(f"{given} holds the weights of a {made_for}; name it so, in place of {name}.")
     if any(tensor.startswith("encoder.") for tensor in tensors):
         raise RunError(f"{given} holds a whole network, with its output layers; take the encoder.safetensors beside it.")
     load_weights(encoder, tensors, given)

@@ -315,7 +315,11 @@ def _fit(
     random = np.random.default_rng([recipe.train.seed, 7])
     some = [validation[index] for index in random.permutation(len(validation))[:VALIDATED]]
     rows: list[Mapping[str, Any]] = [*read_rows(out / LOG)]
-    started = time.monotonic() - max((float(row["seconds"]) for row in rows), default=0.0)
+    try:
+        before = max((float(row["seconds"]) for row in rows if int(row["epoch"]) > 0), default=0.0)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{out / LOG} is damaged ({error!r}); start again without --resume.") from error
+    started = time.monotonic() - before
 
     def log(epoch: int, record: dict[str, Any]) -> None:
         record["phone_error_rate"] = round(recognition(network, some).error_rate, 4) if some else None

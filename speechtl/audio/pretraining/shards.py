@@ -28,6 +28,7 @@ from speechtl.transfer import Batch, load_tensors, save_tensors
 WINDOWS = 64  # to a shard
 NO_WORD = -1
 HALF = 2  # bytes of a number in half precision
+SHARD_AXES = {"features": 4, "phones": 2, "counts": 1, "heard": 3, "words": 3}  # of each tensor of a shard
 RECIPE = 2  # raise it when the same settings give other windows
 
 
@@ -52,7 +53,7 @@ class Shards:
 
     def heard(self) -> Tensor:
         """Return what the teacher hears in some windows `(windows, steps, size)`: those of the first file."""
-        return _read(self.names(0)[0], 0)[3]
+        return read_shard(self.names(0)[0], 0)[3]
 
     def bytes_left(self, frames: int, bands: int, heard: int) -> int:
         """About how many bytes the files take that are not there yet; `heard` is the teacher's numbers of a window."""
@@ -169,7 +170,7 @@ class ShardBatches:
         left: Batch | None = None
         steps = len(self) // world
         for first in itertools.cycle(range(0, len(own), self.together)):
-            parts = [_read(files[place], guise) for place in own[first : first + self.together]]
+            parts = [read_shard(files[place], guise) for place in own[first : first + self.together]]
             batch = _join(parts if left is None else [left, *parts])
             shuffled = torch.from_numpy(random.permutation(len(batch[0])))
             whole = len(shuffled) // self.batch_size * self.batch_size
@@ -182,9 +183,14 @@ class ShardBatches:
             left = tuple(tensor[shuffled[whole:]] for tensor in batch)
 
 
-def _read(path: Path, guise: int) -> Batch:
+def read_shard(path: Path, guise: int) -> Batch:
+    """One guise of the windows of a file; raises `RunError`, and removes the file, where it is damaged."""
     try:
         tensors, _ = load_tensors(path)
+        if missing := [name for name in SHARD_AXES if name not in tensors or tensors[name].dim() != SHARD_AXES[name]]:
+            raise RunError(f"{path} is damaged: it holds no {missing[0]}.")
+        if not 0 <= guise < len(tensors["features"]):
+            raise RunError(f"{path} is damaged: it holds {len(tensors['features'])} augmented copies.")
     except RunError as error:
         path.unlink(missing_ok=True)  # it is only a cache
         raise RunError(f"{error} It has been removed; the same command with --resume renders it again.") from error

@@ -1,0 +1,64 @@
+import io
+import json
+import sys
+
+import pytest
+
+from speechtl.errors import AudioError, ManifestError, sentence_of
+from speechtl.files import write_json
+from speechtl.plain import dumps, echo, echo_json, one_line, plain
+from speechtl.progress import say
+
+HOSTILE = "a\x1b[2Jb\nc\x9b0m\u2028d\u202ee\x07"
+
+
+def test_nothing_leaves_its_line_or_steers_the_terminal():
+    said = one_line(HOSTILE)
+    assert said == "a\\x1b[2Jb\\x0ac\\x9b0m\\u2028d\\u202ee\\x07"
+    assert said.isprintable()
+
+
+def test_letters_of_all_scripts_stay_as_they_are():
+    assert one_line("你好 café नमस्ते ü 🙂") == "你好 café नमस्ते ü 🙂"
+
+
+def test_lines_stay_lines():
+    assert plain("a\nb\x1b") == "a\nb\\x1b"
+
+
+def test_json_with_hostile_names_is_one_printable_line_and_reads_back_the_same():
+    document = {"name": HOSTILE + "你好\udce9"}
+    text = dumps(document)
+    assert text.isprintable()
+    assert "你好" in text
+    assert json.loads(text) == document
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_file_name_that_is_no_utf8_is_printed_by_its_bytes(monkeypatch, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    echo("caf\udce9 é.wav")
+    echo_json({"file": "caf\udce9 é.wav"})
+    stream.flush()
+    first, second = stream.buffer.getvalue().decode(encoding).splitlines()
+    assert first.startswith("caf\\xe9 ")
+    assert json.loads(second) == {"file": "caf\udce9 é.wav"}
+
+
+def test_a_name_with_a_newline_makes_no_second_line_of_progress(capsys):
+    say(f"Skipped: {HOSTILE}")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_error_is_one_line_whatever_it_names():
+    assert "\n" not in sentence_of(AudioError(f"{HOSTILE} does not exist."))
+
+
+def test_each_problem_of_a_manifest_is_one_line():
+    assert sentence_of(ManifestError("2 problems:", [HOSTILE, "b"])).split("\n") == ["2 problems:", one_line(HOSTILE), "b"]
+
+
+def test_a_report_on_a_file_whose_name_is_no_utf8_can_be_written(tmp_path):
+    write_json(tmp_path / "report.json", {"file": "caf\udce9.wav"})
+    assert json.loads((tmp_path / "report.json").read_text()) == {"file": "caf\udce9.wav"}
