@@ -24,6 +24,8 @@ import errno
 import sys
 from collections.abc import Callable, Iterable
 
+from speechtl.counts import first_few
+
 
 class SpeechtlError(Exception):
     """The root of all errors raised on purpose; `exit_code` is what the command line returns."""
@@ -40,11 +42,11 @@ class PictureError(SpeechtlError):
 
 
 class ManifestError(SpeechtlError):
-    """Lines of a manifest are wrong; `problems` has one sentence for each."""
+    """Lines of a manifest are wrong; `problems` has one sentence for each, and the message the first few."""
 
     def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
         self.problems = list(problems)
-        super().__init__("\n".join([message, *self.problems]))
+        super().__init__("\n".join([message, *first_few(self.problems)]))
 
 
 class RecipeError(SpeechtlError):

@@ -38,9 +38,9 @@ def check_place(target: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a whole text file, or nothing."""
+    """Write a whole text file, or nothing; what a file name holds beside characters is written as JSON escapes it."""
     with writing(target) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(target: Path, value: Any) -> None:
