@@ -28,3 +28,8 @@ def first_few(sentences: Iterable[str], most: int = SHOWN) -> Iterator[str]:
     yield from listed[:most] if len(listed) > most + 1 else listed
     if len(listed) > most + 1:
         yield f"and {len(listed) - most:,} more"
+
+
+def none_can_be_used(number: int, noun: str) -> str:
+    """The beginning of an error: `None of the 12 clips can be used`, `The only clip cannot be used`."""
+    return f"The only {noun} cannot be used" if number == 1 else f"None of the {number:,} {noun}s can be used"

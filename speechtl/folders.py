@@ -87,7 +87,7 @@ def _files(folder: Path, found: Folder, above: set[str]) -> Iterator[Path]:
         return
     for path in inside:
         if _is(path, "is_dir"):
-            if path.name.startswith(".") or path.name.lower() in SYSTEM_FOLDERS:
+            if is_passed_over(path):
                 found.others["hidden or system folder", "hidden or system folders"] += 1
             else:
                 yield from _files(path, found, above)
@@ -97,6 +97,11 @@ def _files(folder: Path, found: Folder, above: set[str]) -> Iterator[Path]:
             found.others["broken link", "broken links"] += 1
         else:
             found.others["pipe, socket or device", "pipes, sockets or devices"] += 1
+
+
+def is_passed_over(folder: Path) -> bool:
+    """Whether a folder is hidden, or one that systems leave behind."""
+    return folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS
 
 
 def _is(path: Path, question: str) -> bool:

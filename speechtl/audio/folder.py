@@ -23,7 +23,8 @@ def recordings_in(folder: Path) -> Folder:
     if not found.files:
         other = f" It has {', '.join(found.left_out)}." if found.left_out else ""
         raise ManifestError(
-            f"{folder} holds no recordings that can be read ({', '.join(sorted(SUFFIXES))}) and no manifest was given.{other}{_convert(found)}"
+            f"{folder} holds no recordings that can be read ({', '.join(sorted(SUFFIXES))}) and no manifest was given."
+            f"{other}{_convert(found)}"
         )
     return found
 

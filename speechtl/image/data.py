@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechtl.counts import are, counted, none_can_be_used
 from speechtl.errors import ManifestError, PictureError
 from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
 from speechtl.image.recipe import ImageRecipe
@@ -76,7 +77,7 @@ def load_pictures(pictures: Sequence[Picture], tasks: Sequence[Task], settings: 
         for reason in reasons[:SHOWN]:
             say(f"  {reason}")
     if not usable:
-        raise ManifestError(f"None of the {len(pictures)} pictures can be used:", reasons[:SHOWN])
+        raise ManifestError(f"{none_can_be_used(len(pictures), 'picture')}:", reasons[:SHOWN])
     return PictureSet([pictures[index] for index in usable], pixels, torch.tensor([targets[index] for index in usable]))
 
 
@@ -138,7 +139,9 @@ def split(pictures: Sequence[Picture], fraction: float, seed: int) -> tuple[list
 def draw(pictures: Sequence[Picture], indices: Sequence[int], count: int, seed: int) -> list[int]:
     """Return so many of the pictures, as evenly from every class as there are; more than there are is an error."""
     if count > len(indices):
-        raise ManifestError(f"data.examples asks for {count} pictures, and {len(indices)} are there to train with.")
+        raise ManifestError(
+            f"data.examples asks for {counted(count, 'picture')}, and {len(indices)} {are(len(indices))} there to train with."
+        )
     classes = [[group[0] for group in members] for members in _shuffled_by_class(pictures, [[index] for index in indices], seed)]
     rounds = [(turn, number, index) for number, members in enumerate(classes) for turn, index in enumerate(members)]
     return sorted(index for _, _, index in sorted(rounds)[:count])
