@@ -96,7 +96,8 @@ def pull(
         _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_folder())})
     else:
         typer.echo(
-            f"{counted(done.fetched, 'recording')} fetched ({done.bytes / 1e6:.1f} MB) into {cache_folder()}, {done.present} {were(done.present)} here already."
+            f"{counted(done.fetched, 'recording')} fetched ({done.bytes / 1e6:.1f} MB) into {cache_folder()},"
+            f" {done.present} {were(done.present)} here already."
         )
 
 
