@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from speechtl.audio.align import find_word
 from speechtl.audio.manifest import TOLERANCE, Clip, fault
+from speechtl.counts import none_can_be_used
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -59,7 +60,7 @@ def load_recordings(
     problems = [problem for problem in loaded if isinstance(problem, str)]
     recordings = [recording for recording in loaded if isinstance(recording, Recording)]
     if clips and not recordings:
-        raise ManifestError(f"None of the {len(clips)} recordings of {clips[0].manifest} can be used; the first:", problems[:1])
+        raise ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
     for problem in problems:
         on_skip(problem)
     return recordings

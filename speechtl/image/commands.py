@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from speechtl.counts import counted
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
 
@@ -67,7 +68,7 @@ def predict(
         else:
             typer.echo(json.dumps(answer, ensure_ascii=False))
     if failed:
-        raise SpeechtlError(f"{failed} of {len(files)} pictures could not be read.")
+        raise SpeechtlError(f"{failed} of {counted(len(files), 'picture')} could not be read.")
 
 
 @app.command(epilog="Example: speechtl image look squeezenet photographs --out looks")

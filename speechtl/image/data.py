@@ -73,7 +73,7 @@ def load_pictures(pictures: Sequence[Picture], tasks: Sequence[Task], settings: 
     targets = targets_of(pictures, tasks)
     pixels, usable, reasons = read_all([picture.path for picture in pictures], settings)
     if reasons:
-        say(f"{len(reasons)} of {len(pictures)} pictures cannot be used and are skipped:")
+        say(f"{len(reasons)} of {counted(len(pictures), 'picture')} cannot be used and {are(len(reasons))} skipped:")
         for reason in reasons[:SHOWN]:
             say(f"  {reason}")
     if not usable:
@@ -113,7 +113,8 @@ def _room(count: int, size: int) -> np.ndarray:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None  # Windows does not tell
     if memory is not None and needed > memory:
         raise PictureError(
-            f"{count:,} pictures of {size} pixels take {needed / 1e9:.0f} GB while training, and this machine has {memory / 1e9:.0f}; "
+            f"{counted(count, 'picture')} of {size} pixels take {needed / 1e9:.0f} GB while training,"
+            f" and this machine has {memory / 1e9:.0f}; "
             "make pictures.size smaller, or the manifest shorter."
         )
     return np.empty((count, 3, size, size), np.uint8)

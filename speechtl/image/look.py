@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechtl.counts import are, counted
 from speechtl.errors import PictureError, SpeechtlError
 from speechtl.image.backbones import BACKBONES, is_known, kept_folder
 from speechtl.image.data import read_all
@@ -65,7 +66,7 @@ def _pixels(pictures: Sequence[Path], settings: PictureSettings) -> Tensor:
         raise PictureError(f"There are no pictures in {', '.join(map(str, pictures))}.")
     pixels, usable, reasons = read_all(files, settings)
     if reasons:
-        say(f"{len(reasons)} of {len(files)} pictures cannot be used and are skipped, such as: {reasons[0]}")
+        say(f"{len(reasons)} of {counted(len(files), 'picture')} cannot be used and {are(len(reasons))} skipped, such as: {reasons[0]}")
     if not usable:
         raise PictureError("None of the pictures can be used.")
     return pixels

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speechtl.counts import counted
 from speechtl.errors import RecipeError
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import BACKBONES, SCRATCH, kept_folder
@@ -41,7 +42,7 @@ def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, 
     check_inputs(encoder, PICTURES)
     data = prepare(recipe, say)
     bind(work, {"recipe": recipe.model_dump(mode="json"), "pictures": _files(data.train)}, resume=resume)
-    say(f"{len(data.train)} pictures to learn from, {len(data.validation)} to report on; {_tell(data)}.")
+    say(f"{counted(len(data.train), 'picture')} to learn from, {len(data.validation)} to report on; {_tell(data)}.")
     network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
     policy = parse_policy(recipe.transfer.policy)
     if recipe.transfer.weights == SCRATCH:
@@ -117,7 +118,11 @@ def _taught_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
     """Describe an encoder that knows nothing but the pictures of this recipe."""
     licences = ", ".join(_provenance(data.train)["licences"])
     return replace(
-        info, name=name, source=f"{len(data.train)} pictures of the recipe {name!r}", source_examples=len(data.train), licence=licences
+        info,
+        name=name,
+        source=f"{counted(len(data.train), 'picture')} of the recipe {name!r}",
+        source_examples=len(data.train),
+        licence=licences,
     )
 
 
