@@ -76,7 +76,7 @@ def test_tests_that_cannot_be_used_are_counted_by_their_reason(manifest):
     notes = []
     tested = [manifest("a.jsonl", ["yes", None, "..."], split="test"), manifest("b.jsonl", ["no"], seconds=3.0, split="test")]
     assert [one.clip.text for one in read_tested(tested, longest=2.0, note=notes.append)] == ["yes"]
-    assert [note.partition(":")[0] for note in notes] == ["Left out 1 test recordings"] * 3
+    assert [note.partition(":")[0] for note in notes] == ["Left out 1 test recording"] * 3
     assert "no text" in notes[0]
 
 
