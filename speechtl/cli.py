@@ -14,6 +14,7 @@ from speechtl.advise_commands import advise
 from speechtl.audio.data_commands import app as data_app
 from speechtl.audio.look_commands import look
 from speechtl.bench_commands import app as bench_app
+from speechtl.counts import counted
 from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence, sentence_of
 from speechtl.image_commands import app as image_app
 from speechtl.outputs import output_file, output_folder
@@ -151,8 +152,10 @@ def train(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe (TOML).", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Without a recipe: the wake word's name.")] = None,
     phrase: Annotated[list[str] | None, typer.Option(help="What is spoken; by default the name.")] = None,
-    positives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of recordings of the word.")] = None,
-    negatives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of anything else.")] = None,
+    positives: Annotated[
+        list[Path] | None, typer.Option(help="Manifests or folders of the word; the sub-folders are its speakers.")
+    ] = None,
+    negatives: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of anything else, also one long recording.")] = None,
     noise: Annotated[list[Path] | None, typer.Option(help="Manifests or folders of noises to mix in.")] = None,
     encoder: Annotated[
         str | None,
@@ -334,7 +337,7 @@ def detect(
             if not events and not as_json:
                 say(f"{file}: nothing detected")
     if failed:
-        raise SpeechtlError(f"{failed} of {len(files)} files could not be read.")
+        raise SpeechtlError(f"{failed} of {counted(len(files), 'file')} could not be read.")
 
 
 # `--help` lists the commands in the order in which they stand here.

@@ -20,6 +20,7 @@ from speechtl.audio.run import load_run
 from speechtl.audio.streams import quiet
 from speechtl.audio.synthesis import make_set, mixed_recording
 from speechtl.audio.train import train
+from speechtl.counts import counted
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_run
 from speechtl.files import writing
@@ -181,4 +182,4 @@ def _print_table(words: list[tuple[float, float]], events: list[Event]) -> None:
     for event in left:
         table.add_row("not spoken", f"{event.time:.2f} s", f"{event.score:.2f}")
     Console(width=int(os.environ.get("COLUMNS", "80"))).print(table)
-    echo(f"{detected} of {len(words)} words detected, {len(left)} events where the word was not spoken.")
+    echo(f"{detected} of {counted(len(words), 'word')} detected, {counted(len(left), 'event')} where the word was not spoken.")

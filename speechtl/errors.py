@@ -25,6 +25,7 @@ import errno
 import sys
 from collections.abc import Callable, Iterable
 
+from speechtl.counts import first_few
 from speechtl.plain import echo, one_line
 
 
@@ -43,12 +44,12 @@ class PictureError(SpeechtlError):
 
 
 class ManifestError(SpeechtlError):
-    """Lines of a manifest are wrong; `problems` has one sentence for each."""
+    """Lines of a manifest are wrong; `problems` has one sentence for each, and the message the first few."""
 
     def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
         self.message = message
         self.problems = list(problems)
-        super().__init__("\n".join([message, *self.problems]))
+        super().__init__("\n".join([message, *first_few(self.problems)]))
 
 
 class RecipeError(SpeechtlError):
@@ -116,7 +117,7 @@ def os_sentence(error: OSError) -> str:
 
 def sentence_of(error: SpeechtlError) -> str:
     """An error's message for a terminal: on one line, whatever names it holds; each problem of a manifest on its own."""
-    parts = [error.message, *error.problems] if isinstance(error, ManifestError) else [str(error)]
+    parts = [error.message, *first_few(error.problems)] if isinstance(error, ManifestError) else [str(error)]
     return "\n".join(map(one_line, parts))
 
 

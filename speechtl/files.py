@@ -192,7 +192,7 @@ def _holder(lock: Path) -> str:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a whole text file, or nothing."""
+    """Write a whole text file, or nothing; what a file name holds beside characters is written as JSON escapes it."""
     with writing(target) as beside:
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 

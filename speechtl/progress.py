@@ -38,7 +38,7 @@ def progress(title: str) -> Iterator[Advance]:
         yield advance
 
 
-def counted(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+def tracked(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
     """Yield the items and show how many of them have come."""
     with progress(title) as advance:
         for number, item in enumerate(items, 1):

@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from speechtl.curves import Point
-from speechtl.progress import counted, say
+from speechtl.progress import say, tracked
 from speechtl.settings import read_toml
 from speechtl.transfer import Encoder, SourceNetwork
 from speechtl.transfer.advise import Target
@@ -56,7 +56,7 @@ def curve(trials: Trials, ways: Sequence[str], amounts: Sequence[int | None], se
     points = []
     taken = sorted({min(amount or trials.available, trials.available) for amount in amounts})
     trainings = list(itertools.product(taken, ways, range(seeds)))
-    for amount, way, seed in counted("comparing, training", trainings, len(trainings)):
+    for amount, way, seed in tracked("comparing, training", trainings, len(trainings)):
         value = trials.run(way, amount, seed)
         points.append(Point(way, amount, seed, value))
         say(f"{way}, {amount} examples, seed {seed}: {trials.measure} {value:.3f}")

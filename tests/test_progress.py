@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechtl import progress as module
-from speechtl.progress import Lines, Tally, counted, duration, progress
+from speechtl.progress import Lines, Tally, duration, progress, tracked
 
 SILENT_AT_MOST = 15.0  # seconds
 
@@ -118,7 +118,7 @@ def test_the_innermost_stage_is_told_of_and_the_outer_one_after_it(clock):
 
 
 def test_quick_work_says_nothing(capsys):
-    assert list(counted("counting", "abc", 3)) == ["a", "b", "c"]
+    assert list(tracked("counting", "abc", 3)) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
 
 

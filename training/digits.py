@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.arguments import output_folder
+from speechtl.counts import counted
 from speechtl.curves import Point, draw_curves, print_points, write_points
 from speechtl.errors import PictureError, reported
 from speechtl.image.arrays import resize_pixels
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
             for seed in range(seeds):
                 accuracy = train_once(settings, digits, labels, _drawn(labels, pool, amount, seed), test, seed)
                 points.append(Point(way, amount, seed, accuracy))
-                say(f"{name}, {amount} pictures, {way}: accuracy {accuracy:.3f} (seed {seed})")
+                say(f"{name}, {counted(amount, 'picture')}, {way}: accuracy {accuracy:.3f} (seed {seed})")
     write_points(arguments.out / "digits.csv", points, "accuracy")
     draw_curves(arguments.out / "digits.png", points, f"{name}: accuracy on {len(test)} other digits", "accuracy")
     print_points(points, "accuracy")

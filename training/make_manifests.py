@@ -22,6 +22,7 @@ from speechtl.arguments import output_file, output_folder
 from speechtl.audio.align import align
 from speechtl.audio.manifest import Clip, read_manifest, write_manifest
 from speechtl.audio.manifest_stats import SplitStats, stats
+from speechtl.counts import counted
 from speechtl.errors import ManifestError, SpeechtlError, os_sentence
 
 SOURCE = re.compile(r"github:(?P<owner>[^/:@]+)/(?P<name>[^/:@]+)@(?P<commit>[0-9a-f]{40}):(?P<path>.+)")
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sets[AGED] = with_ages(sets[AGED], read_ages(options.ages))
     for name, clips in sets.items():
         write_manifest(options.out / f"{name}.jsonl", shipped(name, clips, options.recordings))
-        print(f"{name}: {len(clips)} clips", file=sys.stderr)
+        print(f"{name}: {counted(len(clips), 'clip')}", file=sys.stderr)
     if options.readme is not None:
         renew_table(options.readme, [options.out / f"{name}.jsonl" for name in sets])
     return 0
@@ -122,7 +123,7 @@ def without_repeats(sets: dict[str, list[Clip]]) -> dict[str, list[Clip]]:
             lines[clip.source_sha256].append((name, clip))
     dropped = {clip.where for same in lines.values() for clip in _repeats(same)}
     if dropped:
-        print(f"dropped {len(dropped)} lines whose recording stands in another line", file=sys.stderr)
+        print(f"dropped {counted(len(dropped), 'line')} whose recording stands in another line", file=sys.stderr)
     return {name: [clip for clip in clips if clip.where not in dropped] for name, clips in sets.items()}
 
 

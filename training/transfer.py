@@ -32,6 +32,7 @@ from speechtl.audio.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
 from speechtl.audio.train import Memory, train
 from speechtl.audio.trials import changed
+from speechtl.counts import counted
 from speechtl.curves import Panel, Point, draw_panels, print_points
 from speechtl.errors import ManifestError, reported
 from speechtl.files import append_row, read_rows
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
                     known = embeddings[way, seed if way.split("/")[0] in UNTAUGHT else 0]  # random weights differ from seed to seed
                     done[key] = recall(recipe, way, clips, seed, memory, known)
                     append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
-                    say(f"{recipe.name}, {way}, {clips} clips, seed {seed}: recall {done[key]:.3f}")
+                    say(f"{recipe.name}, {way}, {counted(clips, 'clip')}, seed {seed}: recall {done[key]:.3f}")
     panels = [Panel(f"recordings of {recipe.name!r}", _points(done, recipe.name)) for recipe in recipes]
     for panel, recipe in zip(panels, recipes, strict=True):
         print_points(panel.points, f"recall of {recipe.name!r}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.manifest import Clip, PathLike, Progress, fault, read_manifest, write_manifest
-from speechtl.errors import AudioError
+from speechtl.audio.manifest import Clip, PathLike, Progress, fault, is_table, read_manifest, write_manifest
+from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -96,6 +96,8 @@ def band_energies(samples: Samples) -> tuple[Levels, npt.NDArray[np.bool_]]:
 def align_manifest(path: PathLike, progress: Progress | None = None) -> Aligned:
     """Write `word_start` and `word_end` into the lines of a manifest that say one word and have no limits yet."""
     clips = read_manifest(path)
+    if is_table(path):
+        raise ManifestError(f"{path} is a table of another form, which would be overwritten; words are aligned in manifests (JSON lines).")
     aligned = align(clips, progress)
     write_manifest(path, aligned[0])
     return aligned[1]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from speechtl.audio.examples import TAPE_SECONDS, ExampleMaker, Round
 from speechtl.errors import RunError
-from speechtl.progress import counted
+from speechtl.progress import tracked
 from speechtl.runtime.front_end import Features
 from speechtl.runtime.waveform import WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
@@ -160,7 +160,7 @@ class RoundBatches:
         parts = torch.split(features, FRONT_BATCH)
         moved = (part.to(self.network.device, memory_format=torch.channels_last) for part in parts)
         listened = (self.network.front(part, self.frozen_front).cpu() for part in moved)
-        return torch.cat(list(counted("listening to examples, batch", listened, len(parts))))
+        return torch.cat(list(tracked("listening to examples, batch", listened, len(parts))))
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from speechtl.audio.folder import SUFFIXES, Note, read_folder
 from speechtl.audio.manifest import Clip, read_manifests
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.recordings import Kept, Recording, heard_only, load_recordings, note_cuts
-from speechtl.errors import AudioError, ManifestError
-from speechtl.runtime.audio import describe
+from speechtl.counts import are, counted, first_few, were
+from speechtl.errors import ManifestError
 
-SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au"}
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
 SHORTEST_PART = 30.0  # seconds of a recording of which not all is taken
@@ -24,8 +26,9 @@ SHORTEST_PART = 30.0  # seconds of a recording of which not all is taken
 FOLDS = 4
 HELD_OUT = 0  # the fold that is validated on where not every fold is
 VALIDATION_NOISE = 0.2  # of the noise files, used in validation only
+SHORTEST_NOISE_PART = 5.0  # seconds, where noise files are too few to keep one for validation
 
-Note = Callable[[str], None]
+_log = logging.getLogger("speechtl")
 
 
 @dataclass(frozen=True)
@@ -58,26 +61,30 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
     `kept` holds what was decoded, for another call on some of the same recordings. Raises `ManifestError` when too little is left.
     """
     random = np.random.default_rng([recipe.train.seed, 1])
-    given = {kind: read_clips(getattr(recipe.data, kind)) for kind in ("positives", "negatives", "noise")}
-    given["rooms"] = read_clips(recipe.data.rooms) if isinstance(recipe.data.rooms, list) else []
+    given = {kind: read_clips(getattr(recipe.data, kind), note) for kind in ("positives", "negatives", "noise")}
+    given["rooms"] = read_clips(recipe.data.rooms, note) if isinstance(recipe.data.rooms, list) else []
     usable = _for_training(given, note)
     others = _without(usable["negatives"], recipe.spoken, note)
     negatives = _draw(others, recipe.data.negative_minutes, random, note)
 
     def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
-        return load_recordings(
-            clips, find_words=word, phrases=recipe.spoken, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept
-        )
+        skipped: list[str] = []
+        recordings = load_recordings(clips, find_words=word, phrases=recipe.spoken, on_skip=skipped.append, kept=kept)
+        for problem in first_few(skipped):
+            note(f"Skipped: {problem}")
+        return recordings
 
     words = heard_only(load(usable["positives"], word=True), "a word", note)
     note_cuts(words, note)
     positives = [recording.clip for recording in words]
-    fold_of = _folds(positives, negatives, random, note) if divided or _is_marked(positives) else {}
+    fold_of: dict[str, int] = {}
+    if divided or _is_marked(positives):
+        fold_of, negatives = _folds(positives, negatives, random, note)
 
     def in_folds(recordings: Sequence[Recording]) -> list[Recording]:
         return [replace(recording, fold=fold_of.get(_key(recording.clip, fold_of), 0)) for recording in recordings]
 
-    noise = heard_only(load(usable["noise"]), "any sound", note)
+    noise = heard_only(load(_enough_noise(usable["noise"])), "any sound", note)
     held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
     data = Data(
         _spread(in_folds(words)) if fold_of and not _is_marked(positives) else in_folds(words),
@@ -91,8 +98,8 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
     return data
 
 
-def read_clips(paths: Sequence[Path]) -> list[Clip]:
-    """Return the clips of manifests, and of folders of recordings."""
+def read_clips(paths: Sequence[Path], note: Note = _log.warning) -> list[Clip]:
+    """The clips of manifests, and of folders of recordings; `note` hears what is passed over in folders."""
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":
             raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
@@ -102,7 +109,7 @@ def read_clips(paths: Sequence[Path]) -> list[Clip]:
     clips = _with_hashes(read_manifests(manifests)) if manifests else []
     for path in paths:
         if path.is_dir():
-            clips += _read_folder(path)
+            clips += read_folder(path, note)
     return clips
 
 
@@ -113,24 +120,6 @@ def _with_hashes(clips: Sequence[Clip]) -> list[Clip]:
     return [replace(clip, sha256=hashes[clip.path]) if clip.sha256 is None and clip.path in hashes else clip for clip in clips]
 
 
-def _read_folder(folder: Path) -> list[Clip]:
-    """Return a clip for every recording below a folder; those in or below one of its sub-folders are one speaker's."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    if not files:
-        raise ManifestError(f"{folder} holds no recordings ({', '.join(sorted(SUFFIXES))}) and no manifest was given.")
-    clips = []
-    for number, path in enumerate(files, 1):
-        try:
-            duration = describe(path)[2]
-        except AudioError:
-            duration = 0.0  # loading it says what is wrong
-        inside = path.relative_to(folder)
-        speaker = inside.parts[0] if len(inside.parts) > 1 else None
-        where = str(inside)
-        clips.append(Clip(where, duration, speaker=speaker, sha256=sha256_of(path), manifest=folder, line=number, path=path))
-    return clips
-
-
 def _named(clips: Sequence[Clip]) -> bool:
     return all(clip.speaker for clip in clips)
 
@@ -139,8 +128,10 @@ def _is_marked(clips: Sequence[Clip]) -> bool:
     return any(clip.split == "validation" for clip in clips)
 
 
-def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, note: Note) -> dict[str, int]:
-    """Return the fold of every speaker (or of every file, where there are too few speakers), alike in size for both kinds.
+def _folds(
+    positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, note: Note
+) -> tuple[dict[str, int], list[Clip]]:
+    """The fold of every speaker (or of less, where there are too few), alike in size for both kinds, and the negatives that are divided so.
 
     Where positives have lines with split "validation", those are the held-out fold, and all other lines are learned from.
     """
@@ -157,20 +148,37 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], random: np.rand
     def key(clip: Clip) -> str:
         return _file_key(clip) if _speaker_key(clip) in divided else _speaker_key(clip)
 
-    folds: dict[str, int] = {}
-    for clips in (positives, negatives):
-        if marked and _is_marked(clips):
-            folds |= {key(clip): HELD_OUT for clip in clips if clip.split == "validation"}
-            folds = {key(clip): HELD_OUT + 1 for clip in clips} | folds
-        seconds: dict[str, float] = {}
-        for clip in clips:
-            seconds[key(clip)] = seconds.get(key(clip), 0.0) + clip.duration
-        filled = [sum(length for name, length in seconds.items() if folds.get(name) == fold) for fold in range(FOLDS)]
-        names = sorted(seconds.keys() - folds.keys())
-        for index in random.permutation(len(names)):
-            fold = int(np.argmin(filled))
-            folds[names[index]] = fold
-            filled[fold] += seconds[names[index]]
+    folds = _deal(positives, key, {}, marked, random)
+    validated = {HELD_OUT} if marked else set(folds.values())
+    for way, key_of in _WAYS.items():
+        if way == "part":
+            negatives = [part for clip in negatives for part in (_parts(clip, FOLDS) if key(clip) not in folds else [clip])]
+        settled = {clip: key(clip) if way == "speaker" or key(clip) in folds else key_of(clip) for clip in negatives}
+        dealt = _deal(negatives, settled.__getitem__, folds, marked, random)
+        if (marked and _is_marked(negatives)) or _is_enough(negatives, settled.__getitem__, dealt, validated):
+            break
+    if way != "speaker" and _is_enough(negatives, settled.__getitem__, dealt, validated):
+        note(f"The negatives are of too few speakers to keep speakers apart in validation, so each {way} is on one side only.")
+    return dealt, list(negatives)
+
+
+def _deal(
+    clips: Sequence[Clip], key: Callable[[Clip], str], known: Mapping[str, int], marked: bool, random: np.random.Generator
+) -> dict[str, int]:
+    """Add the folds of clips to those that are known, so that all folds become alike in length."""
+    folds = dict(known)
+    if marked and _is_marked(clips):
+        folds |= {key(clip): HELD_OUT for clip in clips if clip.split == "validation"}
+        folds = {key(clip): HELD_OUT + 1 for clip in clips} | folds
+    seconds: dict[str, float] = {}
+    for clip in clips:
+        seconds[key(clip)] = seconds.get(key(clip), 0.0) + clip.duration
+    filled = [sum(length for name, length in seconds.items() if folds.get(name) == fold) for fold in range(FOLDS)]
+    names = sorted(seconds.keys() - folds.keys())
+    for index in random.permutation(len(names)):
+        fold = int(np.argmin(filled))
+        folds[names[index]] = fold
+        filled[fold] += seconds[names[index]]
     return folds
 
 
@@ -181,8 +189,42 @@ def _spread(words: list[Recording]) -> list[Recording]:
     return [replace(one, fold=index % FOLDS) if one.times > 1 else one for index, one in enumerate(words)]
 
 
+def _is_enough(negatives: Sequence[Clip], key: Callable[[Clip], str], folds: Mapping[str, int], validated: set[int]) -> bool:
+    """Whether every fold that is validated on has enough negatives."""
+    seconds = dict.fromkeys(validated, 0.0)
+    for clip in negatives:
+        fold = folds[key(clip)]
+        seconds[fold] = seconds.get(fold, 0.0) + clip.duration
+    return all(seconds[fold] >= MIN_NEGATIVE_SECONDS for fold in validated)
+
+
+def _parts(clip: Clip, number: int) -> list[Clip]:
+    """A clip cut into equal parts, at whole seconds; a short one stays whole."""
+    if clip.duration < number * SHORTEST_NOISE_PART:
+        return [clip]
+    cuts = [*(float(int(index * clip.duration / number)) for index in range(number)), clip.duration]
+    return [replace(clip, offset=clip.offset + start, duration=end - start) for start, end in pairwise(cuts)]
+
+
+def _enough_noise(noise: Sequence[Clip]) -> list[Clip]:
+    """Noise of which some can be kept for validation alone: so few files that none would be are cut into parts."""
+    if round(VALIDATION_NOISE * len(noise)) > 0:
+        return list(noise)
+    return [part for clip in noise for part in _parts(clip, round(1 / VALIDATION_NOISE))]
+
+
 def _key(clip: Clip, folds: Mapping[str, int]) -> str:
-    return _file_key(clip) if _file_key(clip) in folds else _speaker_key(clip)
+    """The narrowest of a clip's keys that has a fold."""
+    keys = (_part_key(clip), _file_key(clip), _folder_key(clip))
+    return next((key for key in keys if key in folds), _speaker_key(clip))
+
+
+def _part_key(clip: Clip) -> str:
+    return f"from {clip.offset:.3f} of {_file_key(clip)}"
+
+
+def _folder_key(clip: Clip) -> str:
+    return f"folder {clip.path.parent}" if clip.path and clip.manifest.is_dir() else _file_key(clip)
 
 
 def _speaker_key(clip: Clip) -> str:
@@ -191,6 +233,10 @@ def _speaker_key(clip: Clip) -> str:
 
 def _file_key(clip: Clip) -> str:
     return f"file {clip.sha256 or clip.path or clip.audio_filepath}"
+
+
+# What is on one side only, as narrow as it has to be.
+_WAYS: dict[str, Callable[[Clip], str]] = {"speaker": _speaker_key, "folder": _folder_key, "file": _file_key, "part": _part_key}
 
 
 def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, list[Clip]]:
@@ -204,11 +250,16 @@ def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, 
         rest = [clip for clip in clips if clip.split != "test"]
         fresh = [clip for clip in rest if clip.speaker not in people and recordings.isdisjoint(clip.names)]
         if len(fresh) < len(rest):
-            note(f"Left out {len(rest) - len(fresh)} {kind} whose speaker or recording another line has in split 'test'.")
+            note(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording another line has in split 'test'.")
         usable[kind] = [clip for clip in fresh if not _seen(clip, known)]
         if len(usable[kind]) < len(fresh):
-            note(f"Left out {len(fresh) - len(usable[kind])} {kind} that were given before, as another line or another kind.")
+            number = len(fresh) - len(usable[kind])
+            note(f"Left out {_kind(number, kind)} that {were(number)} given before, as another line or another kind.")
     return usable
+
+
+def _kind(number: int, kind: str) -> str:
+    return counted(number, "noise recording") if kind == "noise" else counted(number, kind.removesuffix("s"), kind)
 
 
 def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
@@ -230,7 +281,7 @@ def _without(clips: Sequence[Clip], phrases: Sequence[str], note: Note) -> list[
     """Leave out negatives in which a phrase is said, as far as their text or label tells."""
     kept = [clip for clip in clips if not says(clip, phrases)]
     if len(kept) < len(clips):
-        note(f"Left out {len(clips) - len(kept)} negatives whose text has {' or '.join(map(repr, phrases))}.")
+        note(f"Left out {_kind(len(clips) - len(kept), 'negatives')} whose text has {' or '.join(map(repr, phrases))}.")
     return kept
 
 
@@ -256,7 +307,8 @@ def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, no
 def _check_amounts(data: Data) -> None:
     if len(data.positives) < MIN_POSITIVES:
         raise ManifestError(
-            f"There are {len(data.positives)} positive recordings to train on; at least {MIN_POSITIVES} are needed. "
+            f"There {are(len(data.positives))} {counted(len(data.positives), 'positive recording')} to train on; "
+            f"at least {MIN_POSITIVES} are needed. "
             'Give more positives (lines with split "test" are not used).'
         )
     for fold in {HELD_OUT} if data.marked else {recording.fold for recording in data.positives}:
@@ -265,5 +317,5 @@ def _check_amounts(data: Data) -> None:
             total = sum(recording.seconds for recording in data.negatives)
             raise ManifestError(
                 f"There are {total:.0f} s of negatives, of which {seconds:.0f} s could be validated on at a time; "
-                f"at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. Give more negatives, of more speakers."
+                f"at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. Give more negatives."
             )

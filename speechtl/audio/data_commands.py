@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from speechtl.counts import are, counted, first_few, were
 from speechtl.errors import CheckFailedError
 from speechtl.plain import echo
 from speechtl.progress import progress as progress_of
 
 if TYPE_CHECKING:
+    from speechtl.audio.folder_check import FolderReport
     from speechtl.audio.manifest_stats import SplitStats
 
 PLAIN_WIDTH = 160  # characters of a table where there is no terminal
@@ -24,23 +26,35 @@ app = typer.Typer(name="data", help="Manifests: check, fetch, count and align re
 Manifests = Annotated[
     list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests: JSON lines, one recording a line.", show_default=False)
 ]
+Sources = Annotated[
+    list[Path], typer.Argument(metavar="MANIFEST|FOLDER...", help="Manifests (JSON lines) or folders of recordings.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 
 
-@app.command(epilog="Example: speechtl data verify data_manifests/wake_computer.jsonl data_manifests/librispeech.jsonl")
+@app.command(epilog="Example: speechtl data verify data_manifests/wake_computer.jsonl my_recordings")
 def verify(
-    manifests: Manifests,
+    manifests: Sources,
     hashes: Annotated[bool, typer.Option(help="Compare hashes and decode whole recordings.")] = True,
     as_json: Json = False,
 ) -> None:
     """Check that every recording is there, whole and the one described, stands once, and that splits share no speaker.
 
-    All problems are listed. Exit code 1 when there are any, 2 when a manifest itself is wrong.
+    The recordings of a folder are checked for silence, clipping, length, doubles, and for a word where they are short. The first problems
+    of each kind are listed, all with --json. Exit code 1 when there are any, 2 when a manifest itself is wrong.
     """
-    from speechtl.audio.manifest_check import validate
+    from speechtl.audio.folder_check import look_at_folders
+    from speechtl.audio.manifest_check import Problem, Report, validate
 
+    given = [path for path in manifests if not path.is_dir()]
     with progress_of("checking recordings") as progress:
-        report = validate(manifests, hashes=hashes, progress=progress)
+        report = validate(given, hashes=hashes, progress=progress)
+        folders = look_at_folders([path for path in manifests if path.is_dir()], progress)
+    found = [Problem(kind, folder.folder, 0, message) for folder in folders for kind, message in folder.problems]
+    report = Report(report.clips + sum(len(folder.looks) for folder in folders), [*report.problems, *found])
+    for folder in folders:
+        if folder.note:
+            typer.echo(folder.note, err=True)
     if as_json:
         _write_json(
             {
@@ -48,18 +62,20 @@ def verify(
                 "clips": report.clips,
                 "ok": report.ok,
                 "problems": [p.to_json() for p in report.problems],
+                **_folders_to_json(folders),
             }
         )
     else:
-        for problem in report.problems:
-            echo(str(problem))
+        for kind in dict.fromkeys(problem.kind for problem in report.problems):
+            for sentence in first_few(str(problem) for problem in report.problems if problem.kind == kind):
+                echo(sentence if not sentence.startswith("and ") else f"{sentence} of this kind ({kind}); all with --json")
     if not report.ok:
         raise CheckFailedError(
-            f"{len(report.problems)} {'problem' if len(report.problems) == 1 else 'problems'} in {report.clips} clips:"
+            f"{counted(len(report.problems), 'problem')} in {counted(report.clips, 'clip')}:"
             f" {len(report.broken)} of single files, which training skips and reports; {len(report.fatal)} that make the data set"
             " wrong (another file than the one described, a recording twice, a speaker in two splits)."
         )
-    echo(f"{report.clips} clips are there and as described.", err=as_json)
+    echo(f"{counted(report.clips, 'clip')} {are(report.clips)} there and as described.", err=as_json)
 
 
 @app.command(epilog="Example: speechtl data pull data_manifests/wake_computer.jsonl")
@@ -81,25 +97,32 @@ def pull(
         _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_if_any() or "")})
     else:
         where = f" ({done.bytes / 1e6:.1f} MB) into {cache_if_any()}" if done.fetched else ""
-        echo(f"{done.fetched} recordings fetched{where}, {done.present} were here already.")
+        echo(f"{counted(done.fetched, 'recording')} fetched{where}, {done.present} {were(done.present)} here already.")
 
 
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
-def stats(manifests: Manifests, as_json: Json = False) -> None:
-    """Count clips, hours, speakers, labels and licences of every split."""
+def stats(manifests: Sources, as_json: Json = False) -> None:
+    """Count clips, hours, speakers, labels and licences of every split; of a folder, measure lengths, levels and words."""
+    from speechtl.audio.folder_check import look_at_folders
     from speechtl.audio.manifest_stats import stats as count
 
-    rows = count(manifests)
+    rows = count([path for path in manifests if not path.is_dir()])
+    with progress_of("looking at recordings") as progress:
+        folders = look_at_folders([path for path in manifests if path.is_dir()], progress)
     if as_json:
         _write_json(
             {
                 "splits": [row.to_json() for row in rows],
                 "clips": sum(row.clips for row in rows),
                 "hours": round(sum(row.hours for row in rows), 4),
+                **_folders_to_json(folders),
             }
         )
     else:
-        _print_table(rows)
+        if rows:
+            _print_table(rows)
+        for folder in folders:
+            _print_folder(folder)
 
 
 @app.command(epilog="Example: speechtl data align my_word.jsonl")
@@ -119,8 +142,9 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
     for manifest in manifests:
         with progress_of(f"aligning {manifest.name}") as progress:
             done[manifest] = align_manifest(manifest, progress)
-    for clip, reason in (entry for aligned in done.values() for entry in aligned.not_found):
-        echo(f"{clip.where}: no limits of the word: {reason}", err=True)
+    missed = [f"{clip.where}: no limits of the word: {reason}" for aligned in done.values() for clip, reason in aligned.not_found]
+    for sentence in first_few(missed):
+        echo(sentence, err=True)
     counts = [
         {"manifest": str(path), "found": aligned.found, "kept": aligned.kept, "not_found": [clip.line for clip, _ in aligned.not_found]}
         for path, aligned in done.items()
@@ -145,10 +169,26 @@ def _print_table(rows: Sequence[SplitStats]) -> None:
     Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
 
 
+def _print_folder(report: FolderReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("folder", str(report.folder), box=None)
+    for name, value in report.summary().items():
+        table.add_row(name, value)
+    table.add_row("passed over", ", ".join(report.passed_over) or "nothing")
+    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, markup=False, highlight=False).print(table)
+
+
+def _folders_to_json(folders: Sequence[FolderReport]) -> dict[str, Any]:
+    return {"folders": [folder.to_json() for folder in folders]} if folders else {}
+
+
 def _some(labels: dict[str, int], most: int = 3) -> str:
     names = list(labels)[:most]
     return ", ".join(names) + (f" and {len(labels) - most} more" if len(labels) > most else "") or "-"
 
 
 def _write_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # a file name may be no UTF-8

@@ -16,6 +16,7 @@ from speechtl.audio.recordings import Kept, RecordedSound, Recording, heard_only
 from speechtl.audio.run import load_run
 from speechtl.audio.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
+from speechtl.counts import counted
 from speechtl.errors import BundleError, ManifestError, RunError, did_you_mean
 from speechtl.progress import progress
 from speechtl.runtime.bundle import Word, open_bundle
@@ -141,15 +142,15 @@ def evaluate(
 def _choose(
     paths: Sequence[Path], split: str, model: Model, note: Note, kept: Kept | None, *, find_words: bool = False, without: Sequence[str] = ()
 ) -> list[Recording]:
-    clips = read_clips(paths)
+    clips = read_clips(paths, note)
     if any(clip.split for clip in clips):
         clips = [clip for clip in clips if clip.split in (split, None)]
     fresh = [clip for clip in clips if clip.short_hash not in model.trained_on]
     if len(fresh) < len(clips):
-        note(f"Left out {len(clips) - len(fresh)} recordings that {model.name} was trained or validated on.")
+        note(f"Left out {counted(len(clips) - len(fresh), 'recording')} that {model.name} was trained or validated on.")
     usable = [clip for clip in fresh if not says(clip, without)]
     if len(usable) < len(fresh):
-        note(f"Left out {len(fresh) - len(usable)} negatives whose text has the wake word.")
+        note(f"Left out {counted(len(fresh) - len(usable), 'negative')} whose text has the wake word.")
     if not usable:
         names = ", ".join(str(path) for path in paths)
         raise ManifestError(f"No recording of {names} is left to evaluate on: none has split {split!r} and was not used in training.")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from speechtl.audio.augment import Augmenter, change_speed
 from speechtl.audio.recordings import Recording
-from speechtl.progress import counted
+from speechtl.progress import tracked
 from speechtl.runtime.front_end import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -115,7 +115,7 @@ class ExampleMaker:
         folds = np.empty(len(jobs), np.int64)
         with ThreadPoolExecutor(workers) as pool:
             made = pool.map(self._render_one, (job for job, _ in jobs), ((*seed, number) for _, number in jobs))
-            for index, example in enumerate(counted("making examples", made, len(jobs))):
+            for index, example in enumerate(tracked("making examples", made, len(jobs))):
                 features[index], words[index], folds[index] = example
         return Round(features, words, folds)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from speechtl.counts import are, counted
+
 Commercial = Literal["yes", "no", "unclear"]
 _ORDER: tuple[Commercial, ...] = ("yes", "unclear", "no")  # from best to worst
 FREE = "no conditions"
@@ -82,7 +84,7 @@ def _counted(licences: Iterable[str | None]) -> list[tuple[str | None, int]]:
 
 
 def _clips(count: int) -> str:
-    return "1 clip is" if count == 1 else f"{count} clips are"
+    return f"{counted(count, 'clip')} {are(count)}"
 
 
 def _called(licence: str | None) -> str:

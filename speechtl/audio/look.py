@@ -16,7 +16,7 @@ from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of, short_
 from speechtl.audio.manifest import usable
 from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
-from speechtl.progress import counted, progress
+from speechtl.progress import progress, tracked
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.front_end import front_end
 from speechtl.tiles import draw_all_filters, draw_patches
@@ -50,7 +50,7 @@ def _draw(encoders: dict[str, AudioEncoder], pieces: Tensor, out: Path, units: i
     filters = {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}
     written = draw_all_filters(out, filters, last.info.name, across="time, frames", down="frequency, bands")
     groups = middle_and_late(last)
-    for group in counted(f"looking at {last.info.name}, layer group", groups, len(groups)):
+    for group in tracked(f"looking at {last.info.name}, layer group", groups, len(groups)):
         blocks = {
             name: {f"unit {unit}": _moments(pieces, strongest) for unit, strongest in found.items()}
             for name, found in compare(encoders, pieces, group, units=units, patches=patches).items()

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from speechtl.audio.tables import UnusableError, reader_of, what_else, what_text
+from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError, did_you_mean
 from speechtl.files import cache_if_any, expanded, write_text
+from speechtl.json_lines import decode, json_lines
 from speechtl.runtime.audio import describe, read_blocks
 
 SPLITS = ("train", "validation", "test")
@@ -93,7 +96,7 @@ def read_manifests(paths: Iterable[PathLike]) -> list[Clip]:
     for path in distinct(paths):
         clips += _parse(path, problems)
     if problems:
-        raise ManifestError(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in manifests:", problems)
+        raise ManifestError(f"{counted(len(problems), 'problem')} in manifests:", problems)
     return clips
 
 
@@ -119,9 +122,12 @@ def cache_path(clip: Clip) -> Path | None:
 
 def resolve(clip: Clip) -> Path | None:
     """Find the clip's file: from the manifest's folder, then $SPEECHTL_DATA, then the cache; None when it is in none."""
-    candidates: list[Path | None] = [clip.manifest.parent / expanded(clip.audio_filepath)]
+    names = [expanded(clip.audio_filepath)]
+    if "\\" in names[0]:
+        names.append(names[0].replace("\\", "/"))  # written on Windows
+    candidates: list[Path | None] = [clip.manifest.parent / name for name in names]
     if data := os.environ.get("SPEECHTL_DATA"):
-        candidates.append(Path(expanded(data)) / clip.audio_filepath)
+        candidates += [Path(expanded(data)) / name for name in names]
     candidates.append(cache_path(clip))
     return next((candidate for candidate in candidates if candidate is not None and _is_file(candidate)), None)
 
@@ -156,7 +162,7 @@ def usable(clips: Sequence[Clip], on_skip: Callable[[Clip, str], None] | None = 
             problems.append(f"{clip.where}: {reason}")
             on_skip(clip, reason)
     if len(problems) == len(clips):
-        raise ManifestError(f"None of the {len(clips)} clips can be used:", problems)
+        raise ManifestError(f"{none_can_be_used(len(clips), 'clip')}:", problems)
     return [clip for clip, reason in zip(clips, faults, strict=True) if reason is None]
 
 
@@ -185,50 +191,75 @@ def _is_file(path: Path) -> bool:
 
 
 def _parse(path: Path, problems: list[str]) -> list[Clip]:
-    text = _read_text(path, problems)
-    if text is None:
+    data = _read(path, problems)
+    if data is None:
+        return []
+    if what := what_else(data, path):
+        problems.append(f"{path} is {what}.")
+        return []
+    try:
+        text = decode(data)
+    except UnicodeDecodeError:
+        problems.append(f"{path} is not text in UTF-8; a manifest has one JSON object a line.")
+        return []
+    if not text.strip():
+        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
+        return []
+    return _parse_text(text, path, problems)
+
+
+def _parse_text(text: str, path: Path, problems: list[str]) -> list[Clip]:
+    reader = reader_of(text, path)
+    if reader is None and (what := what_text(text, path)):
+        problems.append(f"{path} looks like {what}.")
         return []
     clips = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, entry in reader(text, path) if reader else json_lines(text):
         found: list[str] = []
-        clip = _parse_line(line, path, number, found)
+        clip = _parse_entry(entry, path, number, found, measured=reader is not None)
         problems += [f"{path}:{number}: {sentence}" for sentence in found]
         if clip is not None:
             clips.append(dataclasses.replace(clip, path=resolve(clip)))
-    if not text.strip():
-        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
     return clips
 
 
-def _read_text(path: Path, problems: list[str]) -> str | None:
+def is_table(path: PathLike) -> bool:
+    """Whether a file that stands for a manifest has another form than JSON lines."""
+    data = _read(Path(path), [])
+    if data is None or what_else(data, Path(path)):
+        return False
+    try:
+        return reader_of(decode(data), Path(path)) is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def _read(path: Path, problems: list[str]) -> bytes | None:
     if path.is_dir():
         problems.append(f"{path} is a folder; give the manifest in it (a .jsonl file).")
         return None
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes()
     except FileNotFoundError:
         problems.append(f"{path} does not exist; give a manifest (a .jsonl file).")
-    except UnicodeDecodeError:
-        problems.append(f"{path} is not text in UTF-8; a manifest has one JSON object a line.")
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror}.")
     return None
 
 
-def _parse_line(line: str, path: Path, number: int, problems: list[str]) -> Clip | None:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        problems.append(f"not JSON ({error}); one JSON object is expected on every line.")
-        return None
+def _parse_entry(entry: Any, path: Path, number: int, problems: list[str], *, measured: bool) -> Clip | None:
+    """The clip of an object; an error says what is wrong. Only a `measured` length, of a recording that cannot be read, may be 0."""
     if not isinstance(entry, dict):
-        problems.append(f"a JSON object is expected, got {_name(entry)}.")
+        if isinstance(entry, UnusableError):
+            problems.append(f"{entry}.")
+        elif isinstance(entry, ValueError | RecursionError):
+            problems.append(f"not JSON ({entry}); one JSON object is expected on every line.")
+        else:
+            problems.append(f"a JSON object is expected, got {_name(entry)}.")
         return None
     entry = {key: value for key, value in entry.items() if value is not None}
     known = {key: entry.pop(key) for key in (*_TEXTS, *_NUMBERS) if key in entry}
-    problems += _wrong_types(known, entry) or _wrong_values(known)
+    problems += _wrong_types(known, entry) or _wrong_values(known, measured)
     if problems:
         return None
     known |= {key: float(known[key]) for key in _NUMBERS if key in known}
@@ -255,11 +286,11 @@ def _is_number(value: object) -> bool:
         return False
 
 
-def _wrong_values(known: dict[str, Any]) -> list[str]:
+def _wrong_values(known: dict[str, Any], measured: bool) -> list[str]:
     problems = []
     if not known["audio_filepath"]:
         problems.append("'audio_filepath' is empty; give the path of a recording.")
-    if known["duration"] <= 0:
+    if known["duration"] < 0 or (known["duration"] == 0 and not measured):
         problems.append(f"'duration' must be above 0 seconds, got {known['duration']}.")
     if known.get("offset", 0) < 0:
         problems.append(f"'offset' must not be negative, got {known['offset']}.")
@@ -270,13 +301,17 @@ def _wrong_values(known: dict[str, Any]) -> list[str]:
         for key in ("sha256", "source_sha256")
         if key in known and not _SHA256.fullmatch(known[key])
     ]
-    problems += [f"{key!r} has half of a character in it: {known[key]!r}." for key in _TEXTS if not _is_whole(known.get(key, ""))]
+    problems += [f"{key!r} has half of a character in it: {known[key]!r}." for key in _TEXTS if not _is_whole(known.get(key, ""), key)]
     return problems + _wrong_word(known)
 
 
-def _is_whole(text: str) -> bool:
-    """Say whether a text can be written down: JSON may hold one half of a surrogate pair."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def _is_whole(text: str, key: str) -> bool:
+    """Say whether a text can be written down: JSON may hold one half of a surrogate pair.
+
+    Some of these halves stand for the bytes of a file name that is no UTF-8.
+    """
+    allowed = range(0xDC80, 0xDD00) if key == "audio_filepath" else range(0)
+    return not any(0xD800 <= ord(sign) <= 0xDFFF and ord(sign) not in allowed for sign in text)
 
 
 def _wrong_word(known: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.manifest import TOLERANCE, Clip, PathLike, Progress, fault, read_manifests, workers_by_default
+from speechtl.counts import counted
 from speechtl.runtime.audio import describe
 
 BLOCK_BYTES = 1 << 20
@@ -33,7 +34,7 @@ class Problem:
         return self.kind in FATAL
 
     def __str__(self) -> str:
-        return f"{self.manifest}:{self.line}: {self.message}"
+        return f"{self.manifest}:{self.line}: {self.message}" if self.line else self.message
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem for a program to read."""
@@ -183,7 +184,7 @@ def _problem(kind: str, clip: Clip, message: str) -> Problem:
 
 
 def _lines(clips: Sequence[Clip]) -> str:
-    return f"{len(clips)} {'line' if len(clips) == 1 else 'lines'}"
+    return counted(len(clips), "line")
 
 
 def _quiet(done: int, total: int) -> None:

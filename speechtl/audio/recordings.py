@@ -13,8 +13,9 @@ import numpy.typing as npt
 from speechtl.audio.align import find_word
 from speechtl.audio.manifest import TOLERANCE, Clip, fault
 from speechtl.audio.takes import Limits, cuts, has_word, repetitions
+from speechtl.counts import none_can_be_used
 from speechtl.errors import AudioError, ManifestError
-from speechtl.progress import counted
+from speechtl.progress import tracked
 from speechtl.runtime.audio import read_audio, read_blocks
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -115,11 +116,11 @@ def load_recordings(
         return known[key]
 
     with ThreadPoolExecutor(workers) as pool:
-        loaded = list(counted("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
+        loaded = list(tracked("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
     problems = [problem for problem in loaded if isinstance(problem, str)]
     recordings = [recording for found in loaded if not isinstance(found, str) for recording in found]
     if clips and not recordings:
-        raise ManifestError(f"None of the {len(clips)} recordings of {clips[0].manifest} can be used; the first:", problems[:1])
+        raise ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
     for problem in problems:
         on_skip(problem)
     return recordings

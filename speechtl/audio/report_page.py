@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.streams import BEFORE, BEHIND, BETWEEN
+from speechtl.counts import counted
 from speechtl.runtime.trigger import GRACE
 from speechtl.statistics import rate_high
 
@@ -132,7 +133,7 @@ def _cards(report: Mapping[str, Any]) -> str:
             *(f'<p class="muted">With {escape(part["name"])} it {_misses(part)}.</p>' for part in others),
             '</section>\n<section class="card"><h2>How often it fires by mistake</h2>',
             f'<p class="big">{fired}</p><p>{_false_accepts(noise)}.</p>',
-            f'<p class="muted">Of these, {_several(beside, "event")} stood beside the words in the stream of positives.</p>'
+            f'<p class="muted">Of these, {counted(beside, "event")} stood beside the words in the stream of positives.</p>'
             if beside
             else "",
             "</section>\n</div>",
@@ -154,7 +155,7 @@ def _miss(counts: Mapping[str, Any]) -> float:
 
 def _false_accepts(counts: Mapping[str, Any]) -> str:
     events, hours, high = counts["events"], counts["hours"], counts["per_hour_high"]
-    found = f"{_several(events, 'false accept')} in {_number(hours)} h: at most {_number(high)} per hour with 95 % confidence"
+    found = f"{counted(events, 'false accept')} in {_number(hours)} h: at most {_number(high)} per hour with 95 % confidence"
     if high <= CLAIM or events / hours >= CLAIM:
         return found
     needed = f"{rate_high(events, 1.0) / CLAIM:.1f}".removesuffix(".0")
@@ -171,7 +172,7 @@ def _facts(report: Mapping[str, Any]) -> str:
     return (
         f"<dl><dt>Delay</dt><dd>{later}</dd>\n"
         f"<dt>Threshold</dt><dd>{_threshold(report['threshold'])} ({report['threshold_source']}) on the average score of "
-        f"{_several(detector['smoothing'], 'step')}; after an event none for {detector['refractory']:g} s</dd></dl>"
+        f"{counted(detector['smoothing'], 'step')}; after an event none for {detector['refractory']:g} s</dd></dl>"
     )
 
 
@@ -357,7 +358,7 @@ def _method(report: Mapping[str, Any]) -> str:
     words, noise = report["positives"], report["negatives"]
     return (
         "<h2>How it was measured</h2>\n"
-        f"<p>The detector heard {_several(words['clips'], 'recording')} of the word in one running stream: it kept its "
+        f"<p>The detector heard {counted(words['clips'], 'recording')} of the word in one running stream: it kept its "
         f"state from one to the next and heard at least {BEFORE:g} s of background before each and {BEHIND:g} s behind it. A word counts "
         f"once, as detected, when an event falls between the word’s start and {GRACE:g} s after its end. A delay runs from the word’s end "
         "to the event; below zero, the event came before the word was over.</p>\n"
@@ -369,10 +370,6 @@ def _method(report: Mapping[str, Any]) -> str:
         "threshold is chosen on validation recordings, never on those reported here. The other thresholds in the plot are for "
         "comparison: choosing one of them calls for new recordings to test it on.</p>"
     )
-
-
-def _several(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _number(value: float) -> str:

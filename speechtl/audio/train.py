@@ -28,6 +28,7 @@ from speechtl.audio.run import save_run
 from speechtl.audio.scoring import ScoredStream, score_stream
 from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
+from speechtl.counts import counted
 from speechtl.files import check_room, size_of
 from speechtl.progress import Tally, progress, say
 from speechtl.runtime.samples import Samples
@@ -116,7 +117,8 @@ def _describe(data: Data) -> None:
     minutes = [sum(recording.seconds for recording in kind) / 60.0 for kind in (data.positives, data.negatives, data.noise)]
     people = len({recording.clip.speaker for recording in data.positives if recording.clip.speaker})
     say(
-        f"{len(data.positives)} positives of {people} speakers ({minutes[0]:.1f} min), {minutes[1]:.1f} min of negatives, "
+        f"{counted(len(data.positives), 'positive')} of {counted(people, 'speaker')} ({minutes[0]:.1f} min), "
+        f"{minutes[1]:.1f} min of negatives, "
         f"{minutes[2]:.1f} min of noise."
     )
 

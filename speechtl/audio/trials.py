@@ -13,6 +13,7 @@ from speechtl.audio.encoders import data_input, load_encoder, untaught
 from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.recipe import Recipe, TransferSection, with_weights_from
 from speechtl.audio.train import train
+from speechtl.counts import counted
 from speechtl.errors import ManifestError
 from speechtl.settings import checked
 from speechtl.transfer import Encoder
@@ -84,7 +85,7 @@ def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
     speakers = sorted({clip.speaker or clip.audio_filepath for clip in clips})
     if len(speakers) < 4:
         raise ManifestError(
-            f"There are recordings of {len(speakers)} speakers; at least 4 are needed to learn from some and report on others."
+            f"There are recordings of {counted(len(speakers), 'speaker')}; at least 4 are needed to learn from some and report on others."
         )
     order = np.random.default_rng(0).permutation(len(speakers))
     held_out = {speakers[index] for index in order[: max(round(VALIDATION * len(speakers)), 1)]}

@@ -8,6 +8,7 @@ from typing import Any
 
 from speechtl.audio.scoring import ScoredStream, count, score_stream
 from speechtl.audio.streams import Passage
+from speechtl.counts import counted
 from speechtl.runtime.bundle import Word
 from speechtl.runtime.detector import Scorer
 from speechtl.statistics import rate_high
@@ -35,7 +36,7 @@ class Accuracy:
 
     def __str__(self) -> str:
         return (
-            f"{self.word}: {self.detected} of {self.clips} words where fp32 hears {self.detected_fp32}, "
+            f"{self.word}: {self.detected} of {counted(self.clips, 'word')} where fp32 hears {self.detected_fp32}, "
             f"{self.false_accepts} false accepts in {self.hours:.2f} h where fp32 has {self.false_accepts_fp32}"
         )
 

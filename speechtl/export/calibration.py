@@ -100,7 +100,11 @@ def check_passages(material: Material) -> tuple[list[list[Passage]], list[list[P
 def _clips(paths: Sequence[str], run: Run) -> list[Clip]:
     learned = set(run.about["data"]["recordings"].split())
     try:
-        clips = [clip for clip in read_clips([Path(path) for path in paths]) if clip.path is not None and clip.short_hash in learned]
+        clips = [
+            clip
+            for clip in read_clips([Path(path) for path in paths], lambda text: None)
+            if clip.path is not None and clip.short_hash in learned
+        ]
     except ManifestError as error:
         raise SpeechtlError(f"{_absent(run)} ({next(iter(error.problems), str(error))})") from error
     if not clips:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from speechtl.counts import counted
 from speechtl.errors import SpeechtlError
 from speechtl.outputs import output_folder
 from speechtl.plain import echo, echo_json
@@ -68,7 +69,7 @@ def predict(
         else:
             echo_json(answer)
     if failed:
-        raise SpeechtlError(f"{failed} of {len(files)} pictures could not be read.")
+        raise SpeechtlError(f"{failed} of {counted(len(files), 'picture')} could not be read.")
 
 
 @app.command(epilog="Example: speechtl image look squeezenet photographs --out looks")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechtl.counts import are, counted, none_can_be_used
 from speechtl.errors import ManifestError, PictureError
 from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
 from speechtl.image.recipe import ImageRecipe
@@ -72,11 +73,11 @@ def load_pictures(pictures: Sequence[Picture], tasks: Sequence[Task], settings: 
     targets = targets_of(pictures, tasks)
     pixels, usable, reasons = read_all([picture.path for picture in pictures], settings)
     if reasons:
-        say(f"{len(reasons)} of {len(pictures)} pictures cannot be used and are skipped:")
+        say(f"{len(reasons)} of {counted(len(pictures), 'picture')} cannot be used and {are(len(reasons))} skipped:")
         for reason in reasons[:SHOWN]:
             say(f"  {reason}")
     if not usable:
-        raise ManifestError(f"None of the {len(pictures)} pictures can be used:", reasons[:SHOWN])
+        raise ManifestError(f"{none_can_be_used(len(pictures), 'picture')}:", reasons[:SHOWN])
     return PictureSet([pictures[index] for index in usable], pixels, torch.tensor([targets[index] for index in usable]))
 
 
@@ -112,7 +113,8 @@ def _room(count: int, size: int) -> np.ndarray:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None  # Windows does not tell
     if memory is not None and needed > memory:
         raise PictureError(
-            f"{count:,} pictures of {size} pixels take {needed / 1e9:.0f} GB while training, and this machine has {memory / 1e9:.0f}; "
+            f"{counted(count, 'picture')} of {size} pixels take {needed / 1e9:.0f} GB while training,"
+            f" and this machine has {memory / 1e9:.0f}; "
             "make pictures.size smaller, or the manifest shorter."
         )
     return np.empty((count, 3, size, size), np.uint8)
@@ -138,7 +140,9 @@ def split(pictures: Sequence[Picture], fraction: float, seed: int) -> tuple[list
 def draw(pictures: Sequence[Picture], indices: Sequence[int], count: int, seed: int) -> list[int]:
     """Return so many of the pictures, as evenly from every class as there are; more than there are is an error."""
     if count > len(indices):
-        raise ManifestError(f"data.examples asks for {count} pictures, and {len(indices)} are there to train with.")
+        raise ManifestError(
+            f"data.examples asks for {counted(count, 'picture')}, and {len(indices)} {are(len(indices))} there to train with."
+        )
     classes = [[group[0] for group in members] for members in _shuffled_by_class(pictures, [[index] for index in indices], seed)]
     rounds = [(turn, number, index) for number, members in enumerate(classes) for turn, index in enumerate(members)]
     return sorted(index for _, _, index in sorted(rounds)[:count])

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechtl.counts import are, counted
 from speechtl.errors import PictureError, SpeechtlError
 from speechtl.image.backbones import BACKBONES, is_known, kept_folder
 from speechtl.image.data import read_all
 from speechtl.image.run import load_run, open_encoder
-from speechtl.progress import counted, progress, say
+from speechtl.progress import progress, say, tracked
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
 from speechtl.tiles import draw_all_filters, draw_patches
 from speechtl.transfer import Encoder, HeadOnly, parse_policy
@@ -33,7 +34,7 @@ def look(model: str, pictures: Sequence[Path], out: Path, *, units: int = 6, pat
     last = list(encoders.values())[-1]
     written = draw_all_filters(out, {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}, last.info.name)
     groups = middle_and_late(last)
-    for group in counted(f"looking at {last.info.name}, layer group", groups, len(groups)):
+    for group in tracked(f"looking at {last.info.name}, layer group", groups, len(groups)):
         blocks = {
             name: {f"unit {unit}": _patches(pixels, strongest) for unit, strongest in found.items()}
             for name, found in compare(encoders, pixels, group, units=units, patches=patches).items()
@@ -67,7 +68,7 @@ def _pixels(pictures: Sequence[Path], settings: PictureSettings) -> Tensor:
         raise PictureError(f"There are no pictures in {', '.join(map(str, pictures))}.")
     pixels, usable, reasons = read_all(files, settings)
     if reasons:
-        say(f"{len(reasons)} of {len(files)} pictures cannot be used and are skipped, such as: {reasons[0]}")
+        say(f"{len(reasons)} of {counted(len(files), 'picture')} cannot be used and {are(len(reasons))} skipped, such as: {reasons[0]}")
     if not usable:
         raise PictureError("None of the pictures can be used.")
     return pixels

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from speechtl.counts import counted
 from speechtl.errors import ManifestError, did_you_mean
 from speechtl.files import expanded
+from speechtl.folders import PICTURES, Folder, conversion, is_passed_over, look_into
 from speechtl.image.places import image_data
+from speechtl.json_lines import decode, json_lines
+from speechtl.progress import say
 from speechtl.runtime.pictures import ENDINGS
 from speechtl.transfer import Task
 
@@ -41,7 +46,7 @@ def read_pictures(sources: Iterable[Path | str]) -> list[Picture]:
         pictures += _read_folder(source, problems) if source.is_dir() else _read_lines(source, problems)
     problems += _across_splits(pictures)
     if problems:
-        raise ManifestError(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in manifests of pictures:", problems)
+        raise ManifestError(f"{counted(len(problems), 'problem')} in manifests of pictures:", problems)
     return pictures
 
 
@@ -101,45 +106,59 @@ def _classes(pictures: Sequence[Picture], wanted: Sequence[str]) -> tuple[str, .
 
 
 def _read_folder(folder: Path, problems: list[str]) -> list[Picture]:
-    kinds = sorted(inside for inside in folder.iterdir() if inside.is_dir() and not inside.name.startswith("."))
-    pictures = [
-        Picture(str(file.relative_to(folder)), label=kind.name, path=file, where=str(file))
-        for kind in kinds
-        for file in sorted(kind.rglob("*"))
-        if file.suffix.lower() in ENDINGS
-    ]
+    kinds = sorted(inside for inside in folder.iterdir() if inside.is_dir() and not is_passed_over(inside))
+    pictures = []
+    for kind in kinds:
+        found = look_into(kind, ENDINGS, PICTURES - set(ENDINGS))
+        if found.left_out:
+            say(f"{kind}: {counted(len(found.files), 'picture')} used; passed over: {', '.join(found.left_out)}.{_convert(found)}")
+        pictures += [Picture(str(file.relative_to(folder)), label=kind.name, path=file, where=str(file)) for file in found.files]
     if not pictures:
         problems.append(f"{folder} has no pictures in sub-folders; give one sub-folder for each class, or a manifest (.jsonl).")
     problems += [f"{kind} has no pictures of that class." for kind in kinds if pictures and not any(p.label == kind.name for p in pictures)]
     return pictures
 
 
+def _convert(found: Folder) -> str:
+    return f" Convert pictures of other kinds with: {conversion(found.path, found.unread, '.png')}" if found.unread else ""
+
+
 def _read_lines(path: Path, problems: list[str]) -> list[Picture]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        data = path.read_bytes()
+        text = decode(data)
     except FileNotFoundError:
         problems.append(f"{path} does not exist; give a manifest (a .jsonl file) or a folder of classes.")
         return []
     except (UnicodeDecodeError, OSError):
-        problems.append(f"{path} is not text in UTF-8; a manifest has one JSON object a line.")
+        what = (
+            "a zip archive; unpack it, and give the folder" if _is_zip(path) else "not text in UTF-8; a manifest has one JSON object a line"
+        )
+        problems.append(f"{path} is {what}.")
+        return []
+    if not text.strip():
+        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
+    elif "{" not in text:
+        problems.append(
+            f"{path} is a text without JSON; a manifest has one JSON object a line: " + '{"image_filepath": "a.jpg", "label": "cat"}'
+        )
         return []
     pictures = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            found: list[str] = []
-            picture = _read_line(line, path, f"{path}:{number}", found)
-            problems += [f"{path}:{number}: {problem}" for problem in found]
-            pictures += [picture] if picture else []
-    if not pictures and not problems:
-        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
+    for number, entry in json_lines(text):
+        found: list[str] = []
+        picture = _read_entry(entry, path, f"{path}:{number}", found)
+        problems += [f"{path}:{number}: {problem}" for problem in found]
+        pictures += [picture] if picture else []
     return pictures
 
 
-def _read_line(line: str, manifest: Path, where: str, problems: list[str]) -> Picture | None:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        problems.append(f"not JSON ({error}); one JSON object is expected on every line.")
+def _is_zip(path: Path) -> bool:
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def _read_entry(entry: Any, manifest: Path, where: str, problems: list[str]) -> Picture | None:
+    if isinstance(entry, ValueError | RecursionError):
+        problems.append(f"not JSON ({entry}); one JSON object is expected on every line.")
         return None
     if not isinstance(entry, dict):
         problems.append("a JSON object is expected.")
@@ -164,9 +183,12 @@ def _read_line(line: str, manifest: Path, where: str, problems: list[str]) -> Pi
 
 
 def _resolve(manifest: Path, name: str) -> Path:
-    folder, name = image_data(), expanded(name)
-    beside = manifest.parent / name
-    return folder / name if folder and not beside.exists() and (folder / name).exists() else beside
+    folder = image_data()
+    names = [expanded(name)]
+    if "\\" in names[0]:
+        names.append(names[0].replace("\\", "/"))  # written on Windows
+    places = [place / spelled for place in (manifest.parent, folder) if place for spelled in names]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def _across_splits(pictures: Iterable[Picture]) -> list[str]:

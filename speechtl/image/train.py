@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speechtl.counts import counted
 from speechtl.errors import RecipeError
 from speechtl.files import check_room
 from speechtl.image.augment import AugmentSection
@@ -48,7 +49,7 @@ def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str
     check_inputs(encoder, PICTURES)
     data = prepare(recipe, say)
     bind(work, {"recipe": recipe.model_dump(mode="json"), "pictures": _files(data.train)}, resume=resume)
-    say(f"{len(data.train)} pictures to learn from, {len(data.validation)} to report on; {_tell(data)}.")
+    say(f"{counted(len(data.train), 'picture')} to learn from, {len(data.validation)} to report on; {_tell(data)}.")
     network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
     check_room(work, checkpoint_bytes(network))
     policy = parse_policy(recipe.transfer.policy)
@@ -127,7 +128,11 @@ def _taught_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
     """Describe an encoder that knows nothing but the pictures of this recipe."""
     licences = ", ".join(_provenance(data.train)["licences"])
     return replace(
-        info, name=name, source=f"{len(data.train)} pictures of the recipe {name!r}", source_examples=len(data.train), licence=licences
+        info,
+        name=name,
+        source=f"{counted(len(data.train), 'picture')} of the recipe {name!r}",
+        source_examples=len(data.train),
+        licence=licences,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,7 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise AudioError(f"{path} is empty (0 bytes).")
     soundfile = load_soundfile()
     try:
-        return soundfile.SoundFile(path)
+        return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)  # a name may be no UTF-8
     except soundfile.SoundFileError as error:
         raise AudioError(f"{path} is not an audio file that can be read (WAV, FLAC, MP3, Ogg/Opus): {_reason(error)}") from error
 

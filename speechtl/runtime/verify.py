@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
-from speechtl.progress import counted
+from speechtl.progress import tracked
 from speechtl.runtime.bundle import Bundle, Graph
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine import RUNTIMES, open_engine, pairs
@@ -108,7 +108,7 @@ def _differences(
     """The largest difference of each stream; raise `BundleError` where they take longer than any usable graph does."""
     begin = time.process_time()
     differences = []
-    for chunk, phase in counted(f"verifying {what}, stream", streams, len(streams)):
+    for chunk, phase in tracked(f"verifying {what}, stream", streams, len(streams)):
         differences.append(_difference(scorer, golden, chunk, phase))
         if time.process_time() - begin > MAX_SECONDS:
             raise BundleError(

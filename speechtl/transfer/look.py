@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.errors import SpeechtlError, did_you_mean
-from speechtl.progress import counted
+from speechtl.progress import tracked
 from speechtl.transfer.network import Encoder, run_groups
 
 BATCH = 16
@@ -85,7 +85,7 @@ def _peaks(front: Sequence[nn.Module], inputs: Tensor) -> tuple[Tensor, Tensor, 
     values, places = [], []
     width = 1
     parts = torch.split(inputs, BATCH)
-    for part in counted("looking at a layer", parts, len(parts)):
+    for part in tracked("looking at a layer", parts, len(parts)):
         responses = _responses(front, part)
         width = responses.shape[3]
         strongest = responses.flatten(2).max(dim=2)

@@ -93,7 +93,7 @@ def test_a_recording_given_as_the_word_and_as_something_else_is_no_negative(mani
     data = prepare(recipe(positives, negatives), notes.append)
     assert len(data.positives) == 6
     assert "p2" not in speakers(data.negatives)
-    assert any("Left out 1 negatives that were given before" in note for note in notes)
+    assert any("Left out 1 negative that was given before" in note for note in notes)
 
 
 def folds(recordings) -> dict[str, set[int]]:

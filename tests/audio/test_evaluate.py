@@ -113,7 +113,7 @@ def test_recordings_that_training_has_heard_are_left_out(remake, corpus):
     notes: list[str] = []
     made = evaluate(model, [corpus / "positives.jsonl"], [corpus / "negatives.jsonl"], note=notes.append)
     assert made["positives"]["clips"] == 2
-    assert any("Left out 1 recordings" in note for note in notes)
+    assert any("Left out 1 recording" in note for note in notes)
 
 
 def test_what_is_kept_is_not_decoded_again_and_gives_the_same_report(report, corpus):

@@ -67,8 +67,10 @@ def test_every_wrong_line_is_listed_with_file_and_line(tmp_path):
         read_manifest(path)
     assert [problem.split(": ")[0] for problem in caught.value.problems] == [f"{path}:{number}" for number in range(2, 18)]
     assert "'word_end' (0.2) must be after 'word_start' (0.8)" in str(caught.value)
-    assert "did you mean 'test'?" in str(caught.value)
-    assert r"'text' has half of a character in it: '\ud83d hello'" in str(caught.value)
+    every = "\n".join(caught.value.problems)
+    assert "did you mean 'test'?" in every
+    assert str(caught.value).endswith("and 6 more")
+    assert r"'text' has half of a character in it: '\ud83d hello'" in every
 
 
 def test_wrong_lines_of_several_manifests_are_listed_together(tmp_path):
@@ -233,7 +235,7 @@ def test_skipping_is_never_silent(tmp_path, caplog):
 
 def test_no_usable_clip_at_all_is_an_error(tmp_path):
     path = manifest(tmp_path / "m.jsonl", {"audio_filepath": "gone.wav", "duration": 1.0})
-    with pytest.raises(ManifestError, match="None of the 1 clips can be used"):
+    with pytest.raises(ManifestError, match="The only clip cannot be used"):
         usable(read_manifest(path), lambda clip, reason: None)
 
 

@@ -37,6 +37,7 @@ from speechtl.audio.spoken_texts import usable_words
 from speechtl.audio.synthesizers import missing_synthesizers
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.voice import SYNTHESISED
+from speechtl.counts import counted
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import check_folder, check_room, read_rows, write_json, write_rows
 from speechtl.progress import progress, say
@@ -172,7 +173,7 @@ def _recordings(recipe: PretrainingRecipe, tested: Sequence[Utterance], note: No
     found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, note=note, tested=tested)
     usable = [one for one in found if not (one.clip.text and contains_phrase(one.clip.text, data.without))]
     if len(usable) < len(found):
-        note(f"Left out {len(found) - len(usable)} recordings in which one of these is said: {', '.join(data.without)}.")
+        note(f"Left out {counted(len(found) - len(usable), 'recording')} in which one of these is said: {', '.join(data.without)}.")
     kept_out = _validated(usable, data.validation, recipe.train.seed)
     learned = [one for one, out in zip(usable, kept_out, strict=True) if not out]
     validation = [one for one, out in zip(usable, kept_out, strict=True) if out and one.phones]

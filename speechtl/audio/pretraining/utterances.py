@@ -15,6 +15,7 @@ from speechtl.audio.manifest import Clip, fault, read_manifests
 from speechtl.audio.phones import numbers, transcribe
 from speechtl.audio.sentences import plain
 from speechtl.audio.voice import SYNTHESISED
+from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import read_audio
 
@@ -68,7 +69,7 @@ def read_utterances(
                 found.append(Utterance(clip, tuple(numbers(said)) if said is not None else None))
     sound = _sound(found, left_out, note)
     if not sound:
-        raise ManifestError(f"None of the {sum(map(len, clips.values()))} recordings can be used for pretraining.")
+        raise ManifestError(f"{none_can_be_used(sum(map(len, clips.values())), 'recording')} for pretraining.")
     return sound
 
 
@@ -141,5 +142,5 @@ def _sound(utterances: Sequence[Utterance], left_out: Counter[str], note: Note, 
             left_out[f"missing or broken (the first: {problem.rstrip('.')})"] = sum(map(bool, faults))
             break
     for problem, count in left_out.items():
-        note(f"Left out {count} {of}recordings: {problem}.")
+        note(f"Left out {counted(count, f'{of}recording')}: {problem}.")
     return [utterance for utterance, problem in zip(utterances, faults, strict=True) if not problem]

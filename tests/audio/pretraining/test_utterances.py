@@ -37,11 +37,11 @@ def test_what_cannot_be_used_is_counted_by_its_reason(manifest):
     )
     assert len(found) == 3
     assert sorted(note.partition(" (the first")[0] for note in notes) == [
-        "Left out 1 recordings: a text that is too long for the recording.",
-        "Left out 1 recordings: longer than the 2 s that a window holds.",
-        "Left out 1 recordings: missing or broken",
-        "Left out 1 recordings: no text.",
-        "Left out 1 recordings: shorter than 0.2 s.",
+        "Left out 1 recording: a text that is too long for the recording.",
+        "Left out 1 recording: longer than the 2 s that a window holds.",
+        "Left out 1 recording: missing or broken",
+        "Left out 1 recording: no text.",
+        "Left out 1 recording: shorter than 0.2 s.",
         "Left out 2 recordings: a text without words, or with signs or sounds that English does not have.",
     ]
 
@@ -64,7 +64,7 @@ def test_nothing_is_learned_from_those_who_speak_in_tests_of_another_manifest(ma
     notes: list[str] = []
     found = read_utterances([other], [], longest=10.0, note=notes.append, tested=tested)
     assert [one.clip.text for one in found] == ["go"]
-    assert notes == ["Left out 1 recordings: they, or whoever speaks in them, are kept for tests."]
+    assert notes == ["Left out 1 recording: they, or whoever speaks in them, are kept for tests."]
 
 
 def test_tests_are_read_for_tests(manifest):
@@ -76,10 +76,10 @@ def test_tests_that_cannot_be_used_are_counted_by_their_reason(manifest):
     notes = []
     tested = [manifest("a.jsonl", ["yes", None, "..."], split="test"), manifest("b.jsonl", ["no"], seconds=3.0, split="test")]
     assert [one.clip.text for one in read_tested(tested, longest=2.0, note=notes.append)] == ["yes"]
-    assert [note.partition(":")[0] for note in notes] == ["Left out 1 test recordings"] * 3
+    assert [note.partition(":")[0] for note in notes] == ["Left out 1 test recording"] * 3
     assert "no text" in notes[0]
 
 
 def test_it_is_an_error_when_nothing_is_left(manifest):
-    with pytest.raises(ManifestError, match="None of the 1 recordings"):
+    with pytest.raises(ManifestError, match="The only recording cannot be used for pretraining"):
         read([manifest("silent.jsonl", [None])])
