@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from speechtl.audio.phrases import name_key
 from speechtl.errors import AudioError, ManifestError, did_you_mean
 from speechtl.files import cache_folder, write_text
 from speechtl.runtime.audio import describe, read_blocks
@@ -59,6 +60,11 @@ class Clip:
     def where(self) -> str:
         """Return the manifest and the line, as `file:line`."""
         return f"{self.manifest}:{self.line}"
+
+    @property
+    def person(self) -> str | None:
+        """The speaker, however the name is written; None where it is not known."""
+        return name_key(self.speaker or "") or None
 
     @property
     def names(self) -> set[str]:
