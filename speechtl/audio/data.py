@@ -14,9 +14,10 @@ from speechtl.audio.phrases import contains
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.recordings import Kept, Recording, load_recordings
 from speechtl.errors import AudioError, ManifestError
+from speechtl.runtime import media
 from speechtl.runtime.audio import describe
 
-SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au"}
+SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au"} | (media.SUFFIXES if media.installed() else set())
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
 SHORTEST_PART = 30.0  # seconds of a recording of which not all is taken
