@@ -128,7 +128,7 @@ def _whole(file: soundfile.SoundFile, path: Path) -> SoundFile:
 def _frames(file: SoundFile, path: Path) -> int:
     """Return how many frames there are to read: for MP3 without a header that tells them, those that were counted."""
     if isinstance(file, soundfile.SoundFile) and file.format in ("MP3", "MPEG") and (counted := counted_seconds(path)) and not counted[1]:
-        return min(int(file.frames), round(counted[0] * file.samplerate))
+        return int(min(file.frames, counted[0] * file.samplerate))
     if file.frames >= FLAC_UNKNOWN:
         raise AudioError(f"{path} is damaged: its header does not tell the length, and no whole frame was found at its end.")
     return int(file.frames)
