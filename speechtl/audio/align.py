@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.audio.manifest import Clip, PathLike, Progress, fault, is_table, read_manifest, write_manifest
+from speechtl.audio.phrases import name_key, words
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -124,9 +125,9 @@ def align(clips: list[Clip], progress: Progress | None = None) -> tuple[list[Cli
 
 def says_one_word(clip: Clip) -> bool:
     """Tell whether the clip's label is all that is said in it."""
-    if clip.label is None or clip.label.lower() in NOT_WORDS:
+    if clip.label is None or name_key(clip.label) in NOT_WORDS:
         return False
-    return clip.text is None or clip.text.lower() == clip.label.lower()
+    return clip.text is None or words(clip.text) == words(clip.label)
 
 
 def _limits(clip: Clip) -> tuple[tuple[float, float] | None, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,6 +13,7 @@ import numpy as np
 from speechtl.audio.folder import SUFFIXES, Note, read_folder
 from speechtl.audio.manifest import Clip, read_manifests
 from speechtl.audio.manifest_check import sha256_of
+from speechtl.audio.phrases import contains
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.recordings import Kept, Recording, heard_only, load_recordings, note_cuts
 from speechtl.counts import are, counted, first_few, were
@@ -45,7 +45,7 @@ class Data:
     @property
     def apart(self) -> bool:
         """Whether everybody who says the word is named and in one fold only."""
-        places = {(recording.clip.speaker, recording.fold) for recording in self.positives}
+        places = {(recording.clip.person, recording.fold) for recording in self.positives}
         return _named([recording.clip for recording in self.positives]) and len(places) == len({speaker for speaker, _ in places})
 
     def clips(self) -> list[Clip]:
@@ -121,7 +121,7 @@ def _with_hashes(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def _named(clips: Sequence[Clip]) -> bool:
-    return all(clip.speaker for clip in clips)
+    return all(clip.person for clip in clips)
 
 
 def _is_marked(clips: Sequence[Clip]) -> bool:
@@ -228,7 +228,7 @@ def _folder_key(clip: Clip) -> str:
 
 
 def _speaker_key(clip: Clip) -> str:
-    return f"speaker {clip.speaker}" if clip.speaker else _file_key(clip)
+    return f"speaker {clip.person}" if clip.person else _file_key(clip)
 
 
 def _file_key(clip: Clip) -> str:
@@ -242,13 +242,13 @@ _WAYS: dict[str, Callable[[Clip], str]] = {"speaker": _speaker_key, "folder": _f
 def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, list[Clip]]:
     """Leave out lines of split "test", whoever and whatever is tested on in any of the manifests, and recordings given before."""
     tested = [clip for clips in given.values() for clip in clips if clip.split == "test"]
-    people = {clip.speaker for clip in tested if clip.speaker}
+    people = {clip.person for clip in tested if clip.person}
     recordings = {name for clip in tested for name in clip.names}
     known: set[tuple[str, float]] = set()
     usable = {}
     for kind, clips in given.items():
         rest = [clip for clip in clips if clip.split != "test"]
-        fresh = [clip for clip in rest if clip.speaker not in people and recordings.isdisjoint(clip.names)]
+        fresh = [clip for clip in rest if clip.person not in people and recordings.isdisjoint(clip.names)]
         if len(fresh) < len(rest):
             note(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording another line has in split 'test'.")
         usable[kind] = [clip for clip in fresh if not _seen(clip, known)]
@@ -271,10 +271,8 @@ def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
 
 
 def says(clip: Clip, phrases: Sequence[str]) -> bool:
-    """Say whether a clip's text or label has one of the phrases in it, word for word, whatever stands between the words."""
-    text = f"{clip.text or ''} | {clip.label or ''}".lower()
-    spoken = (r"\W+".join(re.findall(r"\w+", phrase.lower())) for phrase in phrases)
-    return any(re.search(rf"(?<!\w){phrase}(?!\w)", text) for phrase in spoken if phrase)
+    """Say whether one of the phrases is in a clip's text or label, as `phrases.contains` looks for it."""
+    return any(contains(text, phrases) for text in (clip.text, clip.label) if text)
 
 
 def _without(clips: Sequence[Clip], phrases: Sequence[str], note: Note) -> list[Clip]:

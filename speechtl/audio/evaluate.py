@@ -198,9 +198,10 @@ def _slice(name: str, kind: str, detected: Sequence[float | None]) -> dict[str, 
 
 def _speaker_slices(recordings: Sequence[Recording], counts: Counts) -> list[dict[str, Any]]:
     by_speaker: dict[str, list[float | None]] = defaultdict(list)
+    names: dict[str, str] = {}
     for recording, delay in zip(recordings, counts.detected, strict=True):
-        if recording.clip.speaker:
-            by_speaker[recording.clip.speaker].append(delay)
+        if (person := recording.clip.person) and recording.clip.speaker:
+            by_speaker[names.setdefault(person, recording.clip.speaker)].append(delay)
     return [_slice(speaker, "speaker", detected) for speaker, detected in sorted(by_speaker.items())]
 
 

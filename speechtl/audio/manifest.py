@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from speechtl.audio.phrases import name_key
 from speechtl.audio.tables import UnusableError, reader_of, what_else, what_text
 from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError, did_you_mean
@@ -62,6 +63,11 @@ class Clip:
     def where(self) -> str:
         """Return the manifest and the line, as `file:line`."""
         return f"{self.manifest}:{self.line}"
+
+    @property
+    def person(self) -> str | None:
+        """The speaker, however the name is written; None where it is not known."""
+        return name_key(self.speaker or "") or None
 
     @property
     def names(self) -> set[str]:

@@ -98,14 +98,14 @@ def split_leaks(clips: Iterable[Clip]) -> list[Problem]:
     """Return a problem for every speaker who stands in more than one split; lines without a split count as training."""
     speakers: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:
-        if clip.speaker is not None:
-            speakers[clip.speaker][clip.split or "train"].append(clip)
+        if clip.person is not None:
+            speakers[clip.person][clip.split or "train"].append(clip)
     problems = []
-    for speaker, splits in speakers.items():
+    for splits in speakers.values():
         (first_split, first), *others = splits.items()
         for split, theirs in others:
             message = (
-                f"the speaker {speaker!r} is in split {split!r} here ({_lines(theirs)})"
+                f"the speaker {first[0].speaker!r} is in split {split!r} here ({_lines(theirs)})"
                 f" and in split {first_split!r} at {first[0].where} ({_lines(first)})."
             )
             problems.append(_problem("speaker", theirs[0], message))

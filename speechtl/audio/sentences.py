@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from speechtl.audio.phrases import words as spoken_words
 from speechtl.errors import SpeechtlError
 
 CONFUSABLE_SHARE = 0.4  # of the sentences, when there are confusable words
@@ -105,8 +106,8 @@ def contains_phrase(text: str, phrases: Sequence[str]) -> bool:
 
 
 def plain(text: str) -> str:
-    """Return the words of a text in lower case, one space between them, without punctuation."""
-    return " ".join(re.findall(r"[^\W_]+", text.lower().replace("'", "")))
+    """Return the words of a text as `phrases.words` does, without the apostrophes."""
+    return spoken_words(text.replace("'", "").replace("\u2019", ""))
 
 
 def _sentence_without(random: np.random.Generator, phrases: Sequence[str], confusables: Sequence[str]) -> str:

@@ -115,7 +115,7 @@ def _train(recipe: Recipe, out: Path, work: Path, resume: bool, calibrated: bool
 
 def _describe(data: Data) -> None:
     minutes = [sum(recording.seconds for recording in kind) / 60.0 for kind in (data.positives, data.negatives, data.noise)]
-    people = len({recording.clip.speaker for recording in data.positives if recording.clip.speaker})
+    people = len({recording.clip.person for recording in data.positives if recording.clip.person})
     say(
         f"{counted(len(data.positives), 'positive')} of {counted(people, 'speaker')} ({minutes[0]:.1f} min), "
         f"{minutes[1]:.1f} min of negatives, "
@@ -294,7 +294,7 @@ def _provenance(data: Data) -> dict[str, Any]:
         name: {
             "clips": len(recordings),
             "minutes": round(sum(recording.seconds for recording in recordings) / 60.0, 2),
-            "speakers": len({recording.clip.speaker for recording in recordings if recording.clip.speaker}),
+            "speakers": len({recording.clip.person for recording in recordings if recording.clip.person}),
         }
         for name, recordings in kinds.items()
     }

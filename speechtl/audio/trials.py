@@ -82,15 +82,15 @@ def _transfer_of(way: str, encoder: str) -> dict[str, str]:
 
 def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
     """Return the clips of the speakers to report on, and of those to learn from."""
-    speakers = sorted({clip.speaker or clip.audio_filepath for clip in clips})
+    speakers = sorted({clip.person or clip.audio_filepath for clip in clips})
     if len(speakers) < 4:
         raise ManifestError(
             f"There are recordings of {counted(len(speakers), 'speaker')}; at least 4 are needed to learn from some and report on others."
         )
     order = np.random.default_rng(0).permutation(len(speakers))
     held_out = {speakers[index] for index in order[: max(round(VALIDATION * len(speakers)), 1)]}
-    kept = [clip for clip in clips if (clip.speaker or clip.audio_filepath) in held_out]
-    return kept, [clip for clip in clips if (clip.speaker or clip.audio_filepath) not in held_out]
+    kept = [clip for clip in clips if (clip.person or clip.audio_filepath) in held_out]
+    return kept, [clip for clip in clips if (clip.person or clip.audio_filepath) not in held_out]
 
 
 def _at(clip: Clip, split: str) -> Clip:

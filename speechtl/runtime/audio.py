@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from speechtl.errors import AudioError
+from speechtl.runtime import media
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.silence import silent_library
+from speechtl.runtime.sound_length import FLAC_UNKNOWN, counted_seconds, with_length
 
 if TYPE_CHECKING:
     import soundfile
     import soxr
 
+SoundFile: TypeAlias = "soundfile.SoundFile | media.MediaFile"
+UNREAD_SECONDS = 0.25  # at an end that is let pass: encoders fill the last frames, and decoders cut that off
 STREAMED_BYTES = 0x7F000000  # and more is announced by programs that cannot know how much will follow
 FLAT_TO = 5000.0  # hertz, up to which the quicker resampling leaves sound as it is
 HELD_BACK = 0.022  # seconds of sound at most that stand in it, from 44.1, 48 and 96 kHz
@@ -36,11 +42,12 @@ def read_blocks(
         rate = file.samplerate
         _check_length(file, path)
         start = round(offset * rate)
-        wanted = max(file.frames - start, 0)
+        frames = _frames(file, path)
+        wanted = max(frames - start, 0)
         if duration is not None:
             wanted = min(round(duration * rate), wanted)
         if wanted == 0:
-            raise AudioError(f"{path} is {file.frames / rate:.2f} s long; the part from {offset:.2f} s on that was asked for is empty.")
+            raise AudioError(f"{path} is {frames / rate:.2f} s long; the part from {offset:.2f} s on that was asked for is empty.")
         _seek(file, path, start)
         convert = resampler(rate)
         done = 0
@@ -92,12 +99,12 @@ def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = N
 
 
 def describe(path: Path | str) -> tuple[int, int, float]:
-    """Return sample rate (hertz), channels and duration (seconds) as the header tells them."""
+    """Return sample rate (hertz), channels and duration (seconds) as they will be read."""
     with _open(Path(path)) as file:
-        return file.samplerate, file.channels, file.frames / file.samplerate
+        return file.samplerate, file.channels, _frames(file, Path(path)) / file.samplerate
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+def _open(path: Path) -> SoundFile:
     if path.is_dir():
         raise AudioError(f"{path} is a folder; give an audio file.")
     if not path.exists():
@@ -106,12 +113,52 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise AudioError(f"{path} is empty (0 bytes).")
     soundfile = load_soundfile()
     try:
-        return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)  # a name may be no UTF-8
+        with _silence(path):
+            # A name may be no UTF-8.
+            file = soundfile.SoundFile(with_length(path) or (os.fsencode(path) if os.name == "posix" else path))
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{path} is not an audio file that can be read (WAV, FLAC, MP3, Ogg/Opus): {_reason(error)}") from error
+        if media.installed() and path.suffix.lower() in media.SUFFIXES:
+            return media.MediaFile(path)
+        what = f"{path} is not an audio file that can be read (WAV, FLAC, MP3, Ogg/Opus)"
+        raise AudioError(
+            f"{what}. {media.advice(path)}" if path.suffix.lower() in media.SUFFIXES else f"{what}: {_reason(error)}"
+        ) from error
+    return _whole(file, path)
 
 
-def _check_length(file: soundfile.SoundFile, path: Path) -> None:
+def _whole(file: soundfile.SoundFile, path: Path) -> SoundFile:
+    """Return the file, or the same one as PyAV reads it where libsndfile would end early; raise `AudioError` where neither will do."""
+    counted = counted_seconds(path) if file.format in ("MP3", "MPEG", "OGG") else None
+    announced = file.frames / file.samplerate
+    if counted is None or counted[0] <= announced + UNREAD_SECONDS:
+        return file
+    file.close()
+    if media.installed():
+        return media.MediaFile(path)
+    raise AudioError(
+        f"{path} holds {counted[0]:.1f} s of sound, of which the last {counted[0] - announced:.1f} s cannot be read (joined files, or MP3 "
+        f"of variable bit rate without a header that tells the length). {media.advice(path)}"
+    )
+
+
+def _frames(file: SoundFile, path: Path) -> int:
+    """Return how many frames there are to read: for MP3 without a header that tells them, those that were counted."""
+    if not isinstance(file, media.MediaFile) and file.format in ("MP3", "MPEG") and (counted := counted_seconds(path)) and not counted[1]:
+        return int(min(file.frames, counted[0] * file.samplerate))
+    if file.frames >= FLAC_UNKNOWN:
+        raise AudioError(f"{path} is damaged: its header does not tell the length, and no whole frame was found at its end.")
+    return int(file.frames)
+
+
+def _silence(path: Path) -> AbstractContextManager[None]:
+    """Return what keeps libmpg123 from writing over the terminal."""
+    with path.open("rb") as file:
+        beginning = file.read(3)
+    is_mp3 = beginning == b"ID3" or (len(beginning) > 1 and beginning[0] == 0xFF and beginning[1] & 0xE0 == 0xE0)
+    return silent_library() if is_mp3 else nullcontext()
+
+
+def _check_length(file: SoundFile, path: Path) -> None:
     """Refuse a file without audio, and a WAV or AIFF file that was cut short, which libsndfile notes and otherwise passes over."""
     if file.frames <= 0:
         raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
@@ -120,20 +167,22 @@ def _check_length(file: soundfile.SoundFile, path: Path) -> None:
         raise AudioError(f"{path} is cut short: its header announces {note[1]} bytes of audio, and {note[2]} are there.")
 
 
-def _seek(file: soundfile.SoundFile, path: Path, start: int) -> None:
+def _seek(file: SoundFile, path: Path, start: int) -> None:
     if start == 0:
         return
     soundfile = load_soundfile()
     try:
-        file.seek(start)
+        with _silence(path):
+            file.seek(start)
     except soundfile.SoundFileError as error:
         raise AudioError(f"{path} is damaged: {_reason(error)}") from error
 
 
-def _read(file: soundfile.SoundFile, path: Path, frames: int) -> Samples:
+def _read(file: SoundFile, path: Path, frames: int) -> Samples:
     soundfile = load_soundfile()
     try:
-        block: Samples = file.read(frames, dtype="float32", always_2d=True)
+        with _silence(path):
+            block: Samples = file.read(frames, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise AudioError(f"{path} is damaged: {_reason(error)}") from error
     if len(block) < frames:

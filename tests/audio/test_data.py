@@ -218,6 +218,14 @@ def test_punctuation_of_phrase_and_text_makes_no_difference(manifest, phrase, le
     assert sum(not says(clip, [phrase]) for clip in clips) == left
 
 
+def test_a_person_tested_on_is_left_out_however_the_name_is_written(manifest):
+    lines = [*people(6), {"speaker": "José  Q", "split": "test"}, {"speaker": "jose\u0301 q"}]
+    notes = []
+    data = prepare(recipe(manifest("p", lines), manifest("n", talk())), notes.append)
+    assert {recording.clip.person for recording in data.positives} == {f"{line['speaker']}".casefold() for line in people(6)}
+    assert any("in split 'test'" in note for note in notes)
+
+
 def test_whether_speakers_are_apart_is_known(manifest):
     negatives = manifest("n", talk())
     for name, lines, apart in (("p", people(6), True), ("q", people(2, clips=4), False), ("r", [{} for _ in range(12)], False)):

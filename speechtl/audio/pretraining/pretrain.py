@@ -188,12 +188,12 @@ def _validated(utterances: Sequence[Utterance], share: float, seed: int) -> list
     """Say of each utterance whether it is held out: with its speaker, as the manifests say by split "validation", else by lot."""
     marked = [one.clip.split == "validation" for one in utterances]
     if any(marked):
-        held_out = {one.clip.speaker for one, is_marked in zip(utterances, marked, strict=True) if is_marked} - {None}
-        return [is_marked or one.clip.speaker in held_out for one, is_marked in zip(utterances, marked, strict=True)]
-    people = sorted({one.clip.speaker for one in utterances if one.phones and one.clip.speaker})
+        held_out = {one.clip.person for one, is_marked in zip(utterances, marked, strict=True) if is_marked} - {None}
+        return [is_marked or one.clip.person in held_out for one, is_marked in zip(utterances, marked, strict=True)]
+    people = sorted({one.clip.person for one in utterances if one.phones and one.clip.person})
     order = np.random.default_rng([seed, 6]).permutation(len(people))
     drawn = {people[index] for index in order[: round(share * len(people))]}
-    return [one.clip.speaker in drawn for one in utterances]
+    return [one.clip.person in drawn for one in utterances]
 
 
 def _synthesised(recipe: PretrainingRecipe, cache: Path, fabric: Fabric, note: Note) -> list[Utterance]:
@@ -375,6 +375,6 @@ def _amounts(utterances: Sequence[Utterance]) -> dict[str, Any]:
         "recordings": len(utterances),
         "hours": round(sum(one.clip.duration for one in utterances) / 3600.0, 2),
         "transcribed_hours": round(sum(one.clip.duration for one in utterances if one.phones) / 3600.0, 2),
-        "speakers": len({one.clip.speaker for one in utterances if one.clip.speaker}),
+        "speakers": len({one.clip.person for one in utterances if one.clip.person}),
         "licences": dict(Counter(one.clip.license or "unknown" for one in utterances)),
     }

@@ -53,8 +53,8 @@ def read_utterances(
     cannot be said, missing or broken - is counted and reported to `note`. Raises `ManifestError` when nothing is left.
     """
     clips = {kind: read_manifests(paths) if paths else [] for kind, paths in (("transcribed", transcribed), ("unlabelled", unlabelled))}
-    for_tests = {clip.speaker for several in clips.values() for clip in several if clip.split == "test"}
-    for_tests = (for_tests | {one.clip.speaker for one in tested}) - {None}
+    for_tests = {clip.person for several in clips.values() for clip in several if clip.split == "test"}
+    for_tests = (for_tests | {one.clip.person for one in tested}) - {None}
     phones = dict.fromkeys(clip.text for clip in clips["transcribed"] if clip.text)
     spoken = dict(zip(phones, transcribe(list(phones)), strict=True)) if phones else {}
     left_out: Counter[str] = Counter()
@@ -62,7 +62,7 @@ def read_utterances(
     for kind, several in clips.items():
         for clip in several:
             said = spoken.get(clip.text or "") if kind == "transcribed" else None
-            problem = KEPT if clip.split == "test" or clip.speaker in for_tests else _problem(clip, kind, said, longest)
+            problem = KEPT if clip.split == "test" or clip.person in for_tests else _problem(clip, kind, said, longest)
             if problem:
                 left_out[problem] += 1
             else:
