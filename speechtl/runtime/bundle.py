@@ -115,8 +115,10 @@ class Bundle:
         if any(
             name not in golden or golden[name].ndim not in ranks or golden[name].dtype.kind not in "if"
             for name, ranks in (("audio", (1,)), ("scores", (1, 2)))
-        ) or golden.get("words", NO_WORDS).shape[1:] != (2,):
+        ):
             raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
+        if golden.get("words", NO_WORDS).shape[1:] != (2,):
+            raise BundleError(f"{self.path} is damaged: 'words' in {GOLDEN} must be two numbers of samples for each word.")
         return golden
 
 

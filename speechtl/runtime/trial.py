@@ -19,6 +19,11 @@ from pathlib import Path
 
 from speechtl.errors import BundleError, SpeechtlError
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 MEMORY = 96 * 1024 * 1024  # bytes more than this process has, beside the copies of the graph that a runtime makes
 COPIES = 4
 SECONDS = 5  # of processor time
@@ -29,7 +34,7 @@ REFUSED = 3  # exit status of a child that says why
 
 def try_out(work: Callable[[], object], size: int, what: str) -> None:
     """Do `work` on a graph of `size` bytes in a child process; raise `BundleError` where it fails or ends the child."""
-    if not hasattr(os, "fork"):
+    if resource is None or not hasattr(os, "fork"):
         return
     sys.stdout.flush()
     sys.stderr.flush()
@@ -101,8 +106,6 @@ def _silence() -> None:
 
 
 def _limit(size: int) -> None:
-    import resource
-
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_CPU, SECONDS)
     statm = Path("/proc/self/statm")
@@ -112,8 +115,6 @@ def _limit(size: int) -> None:
 
 def _lower(limit: int, wanted: int) -> None:
     """Lower a limit of this process; one that is lower already stays."""
-    import resource
-
     soft, hard = resource.getrlimit(limit)
     if soft == resource.RLIM_INFINITY or soft > wanted:
         resource.setrlimit(limit, (wanted, hard))

@@ -104,7 +104,7 @@ def test_negatives_in_which_the_word_is_said_are_left_out(report, corpus, text):
     (corpus / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     made = report(negatives=corpus / "n.jsonl")
     assert report()["negatives"]["hours"] - made["negatives"]["hours"] == pytest.approx(20.0 / 3600)
-    assert any("Left out 1 negatives" in note for note in made["notes"])
+    assert any("Left out 1 negative " in note for note in made["notes"])
 
 
 def test_recordings_that_training_has_heard_are_left_out(remake, corpus):

@@ -34,10 +34,13 @@ def folder_recipe(root, **data):
 
 
 @pytest.fixture
-def positives(tmp_path):
+def positives(tmp_path, said):
+    """A folder `p` of takes by four people."""
     for person in range(4):
         for take in range(3):
-            record(tmp_path / "p" / f"person{person}" / f"{take}.wav")
+            path = record(tmp_path / "p" / f"person{person}" / f"{take}.wav")
+            word = said.spoken(pitch=100.0 + 10.0 * person, speed=1.0 + 0.1 * take)
+            soundfile.write(path, said.with_pauses([word], [0.3], 30.0, seed=3 * person + take), RATE)
     return tmp_path
 
 

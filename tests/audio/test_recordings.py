@@ -74,7 +74,7 @@ def test_a_recording_of_which_nothing_is_left_is_skipped_with_a_note(folder, opt
 
 
 def test_only_recordings_of_which_nothing_is_left_are_an_error(folder):
-    with pytest.raises(ManifestError, match="None of the 1 recordings"):
+    with pytest.raises(ManifestError, match="The only recording cannot be used"):
         load(folder(one=(np.ones(1) * 0.5, 48_000)))
 
 

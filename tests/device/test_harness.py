@@ -193,7 +193,7 @@ def test_a_key_that_is_not_accepted_and_a_port_where_nobody_listens_are_said(pro
 
 def test_bad_input_is_said_before_anything_is_connected(program, tiny_bundle, remake_halves, tmp_path, capsys):
     for arguments, says in (
-        (["pi", str(remake_halves({"tasks": 3}))], "holds values of the wrong kind"),
+        (["pi", str(remake_halves({"tasks": 3}))], "tasks must be a list"),
         (["pi", str(tmp_path / "none.wake")], "none.wake does not exist"),
         (["pi", str(tiny_bundle), "--identity", str(tmp_path / "key")], "key does not exist; give the private key"),
         (["pi", str(tiny_bundle), "--budget", str(tmp_path / "none.toml")], "none.toml does not exist"),

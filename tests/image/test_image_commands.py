@@ -55,4 +55,4 @@ def test_a_picture_that_cannot_be_read_is_exit_code_2(shapes, monkeypatch, capsy
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert "1 of 1 pictures could not be read" in capsys.readouterr().err
+    assert "1 of 1 picture could not be read" in capsys.readouterr().err

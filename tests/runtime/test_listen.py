@@ -401,7 +401,7 @@ def test_without_sounddevice_the_pip_command_is_printed(speechtl, tiny_bundle, t
         (["--on-detect", "echo 'open"], "cannot be taken apart"),
         (["--on-detect", " "], "empty command"),
         (["--shell"], "give that, too"),
-        (["--save-clips", "/proc/clips"], "Clips cannot be kept in /proc/clips"),
+        (["--save-clips", "/proc/clips"], "/proc/clips cannot be written"),
         (["--device", "x"], "in place of the microphone"),
         (["--graph", "x.onnx"], "it has: model.onnx"),
         (["--clips", "burst"], "say where with --save-clips DIR, too"),

@@ -243,7 +243,7 @@ module.HUNG_SECONDS = 1.0
 microphone = opened()
 microphone.read(1.0)
 stuck(microphone, 1000)
-listener = Listener(microphone, None, None, None, None)
+listener = Listener(microphone, SimpleNamespace(look=lambda: False), None, None, None)
 try:
     listener.run(SimpleNamespace(stopping=False, take_reload=lambda: False), Notifier({}))
 except MicrophoneError as error:

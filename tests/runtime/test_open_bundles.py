@@ -1,6 +1,7 @@
 import os
 import shutil
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,10 @@ def test_a_bundle_that_is_replaced_is_opened_again(folder, make, how):
 
 def test_a_bundle_that_is_replaced_by_one_of_its_size_and_age_is_opened_again(folder, make):
     first, second = make("one"), make("two")
+    longer = max(first.stat().st_size, second.stat().st_size)
+    for path in (first, second):
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.comment = bytes(longer - path.stat().st_size)
     shutil.copy2(first, folder / "a.wake")
     watched = Watched(folder)
     second.chmod(stat.S_IMODE(first.stat().st_mode))

@@ -195,7 +195,7 @@ def test_a_damaged_recording_is_counted_before_the_training_and_not_met_in_it(lo
     command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
     assert load_program("pretrain").main(command) == 0
     notes = json.loads((tmp_path / "out" / "pretraining.json").read_text())["notes"]
-    assert sum(note.startswith("Left out 1 test recordings: missing or broken") for note in notes) == 1
+    assert sum(note.startswith("Left out 1 test recording: missing or broken") for note in notes) == 1
     assert sum(note.startswith("Left out 1 recording: missing or broken") for note in notes) == 1
 
 
