@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.audio.folder import SUFFIXES, Note, read_folder
+from speechtl.audio.folder import Note, read_folder, readable
 from speechtl.audio.manifest import Clip, read_manifests
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.phrases import contains
@@ -103,7 +103,7 @@ def read_clips(paths: Sequence[Path], note: Note = _log.warning) -> list[Clip]:
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":
             raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+        if path.suffix.lower() in readable() and path.is_file():
             raise ManifestError(f"{path} is a recording; give the folder in which it is, or a manifest (a .jsonl file).")
     manifests = [path for path in paths if not path.is_dir()]
     clips = _with_hashes(read_manifests(manifests)) if manifests else []

@@ -14,18 +14,22 @@ from speechtl.runtime import media
 from speechtl.runtime.audio import describe
 
 SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"}
-SUFFIXES |= media.SUFFIXES if media.installed() else set()
 
 Note = Callable[[str], None]
 
 
+def readable() -> set[str]:
+    """The endings of recordings that can be read here: with PyAV, those of phones, too."""
+    return SUFFIXES | media.SUFFIXES if media.installed() else SUFFIXES
+
+
 def recordings_in(folder: Path) -> Folder:
     """Find the recordings of a folder and count what else is in it; raises `ManifestError` where none can be read."""
-    found = look_into(folder, SUFFIXES, SOUNDS)
+    found = look_into(folder, readable(), SOUNDS)
     if not found.files:
         other = f" It has {', '.join(found.left_out)}." if found.left_out else ""
         raise ManifestError(
-            f"{folder} holds no recordings that can be read ({', '.join(sorted(SUFFIXES))}) and no manifest was given."
+            f"{folder} holds no recordings that can be read ({', '.join(sorted(readable()))}) and no manifest was given."
             f"{other}{_convert(found)}"
         )
     return found
@@ -60,7 +64,10 @@ def left_out(found: Folder) -> str:
 
 
 def _convert(found: Folder) -> str:
-    return f" Convert recordings of other kinds with: {conversion(found.path, found.unread)}" if found.unread else ""
+    if not found.unread:
+        return ""
+    install = "" if media.installed() or media.SUFFIXES.isdisjoint(found.unread) else " (or read them with: pip install 'speechtl[media]')"
+    return f" Convert recordings of other kinds with: {conversion(found.path, found.unread)}{install}"
 
 
 def _level_of_speakers(folders: Sequence[tuple[str, ...]]) -> int:

@@ -165,11 +165,10 @@ def _audacity(text: str, path: Path) -> Entries:
 
 
 def _sound_beside(path: Path) -> Path | None:
-    from speechtl.audio.folder import SUFFIXES
+    from speechtl.audio.folder import readable
 
-    return next(
-        (beside for beside in sorted(path.parent.glob("*")) if beside.stem == path.stem and beside.suffix.lower() in SUFFIXES), None
-    )
+    endings = readable()
+    return next((beside for beside in sorted(path.parent.glob("*")) if beside.stem == path.stem and beside.suffix.lower() in endings), None)
 
 
 def _edge_impulse(text: str, path: Path) -> Entries:

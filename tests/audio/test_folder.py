@@ -13,6 +13,7 @@ from speechtl.audio.manifest import read_manifest, write_manifest
 from speechtl.audio.recipe import make_recipe
 from speechtl.errors import ManifestError
 from speechtl.folders import conversion, look_into
+from speechtl.runtime import media
 from speechtl.runtime.audio import describe
 
 RATE = 16_000
@@ -44,7 +45,12 @@ def positives(tmp_path, said):
     return tmp_path
 
 
-def test_files_that_are_passed_over_are_counted_by_kind_with_the_command_that_converts_them(tmp_path):
+@pytest.fixture
+def no_pyav(monkeypatch):
+    monkeypatch.setattr(media, "installed", lambda: False)
+
+
+def test_files_that_are_passed_over_are_counted_by_kind_with_the_command_that_converts_them(no_pyav, tmp_path):
     record(tmp_path / "a.wav")
     for name in ("b.m4a", "c.M4A", "d.webm", "._a.wav", "notes.txt", "me.jpg", ".DS_Store"):
         (tmp_path / name).write_bytes(b"x")
@@ -52,11 +58,34 @@ def test_files_that_are_passed_over_are_counted_by_kind_with_the_command_that_co
     assert len(read_clips([tmp_path], notes.append)) == 1
     (note,) = notes
     assert "1 recording is used" in note
-    for part in ("2 .m4a files", "1 .webm file", "1 file of macOS (._)", "1 hidden file", "1 picture (.jpg)", "1 text (.txt)", "find -L "):
+    for part in (
+        "2 .m4a files",
+        "1 .webm file",
+        "1 file of macOS (._)",
+        "1 hidden file",
+        "1 picture (.jpg)",
+        "1 text (.txt)",
+        "find -L ",
+        "speechtl[media]",
+    ):
         assert part in note
 
 
-def test_a_folder_of_recordings_that_are_not_read_is_an_error_with_the_command(tmp_path):
+def test_what_phones_record_is_read_where_pyav_is_installed(tmp_path):
+    av = pytest.importorskip("av")
+    samples = np.random.default_rng(0).normal(0, 0.05, (1, RATE)).astype(np.float32)
+    with av.open(str(tmp_path / "take.m4a"), "w") as file:
+        stream = file.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.rate = RATE
+        file.mux([*stream.encode(frame), *stream.encode(None)])
+    notes = []
+    (clip,) = read_clips([tmp_path], notes.append)
+    assert clip.duration == pytest.approx(1.0, abs=0.2)
+    assert notes == []
+
+
+def test_a_folder_of_recordings_that_are_not_read_is_an_error_with_the_command(no_pyav, tmp_path):
     (tmp_path / "a.amr").write_bytes(b"x")
     with pytest.raises(ManifestError, match=r"holds no recordings.*1 \.amr file.*ffmpeg"):
         read_clips([tmp_path])
