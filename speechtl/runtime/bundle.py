@@ -68,6 +68,7 @@ class Bundle:
     files: Files
 
     description: Description
+    made_here: bool = False  # by this very process, so its graphs are no stranger's
 
     @property
     def name(self) -> str:
@@ -135,6 +136,10 @@ class Files(Mapping[str, bytes]):
         if sha256(content).hexdigest() != listed.sha256:
             raise BundleError(f"{self._path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
         return content
+
+    def sha256(self, name: str) -> str:
+        """The hash of a file, to which its content is held whenever it is read."""
+        return self._listing[name].sha256
 
     def check_hashes(self) -> None:
         """Raise `BundleError` for a file whose hash is not the one that the bundle lists."""

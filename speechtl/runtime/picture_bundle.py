@@ -18,11 +18,14 @@ from speechtl.runtime.arrays import read_arrays
 from speechtl.runtime.bundle import DAMAGE, GOLDEN, PICTURE_KIND, Files, field_of, read_archive, reason
 from speechtl.runtime.description import MAX_GRAPHS, MAX_NAME, check_provenance, read_tolerance
 from speechtl.runtime.document import Field
+from speechtl.runtime.passed import trial_name
 from speechtl.runtime.pictures import PictureSettings
-from speechtl.runtime.trial import try_out
+from speechtl.runtime.trial import try_once
 from speechtl.runtime.verify import TOLERANCE, Parity
 
 try:
+    import onnxruntime
+
     from speechtl.runtime.onnx_engine import load_graph
 except ImportError as error:
     raise SpeechtlError("Bundles for pictures need ONNX Runtime. Install it with: pip install onnxruntime (64-bit systems)") from error
@@ -61,6 +64,7 @@ class PictureBundle:
     settings: PictureSettings  # the form in which the graphs take pictures
     tasks: tuple[tuple[str, tuple[str, ...]], ...]  # each task's name and classes; without classes the answer is yes or no
     graphs: Mapping[str, PictureGraph]
+    made_here: bool = False  # by this very process, so its graphs are no stranger's
 
     @property
     def name(self) -> str:
@@ -149,7 +153,9 @@ class PictureEngine:
         self.bundle = bundle
         self.graph = bundle.graph(graph)
         content = bundle.files[self.graph]
-        try_out(lambda: self._first_picture(content), len(content), f"{bundle.path}: {self.graph}")
+        if not bundle.made_here:
+            name = trial_name(bundle.files.sha256(self.graph), onnxruntime, bundle.settings.size, bundle.outputs)
+            try_once(name, lambda: self._first_picture(content), len(content), f"{bundle.path}: {self.graph}")
         self._session = self._load(content)
 
     def _load(self, content: bytes) -> Any:

@@ -2,7 +2,8 @@
 
 A damaged or hostile graph may crash a runtime or ask for all memory. The child loads and runs it with limits of memory
 and time, before this process does the same. It is a fork, in which the runtime is loaded already, so the trial costs
-one more loading of the graph: some 10 ms for a wake word. Systems without fork run no trial.
+one more loading of the graph: as much again as the start itself, and up to several times that. A trial that was passed is
+remembered, so only the first start pays. Systems without fork run no trial.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from speechtl.errors import BundleError, SpeechtlError
+from speechtl.runtime.passed import has_passed, remember
 
 MEMORY = 96 * 1024 * 1024  # bytes more than this process has, beside the copies of the graph that a runtime makes
 COPIES = 4
@@ -25,6 +27,13 @@ SECONDS = 5  # of processor time
 PATIENCE = 30.0  # seconds on a busy machine
 MAX_REASON = 2000  # bytes
 REFUSED = 3  # exit status of a child that says why
+
+
+def try_once(name: str, work: Callable[[], object], size: int, what: str) -> None:
+    """Try a graph out, unless the trial of that name was passed before on this machine."""
+    if not has_passed(name):
+        try_out(work, size, what)
+        remember(name)
 
 
 def try_out(work: Callable[[], object], size: int, what: str) -> None:
