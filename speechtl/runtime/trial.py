@@ -23,7 +23,8 @@ from speechtl.runtime.passed import has_passed, remember
 
 MEMORY = 96 * 1024 * 1024  # bytes more than this process has, beside the copies of the graph that a runtime makes
 COPIES = 4
-SECONDS = 5  # of processor time
+SECONDS = 2  # of processor time, beside one for so many bytes that a large graph has; the same work follows in this process
+BYTES_PER_SECOND = 20 * 1024 * 1024
 PATIENCE = 30.0  # seconds on a busy machine
 MAX_REASON = 2000  # bytes
 REFUSED = 3  # exit status of a child that says why
@@ -59,7 +60,7 @@ def try_out(work: Callable[[], object], size: int, what: str) -> None:
         raise BundleError(f"{what} takes longer than {PATIENCE:.0f} s to start. Take another graph with --graph.")
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return
-    raise BundleError(reason or _death(status, what))
+    raise BundleError(reason or _death(status, size, what))
 
 
 def _hear(reading: int) -> str | None:
@@ -80,10 +81,10 @@ def _end(child: int, kill: bool) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def _death(status: int, what: str) -> str:
+def _death(status: int, size: int, what: str) -> str:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number == getattr(signal, "SIGXCPU", None):
-        return f"{what} takes longer than {SECONDS} s to start. Take another graph with --graph."
+        return f"{what} takes longer than {_seconds(size)} s to start. Take another graph with --graph."
     return f"{what} is damaged: it ends its runtime ({signal.Signals(number).name if number else f'exit status {status >> 8}'})."
 
 
@@ -113,10 +114,14 @@ def _limit(size: int) -> None:
     import resource
 
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_CPU, SECONDS)
+    _lower(resource.RLIMIT_CPU, _seconds(size))
     statm = Path("/proc/self/statm")
     if statm.exists():  # Linux
         _lower(resource.RLIMIT_AS, int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY + COPIES * size)
+
+
+def _seconds(size: int) -> int:
+    return SECONDS + size // BYTES_PER_SECOND
 
 
 def _lower(limit: int, wanted: int) -> None:
