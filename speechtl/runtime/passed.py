@@ -33,8 +33,12 @@ def trial_name(sha256_of_graph: str, module: ModuleType, *settings: Any) -> str:
 
 def _release(module: ModuleType) -> list[Any]:
     """The version of a runtime, where it tells one, and the size and time of its file, which another installation changes."""
-    file = Path(module.__file__ or "").stat()
-    return [getattr(module, "__version__", None), file.st_size, file.st_mtime_ns]
+    version = getattr(module, "__version__", None)
+    try:
+        file = Path(module.__file__ or "").stat()
+    except OSError:  # programs packed into one file
+        return [version]
+    return [version, file.st_size, file.st_mtime_ns]
 
 
 def has_passed(name: str) -> bool:

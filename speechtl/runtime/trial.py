@@ -25,7 +25,7 @@ MEMORY = 96 * 1024 * 1024  # bytes more than this process has, beside the copies
 COPIES = 4
 SECONDS = 2  # of processor time, beside one for so many bytes that a large graph has; the same work follows in this process
 BYTES_PER_SECOND = 20 * 1024 * 1024
-PATIENCE = 30.0  # seconds on a busy machine
+PATIENCE = 15  # times as long by the clock, on a busy machine
 MAX_REASON = 2000  # bytes
 REFUSED = 3  # exit status of a child that says why
 
@@ -52,20 +52,20 @@ def try_out(work: Callable[[], object], size: int, what: str) -> None:
     os.close(writing)
     reason = None
     try:
-        reason = _hear(reading)
+        reason = _hear(reading, PATIENCE * _seconds(size))
     finally:
         os.close(reading)
         status = _end(child, kill=reason is None)
     if reason is None:
-        raise BundleError(f"{what} takes longer than {PATIENCE:.0f} s to start. Take another graph with --graph.")
+        raise BundleError(f"{what} takes longer than {PATIENCE * _seconds(size):g} s to start. Take another graph with --graph.")
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return
     raise BundleError(reason or _death(status, size, what))
 
 
-def _hear(reading: int) -> str | None:
+def _hear(reading: int, seconds: float) -> str | None:
     """What the child says until it ends; None where it does not end in time."""
-    said, until = b"", time.monotonic() + PATIENCE
+    said, until = b"", time.monotonic() + seconds
     while select.select([reading], [], [], max(until - time.monotonic(), 0.0))[0]:
         part = os.read(reading, MAX_REASON)
         if not part:

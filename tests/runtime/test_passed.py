@@ -1,4 +1,5 @@
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,19 @@ def test_a_graph_is_tried_again_in_another_release_of_its_runtime(tiny_bundle, t
     monkeypatch.setattr(onnxruntime, "__version__", "99.0")
     open_engine(open_bundle(tiny_bundle))
     assert len(tried) == 2
+
+
+def test_a_runtime_within_a_packed_program_runs(tiny_bundle, tried, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "__file__", "/nowhere/onnxruntime/__init__.py")
+    open_engine(open_bundle(tiny_bundle))
+    open_engine(open_bundle(tiny_bundle))
+    assert len(tried) == 1
+
+
+def test_a_child_that_does_not_end_is_ended(monkeypatch):
+    monkeypatch.setattr(trial, "PATIENCE", 0.1)
+    with pytest.raises(BundleError, match=r"a\.tflite takes longer than 0\.2 s to start"):
+        trial.try_out(lambda: time.sleep(60), 0, "a.tflite")
 
 
 def test_a_graph_of_this_process_is_not_tried(tiny_bundle, tried):
