@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from speechtl.errors import BundleError, SpeechtlError
@@ -125,9 +126,10 @@ def _seconds(size: int) -> int:
 
 
 def _lower(limit: int, wanted: int) -> None:
-    """Lower a limit of this process; one that is lower already stays."""
+    """Lower a limit of this process; one that is lower already stays, and a service may be denied to set any."""
     import resource
 
     soft, hard = resource.getrlimit(limit)
     if soft == resource.RLIM_INFINITY or soft > wanted:
-        resource.setrlimit(limit, (wanted, hard))
+        with suppress(OSError, ValueError):
+            resource.setrlimit(limit, (wanted, hard))

@@ -68,6 +68,15 @@ def test_a_child_that_does_not_end_is_ended(monkeypatch):
         trial.try_out(lambda: time.sleep(60), 0, "a.tflite")
 
 
+def test_a_process_that_may_not_set_limits_tries_graphs_without(monkeypatch):
+    monkeypatch.setattr("resource.setrlimit", _denied)
+    trial.try_out(lambda: None, 0, "a.tflite")
+
+
+def _denied(*limit):
+    raise PermissionError("not allowed to raise maximum limit")
+
+
 def test_a_graph_of_this_process_is_not_tried(tiny_bundle, tried):
     open_engine(replace(open_bundle(tiny_bundle), made_here=True))
     assert tried == []
