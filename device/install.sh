@@ -191,6 +191,7 @@ remove() {
   [[ ! -d /run/systemd/system ]] || systemctl daemon-reload
   if [[ -d "$PREFIX" ]]; then say "Removing $PREFIX" && rm -rf "$PREFIX"; fi
   if id "$ACCOUNT" > /dev/null 2>&1; then say "Removing the user $ACCOUNT" && userdel "$ACCOUNT"; fi
+  rm -rf /var/cache/speechtl
   say "Done. Yours to keep or remove: $SETTINGS and /var/lib/speechtl"
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def _trial(about: Mapping[str, Any], files: Mapping[str, bytes], use: Callable[[
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.wake"
         write_bundle(trial, about, files)
-        return use(open_bundle(trial))
+        return use(replace(open_bundle(trial), made_here=True))
 
 
 def _describe(work: _Work, name: str) -> dict[str, Any]:

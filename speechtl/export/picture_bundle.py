@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import ImageRun
 from speechtl.progress import progress, say
 from speechtl.runtime.bundle import GOLDEN, PICTURE_KIND, write_bundle
-from speechtl.runtime.picture_bundle import INPUT, OUTPUT, PictureEngine, open_picture_bundle, verify_pictures
+from speechtl.runtime.picture_bundle import INPUT, OUTPUT, PictureBundle, PictureEngine, open_picture_bundle, verify_pictures
 from speechtl.runtime.verify import TOLERANCE
 
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"
@@ -70,7 +71,7 @@ def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str
             write_bundle(trial, about, files)
             graphs[INT8].update(_check_int8(trial, data.validation.pixels[:CHECKED]))
         write_bundle(trial, about, files)
-        about["parity"] = [result.to_json() for result in verify_pictures(open_picture_bundle(trial))]
+        about["parity"] = [result.to_json() for result in verify_pictures(_opened(trial))]
     wrong = [result for result in about["parity"] if not result["ok"]]
     if wrong:
         raise CheckFailedError(
@@ -106,9 +107,13 @@ def _golden(network: Scored, pixels: Tensor) -> bytes:
     return stream.getvalue()
 
 
+def _opened(trial: Path) -> PictureBundle:
+    return replace(open_picture_bundle(trial), made_here=True)
+
+
 def _check_int8(trial: Path, pixels: Tensor) -> dict[str, Any]:
     """Compare int8 with float on pictures that neither learned from: how far scores may differ, and how often answers are the same."""
-    bundle = open_picture_bundle(trial)
+    bundle = _opened(trial)
     engines = [PictureEngine(bundle, name) for name in (INT8, FLOAT)]
     differences, same = [], 0
     for picture in pixels.numpy():

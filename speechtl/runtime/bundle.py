@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
+from speechtl.files import in_megabytes
 from speechtl.runtime.arrays import read_arrays
 from speechtl.runtime.description import (
     MAX_NAME,
@@ -48,6 +49,7 @@ GOLDEN = "golden.npz"
 GOLDEN_ARRAYS = {"audio": (1, 30 * SAMPLE_RATE), "scores": (1, 2_000_000), "words": (0, 2000)}
 MAX_BYTES = 32 * 1024 * 1024  # of everything unpacked, unless the bundle itself is large
 MAX_PACKED = 4  # times its own size, which no file of weights is packed to
+MAX_LARGE = 2**32  # bytes of the largest bundles, in float and int8 with hundreds of millions of weights
 WORTHWHILE = 0.8  # of its size; a file that packs to more is stored as it is, as unpacking delays the start
 # What reading a damaged zip raises, beside what zipfile means to raise.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
@@ -68,6 +70,7 @@ class Bundle:
     files: Files
 
     description: Description
+    made_here: bool = False  # by this very process, so its graphs are no stranger's
 
     @property
     def name(self) -> str:
@@ -137,6 +140,10 @@ class Files(Mapping[str, bytes]):
         if sha256(content).hexdigest() != listed.sha256:
             raise BundleError(f"{self._path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
         return content
+
+    def sha256(self, name: str) -> str:
+        """The hash of a file, to which its content is held whenever it is read."""
+        return self._listing[name].sha256
 
     def check_hashes(self) -> None:
         """Raise `BundleError` for a file whose hash is not the one that the bundle lists."""
@@ -218,6 +225,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         )
     if not path.is_file():
         raise BundleError(f"{path} does not exist.")
+    if path.stat().st_size > MAX_LARGE:
+        raise BundleError(f"{path} is larger than a bundle may be ({MAX_LARGE // 2**30} GB).")
     try:
         _check_directory(path)
         with zipfile.ZipFile(path) as archive:
@@ -247,8 +256,13 @@ def _check_entries(path: Path, archive: zipfile.ZipFile) -> None:
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
             raise BundleError(f"{path} is not safe to open: it holds a file named {shown(entry.filename)}, which leads out of the bundle.")
-    if sum(entry.file_size for entry in archive.infolist()) > max(MAX_BYTES, MAX_PACKED * path.stat().st_size):
-        raise BundleError(f"{path} is larger than a bundle may be ({MAX_BYTES // 2**20} MB).")
+    size = path.stat().st_size
+    most = min(max(MAX_BYTES, MAX_PACKED * size), MAX_LARGE)
+    if (unpacked := sum(entry.file_size for entry in archive.infolist())) > most:
+        raise BundleError(
+            f"{path} is larger than a bundle may be: its {in_megabytes(size)} unpack to {in_megabytes(unpacked)}, "
+            f"of {in_megabytes(most)} that are allowed."
+        )
 
 
 def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], dict[str, Listed]]:

@@ -32,7 +32,7 @@ MAX_SMOOTHING = 1000  # steps
 MAX_REFRACTORY = 3600.0  # seconds
 MAX_TOLERANCE = 10.0
 MAX_DFT, MAX_BANDS = 2048, 512
-MAX_SIZE = 2**33  # bytes that a file may announce; what is really there is bounded by the zip
+MAX_SIZE = 2**31 - 1  # bytes of a file: more than that no ONNX or TFLite graph can have
 HEX = frozenset("0123456789abcdef")
 
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from speechtl.errors import BundleError, SpeechtlError, did_you_mean
 from speechtl.runtime.bundle import Bundle
 from speechtl.runtime.description import Graph, State
-from speechtl.runtime.trial import try_out
+from speechtl.runtime.passed import trial_name
+from speechtl.runtime.trial import try_once
 
 Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
@@ -140,8 +141,11 @@ class Engine:
         self._words = len(bundle.words)
         content = bundle.files[graph.name]
         with _refusal(bundle, graph, runtime, "start"):
-            importlib.import_module(runtime.module)
-        try_out(lambda: _first_steps(bundle, graph, runtime, content), len(content), f"{bundle.path}: {graph.name}")
+            module = importlib.import_module(runtime.module)
+        if not bundle.made_here:
+            about = (graph, bundle.features, bundle.frames_per_step, bundle.silent_steps, bundle.states, self._words)
+            name = trial_name(bundle.files.sha256(graph.name), module, *about)
+            try_once(name, lambda: _first_steps(bundle, graph, runtime, content), len(content), f"{bundle.path}: {graph.name}")
         self._session = _load(bundle, graph, runtime, content)
         self._turn = Turn()
         self._aside = [np.zeros(self._session.inputs[state.name].shape) for state in bundle.states]

@@ -98,6 +98,13 @@ def test_a_service_is_one_that_systemd_understands(service, tmp_path):
 
 
 @pytest.mark.parametrize("service", SERVICES)
+def test_a_service_can_write_to_its_cache(service):
+    text = (FOLDER / f"{service}.service").read_text()
+    assert "CacheDirectory=speechtl\n" in text
+    assert " SPEECHTL_CACHE=/var/cache/speechtl\n" in text
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_that_a_service_uses_is_in_the_settings_file(service):
     used = set(re.findall(r"\$([A-Z]+_[A-Z]+)", (FOLDER / f"{service}.service").read_text()))
     settings = set(re.findall(r"^([A-Z_]+)=", (FOLDER / "speechtl.conf").read_text(), re.MULTILINE))

@@ -152,8 +152,9 @@ def npy(shape: object, descr: str = "<i2", data: bytes = b"") -> bytes:
         npy((4,), data=bytes(2)),
         npy((4,), data=bytes(2**22)),
         b"no array",
+        npy((4,), data=bytes(8)).replace(b"(4,)", b"((4,"),
     ],
-    ids=["huge", "overflow", "empty", "negative", "boolean", "object", "text", "short", "long", "none"],
+    ids=["huge", "overflow", "empty", "negative", "boolean", "object", "text", "short", "long", "none", "unclosed"],
 )
 def test_an_array_that_is_not_as_announced_is_refused_before_it_is_read(content):
     with pytest.raises(ValueError):  # noqa: PT011
