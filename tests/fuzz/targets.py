@@ -7,7 +7,9 @@ import copy
 import importlib.util
 import io
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -332,7 +334,43 @@ def _detect_raw(path: Path) -> None:
 
     content = path.read_bytes()
     rate, channels = 1000 + int.from_bytes(content[:2], "little") * 5, 1 + content[2] % 64 if len(content) > 2 else 1
-    list(detect_raw(Deaf(), io.BytesIO(content), rate, channels))  # type: ignore[arg-type]
+    list(detect_raw(Deaf(), io.BytesIO(content), rate, channels, path.suffix[1:], lambda _: None))  # type: ignore[arg-type]
+
+
+def _read_clips(path: Path) -> None:
+    from speechtl.audio.data import read_clips
+
+    for clip in read_clips([path], lambda _: None):
+        assert np.isfinite([clip.duration, clip.offset]).all()
+        json.dumps(clip.to_json(), allow_nan=False)
+
+
+def _make_folder(path: Path) -> Path:
+    """A folder that has the files that a file lists, a line each: the name, and behind a tab the first bytes."""
+    import shutil
+
+    folder = path.parent / "listed"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    sound = (path.parent / "sound.wav").read_bytes()
+    for line in path.read_bytes().split(b"\n"):
+        name, _, begin = line.partition(b"\t")
+        name = name.replace(b"\0", b"").lstrip(b"/").replace(b"..", b"")
+        with suppress(OSError):  # a name that cannot be given
+            file = folder / os.fsdecode(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(begin + sound[len(begin) :])
+    return folder
+
+
+def _look_at_folder(path: Path) -> None:
+    from speechtl.audio.folder_check import look_at_folders
+
+    folder = _make_folder(path)
+    _read_clips(folder)
+    for report in look_at_folders([folder]):
+        json.dumps(report.to_json(), allow_nan=False)
+        assert all(report.summary().values())
 
 
 # Targets
@@ -594,7 +632,59 @@ def _picture(name: str, folder: Path) -> Target:
 
 
 def _raw(name: str, folder: Path) -> Target:
-    return Target(name, folder / name / "samples.raw", (_sound() * 32767).astype("<i2").tobytes(), mutate_bytes, _detect_raw)
+    from speechtl.runtime.raw import FORMATS, FULL_SCALE
+
+    form = name.removeprefix("raw-")
+    samples = (_sound() * 0.99 * FULL_SCALE[form]).astype(FORMATS[form])
+    return Target(name, folder / name / f"samples.{form}", samples.tobytes(), mutate_bytes, _detect_raw)
+
+
+COMMON_VOICE = """client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale
+a1\tsound.wav\tHey burst, what time is it?\t2\t0\ttwenties\tfemale\t\ten
+b2\tabsent.mp3\tA burst of rain\t2\t1\t\t\t\ten
+"""
+AUDACITY = "0.100000\t0.300000\tburst\n0.400000\t0.450000\tburst\n\\\t100.0\t200.0\n"
+EDGE_IMPULSE = {
+    "version": 1,
+    "files": [
+        {"path": "sound.wav", "name": "a", "category": "training", "label": {"type": "label", "label": "burst"}},
+        {"path": "absent.wav", "name": "b", "category": "testing", "label": {"type": "unlabeled"}},
+    ],
+}
+ARRAY = [{"audio_filepath": "sound.wav", "duration": 0.5, "text": "burst"}, {"audio_filepath": "sound.wav", "duration": 0.1, "label": "x"}]
+LISTING = "anna/one.wav\nanna/two.wav\nben/one.wav\t\nben/three.mp3\tID3\nnotes.txt\thello\nsub/._x.wav\n.hidden/a.wav\n"
+
+
+def _sound_beside(folder: Path) -> None:
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / "sound.wav", _sound(), RATE, subtype="PCM_16")
+
+
+def _sound_table(name: str, folder: Path) -> Target:
+    _sound_beside(folder / name)
+    file, valid, change = {
+        "common-voice": ("validated.tsv", COMMON_VOICE.encode(), mutate_bytes),
+        "audacity": ("sound.txt", AUDACITY.encode(), mutate_bytes),
+        "edge-impulse": ("info.labels", json.dumps(EDGE_IMPULSE).encode(), json_document),
+        "json-array": ("clips.json", json.dumps(ARRAY).encode(), json_document),
+    }[name]
+    return Target(name, folder / name / file, valid, change, _read_clips)
+
+
+def _common_voice_lengths(name: str, folder: Path) -> Target:
+    _sound_beside(folder / name)
+    (folder / name / "validated.tsv").write_text(COMMON_VOICE)
+    valid = b"clip\tduration[ms]\nsound.wav\t500\nabsent.mp3\t1200\n"
+    return Target(
+        name, folder / name / "clip_durations.tsv", valid, mutate_bytes, lambda path: _read_clips(path.with_name("validated.tsv"))
+    )
+
+
+def _listing(name: str, folder: Path) -> Target:
+    _sound_beside(folder / name)
+    return Target(name, folder / name / "listing", LISTING.encode(), mutate_bytes, _look_at_folder)
 
 
 def _weights(name: str, folder: Path) -> Target:
@@ -685,7 +775,10 @@ MAKERS: dict[str, Callable[[str, Path], Target]] = {
     "image-manifest": _image_manifest,
     **dict.fromkeys((f"sound-{ending}" for ending in SOUNDS), _sound_file),
     **dict.fromkeys((f"picture-{ending}" for ending in ("png", "jpeg", "gif", "bmp", "tiff", "webp", "ppm")), _picture),
-    "raw-samples": _raw,
+    **dict.fromkeys(("raw-s16", "raw-s32", "raw-f32"), _raw),
+    **dict.fromkeys(("common-voice", "audacity", "edge-impulse", "json-array"), _sound_table),
+    "common-voice-lengths": _common_voice_lengths,
+    "folder": _listing,
     **dict.fromkeys(("weights-safetensors", "weights-pth"), _weights),
     "encoder": _encoder,
     **dict.fromkeys(("idx", "idx-gz"), _idx),
