@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 MAX_ARRAYS = 8
 HEADER_BYTES = 1024  # of an array with few dimensions and a plain type
 KINDS = "iuf"
+UNREADABLE = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError)
 
 
 def read_arrays(content: bytes, ranges: Mapping[str, tuple[int, int]]) -> dict[str, npt.NDArray[Any]]:
@@ -49,7 +51,7 @@ def _header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
         if version != (1, 0):
             raise ValueError("it is of another version than 1.0")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=HEADER_BYTES)
-    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
+    except (*UNREADABLE, MemoryError, RecursionError, OverflowError) as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise ValueError(f"{name} has no header of an array ({ascii(reason)[1:-1]})") from error
     if any(type(size) is not int or size < 0 for size in shape):
