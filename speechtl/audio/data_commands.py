@@ -157,27 +157,25 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
 
 
 def _print_table(rows: Sequence[SplitStats]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import PlainTable, plain_console
 
-    table = Table("manifest", "split", "clips", "here", "hours", "speakers", "labels", "licences", box=None)
+    table = PlainTable("manifest", "split", "clips", "here", "hours", "speakers", "labels", "licences", box=None)
     for row in rows:
         counts = (str(row.clips), str(row.on_disk), f"{row.hours:.2f}", str(row.speakers or "-"))
         table.add_row(row.manifest.stem, row.split or "-", *counts, _some(row.labels), ", ".join(row.licences))
     clips, here, hours = sum(row.clips for row in rows), sum(row.on_disk for row in rows), sum(row.hours for row in rows)
     table.add_row("total", "", str(clips), str(here), f"{hours:.2f}", "", "", "")
-    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+    plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
 
 
 def _print_folder(report: FolderReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import PlainTable, plain_console
 
-    table = Table("folder", str(report.folder), box=None)
+    table = PlainTable("folder", str(report.folder), box=None)
     for name, value in report.summary().items():
         table.add_row(name, value)
     table.add_row("passed over", ", ".join(report.passed_over) or "nothing")
-    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, markup=False, highlight=False).print(table)
+    plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
 
 
 def _folders_to_json(folders: Sequence[FolderReport]) -> dict[str, Any]:

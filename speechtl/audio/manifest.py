@@ -20,6 +20,7 @@ from speechtl.errors import AudioError, ManifestError, did_you_mean
 from speechtl.files import cache_if_any, expanded, write_text
 from speechtl.folders import is_file
 from speechtl.json_lines import decode, json_lines
+from speechtl.plain import one_line
 from speechtl.runtime.audio import describe, read_blocks
 
 SPLITS = ("train", "validation", "test")
@@ -173,7 +174,7 @@ def workers_by_default() -> int:
 
 
 def _warn(clip: Clip, reason: str) -> None:
-    _log.warning("skipped %s: %s", clip.where, reason)
+    _log.warning("%s", one_line(f"skipped {clip.where}: {reason}"))
 
 
 def _missing(clip: Clip) -> str:

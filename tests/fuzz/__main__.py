@@ -23,7 +23,7 @@ from random import Random
 from tests.fuzz.guard import MEGABYTES, TooSlowError, bound_process, limited
 from tests.fuzz.targets import NAMES, Skipped, Target, make_target
 
-MEMORY = "/dev/shm"  # noqa: S108 (every input is written to a file, which a disk makes slow)
+MEMORY = "/dev/shm"  # every input is written to a file, which a disk makes slow
 SHOWN = 40  # failures of one target
 DONE_WITH_FAILURES = 3  # exit code of the child; any other than this and 0 is its death
 
