@@ -109,7 +109,7 @@ def _members(content: bytes) -> dict[str, bytes]:
 def write_zip(members: dict[str, bytes]) -> bytes:
     """An archive of members."""
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content)
     return target.getvalue()
