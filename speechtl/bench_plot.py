@@ -10,6 +10,7 @@ from typing import Any
 from speechtl.bench_tables import describe_drift, label
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import writing
+from speechtl.plain import picture_text
 from speechtl.runtime.bench_compare import Comparison
 from speechtl.runtime.bench_measures import DETECTION, PREDICTION
 from speechtl.runtime.bench_pictures import SIZES
@@ -62,8 +63,8 @@ def draw(comparison: Comparison, target: Path) -> None:
     for axes, panel in zip(parts, PANELS[comparison.form.kind], strict=True):
         _bars(axes, comparison, panel)
     handles, _ = parts[0].get_legend_handles_labels()
-    figure.legend(handles, [label(report) for report in comparison.reports], loc="outside upper center", frameon=False)
-    figure.supxlabel(describe_drift(comparison), fontsize="small")
+    figure.legend(handles, [picture_text(label(report)) for report in comparison.reports], loc="outside upper center", frameon=False)
+    figure.supxlabel(picture_text(describe_drift(comparison)), fontsize="small")
     with writing(target) as beside:
         figure.savefig(beside, format=target.suffix[1:].lower(), dpi=150)
 

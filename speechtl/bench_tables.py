@@ -10,8 +10,8 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from speechtl.console import PlainTable, plain_console
 from speechtl.plain import one_line
 from speechtl.runtime.bench_compare import Comparison, conditions
 from speechtl.runtime.bench_measures import DETECTION, PREDICTION
@@ -67,7 +67,7 @@ def print_comparison(comparison: Comparison) -> None:
         values = (_value(report.values[name]) for report in comparison.reports)
         table.add_row(name, *values, "-" if ratio is None else f"{ratio:.2f}", measure.unit)
     console.print(table)
-    console.print(describe_drift(comparison))
+    console.print(one_line(describe_drift(comparison)))
     for verdict in comparison.verdicts:
         budget, letter = verdict.budget, "AB"[verdict.report]
         word = "ok" if verdict.ok else "BROKEN"
@@ -177,8 +177,8 @@ def _value(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _table(first: str, *headings: str) -> Table:
-    table = Table(first, box=box.SIMPLE_HEAD if sys.stdout.isatty() else box.MARKDOWN)
+def _table(first: str, *headings: str) -> PlainTable:
+    table = PlainTable(first, box=box.SIMPLE_HEAD if sys.stdout.isatty() else box.MARKDOWN)
     table.columns[0].no_wrap = True
     for heading in headings:
         table.add_column(heading, justify="right")
@@ -186,4 +186,4 @@ def _table(first: str, *headings: str) -> Table:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, markup=False, soft_wrap=True)
+    return plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=True)

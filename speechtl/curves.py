@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.files import write_text, writing
+from speechtl.plain import picture_text
 from speechtl.statistics import mean_limits
 
 INCHES = (7.0, 4.6)
@@ -50,15 +51,14 @@ def write_points(path: Path, points: Sequence[Point], measure: str) -> None:
 
 def print_points(points: Sequence[Point], measure: str) -> None:
     """Print a table of means and 95 % limits over the seeds."""
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import PlainTable, plain_console
 
     amounts = sorted({point.examples for point in points})
     cells = {(way, examples): _cell(mean, low, high) for way, examples, mean, low, high in summary(points)}
-    table = Table(measure, *(str(amount) for amount in amounts))
+    table = PlainTable(measure, *(str(amount) for amount in amounts))
     for way in dict.fromkeys(point.way for point in points):
         table.add_row(way, *(cells.get((way, amount), "") for amount in amounts))
-    Console(width=160).print(table)
+    plain_console(160).print(table)
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -
     low, high = min(values), max(values)
     first = figure.axes[0]
     first.set_ylim(low - 0.05 * (high - low) - 0.01, high + 0.05 * (high - low) + 0.01)
-    first.set_ylabel(measure)
+    first.set_ylabel(picture_text(measure))
     shown = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend([shown[way] for way in ways], ways, loc="outside right center")
-    figure.suptitle(title)
+    figure.legend([shown[way] for way in ways], [picture_text(way) for way in ways], loc="outside right center")
+    figure.suptitle(picture_text(title))
     if len({point.seed for panel in panels for point in panel.points}) > 1:
         figure.supxlabel("Small dots: single trainings. Bars: 95 % limits of their mean.", fontsize=8, color="dimgrey")
     with writing(path) as beside:
@@ -125,7 +125,7 @@ def _draw_panel(axes: Any, panel: Panel, ways: Sequence[str]) -> None:
         axes.set_xlim(ticks[0] - room, ticks[-1] + room)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    axes.set(xlabel=panel.name)
+    axes.set(xlabel=picture_text(panel.name))
     axes.grid(alpha=0.3)
 
 

@@ -166,10 +166,9 @@ def _some(clips: list[Clip], random: np.random.Generator) -> list[Recording]:
 
 
 def _print_table(words: list[tuple[float, float]], events: list[Event]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import PlainTable, plain_console
 
-    table = Table("word spoken", "detected at", "score")
+    table = PlainTable("word spoken", "detected at", "score")
     left, detected = list(events), 0
     for start, end in words:
         own = next((event for event in left if start <= event.time <= end + GRACE), None)
@@ -181,5 +180,5 @@ def _print_table(words: list[tuple[float, float]], events: list[Event]) -> None:
         )
     for event in left:
         table.add_row("not spoken", f"{event.time:.2f} s", f"{event.score:.2f}")
-    Console(width=int(os.environ.get("COLUMNS", "80"))).print(table)
+    plain_console(int(os.environ.get("COLUMNS", "80"))).print(table)
     echo(f"{detected} of {counted(len(words), 'word')} detected, {counted(len(left), 'event')} where the word was not spoken.")

@@ -104,6 +104,14 @@ def is_passed_over(folder: Path) -> bool:
     return folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not where its name is too long, or one that the file system cannot spell."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _is(path: Path, question: str) -> bool:
     try:
         return bool(getattr(path, question)())

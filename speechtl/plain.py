@@ -23,6 +23,11 @@ def plain(text: str) -> str:
     return _IN_LINES.sub(_escaped, text)
 
 
+def picture_text(text: str) -> str:
+    """A text for matplotlib, which reads formulas between signs of the dollar."""
+    return one_line(text).replace("$", r"\$")
+
+
 def dumps(document: Any, *, indent: int | None = None) -> str:
     """JSON with the letters of all scripts as they are, and `\\uXXXX` for what could steer a terminal or cannot be encoded."""
     return _IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, ensure_ascii=False, indent=indent))

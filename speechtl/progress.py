@@ -202,7 +202,7 @@ class _Bars:
                 self._open = self._display()
                 self._open.start()
             display = self._open
-        task = display.add_task(title, total=None)
+        task = display.add_task(one_line(title), total=None)
 
         def advance(done: int, total: int) -> None:
             display.update(task, completed=done, total=total)
@@ -227,7 +227,7 @@ class _Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         counts = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
-        return Progress(TextColumn("{task.description}"), *counts, console=Console(stderr=True), redirect_stdout=False)
+        return Progress(TextColumn("{task.description}", markup=False), *counts, console=Console(stderr=True), redirect_stdout=False)
 
 
 _lines = Lines()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechtl.files import writing
+from speechtl.plain import picture_text
 
 DPI = 120
 LETTER = 0.085  # inches, of a title
@@ -51,13 +52,13 @@ def draw_patches(path: Path, blocks: Mapping[str, Mapping[str, Sequence[Array]]]
     figure, axes = _figure(len(names), columns, 0.95, title)
     for number, (block_name, block) in enumerate(blocks.items()):
         first = number * (longest + 1)
-        axes[0, first].set_title(block_name, loc="left", fontsize=10)
+        axes[0, first].set_title(picture_text(block_name), loc="left", fontsize=10)
         for row, name in enumerate(names):
             for column, patch in enumerate(block.get(name, ())):
                 shown = {"cmap": "magma", "origin": "lower", "aspect": "auto"} if sound else {}
                 axes[row, first + column].imshow(patch.T if sound else patch, **shown)
             if first == 0:
-                axes[row, 0].text(-0.08, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
+                axes[row, 0].text(-0.08, 0.5, picture_text(name), transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
     if sound:
         figure.supxlabel("across: time, up: frequency; all of a row last as long", fontsize=9)
     _save(figure, path)
@@ -78,7 +79,7 @@ def _figure(rows: int, columns: int, inches: float, title: str) -> tuple[Any, An
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.suptitle("\n".join(textwrap.wrap(title, max(int(figure.get_figwidth() / LETTER), 20))), fontsize=11)
+    figure.suptitle("\n".join(textwrap.wrap(picture_text(title), max(int(figure.get_figwidth() / LETTER), 20))), fontsize=11)
     return figure, axes
 
 

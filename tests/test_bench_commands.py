@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechtl.bench_tables import print_report
 from speechtl.cli import main
 
 
@@ -175,6 +176,22 @@ def test_a_comparison_is_drawn(report_file, slower, tmp_path, call, ending):
     assert done.code == 1
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
     assert (tmp_path / f"c.{ending}").read_bytes().startswith(starts[ending])
+
+
+def test_names_in_a_report_of_someone_else_are_text(report_file, tmp_path, call):
+    evil = "[red]x[/] [/] $\\foo$ :smile: \x1b[2J\na"
+    document = json.loads(report_file.read_text())
+    document["machine"] |= {"model": evil, "processor": evil, "governor": evil}
+    document["bundle"] |= {"name": evil, "file": evil, "graph": evil, "engine": evil}
+    path = tmp_path / "[bold]$\\bar$.json"
+    path.write_text(json.dumps(document))
+    done = call("bench", "compare", report_file, path, "--plot", tmp_path / "c.svg")
+    assert done.code == 0, done.err
+    assert "\x1b" not in done.out + done.err
+    assert done.out.count(r"[red]x[/] [/] $\foo$ :smile: \x1b[2J\x0aa") >= 5
+    assert "[bold]$\\bar$.json" in done.out
+    print_report(document)
+    assert (tmp_path / "c.svg").read_text().startswith("<?xml")
 
 
 def test_a_plot_without_matplotlib_is_one_sentence_with_the_pip_command(report_file, tmp_path, call, monkeypatch):

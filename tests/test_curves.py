@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from speechtl import curves
-from speechtl.curves import Panel, Point, draw_curves, draw_panels, summary, write_panels, write_points
+from speechtl.curves import Panel, Point, draw_curves, draw_panels, print_points, summary, write_panels, write_points
 
 POINTS = [
     Point(way, amount, seed, value + seed / 100) for way, value in (("a", 0.5), ("b", 0.7)) for amount in (10, 100) for seed in range(3)
@@ -41,6 +41,15 @@ def test_pictures_are_png_of_a_readable_size(tmp_path):
     sizes = [Image.open(tmp_path / name).size for name in ("c.png", "d.png")]
     assert sizes[0][0] >= 1000
     assert sizes[1][0] > sizes[0][0]
+
+
+def test_names_with_the_dollars_of_formulas_are_drawn_and_listed_as_they_are(tmp_path, capsys):
+    points = [Point(r"[red]$\foo$[/]", amount, 0, 0.5) for amount in (1, 2)]
+    draw_panels(tmp_path / "a.png", [Panel(r"$\bar$", points)], r"[/] $\foo$", r"$\foo$")
+    print_points(points, "[/]")
+    listed = capsys.readouterr().out
+    assert "[/]" in listed.splitlines()[1]
+    assert r"[red]$\foo$[/]" in listed
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@ import io
 import json
 import sys
 
+import numpy as np
 import pytest
 
+from speechtl.console import PlainTable, plain_console
 from speechtl.errors import AudioError, ManifestError, sentence_of
 from speechtl.files import write_json
-from speechtl.plain import dumps, echo, echo_json, one_line, plain
+from speechtl.plain import dumps, echo, echo_json, one_line, picture_text, plain
 from speechtl.progress import say
+from speechtl.tiles import draw_filters, draw_patches
 
 HOSTILE = "a\x1b[2Jb\nc\x9b0m\u2028d\u202ee\x07"
 
@@ -62,3 +65,32 @@ def test_each_problem_of_a_manifest_is_one_line():
 def test_a_report_on_a_file_whose_name_is_no_utf8_can_be_written(tmp_path):
     write_json(tmp_path / "report.json", {"file": "caf\udce9.wav"})
     assert json.loads((tmp_path / "report.json").read_text()) == {"file": "caf\udce9.wav"}
+
+
+MARKUP = "[red]x[/] [/] [link=http://a]b :smile: $\\foo$"
+FORMULA = r"$\foo$"
+
+
+def test_cells_and_headings_of_tables_are_text_and_no_markup(capsys):
+    table = PlainTable(MARKUP, box=None)
+    table.add_column(HOSTILE)
+    table.add_row(MARKUP, HOSTILE)
+    plain_console(200).print(table)
+    heading, row = capsys.readouterr().out.splitlines()
+    for line in (heading, row):
+        assert MARKUP in line
+        assert one_line(HOSTILE) in line
+
+
+def test_a_picture_shows_a_name_with_dollars_as_it_is():
+    from matplotlib.text import Text
+
+    shown, formula = Text()._preprocess_math(picture_text(MARKUP + HOSTILE))
+    assert shown == MARKUP + one_line(HOSTILE)
+    assert not formula
+
+
+def test_filters_and_patches_are_drawn_under_any_name(tmp_path):
+    draw_filters(tmp_path / "filters.png", np.ones((1, 1, 3, 3)), FORMULA)
+    draw_patches(tmp_path / "patches.png", {FORMULA: {FORMULA: [np.ones((3, 3))]}}, FORMULA)
+    assert (tmp_path / "patches.png").read_bytes().startswith(b"\x89PNG")

@@ -157,6 +157,17 @@ def test_on_a_terminal_stages_within_stages_are_bars_of_one_display(monkeypatch)
     assert "1/2" in shown
 
 
+@pytest.mark.parametrize("title", ["[red]x", "[/]", "[bold]a[/bold] :smile:", "a\x1b[2Jb\nc"])
+def test_on_a_terminal_a_title_is_text_and_no_markup(monkeypatch, title):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "150")
+    with progress(title) as advance:
+        advance(1, 2)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert title.replace("\x1b", "\\x1b").replace("\n", "\\x0a") in shown
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (89.0, "89 s"), (120.0, "2 min"), (5400.0, "1.5 h")])
 def test_times_are_for_people(seconds, text):
     assert duration(seconds) == text

@@ -18,6 +18,7 @@ from speechtl.audio.recipe import Recipe
 from speechtl.audio.recordings import Kept, Recording, heard_only, load_recordings, note_cuts
 from speechtl.counts import are, counted, first_few, were
 from speechtl.errors import ManifestError
+from speechtl.plain import one_line
 
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
@@ -98,7 +99,11 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
     return data
 
 
-def read_clips(paths: Sequence[Path], note: Note = _log.warning) -> list[Clip]:
+def _warn(sentence: str) -> None:
+    _log.warning("%s", one_line(sentence))
+
+
+def read_clips(paths: Sequence[Path], note: Note = _warn) -> list[Clip]:
     """The clips of manifests, and of folders of recordings; `note` hears what is passed over in folders."""
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":

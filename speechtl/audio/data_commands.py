@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,9 @@ import typer
 
 from speechtl.counts import are, counted, first_few, were
 from speechtl.errors import CheckFailedError
-from speechtl.plain import echo
+from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import progress as progress_of
+from speechtl.progress import say
 
 if TYPE_CHECKING:
     from speechtl.audio.folder_check import FolderReport
@@ -54,7 +54,7 @@ def verify(
     report = Report(report.clips + sum(len(folder.looks) for folder in folders), [*report.problems, *found])
     for folder in folders:
         if folder.note:
-            typer.echo(folder.note, err=True)
+            say(folder.note)
     if as_json:
         _write_json(
             {
@@ -68,7 +68,7 @@ def verify(
     else:
         for kind in dict.fromkeys(problem.kind for problem in report.problems):
             for sentence in first_few(str(problem) for problem in report.problems if problem.kind == kind):
-                echo(sentence if not sentence.startswith("and ") else f"{sentence} of this kind ({kind}); all with --json")
+                echo(one_line(sentence if not sentence.startswith("and ") else f"{sentence} of this kind ({kind}); all with --json"))
     if not report.ok:
         raise CheckFailedError(
             f"{counted(len(report.problems), 'problem')} in {counted(report.clips, 'clip')}:"
@@ -157,27 +157,25 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
 
 
 def _print_table(rows: Sequence[SplitStats]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import PlainTable, plain_console
 
-    table = Table("manifest", "split", "clips", "here", "hours", "speakers", "labels", "licences", box=None)
+    table = PlainTable("manifest", "split", "clips", "here", "hours", "speakers", "labels", "licences", box=None)
     for row in rows:
         counts = (str(row.clips), str(row.on_disk), f"{row.hours:.2f}", str(row.speakers or "-"))
         table.add_row(row.manifest.stem, row.split or "-", *counts, _some(row.labels), ", ".join(row.licences))
     clips, here, hours = sum(row.clips for row in rows), sum(row.on_disk for row in rows), sum(row.hours for row in rows)
     table.add_row("total", "", str(clips), str(here), f"{hours:.2f}", "", "", "")
-    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+    plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
 
 
 def _print_folder(report: FolderReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import PlainTable, plain_console
 
-    table = Table("folder", str(report.folder), box=None)
+    table = PlainTable("folder", str(report.folder), box=None)
     for name, value in report.summary().items():
         table.add_row(name, value)
     table.add_row("passed over", ", ".join(report.passed_over) or "nothing")
-    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, markup=False, highlight=False).print(table)
+    plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
 
 
 def _folders_to_json(folders: Sequence[FolderReport]) -> dict[str, Any]:
@@ -190,5 +188,4 @@ def _some(labels: dict[str, int], most: int = 3) -> str:
 
 
 def _write_json(document: dict[str, Any]) -> None:
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # a file name may be no UTF-8
+    echo_json(document, indent=2)

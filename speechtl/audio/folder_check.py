@@ -87,7 +87,7 @@ class FolderReport:
             "hours": f"{sum(lengths) / 3600:.2f}",
             "length (s)": f"{min(lengths):.2f} to {max(lengths):.2f}, median {np.median(lengths):.2f}",
             "level (dBFS)": f"{min(levels):.0f} to {max(levels):.0f}, median {np.median(levels):.0f}",
-            "sample rate (Hz)": ", ".join(f"{rate} ({number:,})" for rate, number in rates.most_common()),
+            "sample rate (Hz)": ", ".join(f"{rate} ({number:,})" for rate, number in rates.most_common()) or "none",
             "word found": f"{sum(look.word is not None for look in short):,} of {len(short):,} that are at most {LONGEST_CLIP:.0f} s long",
             "problems": ", ".join(f"{kind} ({number:,})" for kind, number in kinds.most_common()) or "none",
         }

@@ -19,7 +19,9 @@ from speechtl.audio.tables import UnusableError, reader_of, what_else, what_text
 from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError, did_you_mean
 from speechtl.files import cache_if_any, expanded, write_text
+from speechtl.folders import is_file
 from speechtl.json_lines import decode, json_lines
+from speechtl.plain import one_line
 from speechtl.runtime.audio import describe, read_blocks
 
 SPLITS = ("train", "validation", "test")
@@ -135,7 +137,7 @@ def resolve(clip: Clip) -> Path | None:
     if data := os.environ.get("SPEECHTL_DATA"):
         candidates += [Path(expanded(data)) / name for name in names]
     candidates.append(cache_path(clip))
-    return next((candidate for candidate in candidates if candidate is not None and _is_file(candidate)), None)
+    return next((candidate for candidate in candidates if candidate is not None and is_file(candidate)), None)
 
 
 def fault(clip: Clip, *, whole: bool = False) -> str | None:
@@ -178,7 +180,7 @@ def workers_by_default() -> int:
 
 
 def _warn(clip: Clip, reason: str) -> None:
-    _log.warning("skipped %s: %s", clip.where, reason)
+    _log.warning("%s", one_line(f"skipped {clip.where}: {reason}"))
 
 
 def _missing(clip: Clip) -> str:
@@ -187,13 +189,6 @@ def _missing(clip: Clip) -> str:
     places = f"not in {clip.manifest.parent}, not in $SPEECHTL_DATA ({data or 'not set'}), not in the cache ({cache})"
     fetch = f" Fetch it with: speechtl data pull {clip.manifest}" if clip.url else ""
     return f"{clip.audio_filepath} is missing: {places}.{fetch}"
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or that the file system cannot spell
-        return False
 
 
 def _parse(path: Path, problems: list[str]) -> list[Clip]:

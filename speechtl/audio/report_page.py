@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as escape_html
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 from speechtl.audio.streams import BEFORE, BEHIND, BETWEEN
 from speechtl.counts import counted
+from speechtl.plain import one_line
 from speechtl.runtime.trigger import GRACE
 from speechtl.statistics import rate_high
 
@@ -91,6 +92,11 @@ ul { margin: .3rem 0; padding-left: 1.2rem }
   figure { max-width: 26rem }
 }
 """
+
+
+def escape(text: str) -> str:
+    """A text as HTML shows it, whatever characters it has."""
+    return escape_html(one_line(text))
 
 
 def page(report: Mapping[str, Any]) -> str:

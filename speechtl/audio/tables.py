@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
@@ -12,11 +11,12 @@ from typing import Any
 
 from speechtl.counts import counted
 from speechtl.errors import AudioError
-from speechtl.folders import SOUNDS
+from speechtl.folders import SOUNDS, is_file
 from speechtl.runtime.audio import describe
 
 MARGIN = 1.0  # seconds of sound around a labelled word, as far as no other label is there
 COLUMNS_SHOWN = 6
+MAX_DIGITS = 16  # of a number of milliseconds
 _LABEL = re.compile(r"(\d+(?:[.,]\d+)?)\t(\d+(?:[.,]\d+)?)(?:\t(.*))?")
 _MAGIC = {
     b"PK\x03\x04": "a zip archive; unpack it, and give the folder or the manifest in it",
@@ -51,7 +51,7 @@ def what_else(data: bytes, path: Path) -> str | None:
 
 def reader_of(text: str, path: Path) -> Callable[[str, Path], Entries] | None:
     """What reads a table of a known form; None for anything else."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.split("\n") if line.strip()), "").rstrip("\r")
     columns = first.split("\t")
     if "path" in columns and "sentence" in columns:
         return _common_voice
@@ -96,9 +96,12 @@ def _is_json(text: str, kind: type) -> bool:
 def _common_voice(text: str, path: Path) -> Entries:
     """Lines of a table of Common Voice, whose recordings are in `clips` beside it."""
     lengths = _common_voice_lengths(path)
-    for number, row in enumerate(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE), 2):
+    lines = ((number, line.rstrip("\r").split("\t")) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+    _, columns = next(lines)
+    for number, values in lines:
+        row = dict(zip(columns, values, strict=False))
         name = row.get("path") or ""
-        inside = name if (path.parent / name).is_file() else f"clips/{name}"
+        inside = name if is_file(path.parent / name) else f"clips/{name}"
         client = row.get("client_id")
         about = {"accents": row.get("accents") or row.get("accent"), "age_group": row.get("age"), "gender": row.get("gender")}
         yield (
@@ -123,7 +126,7 @@ def _common_voice_lengths(path: Path) -> dict[str, float]:
     except (OSError, UnicodeDecodeError):
         return {}
     rows = (line.split("\t") for line in text.splitlines()[1:])
-    return {row[0]: int(row[1]) / 1000.0 for row in rows if len(row) == 2 and row[1].isdecimal()}
+    return {row[0]: int(row[1]) / 1000.0 for row in rows if len(row) == 2 and row[1].isdecimal() and len(row[1]) < MAX_DIGITS}
 
 
 def _audacity(text: str, path: Path) -> Entries:

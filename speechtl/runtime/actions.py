@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from speechtl.errors import SpeechtlError
+from speechtl.plain import one_line
 from speechtl.runtime.signals import KILL
 
 AT_ONCE = 4  # commands that may run at the same time
@@ -33,7 +34,7 @@ class Detection:
     def environment(self) -> dict[str, str]:
         """Return what a command is told."""
         return {
-            "SPEECHTL_NAME": self.name,
+            "SPEECHTL_NAME": one_line(self.name),
             "SPEECHTL_SCORE": f"{self.score:.4f}",
             "SPEECHTL_TIME": f"{self.time:.3f}",
             "SPEECHTL_AT": self.at,

@@ -24,6 +24,7 @@ NEAR_MISS = 0.6  # of the threshold
 WAITING = 8  # clips that may wait for a slow disk
 PRUNE_SECONDS = 600.0  # at most between two looks at the clips' age
 CLOSE_SECONDS = 0.3
+NAME_BYTES = 120  # of a word's name in a file name, which may have 255 in all
 # Only files of this form are ever removed: 20261121T093012.345Z_computer_0.97.wav, _near_0.41.wav
 OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z_.*_\d\.\d\d\.wav$")
 
@@ -95,7 +96,7 @@ class Clips:
         """Keep the seconds around an event, or a near miss, of that time since the start."""
         if self._words and event.name not in self._words:
             return
-        word = re.sub(r"[^\w-]+", "_", event.name)
+        word = re.sub(r"[^\w-]+", "_", event.name).encode()[:NAME_BYTES].decode(errors="ignore")
         now = time.time()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
         self._pending.append((event, f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"))

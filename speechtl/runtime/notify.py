@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Mapping
 
+from speechtl.plain import one_line
 from speechtl.progress import say
 
 
@@ -52,7 +53,7 @@ class Notifier:
             return
         lines = [state] if state else []
         if status:
-            lines.append("STATUS=" + " ".join(status.splitlines()))
+            lines.append("STATUS=" + one_line(" ".join(status.splitlines())))
         if monotonic:
             lines.append(f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:

@@ -58,3 +58,14 @@ def test_align_writes_the_limits_into_the_manifest(manifest):
     call("align", manifest)
     entry = json.loads(manifest.read_text())
     assert (entry["word_start"], entry["word_end"]) == pytest.approx((0.5, 1.0), abs=0.06)
+
+
+def test_a_folder_and_a_recording_with_hostile_names_are_lines_of_text(tmp_path):
+    folder = tmp_path / "[red]x[:smile:] \x1b[2J\nb"
+    folder.mkdir()
+    soundfile.write(folder / "a\x1b[2J\nspeechtl: All is well..wav", np.zeros(16_000), 16_000)
+    (folder / "notes.txt").write_text("")
+    verified, counted = call("verify", folder).output, call("stats", folder).output
+    assert "\x1b" not in verified + counted
+    assert not any(line.startswith(("b", "speechtl: All is well")) for line in (verified + counted).splitlines())
+    assert "[red]x[:smile:] \\x1b[2J\\x0ab" in counted

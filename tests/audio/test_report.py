@@ -195,6 +195,14 @@ def test_names_are_text_whatever_they_hold():
     assert read.text.count(evil) >= 7
 
 
+def test_control_characters_of_names_are_written_out():
+    evil = "a\x1b[2J\nb\x00\u202ec"
+    report = make_report(speakers=[evil], events=1) | {"name": evil, "missed": [evil], "model": evil}
+    written = page(report)
+    assert not {"\x1b", "\x00", "\u202e"} & set(written)
+    assert written.count(r"a\x1b[2J\x0ab\x00\u202ec") >= 4
+
+
 def test_speakers_come_most_missed_first_and_many_are_collapsed():
     report = make_report(speakers=["worst", "middle", "best"])
     report["slices"].reverse()

@@ -37,6 +37,17 @@ def test_a_table_of_common_voice_is_read(tmp_path):
     assert clip.extra == {"age_group": "twenties", "gender": "female", "accents": "Scottish"}
 
 
+def test_an_odd_line_of_common_voice_does_not_stop_the_table(tmp_path):
+    record(tmp_path / "clips" / "one.mp3", 2.0)
+    names = ("n" * 300, "nul\0", "one.mp3")
+    lines = "".join(f"c\t{name}\t{'long ' * 40_000}\u2028end\r\n" for name in names)
+    (tmp_path / "validated.tsv").write_text(f"client_id\tpath\tsentence\r\n{lines}")
+    (tmp_path / "clip_durations.tsv").write_text(f"clip\tduration[ms]\none.mp3\t{'9' * 5000}\n")
+    clips = read_manifest(tmp_path / "validated.tsv")
+    assert [clip.path and clip.path.name for clip in clips] == [None, None, "one.mp3"]
+    assert all(clip.text.endswith("\u2028end") for clip in clips)
+
+
 def test_labels_of_audacity_are_words_of_the_recording_beside_them(tmp_path):
     record(tmp_path / "take.wav", 10.0)
     (tmp_path / "take.txt").write_text("2,000000\t2.600000\tword\n\\\t100.0\t200.0\n3.000000\t3.500000\tword\n9.500000\t12.000000\t\n")

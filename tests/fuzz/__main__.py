@@ -10,6 +10,7 @@ targets run in one child process, so that a crash of native code is one failure 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from random import Random
 from tests.fuzz.guard import MEGABYTES, TooSlowError, bound_process, limited
 from tests.fuzz.targets import NAMES, Skipped, Target, make_target
 
+MEMORY = "/dev/shm"  # every input is written to a file, which a disk makes slow
 SHOWN = 40  # failures of one target
 DONE_WITH_FAILURES = 3  # exit code of the child; any other than this and 0 is its death
 
@@ -39,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     if given.in_child:
         return _in_child(given)
     numbers = (0, given.inputs) if given.only is None else (given.only, given.only + 1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
         failed = _in_children(given, given.target or NAMES, numbers, Path(folder) if given.keep is None else given.keep)
     return 1 if failed else 0
 

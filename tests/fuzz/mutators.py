@@ -8,6 +8,7 @@ import io
 import json
 import struct
 import zipfile
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -47,26 +48,24 @@ def mutate_bytes(content: bytes, random: Random) -> bytes:
 
 
 def mutate_document(document: Any, random: Random) -> Any:
-    """A JSON-like document with one to three values replaced, left out, or moved to another place."""
-    changed = copy.deepcopy(document)
+    """A JSON-like document, changed in place: one to three values replaced, left out, or moved to another place."""
     for _ in range(random.choice((1, 1, 1, 2, 3))):
-        places = list(_places(changed))
-        if not places:
+        if not isinstance(document, dict | list) or not document:
             return _value(random, document)
-        above, key = random.choice(places)
+        above, key = _place(document, random)
         kind = random.randrange(10)
         if kind == 0:
             del above[key]
         elif kind == 1:
-            other, there = random.choice(places)
-            above[key] = copy.deepcopy(other[there]) if there in (other if isinstance(other, dict) else range(len(other))) else None
+            other, there = _place(document, random)
+            above[key] = copy.deepcopy(other[there])
         elif kind == 2 and isinstance(above, dict):
             above[random.choice(TEXTS)] = above.pop(key)
         elif kind == 2:
             above.insert(key, copy.deepcopy(above[key]))
         else:
             above[key] = _value(random, above[key])
-    return changed
+    return document
 
 
 def write_json(document: Any, random: Random) -> bytes:
@@ -98,6 +97,11 @@ def write_toml(document: Any, random: Random) -> bytes:
 
 def read_zip(content: bytes) -> dict[str, bytes]:
     """The members of an archive."""
+    return dict(_members(content))
+
+
+@cache
+def _members(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -105,9 +109,9 @@ def read_zip(content: bytes) -> dict[str, bytes]:
 def write_zip(members: dict[str, bytes]) -> bytes:
     """An archive of members."""
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(name), content)
     return target.getvalue()
 
 
@@ -120,11 +124,14 @@ def write_bundle(members: dict[str, bytes]) -> bytes:
     return write_zip({**members, ABOUT: json.dumps(about).encode()})
 
 
-def _places(document: Any) -> Any:
-    if isinstance(document, dict | list):
-        for key, value in document.items() if isinstance(document, dict) else enumerate(document):
-            yield document, key
-            yield from _places(value)
+def _place(document: Any, random: Random) -> tuple[Any, Any]:
+    """A random place at any depth, as what it is in and its key; long lists are chosen no more often than short ones."""
+    while True:
+        key = random.choice(list(document)) if isinstance(document, dict) else random.randrange(len(document))
+        inside = document[key]
+        if not isinstance(inside, dict | list) or not inside or random.random() < 0.25:
+            return document, key
+        document = inside
 
 
 def _value(random: Random, before: Any) -> Any:

@@ -7,11 +7,17 @@ import copy
 import importlib.util
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -70,9 +76,14 @@ def json_lines(content: bytes, random: Random) -> bytes:
 
 
 def toml_document(content: bytes, random: Random) -> bytes:
+    return write_toml(mutate_document(copy.deepcopy(_parsed_toml(content)), random), random)
+
+
+@cache
+def _parsed_toml(content: bytes) -> Any:
     from speechtl.settings import tomllib
 
-    return write_toml(mutate_document(tomllib.loads(content.decode()), random), random)
+    return tomllib.loads(content.decode())
 
 
 def of_bundle(member: str, change: Mutate) -> Mutate:
@@ -149,18 +160,30 @@ def _know_tiny() -> None:
         ENCODERS["tiny"] = (lambda: copy.deepcopy(encoder), lambda: copy.deepcopy(encoder))
 
 
-def _word_bundle(folder: Path) -> Path:
-    from speechtl.export.bundle import export_run
+def _exported(folder: Path, name: str) -> Path:
+    """A bundle that a process of its own exports: a small process forks faster, and every graph is tried in a fork."""
+    return _made(folder, name, lambda path: subprocess.run([sys.executable, "-m", __name__, str(path)], check=True, capture_output=True))
 
-    return _made(folder, "burst.wake", lambda path: export_run(_tiny_run(), path, int8=False, tflite=False))
+
+def _export(path: Path) -> None:
+    from speechtl.export.bundle import export_run
+    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.image.run import load_run
+
+    if path.name == "halves.wake":
+        export_image_run(load_run(_picture_run(path.parents[1])), path, int8=False)
+    else:
+        export_run(_tiny_run(), path, int8=False, tflite=path.name == "tflite.wake")
+
+
+def _word_bundle(folder: Path) -> Path:
+    return _exported(folder, "burst.wake")
 
 
 def _tflite_bundle(folder: Path) -> Path:
-    from speechtl.export.bundle import export_run
-
     if importlib.util.find_spec("litert_torch") is None:
         raise Skipped("litert-torch is not installed")
-    return _made(folder, "tflite.wake", lambda path: export_run(_tiny_run(), path, int8=False, tflite=True))
+    return _exported(folder, "tflite.wake")
 
 
 def _word_run(folder: Path) -> Path:
@@ -202,10 +225,7 @@ def _picture_run(folder: Path) -> Path:
 
 
 def _picture_bundle(folder: Path) -> Path:
-    from speechtl.export.picture_bundle import export_image_run
-    from speechtl.image.run import load_run
-
-    return _made(folder, "halves.wake", lambda path: export_image_run(load_run(_picture_run(folder)), path, int8=False))
+    return _exported(folder, "halves.wake")
 
 
 def _sound(seconds: float = 0.5) -> np.ndarray:
@@ -223,10 +243,11 @@ def _detect(path: Path) -> None:
 
 
 def _verify(path: Path) -> None:
+    from speechtl.runtime import verify
     from speechtl.runtime.bundle import open_bundle
-    from speechtl.runtime.verify import verify
 
-    verify(open_bundle(path))
+    with patch.object(verify, "STREAMS", verify.STREAMS[-1:]):  # the others play the same arrays in smaller chunks
+        verify.verify(open_bundle(path))
 
 
 def _answer(path: Path) -> None:
@@ -332,7 +353,43 @@ def _detect_raw(path: Path) -> None:
 
     content = path.read_bytes()
     rate, channels = 1000 + int.from_bytes(content[:2], "little") * 5, 1 + content[2] % 64 if len(content) > 2 else 1
-    list(detect_raw(Deaf(), io.BytesIO(content), rate, channels))  # type: ignore[arg-type]
+    list(detect_raw(Deaf(), io.BytesIO(content), rate, channels, path.suffix[1:], lambda _: None))  # type: ignore[arg-type]
+
+
+def _read_clips(path: Path) -> None:
+    from speechtl.audio.data import read_clips
+
+    for clip in read_clips([path], lambda _: None):
+        assert np.isfinite([clip.duration, clip.offset]).all()
+        json.dumps(clip.to_json(), allow_nan=False)
+
+
+def _make_folder(path: Path) -> Path:
+    """A folder that has the files that a file lists, a line each: the name, and behind a tab the first bytes."""
+    import shutil
+
+    folder = path.parent / "listed"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    sound = (path.parent / "sound.wav").read_bytes()
+    for line in path.read_bytes().split(b"\n"):
+        name, _, begin = line.partition(b"\t")
+        name = name.replace(b"\0", b"").lstrip(b"/").replace(b"..", b"")
+        with suppress(OSError):  # a name that cannot be given
+            file = folder / os.fsdecode(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(begin + sound[len(begin) :])
+    return folder
+
+
+def _look_at_folder(path: Path) -> None:
+    from speechtl.audio.folder_check import look_at_folders
+
+    folder = _make_folder(path)
+    _read_clips(folder)
+    for report in look_at_folders([folder]):
+        json.dumps(report.to_json(), allow_nan=False)
+        assert all(report.summary().values())
 
 
 # Targets
@@ -594,7 +651,59 @@ def _picture(name: str, folder: Path) -> Target:
 
 
 def _raw(name: str, folder: Path) -> Target:
-    return Target(name, folder / name / "samples.raw", (_sound() * 32767).astype("<i2").tobytes(), mutate_bytes, _detect_raw)
+    from speechtl.runtime.raw import FORMATS, FULL_SCALE
+
+    form = name.removeprefix("raw-")
+    samples = (_sound() * 0.99 * FULL_SCALE[form]).astype(FORMATS[form])
+    return Target(name, folder / name / f"samples.{form}", samples.tobytes(), mutate_bytes, _detect_raw)
+
+
+COMMON_VOICE = """client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale
+a1\tsound.wav\tHey burst, what time is it?\t2\t0\ttwenties\tfemale\t\ten
+b2\tabsent.mp3\tA burst of rain\t2\t1\t\t\t\ten
+"""
+AUDACITY = "0.100000\t0.300000\tburst\n0.400000\t0.450000\tburst\n\\\t100.0\t200.0\n"
+EDGE_IMPULSE = {
+    "version": 1,
+    "files": [
+        {"path": "sound.wav", "name": "a", "category": "training", "label": {"type": "label", "label": "burst"}},
+        {"path": "absent.wav", "name": "b", "category": "testing", "label": {"type": "unlabeled"}},
+    ],
+}
+ARRAY = [{"audio_filepath": "sound.wav", "duration": 0.5, "text": "burst"}, {"audio_filepath": "sound.wav", "duration": 0.1, "label": "x"}]
+LISTING = "anna/one.wav\nben/one.wav\t\nben/three.mp3\tID3\nnotes.txt\thello\nsub/._x.wav\n.hidden/a.wav\n"
+
+
+def _sound_beside(folder: Path, seconds: float = 0.5) -> None:
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / "sound.wav", _sound(seconds), RATE, subtype="PCM_16")
+
+
+def _sound_table(name: str, folder: Path) -> Target:
+    _sound_beside(folder / name)
+    file, valid, change = {
+        "common-voice": ("validated.tsv", COMMON_VOICE.encode(), mutate_bytes),
+        "audacity": ("sound.txt", AUDACITY.encode(), mutate_bytes),
+        "edge-impulse": ("info.labels", json.dumps(EDGE_IMPULSE).encode(), json_document),
+        "json-array": ("clips.json", json.dumps(ARRAY).encode(), json_document),
+    }[name]
+    return Target(name, folder / name / file, valid, change, _read_clips)
+
+
+def _common_voice_lengths(name: str, folder: Path) -> Target:
+    _sound_beside(folder / name)
+    (folder / name / "validated.tsv").write_text(COMMON_VOICE)
+    valid = b"clip\tduration[ms]\nsound.wav\t500\nabsent.mp3\t1200\n"
+    return Target(
+        name, folder / name / "clip_durations.tsv", valid, mutate_bytes, lambda path: _read_clips(path.with_name("validated.tsv"))
+    )
+
+
+def _listing(name: str, folder: Path) -> Target:
+    _sound_beside(folder / name, 0.05)
+    return Target(name, folder / name / "listing", LISTING.encode(), mutate_bytes, _look_at_folder)
 
 
 def _weights(name: str, folder: Path) -> Target:
@@ -685,7 +794,10 @@ MAKERS: dict[str, Callable[[str, Path], Target]] = {
     "image-manifest": _image_manifest,
     **dict.fromkeys((f"sound-{ending}" for ending in SOUNDS), _sound_file),
     **dict.fromkeys((f"picture-{ending}" for ending in ("png", "jpeg", "gif", "bmp", "tiff", "webp", "ppm")), _picture),
-    "raw-samples": _raw,
+    **dict.fromkeys(("raw-s16", "raw-s32", "raw-f32"), _raw),
+    **dict.fromkeys(("common-voice", "audacity", "edge-impulse", "json-array"), _sound_table),
+    "common-voice-lengths": _common_voice_lengths,
+    "folder": _listing,
     **dict.fromkeys(("weights-safetensors", "weights-pth"), _weights),
     "encoder": _encoder,
     **dict.fromkeys(("idx", "idx-gz"), _idx),
@@ -694,3 +806,7 @@ MAKERS: dict[str, Callable[[str, Path], Target]] = {
     "table": _table,
 }
 NAMES = list(MAKERS)
+
+
+if __name__ == "__main__":
+    _export(Path(sys.argv[1]))

@@ -101,3 +101,13 @@ def test_a_file_that_cannot_be_run_is_refused(tmp_path):
     (tmp_path / "script").write_text("echo")
     with pytest.raises(SpeechtlError, match=r"chmod \+x"):
         Command(str(tmp_path / "script"), print)
+
+
+def test_any_name_can_be_told_to_a_command(tmp_path):
+    notes: list[str] = []
+    command = Command(f"sh -c 'printenv SPEECHTL_NAME > {tmp_path}/name'", notes.append)
+    command.run(Detection("a\0b\n\x1b\ud800", 1.0, 0.9, "2026-11-21T09:30:12.345+00:00"))
+    eventually(lambda: (tmp_path / "name").exists() and (tmp_path / "name").read_text())
+    command.close()
+    assert (tmp_path / "name").read_text() == "a\\x00b\\x0a\\x1b\\ud800\n"
+    assert notes == []

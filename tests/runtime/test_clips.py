@@ -42,6 +42,17 @@ def test_the_seconds_around_an_event_are_kept(tmp_path):
     assert sound[-1] == pytest.approx(0.06, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", ["a/../../b", "你" * 200, "\x1b[2J\n\0\ud800", "..", "\u202e-"])
+def test_a_clip_stays_in_its_folder_whatever_the_word_is_called(tmp_path, name):
+    clips = Clips(tmp_path / "clips", pytest.fail)
+    stream(clips, 2, {1.0: name})
+    clips.close()
+    (path,) = kept(tmp_path / "clips")
+    assert path.name.isprintable()
+    assert module.OURS.match(path.name)
+    assert kept(tmp_path) == [tmp_path / "clips"]
+
+
 def test_an_event_near_the_start_and_one_before_the_end_keep_what_there_is(tmp_path):
     clips = Clips(tmp_path, pytest.fail)
     stream(clips, 6, {0.5: "a", 5.5: "b"})

@@ -6,7 +6,7 @@ import pytest
 
 from speechtl.errors import MicrophoneError
 from speechtl.runtime import doctor, portaudio
-from speechtl.runtime.doctor import check_disk, check_runtime, check_temperature, check_throttling
+from speechtl.runtime.doctor import Check, check_disk, check_runtime, check_temperature, check_throttling
 from speechtl.runtime.sound_cards import HeldMicrophone
 
 
@@ -166,3 +166,23 @@ def test_the_level_is_judged(amplitude, status):
 def test_a_clock_that_was_never_set_is_told(monkeypatch):
     monkeypatch.setattr(doctor.time, "time", lambda: 1000.0)
     assert "in the past" in doctor.check_clock().found
+
+
+def test_a_device_with_a_hostile_name_is_one_line_of_text(monkeypatch, capsys):
+    from speechtl.runtime import microphone_commands
+
+    hostile = Check("device 0", "ok", "[red]mic[/] \x1b[2J\nSTOPPING=1\u202e", "Unplug \x07 it.")
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: [hostile])
+    microphone_commands.doctor()
+    said = capsys.readouterr().out
+    assert said.splitlines() == [
+        r"ok      device 0: [red]mic[/] \x1b[2J\x0aSTOPPING=1\u202e",
+        r"        -> Unplug \x07 it.",
+    ]
+
+
+def test_a_device_or_bundle_with_a_hostile_name_adds_no_line_to_the_log(capsys):
+    from speechtl.runtime.microphone_commands import _note
+
+    _note("The microphone a\x1b[2J\nspeechtl: All is well.\udce9 is gone.")
+    assert capsys.readouterr().err == "speechtl: The microphone a\\x1b[2J\\x0aspeechtl: All is well.\\xe9 is gone.\n"

@@ -83,3 +83,9 @@ def test_file_descriptors_are_given_back(systemd):
         notifier.ready()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert received(systemd[0]) == ["READY=1"] * 5
+
+
+def test_a_name_adds_no_line_to_what_systemd_is_told(systemd):
+    listening, address = systemd
+    Notifier({"NOTIFY_SOCKET": address}).status("listening to \x1b[2Ja\nSTOPPING=1\udce9\0")
+    assert received(listening) == [r"STATUS=listening to \x1b[2Ja STOPPING=1\xe9\x00"]
