@@ -62,7 +62,9 @@ LONGEST = {HAN: 0.4, "Hangul": 0.4, "Hiragana": 0.25, "Katakana": 0.25, "Arabic"
 RECORD = (
     "Record takes of it instead and train on those: speechtl train --name NAME --phrase {phrase!r} --positives FOLDER --negatives FOLDER"
 )
-_KIND = re.compile(r" (?:CAPITAL |SMALL |VOWEL |INDEPENDENT )*(?:LETTER|CHARACTER|SYLLABLE|SYLLABICS|UNIFIED|COMPATIBILITY|IDEOGRAPH|PROLONGED)\b.*")
+_KIND = re.compile(
+    r" (?:CAPITAL |SMALL |VOWEL |INDEPENDENT )*(?:LETTER|CHARACTER|SYLLABLE|SYLLABICS|UNIFIED|COMPATIBILITY|IDEOGRAPH|PROLONGED)\b.*"
+)
 _NAMES = {"Cjk": HAN, "Katakana-Hiragana": "Katakana"}
 
 
