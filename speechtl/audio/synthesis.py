@@ -170,7 +170,9 @@ def _voices_by_language(phrases: Sequence[str]) -> dict[str, Sequence[Voice]]:
 
 def _split_voices(speakers: Mapping[str, Sequence[Voice]], seed: int, test_share: float) -> dict[str, Splits]:
     """Divide the voices of each language so that no timbre, in whatever accent or language, is in both splits."""
-    people = list(dict.fromkeys(voice.person for spoken in speakers.values() for voice in spoken))
+    speaking = [{voice.person for voice in spoken} for spoken in speakers.values()]
+    everywhere = set.intersection(*speaking)  # so that both splits have voices of every language
+    people = list(dict.fromkeys(voice.person for spoken in speakers.values() for voice in spoken if voice.person in everywhere))
     if len(people) < 2:
         raise SpeechtlError(f"A set needs voices of 2 or more timbres, so that those tested are not those trained on; got {len(people)}.")
     tests = min(max(round(test_share * len(people)), 1), len(people) - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import unicodedata
 
 import pytest
@@ -133,8 +134,6 @@ def test_the_golden_audio_says_what_it_can(capsys: pytest.CaptureFixture[str]) -
 
 @with_espeak
 def test_a_set_of_another_script_has_its_voices_in_positives_and_half_of_the_negatives(tmp_path) -> None:
-    import json
-
     made = make_set(tmp_path, ["你好小智"], clips=6, negatives_minutes=0.4)
     positives, negatives = ([json.loads(line) for line in path.read_text().splitlines()] for path in (made.positives, made.negatives))
     assert len(positives) == 6
@@ -143,3 +142,10 @@ def test_a_set_of_another_script_has_its_voices_in_positives_and_half_of_the_neg
     split = {}
     for line in positives + negatives:
         assert split.setdefault(line["speaker"], line["split"]) == line["split"]
+
+
+@with_espeak
+def test_one_voice_for_testing_is_one_that_speaks_every_language_of_a_set(tmp_path) -> None:
+    for seed in range(3):
+        made = make_set(tmp_path / str(seed), ["你好小智"], seed=seed, clips=2, negatives_minutes=0.02, test_share=0.001)
+        assert len(made.positives.read_text().splitlines()) == 2
