@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from speechtl.audio.recipe import Recipe, make_recipe
 from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.report import training_summary
 from speechtl.audio.run import load_run
+from speechtl.audio.scripts import LANGUAGES, LATIN, language_of
 from speechtl.audio.streams import quiet
-from speechtl.audio.synthesis import make_set, mixed_recording
+from speechtl.audio.synthesis import make_set, mixed_recording, voices_for
 from speechtl.audio.train import train
 from speechtl.counts import counted
 from speechtl.errors import SpeechtlError
@@ -30,6 +30,7 @@ from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.files import detect_file
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import GRACE
+from speechtl.settings import name_from
 from speechtl.workfolder import alone, check_run_place
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # there in a checkout
@@ -58,6 +59,8 @@ class Material:
 def run_demo(out: Path, word: str, real: bool | None) -> None:
     """Train, export and detect; print a table and leave the run, the bundle and the recording in `out`."""
     check_run_place(out / "run")
+    if real is not True and word != REAL_WORD:
+        voices_for(word)
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
         _run_demo(out, word, real)
@@ -111,7 +114,13 @@ def _real(out: Path) -> Material:
 
 
 def _synthetic(out: Path, word: str) -> Material:
+    language = language_of(word)[1]
     say(f"Making recordings of {word!r} with a speech synthesiser (for real use, record real people).")
+    if language != LANGUAGES[LATIN][1]:
+        say(
+            f"The word is spoken in {language}, as its script says. Half of what must not be detected is numbers in {language}, the other "
+            f"half English sentences: so this shows the way, not how well the word is told from other {language}."
+        )
     folder = out / "recordings"
     with progress("speaking, percent") as advance:
         made = make_set(
@@ -128,7 +137,7 @@ def _synthetic(out: Path, word: str) -> Material:
 
 
 def _recipe(word: str, data: dict[str, Any], **sections: dict[str, Any]) -> Recipe:
-    name = re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_")[:64] or "word"
+    name = name_from(word) or "word"
     values: dict[str, Any] = {
         "name": name,
         "phrases": [word],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,7 +19,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+MAX_NAME = 64  # characters
+MAX_NAME_BYTES = 200  # of UTF-8: file systems allow 255 for a name with what is put around it
+NAME_SIGNS = "_-."
+NAME_CATEGORIES = frozenset(("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"))  # letters, what is combined with them, digits
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of training
 
 
@@ -59,6 +63,32 @@ def known(value: str, what: str, names: Iterable[str]) -> str:
     return value
 
 
+def known_name(value: str) -> str:
+    """Return a name in NFC; raise `ValueError` for what cannot be the name of a file, a word and a recipe at once."""
+    value = unicodedata.normalize("NFC", value)
+    signs = all(sign in NAME_SIGNS or _in_word(sign) for sign in value)
+    if not value or not signs or not value[0].isalnum() or len(value) > MAX_NAME or len(value.encode()) > MAX_NAME_BYTES:
+        raise ValueError(
+            f"it must be at most {MAX_NAME} letters and digits (of any script, {MAX_NAME_BYTES} bytes in UTF-8), '_', '-' or '.', without "
+            "spaces, a letter or digit first"
+        )
+    return value
+
+
+def name_from(text: str) -> str:
+    """Return a name made of a text, its other signs replaced by `_`; empty where there is no letter or digit in it."""
+    signs = "".join(sign if _in_word(sign) else " " for sign in unicodedata.normalize("NFC", text.lower()))
+    name = "_".join(signs.split())
+    while name and not name[0].isalnum():
+        name = name[1:]
+    return name[:MAX_NAME].encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip("_")
+
+
+def _in_word(sign: str) -> bool:
+    return sign.isprintable() and unicodedata.category(sign) in NAME_CATEGORIES
+
+
+Name = Annotated[str, AfterValidator(known_name)]
 Precision = Annotated[str, AfterValidator(lambda value: known(value, "precision", PRECISIONS))]
 
 
@@ -83,13 +113,11 @@ def _sentence(problem: Any, kind: type[Section]) -> str:
     if problem["type"] in ("list_type", "path_type"):
         form = "a list of manifests or folders" if problem["type"] == "list_type" else "the path of a manifest or a folder"
         return f"{where!r} must be {form} (given: {problem['input']!r})."
-    if problem["type"] == "string_pattern_mismatch":
-        spoken = "; what is spoken goes into the phrases" if "phrases" in kind.model_fields else ""
-        return f"{where!r}: it must be at most 64 letters, digits, '_', '-' or '.', without spaces (given: {problem['input']!r}){spoken}."
     if problem["type"] == "model_type":
         return f"{where!r} must be a section of its own, as in [{where}] (given: {problem['input']!r})."
     what = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it must be").rstrip(".")
-    return f"{where!r}: {what} (given: {problem['input']!r})."
+    spoken = "; what is spoken goes into the phrases (--phrase)" if where == "name" and "phrases" in kind.model_fields else ""
+    return f"{where!r}: {what} (given: {problem['input']!r}){spoken}."
 
 
 def _keys_beside(location: tuple[str | int, ...], kind: type[Section]) -> list[str]:

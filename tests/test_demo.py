@@ -31,3 +31,11 @@ def test_insisting_on_real_recordings_that_are_not_there_says_how_to_fetch_them(
     monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SpeechtlError, match="speechtl data pull"):
         demo.run_demo(tmp_path / "demo", "computer", real=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("你好小智", "你好小智"), ("Hey, Computer!", "hey_computer"), ("café", "café"), ("...", "word")]
+)
+def test_the_bundle_is_named_after_the_word(word, name):
+    recipe = demo._recipe(word, {"positives": ["positives.jsonl"], "negatives": ["negatives.jsonl"]})
+    assert (recipe.name, recipe.phrases) == (name, [word])

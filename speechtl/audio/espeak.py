@@ -2,7 +2,7 @@
 
     python -I -S espeak.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
     python -I -S espeak.py LIBRARY DATA many < lines > sounds        (VOICE, WORDS_PER_MINUTE, PITCH, text, tabs between)
-    python -I -S espeak.py LIBRARY DATA < /dev/null                  (lists voices)
+    python -I -S espeak.py LIBRARY DATA < /dev/null                  (lists languages, and timbres)
     python -I -S espeak.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
 
 The output of speech is one line with the sample rate, then mono int16 samples. The library keeps state from one text to the next
@@ -54,10 +54,9 @@ class Library:
         if self.sample_rate <= 0:
             raise RuntimeError(f"eSpeak NG cannot read its data in {data}.")
 
-    def accents(self) -> list[str]:
-        """Return the English accents that are present, such as `en-gb-scotland`."""
-        languages = (ctypes.string_at(voice.languages + 1).decode() for voice in self._voices(None) if voice.languages)
-        return [language for language in languages if language.startswith("en-")]
+    def languages(self) -> list[str]:
+        """Return the languages and accents that are present, such as `cmn` or `en-gb-scotland`."""
+        return [ctypes.string_at(voice.languages + 1).decode() for voice in self._voices(None) if voice.languages]
 
     def variants(self) -> list[str]:
         """Return the variants (timbres) that are present, such as `f3`."""
@@ -126,7 +125,7 @@ def main(arguments: list[str]) -> None:
         _speak_many(library)
         return
     if len(arguments) == 2:
-        print(*library.accents())
+        print(*library.languages())
         print(*[variant for variant in library.variants() if " " not in variant])
         return
     if len(arguments) == 3:

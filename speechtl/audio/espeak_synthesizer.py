@@ -1,4 +1,4 @@
-"""eSpeak NG as a speech synthesiser: accents crossed with timbres, from its shared library or its program."""
+"""eSpeak NG as a speech synthesiser: accents and languages crossed with timbres, from its shared library or its program."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from speechtl.audio import espeak
+from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.voice import PLAIN, SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, run, run_partly, speak_singly
 from speechtl.errors import AudioError
 from speechtl.runtime.samples import Samples
@@ -42,10 +43,10 @@ class EspeakLibrary:
         self._command = [sys.executable, "-I", "-S", str(Path(espeak.__file__).resolve()), str(library), data.name]
         self._folder = data.parent
 
-    def voices(self) -> list[Voice]:
-        """Return accents crossed with timbres."""
+    def voices(self, language: str = ENGLISH) -> list[Voice]:
+        """Return the accents of a language crossed with timbres."""
         accents, timbres = (line.split() for line in run(self._command, "", self._folder).decode().splitlines())
-        return _spread(accents, timbres)
+        return _spread(language, accents, timbres)
 
     def speak(self, utterance: Utterance) -> RawSpeech:
         """Return 22.05 kHz samples."""
@@ -79,11 +80,11 @@ class EspeakProgram:
     def __init__(self, program: str) -> None:
         self._program = program
 
-    def voices(self) -> list[Voice]:
-        """Return accents crossed with timbres."""
-        accents = [columns[1] for columns in self._table("en")]
+    def voices(self, language: str = ENGLISH) -> list[Voice]:
+        """Return the accents of a language crossed with timbres."""
+        accents = [columns[1] for columns in self._table(language)]
         timbres = [column.removeprefix("!v/") for columns in self._table("variant") for column in columns if column.startswith("!v/")]
-        return _spread(accents, timbres)
+        return _spread(language, accents, timbres)
 
     def speak(self, utterance: Utterance) -> RawSpeech:
         """Return 22.05 kHz samples."""
@@ -115,9 +116,9 @@ def find_espeak() -> Synthesizer | None:
     return EspeakProgram(program) if program else None
 
 
-def _spread(accents: Sequence[str], timbres: Sequence[str]) -> list[Voice]:
-    """Cross accents with timbres; every timbre comes once, in accents that rotate, before any comes a second time."""
-    known_accents = [accent for accent in ACCENTS if accent in accents]
+def _spread(language: str, accents: Sequence[str], timbres: Sequence[str]) -> list[Voice]:
+    """Cross the accents of a language with timbres; every timbre comes once, in accents that rotate, before any comes a second time."""
+    known_accents = [accent for accent in (ACCENTS if language == ENGLISH else (language,)) if accent in accents]
     known_timbres = [timbre for timbre in TIMBRES if timbre == PLAIN or timbre in timbres]
     turns = range(len(known_accents))
     return [

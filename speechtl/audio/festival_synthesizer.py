@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.voice import SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, read_speech, run, run_partly
 from speechtl.errors import AudioError
 
@@ -37,8 +38,10 @@ class Festival:
     def __init__(self, program: str) -> None:
         self._program = program
 
-    def voices(self) -> list[Voice]:
-        """Return those of the known voices that are installed."""
+    def voices(self, language: str = ENGLISH) -> list[Voice]:
+        """Return those of the known voices that are installed; all of them are English."""
+        if language != ENGLISH:
+            return []
         present = run([self._program, "--pipe"], "(print (voice.list))").decode().strip().strip("()").split()
         return [Voice(self.name, "en-us", timbre) for timbre, voice in VOICES.items() if voice in present]
 

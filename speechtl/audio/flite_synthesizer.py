@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.voice import RawSpeech, Synthesizer, Utterance, Voice, read_speech, run, speak_singly
 from speechtl.errors import AudioError
 
@@ -22,8 +23,10 @@ class Flite:
     def __init__(self, program: str) -> None:
         self._program = program
 
-    def voices(self) -> list[Voice]:
-        """Return the voices compiled into the program."""
+    def voices(self, language: str = ENGLISH) -> list[Voice]:
+        """Return the voices compiled into the program; all of them are English."""
+        if language != ENGLISH:
+            return []
         present = run([self._program, "-lv"], "").decode().split()
         kept = [timbre for timbre in ACCENTS if timbre in present and not (timbre == "kal" and "kal16" in present)]
         return [Voice(self.name, ACCENTS[timbre], timbre) for timbre in kept]

@@ -13,7 +13,7 @@ from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
 from speechtl.audio.heads import HEADS
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import at_home
-from speechtl.settings import NAME, Precision, Section, checked, known, known_policy, read_toml
+from speechtl.settings import Name, Precision, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 
 FROZEN = "speech-embedding+conv-ctc"  # the encoder by default where it stays frozen
@@ -112,7 +112,7 @@ class CalibrateSection(Section):
 class Recipe(Section):
     """A whole recipe."""
 
-    name: str = Field(pattern=NAME)
+    name: Name
     phrases: list[str] = Field(default_factory=list)
     data: DataSection
     transfer: TransferSection = TransferSection()

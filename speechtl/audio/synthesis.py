@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from speechtl.audio.sentences import plain, sentences
-from speechtl.audio.synthesizers import speak, voices
+from speechtl.audio.scripts import ENGLISH, language_of
+from speechtl.audio.sentences import contains_phrase, plain, sentences
+from speechtl.audio.synthesizers import speak, voices, voices_for
 from speechtl.audio.voice import LEVELS, SYNTHESISED, Voice, loudness_and_gain
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import write_text, writing
 from speechtl.runtime.audio import describe, read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
-__all__ = ["MixedRecording", "SpokenWord", "SyntheticSet", "Voice", "make_set", "mixed_recording", "speak", "voices"]
+__all__ = ["MixedRecording", "SpokenWord", "SyntheticSet", "Voice", "make_set", "mixed_recording", "speak", "voices", "voices_for"]
 
 RATES = (0.8, 1.25)
 PITCHES = (0.85, 1.2)
@@ -28,7 +31,11 @@ SURROUNDINGS = (0.4, 1.0)  # seconds of noise before and after
 NOISES = (-40.0, -22.0)  # dB of the speech
 RECIPE = 2  # raise it when the same settings give other samples, so that older files are not taken for finished ones
 
+NUMBERS = (3, 6)  # that a sentence in another language than English consists of
+MOST_DIGITS = 4
+
 Line = dict[str, Any]  # of a manifest
+Splits = dict[str, list[Voice]]  # the voices of each
 Progress = Callable[[float, str], None]  # a fraction from 0 to 1, and what is being made
 
 
@@ -94,11 +101,12 @@ def make_set(
 
     The same seed, settings and synthesisers give the same files. `confusables` are words that sound like a phrase, to be used in the
     negatives. `test_share` of the voices speak only in lines of split `test`. A second call goes on where an interrupted one stopped.
+    Without `speakers`, a phrase is spoken by voices that read its script, and numbers in its language are half of the negatives.
     Raises `SpeechtlError` when the settings cannot be met, and `AudioError` when a voice fails.
     """
     folder = Path(folder)
     _check_settings(phrases, clips, negatives_minutes, test_share)
-    splits = _split_voices(voices() if speakers is None else speakers, seed, test_share)
+    splits = _split_voices(_voices_by_language(phrases) if speakers is None else {ENGLISH: speakers}, seed, test_share)
     report = progress or (lambda _fraction, _what: None)
     share = clips / (clips + 30 * negatives_minutes)  # of the work: a minute of sentences costs about as much as thirty phrases
     plan = list(_plan_positives(phrases, splits, seed, clips, test_share))
@@ -106,7 +114,7 @@ def make_set(
     for index, (split, clip) in enumerate(plan):
         positives.append(_line(folder, f"positives/{index:05d}", clip, split, clip.text, with_limits=True))
         report(share * len(positives) / clips, "positives")
-    texts = sentences(np.random.default_rng([seed, 2]), phrases, confusables)
+    texts = _negative_texts(seed, phrases, confusables, list(splits))
     negatives = []
     for line, done in _make_negatives(folder, texts, splits, seed, 60 * negatives_minutes, test_share):
         negatives.append(line)
@@ -155,39 +163,68 @@ def _check_settings(phrases: Sequence[str], clips: int, negatives_minutes: float
         raise SpeechtlError(f"test_share must lie between 0 and 1; got {test_share:g}.")
 
 
-def _split_voices(speakers: Sequence[Voice], seed: int, test_share: float) -> dict[str, list[Voice]]:
-    """Divide voices so that no timbre, in whatever accent, is in both splits."""
-    people = list(dict.fromkeys(voice.person for voice in speakers))
+def _voices_by_language(phrases: Sequence[str]) -> dict[str, Sequence[Voice]]:
+    spoken = {language_of(phrase)[0]: voices_for(phrase) for phrase in phrases}
+    return {ENGLISH: voices(), **spoken}
+
+
+def _split_voices(speakers: Mapping[str, Sequence[Voice]], seed: int, test_share: float) -> dict[str, Splits]:
+    """Divide the voices of each language so that no timbre, in whatever accent or language, is in both splits."""
+    speaking = [{voice.person for voice in spoken} for spoken in speakers.values()]
+    everywhere = set.intersection(*speaking)  # so that both splits have voices of every language
+    people = list(dict.fromkeys(voice.person for spoken in speakers.values() for voice in spoken if voice.person in everywhere))
     if len(people) < 2:
         raise SpeechtlError(f"A set needs voices of 2 or more timbres, so that those tested are not those trained on; got {len(people)}.")
-    count = min(max(round(test_share * len(people)), 1), len(people) - 1)
-    tested = {people[index] for index in np.random.default_rng([seed, 0]).permutation(len(people))[:count]}
+    tests = min(max(round(test_share * len(people)), 1), len(people) - 1)
+    tested = {people[index] for index in np.random.default_rng([seed, 0]).permutation(len(people))[:tests]}
     return {
-        "train": [voice for voice in speakers if voice.person not in tested],
-        "test": [voice for voice in speakers if voice.person in tested],
+        language: {
+            "train": [voice for voice in spoken if voice.person not in tested],
+            "test": [voice for voice in spoken if voice.person in tested],
+        }
+        for language, spoken in speakers.items()
     }
 
 
 def _plan_positives(
-    phrases: Sequence[str], splits: dict[str, list[Voice]], seed: int, clips: int, test_share: float
+    phrases: Sequence[str], splits: dict[str, Splits], seed: int, clips: int, test_share: float
 ) -> Iterator[tuple[str, _Clip]]:
     tests = min(max(round(test_share * clips), 1), clips - 1)
+    by_phrase = [splits[ENGLISH] if len(splits) == 1 else splits[language_of(phrase)[0]] for phrase in phrases]
     for split, first, last in (("train", 0, clips - tests), ("test", clips - tests, clips)):
         for index in range(first, last):
-            yield split, _draw_clip(phrases[index % len(phrases)], splits[split], (index - first) // len(phrases), (seed, 1, index))
+            number = index % len(phrases)
+            yield split, _draw_clip(phrases[number], by_phrase[number][split], (index - first) // len(phrases), (seed, 1, index))
+
+
+def _negative_texts(seed: int, phrases: Sequence[str], confusables: Sequence[str], languages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield languages and texts without end: English sentences, and in between numbers in each other language."""
+    english = sentences(np.random.default_rng([seed, 2]), phrases, confusables)
+    random = np.random.default_rng([seed, 5])
+    for turn in count():
+        language = languages[turn % len(languages)]
+        yield language, next(english) if language == ENGLISH else _numbers(random, phrases)
+
+
+def _numbers(random: np.random.Generator, phrases: Sequence[str]) -> str:
+    """Return digits, which every voice reads as words of its language, without a number that is a phrase."""
+    while True:
+        numbers = [str(random.integers(10 ** random.integers(1, MOST_DIGITS + 1))) for _ in range(random.integers(*NUMBERS))]
+        if not contains_phrase(text := ", ".join(numbers), phrases):
+            return text
 
 
 def _make_negatives(
-    folder: Path, texts: Iterator[str], splits: dict[str, list[Voice]], seed: int, seconds: float, test_share: float
+    folder: Path, texts: Iterator[tuple[str, str]], splits: dict[str, Splits], seed: int, seconds: float, test_share: float
 ) -> Iterator[tuple[Line, float]]:
     """Yield lines of the manifest, and the fraction done, until there are enough seconds."""
     made = {"train": 0.0, "test": 0.0}
-    turns = {"train": 0, "test": 0}
-    for index, text in enumerate(texts):
+    turns: Counter[tuple[str, str]] = Counter()
+    for index, (language, text) in enumerate(texts):
         split = "test" if made["test"] <= test_share * sum(made.values()) else "train"
-        clip = _draw_clip(text, splits[split], turns[split], (seed, 3, index))
+        clip = _draw_clip(text, splits[language][split], turns[language, split], (seed, 3, index))
         line = _line(folder, f"negatives/{index:05d}", clip, split, "negative", with_limits=False)
-        turns[split] += 1
+        turns[language, split] += 1
         made[split] += line["duration"]
         done = sum(made.values()) / seconds
         yield line, min(done, 1.0)

@@ -15,9 +15,11 @@ import soxr
 from speechtl.audio.espeak_synthesizer import find_espeak
 from speechtl.audio.festival_synthesizer import find_festival
 from speechtl.audio.flite_synthesizer import find_flite
+from speechtl.audio.scripts import ENGLISH, RECORD, language_of, longest, speakable
 from speechtl.audio.sentences import plain
 from speechtl.audio.voice import RawSpeech, Synthesizer, Utterance, Voice
 from speechtl.errors import AudioError, MissingExtraError
+from speechtl.progress import say
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 WIDEST_RATES = (0.5, 2.0)
@@ -41,14 +43,36 @@ def missing_synthesizers() -> list[str]:
     return [name for name, find in FINDERS.items() if find() is None]
 
 
-def voices() -> list[Voice]:
-    """Return every voice on this machine, every person once before any comes again; raises `MissingExtraError` when there is none."""
+def voices(language: str = ENGLISH) -> list[Voice]:
+    """Return every voice of a language on this machine, every person once before any comes again.
+
+    Raises `MissingExtraError` when there is no synthesiser.
+    """
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, Voice]] = []
-    for voice in (voice for synthesizer in find_synthesizers() for voice in synthesizer.voices()):
+    for voice in (voice for synthesizer in find_synthesizers() for voice in synthesizer.voices(language)):
         ordered.append((turns[voice.person], voice))
         turns[voice.person] += 1
     return [voice for _, voice in sorted(ordered, key=lambda pair: pair[0])]
+
+
+def voices_for(phrase: str) -> list[Voice]:
+    """Return the voices that read a phrase's script; raises `AudioError` where there is none, or where they spell it out.
+
+    A phrase in Latin letters that takes long is only noted: an abbreviation is spelled out on purpose.
+    """
+    language, name = language_of(phrase)
+    found = voices(language)
+    if not found:
+        raise MissingExtraError(f"Saying {phrase!r} ({name}) without eSpeak NG's voice of {name}", "synthesis")
+    limit = longest(phrase)
+    seconds = len(speak(phrase, found[0])) / SAMPLE_RATE
+    if seconds > limit:
+        problem = f"The {name} voice takes {seconds:.1f} s for {phrase!r}, more than the {limit:.1f} s of a word: it spells the phrase out."
+        if language != ENGLISH:
+            raise AudioError(f"{problem} {RECORD.format(phrase=phrase)}")
+        say(f"{problem} If people say it as a word, write it as it sounds.")
+    return found
 
 
 def synthesizer_of(voice: Voice) -> Synthesizer:
@@ -85,7 +109,7 @@ def speak_many(synthesizer: Synthesizer, utterances: Sequence[Utterance]) -> lis
 
 
 def _checked(utterance: Utterance) -> Utterance:
-    spoken = "".join(character if character.isprintable() else " " for character in utterance.text).strip()
+    spoken = "".join(character if character.isprintable() else " " for character in speakable(utterance.text)).strip()
     if not plain(spoken):
         raise AudioError(f"There is nothing to say in {utterance.text!r}; give at least one word.")
     _check_within("rate", utterance.rate, WIDEST_RATES)

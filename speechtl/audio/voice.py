@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import soundfile
 
+from speechtl.audio.scripts import ENGLISH
 from speechtl.errors import AudioError
 from speechtl.runtime.samples import Samples
 
@@ -66,8 +67,8 @@ class Synthesizer(Protocol):
 
     name: str
 
-    def voices(self) -> list[Voice]:
-        """Return the voices that are present, the most different ones first."""
+    def voices(self, language: str = ENGLISH) -> list[Voice]:
+        """Return the voices of a language that are present, the most different ones first."""
 
     def speak(self, utterance: Utterance) -> RawSpeech:
         """Return the speech, or raise `AudioError`."""

@@ -58,11 +58,14 @@ def _sweep(random: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _spoken(phrases: Sequence[str]) -> list[Samples]:
-    from speechtl.audio.synthesis import speak, voices
+    """The phrases that a synthesiser can say, each by several voices of its script."""
+    from speechtl.audio.synthesis import speak, voices_for
 
-    try:
-        chosen = voices()
-        return [speak(phrase, voice) for phrase in phrases for voice in chosen[:: max(len(chosen) // VOICES, 1)][:VOICES]]
-    except SpeechtlError as error:
-        say(f"No word is said in the golden audio, so that verify tells less of int8 graphs: {error}")
-        return []
+    spoken = []
+    for phrase in phrases:
+        try:
+            chosen = voices_for(phrase)
+            spoken += [speak(phrase, voice) for voice in chosen[:: max(len(chosen) // VOICES, 1)][:VOICES]]
+        except SpeechtlError as error:
+            say(f"{phrase!r} is not said in the golden audio, so that verify tells less of int8 graphs: {error}")
+    return spoken

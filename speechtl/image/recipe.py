@@ -12,7 +12,7 @@ from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import PRETRAINED, SCRATCH, is_known, known_backbones
 from speechtl.image.places import image_data
 from speechtl.runtime.pictures import PictureSettings
-from speechtl.settings import NAME, Section, checked, known, known_policy, read_toml
+from speechtl.settings import Name, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings
 
 
@@ -81,7 +81,7 @@ class TrainSection(Section):
 class ImageRecipe(Section):
     """A whole recipe."""
 
-    name: str = Field(pattern=NAME)
+    name: Name
     data: DataSection
     pictures: PictureSection = PictureSection()
     transfer: TransferSection = TransferSection()

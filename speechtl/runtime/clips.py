@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ NEAR_MISS = 0.6  # of the threshold
 WAITING = 8  # clips that may wait for a slow disk
 PRUNE_SECONDS = 600.0  # at most between two looks at the clips' age
 CLOSE_SECONDS = 0.3
-NAME_BYTES = 120  # of a word's name in a file name, which may have 255 in all
+LONGEST_WORD = 150  # bytes of a word's name in a clip's: file systems allow 255 for the whole
 # Only files of this form are ever removed: 20261121T093012.345Z_computer_0.97.wav, _near_0.41.wav
 OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z_.*_\d\.\d\d\.wav$")
 
@@ -96,7 +97,7 @@ class Clips:
         """Keep the seconds around an event, or a near miss, of that time since the start."""
         if self._words and event.name not in self._words:
             return
-        word = re.sub(r"[^\w-]+", "_", event.name).encode()[:NAME_BYTES].decode(errors="ignore")
+        word = _in_file_name(event.name)
         now = time.time()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
         self._pending.append((event, f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"))
@@ -153,3 +154,9 @@ class Clips:
         if not self._troubled:
             self._note(f"A clip could not be kept in {self._folder}: {what}. Listening goes on.")
         self._troubled = True
+
+
+def _in_file_name(word: str) -> str:
+    """Return a word's name as a file's name can hold it: letters of every script with their marks, and not too many bytes."""
+    signs = (sign if unicodedata.category(sign)[0] in "LMN" or sign in "_-" else " " for sign in word)
+    return "_".join("".join(signs).split()).encode()[:LONGEST_WORD].decode(errors="ignore")

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from speechtl.audio.encoders.conv_ctc import SIZES
 from speechtl.errors import RecipeError
 from speechtl.files import at_home
-from speechtl.settings import NAME, Precision, Section, checked, known, read_toml
+from speechtl.settings import Name, Precision, Section, checked, known, read_toml
 from speechtl.transfer import FitSettings
 
 PATHS = ("transcribed", "unlabelled", "noise", "test")
@@ -80,7 +80,7 @@ class TrainSection(Section):
 class PretrainingRecipe(Section):
     """A whole recipe."""
 
-    name: str = Field(pattern=NAME)
+    name: Name
     encoder: str = "conv-ctc"
     start: Path | None = None  # encoder.safetensors of another run, to go on from what it learned; relative to the recipe
     data: DataSection = DataSection()
