@@ -154,8 +154,8 @@ def note_cuts(recordings: Sequence[Recording], note: Note) -> None:
     long = [recording for recording in recordings if _is_unclear(recording)]
     if long:
         note(
-            f"Only one take is used of each recording of the word that is longer than {LONGEST_CLIP:.0f} s and in which no takes that sound "
-            f"alike were found: {_names(long)}. Cut them into takes, one a file."
+            f"Only one take is used of each recording of the word longer than {LONGEST_CLIP:.0f} s without takes that sound alike: "
+            f"{_names(long)}. Cut them into takes, one a file."
         )
 
 

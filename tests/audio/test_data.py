@@ -333,7 +333,7 @@ def test_a_long_file_of_the_word_that_cannot_be_cut_is_named(manifest, tmp_path,
     values = {"name": "word", "data": {"positives": [str(positives), str(tmp_path / "one.wav")], "negatives": [str(negatives)]}}
     notes: list[str] = []
     prepare(make_recipe(values, base=tmp_path, source="test"), notes.append)
-    assert any(note.startswith("Only one take is used") and "alike were found: one.wav." in note for note in notes)
+    assert any(note.startswith("Only one take is used") and "sound alike: one.wav." in note for note in notes)
 
 
 def test_words_of_one_file_stay_in_its_fold_where_there_are_enough_files(manifest, tmp_path, said):
