@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.audio.folder import Note, read_folder, readable
+from speechtl.audio.folder import Note, read_folder, read_recording, readable
 from speechtl.audio.manifest import Clip, read_manifests
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.audio.phrases import contains
@@ -104,18 +104,17 @@ def _warn(sentence: str) -> None:
 
 
 def read_clips(paths: Sequence[Path], note: Note = _warn) -> list[Clip]:
-    """The clips of manifests, and of folders of recordings; `note` hears what is passed over in folders."""
+    """The clips of manifests, of folders of recordings and of single ones; `note` hears what is passed over in folders."""
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":
             raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
-        if path.suffix.lower() in readable() and path.is_file():
-            raise ManifestError(f"{path} is a recording; give the folder in which it is, or a manifest (a .jsonl file).")
-    manifests = [path for path in paths if not path.is_dir()]
+    recordings = [path for path in paths if path.suffix.lower() in readable() and path.is_file()]
+    manifests = [path for path in paths if not path.is_dir() and path not in recordings]
     clips = _with_hashes(read_manifests(manifests)) if manifests else []
     for path in paths:
         if path.is_dir():
             clips += read_folder(path, note)
-    return clips
+    return clips + [read_recording(path) for path in recordings]
 
 
 def _with_hashes(clips: Sequence[Clip]) -> list[Clip]:

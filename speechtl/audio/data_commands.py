@@ -70,10 +70,11 @@ def verify(
             for sentence in first_few(str(problem) for problem in report.problems if problem.kind == kind):
                 echo(one_line(sentence if not sentence.startswith("and ") else f"{sentence} of this kind ({kind}); all with --json"))
     if not report.ok:
+        wrong = f"{len(report.fatal)} that {'makes' if len(report.fatal) == 1 else 'make'}"
         raise CheckFailedError(
             f"{counted(len(report.problems), 'problem')} in {counted(report.clips, 'clip')}:"
-            f" {len(report.broken)} of single files, which training skips and reports; {len(report.fatal)} that make the data set"
-            " wrong (another file than the one described, a recording twice, a speaker in two splits)."
+            f" {len(report.broken)} of single files, which training skips and reports; {wrong} the data set wrong"
+            " (another file than the one described, a recording twice, a speaker in two splits)."
         )
     echo(f"{counted(report.clips, 'clip')} {are(report.clips)} there and as described.", err=as_json)
 

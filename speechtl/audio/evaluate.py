@@ -153,7 +153,8 @@ def _choose(
         note(f"Left out {counted(len(fresh) - len(usable), 'negative')} whose text has the wake word.")
     if not usable:
         names = ", ".join(str(path) for path in paths)
-        raise ManifestError(f"No recording of {names} is left to evaluate on: none has split {split!r} and was not used in training.")
+        why = f"all were used in training, have another split than {split!r}{', or have the wake word in their text' if without else ''}"
+        raise ManifestError(f"No recording of {names} is left to evaluate on: {why}.")
     return load_recordings(
         usable, find_words=find_words, phrases=model.phrases, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from speechtl.audio.manifest import Clip
@@ -49,12 +50,17 @@ def read_folder(folder: Path, note: Note) -> list[Clip]:
         inside = path.relative_to(folder)
         above = inside.parts[:-1]
         speaker = _text(above[min(level, len(above) - 1)]) if above else None
-        try:
-            duration, digest = describe(path)[2], sha256_of(path)
-        except (AudioError, OSError):
-            duration, digest = 0.0, None  # loading it says what is wrong
-        clips.append(Clip(str(inside), duration, speaker=speaker, sha256=digest, manifest=folder, line=number, path=path))
+        clips.append(replace(read_recording(path), audio_filepath=str(inside), speaker=speaker, manifest=folder, line=number))
     return clips
+
+
+def read_recording(path: Path) -> Clip:
+    """A clip for one recording that is given by itself."""
+    try:
+        duration, digest = describe(path)[2], sha256_of(path)
+    except (AudioError, OSError):
+        duration, digest = 0.0, None  # loading it says what is wrong
+    return Clip(path.name, duration, sha256=digest, manifest=path.parent, line=1, path=path)
 
 
 def left_out(found: Folder) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.align import find_word
+from speechtl.audio.align import LONGEST_CLIP, find_word
 from speechtl.audio.manifest import TOLERANCE, Clip, fault
+from speechtl.audio.phrases import words
 from speechtl.audio.takes import Limits, cuts, has_word, repetitions
-from speechtl.counts import none_can_be_used
+from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError
 from speechtl.progress import tracked
 from speechtl.runtime.audio import read_audio, read_blocks
@@ -145,16 +146,27 @@ def note_silent(recordings: Sequence[Recording], note: Note) -> None:
 
 
 def note_cuts(recordings: Sequence[Recording], note: Note) -> None:
-    """Say which files hold the word several times."""
+    """Say which files hold the word several times, and which may do."""
     files = {(recording.clip.where, recording.clip.audio_filepath): recording for recording in recordings if recording.times > 1}
     if files:
-        words = sum(recording.times for recording in files.values())
-        note(f"Cut {_count(files.values())} at the pauses into {words} takes, as the word is said several times: {_names(files.values())}.")
+        times = sum(recording.times for recording in files.values())
+        note(f"Cut {_count(files.values())} at the pauses into {times} takes, as the word is said several times: {_names(files.values())}.")
+    long = [recording for recording in recordings if _is_unclear(recording)]
+    if long:
+        note(
+            f"Only one take is used of each recording of the word longer than {LONGEST_CLIP:.0f} s without takes that sound alike: "
+            f"{_names(long)}. Cut them into takes, one a file."
+        )
+
+
+def _is_unclear(recording: Recording) -> bool:
+    """Whether nothing tells where the word stands, or how often, in a recording that is too long for one take."""
+    clip = recording.clip
+    return recording.heard and recording.times == 1 and recording.seconds > LONGEST_CLIP and clip.word_start is None and clip.text is None
 
 
 def _count(recordings: Iterable[Recording]) -> str:
-    count = len(list(recordings))
-    return f"{count} recording{'' if count == 1 else 's'}"
+    return counted(len(list(recordings)), "recording")
 
 
 def _names(recordings: Iterable[Recording]) -> str:
@@ -200,7 +212,7 @@ def _with_words(whole: Recording, samples: Samples, phrases: Sequence[str]) -> l
 
 def _may_repeat(clip: Clip, phrases: Sequence[str]) -> bool:
     """Whether nothing but the phrase is said, as far as the manifest tells."""
-    return clip.text is None or clip.text.strip(" .!?,").lower() in {phrase.lower() for phrase in phrases}
+    return clip.text is None or words(clip.text) in map(words, phrases)
 
 
 def _part(whole: Recording, samples: Samples, said: Limits, cut: tuple[int, int], times: int) -> Recording:

@@ -270,10 +270,17 @@ def test_a_folder_stands_for_its_recordings_and_its_sub_folders_for_speakers(tmp
     assert all(clip.duration == pytest.approx(1.0) for clip in clips)
 
 
-def test_a_recording_in_place_of_a_folder_is_an_error(tmp_path):
-    (tmp_path / "take.opus").write_bytes(b"OggS")
-    with pytest.raises(ManifestError, match=r"take\.opus is a recording; give the folder"):
-        read_clips([tmp_path / "take.opus"])
+def test_a_recording_in_place_of_a_folder_is_taken_as_it_is(tmp_path):
+    soundfile.write(tmp_path / "take.wav", np.zeros(2 * RATE), RATE)
+    (clip,) = read_clips([tmp_path / "take.wav"])
+    assert (clip.audio_filepath, clip.duration, clip.speaker, clip.path) == ("take.wav", 2.0, None, tmp_path / "take.wav")
+
+
+def test_one_long_recording_given_by_itself_is_enough_of_negatives(manifest, tmp_path):
+    positives = manifest("p", people(8))
+    soundfile.write(tmp_path / "talk.wav", np.random.default_rng(0).normal(0, 0.05, 240 * RATE), RATE)
+    data = prepare(recipe(positives, tmp_path / "talk.wav"), lambda _: None)
+    assert {recording.fold for recording in data.negatives} == {0, 1, 2, 3}
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path):
@@ -317,6 +324,16 @@ def test_one_file_with_the_word_many_times_is_enough_to_train_and_validate_on(ma
     data = prepare(recipe(tmp_path / "words", negatives), notes.append)
     assert [sum(recording.fold == fold for recording in data.positives) for fold in range(4)] == [3, 3, 3, 3]
     assert "Cut 1 recording at the pauses into 12 takes, as the word is said several times: many.wav." in notes
+
+
+def test_a_long_file_of_the_word_that_cannot_be_cut_is_named(manifest, tmp_path, said):
+    negatives = manifest("n", talk())
+    positives = manifest("p", people(8))
+    soundfile.write(tmp_path / "one.wav", said.with_pauses([said.spoken()], [12.0], 40.0), RATE)
+    values = {"name": "word", "data": {"positives": [str(positives), str(tmp_path / "one.wav")], "negatives": [str(negatives)]}}
+    notes: list[str] = []
+    prepare(make_recipe(values, base=tmp_path, source="test"), notes.append)
+    assert any(note.startswith("Only one take is used") and "sound alike: one.wav." in note for note in notes)
 
 
 def test_words_of_one_file_stay_in_its_fold_where_there_are_enough_files(manifest, tmp_path, said):

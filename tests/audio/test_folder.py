@@ -22,7 +22,9 @@ RATE = 16_000
 def record(path, seconds=1.0, seed=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(abs(hash(str(path))) if seed is None else seed)
-    soundfile.write(path, random.normal(0, 0.05, round(seconds * RATE)), RATE)
+    samples = random.normal(0, 0.05, round(seconds * RATE))
+    samples[: len(samples) // 2] /= 50.0  # steady noise would be taken for a take without a word
+    soundfile.write(path, samples, RATE)
     return path
 
 

@@ -125,3 +125,10 @@ def test_limits_of_a_manifest_are_not_looked_for_again(folder, said):
     (place / "m.jsonl").write_text('{"audio_filepath": "many.wav", "duration": 5.5, "word_start": 2.4, "word_end": 2.9}\n')
     recordings = load_recordings(read_clips([place / "m.jsonl"]), find_words=True, phrases=["computer"], on_skip=pytest.fail)
     assert [(recording.word, recording.times) for recording in recordings] == [((2.4, 2.9), 1)]
+
+
+def test_a_text_tells_in_every_spelling_that_only_the_phrase_is_said(folder, said):
+    place = folder(many=said.with_pauses([said.spoken()] * 4, [1.1] * 4, 40.0))
+    (place / "m.jsonl").write_text('{"audio_filepath": "many.wav", "duration": 6.0, "text": "\uff23omputer\u3002"}\n')
+    recordings = load_recordings(read_clips([place / "m.jsonl"]), find_words=True, phrases=["computer"], on_skip=pytest.fail)
+    assert [recording.times for recording in recordings] == [4, 4, 4, 4]
