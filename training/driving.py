@@ -1,20 +1,25 @@
-"""Several tasks in one network: pedestrian, car, stop sign and traffic light, with missing labels; when does sharing help?
+"""Several tasks in one network: pedestrian, car, stop sign and traffic light. When does sharing help the one with few labels?
 
     python training/driving.py --out runs/driving
 
-One network with four outputs against four separate networks, as large as it each (four times the size in all) or a quarter
-of it each (the same size in all), on drawn road scenes: over the number of scenes, over the share of missing labels, and over the
-size of the network, because sharing should hurt only where the network is too small (Caruana 1997). Then real street
-photographs (traffic light, stop sign, crosswalk, speed limit): what the drawn scenes taught, and SqueezeNet with shared
-and separate new layers. Writes driving.csv and driving.png. `--full` takes five seeds and up to 8000 scenes (about two hours).
+One task (the target) has few labels, the others have 2000. One shared network with four outputs is held against a network for
+the target alone, as large as the shared one or a quarter of it (four such are as large, and as much work, as the shared one).
+Steps and learning rate of every way are chosen on validation scenes with a seed of its own, from the same grid; the limits are
+those of the paired difference on other scenes. The drawn scenes vary how much the tasks share: nothing more than the street,
+a context (busy or quiet), parts (one material), or both. Two controls: the other labels shuffled, and a front that was pretrained
+on other scenes. Writes driving.csv and driving.png, and trainings.jsonl, from where an interrupted study goes on.
+`--photographs` adds real street photographs (traffic light, stop sign, crosswalk, speed limit) with SqueezeNet.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from speechtl.curves import Panel, Point, draw_panels, summary, write_panels
+from speechtl.curves import Panel, Point, draw_panels, write_panels
 from speechtl.errors import reported
 from speechtl.image.data import load_pictures
 from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
@@ -33,142 +38,227 @@ from speechtl.image.places import image_data
 from speechtl.image.preprocess import PICTURES, Normalize
 from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
-from speechtl.image.scenes import TASKS, scenes, without
+from speechtl.image.scenes import TASKS, scenes
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
 from speechtl.runtime.pictures import PictureSettings
+from speechtl.statistics import mean_limits
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Task, TaskHead, attach
-from speechtl.transfer.heads import start_output
 
 SIZE = 32  # pixels
-TESTED = 1000  # scenes to report on
-WIDTH = 16  # channels of the first layer of the shared network
+LEARNED, CHOSEN_ON, TESTED = 2000, 500, 1000  # scenes to learn from, to choose steps and rate on, to report on
+WIDTH = 8  # channels of the first layer of the shared network
 BLOCK = 20  # photographs in a row that stay together: neighbours show the same crossing
 FOLDS = 3
 HIDDEN = 32
-STEPS = 250
 BATCH = 32
-MISSING = "% of labels missing"
+GRID = [(steps, rate) for steps in (150, 450) for rate in (3e-3, 1e-2)]  # to choose from, for every way
+TUNED_WITH = 100  # labels of the target
+TUNING_SEED = 1000
+WORLDS = {
+    "little in common": {},
+    "context": {"context": True},
+    "parts": {"parts": True},
+    "context and parts": {"context": True, "parts": True},
+}
+
+Scenes = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One comparison: how many scenes, how many of their labels are missing, how wide the shared network is."""
+class Way:
+    """How to learn the target: alone or with the other tasks, in how large a network, and from what."""
 
-    examples: int = 1000
-    missing: float = 0.0
+    name: str
+    shared: bool = False
     width: int = WIDTH
+    balanced: bool = True
+    shuffled: bool = False  # the other tasks' labels, so that they teach nothing
+    few: bool = False  # labels of the other tasks, as many as of the target
+    pretrained: bool = False  # on the other tasks of other scenes
 
 
-class SeparateHead(TaskHead):
-    """Each task sees its own equal part of the embedding's numbers alone: with grouped layers before it, separate networks."""
-
-    def __init__(self, input_size: int, tasks: Sequence[Task], hidden: int = 0) -> None:
-        super().__init__(input_size, tasks, hidden=hidden)
-        count = len(self.tasks)
-        layers: list[nn.Module] = [nn.Dropout(0.2), nn.Unflatten(1, (-1, 1))]
-        if hidden:
-            layers += [nn.Conv1d(input_size, hidden * count, 1, groups=count), nn.ReLU()]
-        output = nn.Conv1d(hidden * count or input_size, count, 1, groups=count)
-        if not hidden:
-            start_output(output)
-        self.layers = nn.Sequential(*layers, output, nn.Flatten())
+ALONE, QUARTER, SHARED = Way("alone"), Way("alone, a quarter the size", width=WIDTH // 2), Way("shared", shared=True)
+UNBALANCED = replace(SHARED, name="shared, every label counts the same", balanced=False)
+SHUFFLED = replace(SHARED, name="shared, other labels shuffled", shuffled=True)
+FEW = replace(SHARED, name="shared, as few labels of the others", few=True)
+ALONE_PRETRAINED = replace(ALONE, name="alone, pretrained front", pretrained=True)
+SHARED_PRETRAINED = replace(SHARED, name="shared, pretrained front", pretrained=True)
+WAYS = (ALONE, QUARTER, SHARED, UNBALANCED, SHUFFLED, FEW, ALONE_PRETRAINED, SHARED_PRETRAINED)
 
 
-class Repeat(nn.Module):
-    """Give the same input to several networks that stand side by side."""
+@dataclass(frozen=True)
+class Trained:
+    """What one training gave: AUC of the target on the validation and test scenes."""
 
-    def __init__(self, times: int) -> None:
-        super().__init__()
-        self.times = times
+    world: str
+    way: str
+    labels: int
+    seed: int
+    steps: int
+    rate: float
+    validation: float
+    test: float
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return `(batch, times * channels, ...)`."""
-        return inputs.repeat(1, self.times, *[1] * (inputs.dim() - 2))
+
+class Study:
+    """Trainings of one target task, each done once and kept in a file."""
+
+    def __init__(self, out: Path, target: int) -> None:
+        self.file = out / "trainings.jsonl"
+        self.target = target
+        self.done: dict[tuple[object, ...], Trained] = {}
+        if self.file.is_file():
+            for line in self.file.read_text(encoding="utf-8").splitlines():
+                self._keep(Trained(**json.loads(line)))
+        out.mkdir(parents=True, exist_ok=True)
+
+    def result(self, world: str, way: Way, labels: int, seed: int) -> Trained:
+        """Result with the steps and the rate that are best for this way in this world on validation scenes."""
+        tried = [self.train(world, way, TUNED_WITH, TUNING_SEED, steps, rate) for steps, rate in GRID]
+        best = max(tried, key=lambda one: one.validation)
+        return self.train(world, way, labels, seed, best.steps, best.rate)
+
+    def train(self, world: str, way: Way, labels: int, seed: int, steps: int, rate: float) -> Trained:
+        """Train once."""
+        key = (world, way.name, labels, seed, steps, rate)
+        if key not in self.done:
+            network = fitted(drawn(world, 0, LEARNED), way, self.target, labels, seed, steps, rate, world)
+            values = [area(network, drawn(world, *which), self.target) for which in ((2, CHOSEN_ON), (1, TESTED))]
+            self._keep(Trained(*key, *values))  # type: ignore[arg-type]
+            with self.file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(asdict(self.done[key])) + "\n")
+            say(f"{world}, {way.name}, {labels} labels, seed {seed}, {steps} steps, rate {rate:g}: AUC {values[0]:.3f} on validation")
+        return self.done[key]
+
+    def _keep(self, one: Trained) -> None:
+        self.done[one.world, one.way, one.labels, one.seed, one.steps, one.rate] = one
 
 
-def build(width: int, networks: int) -> PictureNetwork:
-    """Return one network for all tasks, or as many separate ones side by side as there are tasks, with `width` channels each."""
+@cache
+def drawn(world: str, seed: int, count: int) -> Scenes:
+    """Scenes of a world; seeds tell apart those to learn from (0), to test on (1), to choose on (2) and to pretrain on (3)."""
+    return scenes(count, SIZE, seed=seed, **WORLDS[world])
+
+
+def fitted(learned: Scenes, way: Way, target: int, labels: int, seed: int, steps: int, rate: float, world: str) -> PictureNetwork:
+    """Train one way."""
+    pixels, known = labelled(learned, way, target, labels, seed)
+    torch.manual_seed(seed)
+    encoder = pretrained(world, target, seed) if way.pretrained else build(way.width)
+    network = new_network(encoder, TASKS if way.shared else [TASKS[target]])
+    settings = TrainSection(steps=steps, batch_size=BATCH, learning_rate=rate, seed=seed)
+    fit_pictures(network, pixels, known, AllLayers(rate_decay=1.0), settings, balanced=way.balanced)
+    return network
+
+
+def labelled(learned: Scenes, way: Way, target: int, labels: int, seed: int) -> Scenes:
+    """Pictures and labels that a way learns from; all ways have the same labels of the target."""
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(learned[0])))
+    pixels, known = learned[0][order], learned[1][order]
+    known[labels:, target] = math.nan
+    if not way.shared or way.few:
+        pixels, known = pixels[:labels], known[:labels]
+    if not way.shared:
+        return pixels, known[:, [target]]
+    if way.shuffled:
+        turned = torch.Generator().manual_seed(seed)
+        for other in set(range(len(TASKS))) - {target}:
+            known[:, other] = known[torch.randperm(len(known), generator=turned), other]
+    return pixels, known
+
+
+def pretrained(world: str, target: int, seed: int) -> Encoder:
+    """Layers that learned the other tasks on other scenes."""
+    pixels, known = drawn(world, 3, LEARNED)
+    others = [index for index in range(len(TASKS)) if index != target]
+    network = new_network(build(WIDTH), [TASKS[index] for index in others])
+    settings = TrainSection(steps=max(steps for steps, _ in GRID), batch_size=BATCH, learning_rate=GRID[-1][1], seed=seed)
+    fit_pictures(network, pixels, known[:, others], AllLayers(rate_decay=1.0), settings)
+    return network.encoder
+
+
+def build(width: int) -> Encoder:
+    """Four convolutions; weights and multiply-adds grow with the square of the width."""
     groups: dict[str, nn.Module] = {}
     inputs = 3
     for number, factor in enumerate((1, 2, 4, 4), 1):
-        first: list[nn.Module] = [Normalize((0.5,) * 3, (0.5,) * 3), Repeat(networks)] if number == 1 else []
-        outputs = width * factor
-        conv = nn.Conv2d(inputs * networks, outputs * networks, 3, padding=1, groups=networks, bias=False)
-        groups[f"conv{number}"] = nn.Sequential(*first, conv, nn.BatchNorm2d(outputs * networks), nn.ReLU(), nn.MaxPool2d(2))
-        inputs = outputs
-    encoder = Encoder(groups, EncoderInfo("scenes", PICTURES, inputs * networks))
-    return new_network(encoder, TASKS) if networks == 1 else attach(encoder, SeparateHead(inputs * networks, TASKS), PictureNetwork)
+        first: list[nn.Module] = [Normalize((0.5,) * 3, (0.5,) * 3)] if number == 1 else []
+        conv = nn.Conv2d(inputs, width * factor, 3, padding=1, bias=False)
+        groups[f"conv{number}"] = nn.Sequential(*first, conv, nn.BatchNorm2d(width * factor), nn.ReLU(), nn.MaxPool2d(2))
+        inputs = width * factor
+    return Encoder(groups, EncoderInfo("scenes", PICTURES, inputs))
 
 
-def candidates(setting: Setting) -> dict[str, PictureNetwork]:
-    """Return the networks to compare; weights grow with the square of the width, so half the width is a quarter of the size."""
-    return {
-        "one shared network": build(setting.width, 1),
-        "four separate, as large each": build(setting.width, len(TASKS)),
-        "four separate, a quarter each": build(max(setting.width // 2, 1), len(TASKS)),
-    }
+def multiply_adds(width: int) -> int:
+    """Multiply-adds of the convolutions for one picture."""
+    total, inputs, side = 0, 3, SIZE
+    for factor in (1, 2, 4, 4):
+        total += side * side * 9 * inputs * width * factor
+        inputs, side = width * factor, side // 2
+    return total
+
+
+def area(network: PictureNetwork, test: Scenes, target: int) -> float:
+    """AUC of the target."""
+    pixels, truth = test
+    scores = dict(zip(network.head.tasks, network.scores(pixels), strict=True))[TASKS[target]]
+    return auc(scores[:, 0].double().numpy(), truth[:, target].numpy() == 1)
 
 
 def main(argv: Sequence[str] | None = None) -> list[Panel]:
-    """Compare; print, write and draw the mean AUC over the tasks."""
+    """Compare; print, write and draw the AUC of the target."""
+    names = [task.name for task in TASKS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/driving"))
-    parser.add_argument("--seeds", type=int, default=2, help="trainings for each comparison (default 2)")
-    parser.add_argument("--amounts", type=int, nargs="+", default=[100, 300, 1000, 3000], help="scenes to learn from")
-    parser.add_argument("--missing", type=float, nargs="+", default=[0.0, 0.5, 0.75, 0.9], help="shares of missing labels")
-    parser.add_argument("--width", type=int, default=WIDTH, help=f"of the shared network where it stays the same (default {WIDTH})")
-    parser.add_argument("--widths", type=int, nargs="+", default=[2, 4, 8, 16, 32], help="channels of the shared network's first layer")
-    parser.add_argument("--full", action="store_true", help="five seeds, up to 8000 scenes")
+    parser.add_argument("--seeds", type=int, default=5, help="trainings for each figure (default 5)")
+    parser.add_argument("--labels", type=int, nargs="+", default=[25, 100, 400], help="of the target (default 25 100 400)")
+    parser.add_argument("--target", choices=names, default="traffic_light", help="the task with few labels (default traffic_light)")
+    parser.add_argument("--photographs", action="store_true", help="real street photographs as well")
     arguments = parser.parse_args(argv)
-    seeds = 5 if arguments.full else arguments.seeds
-    amounts = [*arguments.amounts, 8000] if arguments.full else arguments.amounts
-    most = max([*amounts, 1000])
-    learned, tested = scenes(most, SIZE, seed=0), scenes(TESTED, SIZE, seed=1)
-    sweeps = {
-        "scenes to learn from": [(amount, Setting(examples=amount, width=arguments.width)) for amount in amounts],
-        MISSING: [(round(100 * share), Setting(missing=share, width=arguments.width)) for share in arguments.missing],
-        "width of the shared network": [(width, Setting(examples=most, width=width)) for width in arguments.widths],
-    }
-    done: dict[Setting, dict[tuple[str, int], float]] = {}
+    study = Study(arguments.out, names.index(arguments.target))
     panels = []
-    for name, steps in sweeps.items():
-        points = []
-        for value, setting in steps:
-            done[setting] = done.get(setting) or compare(setting, learned, tested, seeds)
-            points += [Point(way, value, seed, mean) for (way, seed), mean in done[setting].items()]
-        panels.append(Panel(name, points, logarithmic=name != MISSING))
+    for world, ways in plan().items():
+        results = [study.result(world, way, labels, seed) for labels in arguments.labels for way in ways for seed in range(arguments.seeds)]
+        print_world(world, results, arguments.labels)
+        panels.append(Panel(f"labels of the target; in common: {world}", [Point(r.way, r.labels, r.seed, r.test) for r in results]))
     write_panels(arguments.out / "driving.csv", panels, "auc")
-    draw_panels(arguments.out / "driving.png", panels, "One network for four tasks, or four networks: mean AUC on other scenes", "AUC")
-    _print(panels)
-    photographs(learned)
+    draw_panels(arguments.out / "driving.png", panels, f"{arguments.target} alone or together with three other tasks", "AUC")
+    if arguments.photographs:
+        photographs(drawn("little in common", 0, LEARNED))
     return panels
 
 
-def compare(setting: Setting, learned: tuple[Tensor, Tensor], tested: tuple[Tensor, Tensor], seeds: int) -> dict[tuple[str, int], float]:
-    """Train every candidate with every seed; return the mean AUC over the tasks."""
-    results = {}
-    for seed in range(seeds):
-        torch.manual_seed(seed)
-        for name, network in candidates(setting).items():
-            chosen = torch.from_numpy(np.random.default_rng(seed).permutation(len(learned[0]))[: setting.examples])
-            labels = without(learned[1][chosen], setting.missing, seed)
-            results[name, seed] = float(np.mean(trained(network, learned[0][chosen], labels, *tested, seed)))
-            say(f"{setting}, {name}, seed {seed}: mean AUC {results[name, seed]:.3f}")
-    return results
+def plan() -> dict[str, tuple[Way, ...]]:
+    """Which ways to compare in which world; the controls where tasks share most."""
+    return {
+        "context and parts": WAYS,
+        "little in common": (ALONE, QUARTER, SHARED, UNBALANCED),
+        "parts": (ALONE, SHARED),
+        "context": (ALONE, SHARED),
+    }
 
 
-def trained(network: PictureNetwork, pixels: Tensor, labels: Tensor, test: Tensor, truth: Tensor, seed: int) -> list[float]:
-    """Train a network from nothing and return the AUC of each task on other pictures."""
-    settings = TrainSection(steps=STEPS, batch_size=BATCH, learning_rate=5e-3, seed=seed)
-    fit_pictures(network, pixels, labels, AllLayers(rate_decay=1.0), settings)
-    return areas(network, test, truth)
+def print_world(world: str, results: Sequence[Trained], amounts: Sequence[int]) -> None:
+    """Print the mean of every way and what it gains over the target alone, with 95 % limits of the paired difference."""
+    values = {(one.way, one.labels, one.seed): one for one in results}
+    table = Table(f"in common: {world}", *(f"{labels} labels" for labels in amounts), "steps, rate", "multiply-adds, four tasks")
+    for way in [way for way in WAYS if way.name in {one.way for one in results}]:
+        mine = [one for one in results if one.way == way.name]
+        cells = [gain([one for one in mine if one.labels == labels], values) for labels in amounts]
+        work = mine[0].steps * BATCH * 3 * multiply_adds(way.width) * (1 if way.shared else len(TASKS))
+        table.add_row(way.name, *cells, f"{mine[0].steps}, {mine[0].rate:g}", f"{work:.1e}")
+    Console(width=160).print(table)
 
 
-def areas(network: PictureNetwork, pixels: Tensor, truth: Tensor) -> list[float]:
-    """Return the AUC of each task."""
-    scores = network.scores(pixels)
-    return [auc(scores[task][:, 0].double().numpy(), truth[:, task].numpy() == 1) for task in range(truth.shape[1])]
+def gain(mine: Sequence[Trained], values: dict[tuple[str, int, int], Trained]) -> str:
+    """Mean AUC, and how much more it is than alone."""
+    mean = f"{np.mean([one.test for one in mine]):.3f}"
+    if mine[0].way == ALONE.name:
+        return mean
+    more = [one.test - values[ALONE.name, one.labels, one.seed].test for one in mine]
+    low, high = mean_limits(more)
+    return f"{mean} ({np.mean(more):+.2f}; {low:+.2f} to {high:+.2f})"
 
 
 def photographs(learned: tuple[Tensor, Tensor]) -> None:
@@ -200,11 +290,23 @@ def photographs(learned: tuple[Tensor, Tensor]) -> None:
     Console(width=140).print(table)
 
 
-class SeparateTop(SeparateHead):
-    """Separate new layers behind one shared embedding, of which each task has all numbers and its own hidden layer."""
+class Repeat(nn.Module):
+    """Give the same input to several networks that stand side by side."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`(batch, times * channels, ...)`."""
+        return inputs.repeat(1, self.times, *[1] * (inputs.dim() - 2))
+
+
+class SeparateTop(TaskHead):
+    """Separate new layers behind one shared embedding; each task has all numbers and a hidden layer of its own."""
 
     def __init__(self, input_size: int, tasks: Sequence[Task], hidden: int) -> None:
-        super().__init__(input_size, tasks, hidden)
+        super().__init__(input_size, tasks, hidden=hidden)
         count = len(self.tasks)
         inner = [
             nn.Conv1d(input_size * count, hidden * count, 1, groups=count),
@@ -217,9 +319,9 @@ class SeparateTop(SeparateHead):
 def _drawn_on_real(learned: tuple[Tensor, Tensor], pictures: Sequence[Picture], tasks: Sequence[Task]) -> list[str]:
     """Return the AUC, on photographs, of a network that has only seen drawn scenes, for the tasks that both have."""
     torch.manual_seed(0)
-    network = build(WIDTH, 1)
+    network = new_network(build(2 * WIDTH), TASKS)
     pixels, labels = learned
-    fit_pictures(network, pixels, labels, AllLayers(rate_decay=1.0), TrainSection(steps=STEPS, batch_size=BATCH, learning_rate=5e-3))
+    fit_pictures(network, pixels, labels, AllLayers(rate_decay=1.0), TrainSection(steps=250, batch_size=BATCH, learning_rate=5e-3))
     loaded = load_pictures(pictures, tasks, PictureSettings(SIZE), say)
     scores = network.scores(loaded.pixels)
     ours = [task.name for task in TASKS]
@@ -230,16 +332,6 @@ def _drawn_on_real(learned: tuple[Tensor, Tensor], pictures: Sequence[Picture], 
             f"{auc(scores[ours.index(task.name)][:, 0].double().numpy(), loaded.labels[:, index].numpy() == 1):.3f}" if known else ""
         )
     return cells
-
-
-def _print(panels: Sequence[Panel]) -> None:
-    for panel in panels:
-        values = sorted({point.examples for point in panel.points})
-        table = Table(f"mean AUC by {panel.name}", *map(str, values))
-        rows = {(way, value): mean for way, value, mean, _, _ in summary(panel.points)}
-        for way in dict.fromkeys(point.way for point in panel.points):
-            table.add_row(way, *(f"{rows[way, value]:.3f}" for value in values))
-        Console(width=140).print(table)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from speechtl.image.preprocess import PICTURES
 from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
-from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, check_inputs, fit, parse_policy
+from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, balance, check_inputs, fit, parse_policy
 from speechtl.workfolder import bind, finish, working_folder
 
 PRETRAIN_POLICY = "all"
@@ -83,9 +83,11 @@ def fit_pictures(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
+    balanced: bool = True,
 ) -> list[dict[str, Any]]:
     """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record an epoch.
 
+    A task with few labels counts as much as one with many, unless `balanced` is false: then every label counts the same.
     With `checkpoint` every epoch is saved there, and `resume` goes on from it bit for bit.
     """
     batches = ExampleBatches(
@@ -108,9 +110,8 @@ def fit_pictures(
             if on_epoch is not None:
                 on_epoch(epoch, record)
 
-        return fit(
-            network, batches, TaskLoss(network.head.tasks), policy, fit_settings, checkpoint=checkpoint, resume=resume, on_epoch=report
-        )
+        loss = TaskLoss(network.head.tasks, balance(labels) if balanced else None)
+        return fit(network, batches, loss, policy, fit_settings, checkpoint=checkpoint, resume=resume, on_epoch=report)
 
 
 def _taught_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
