@@ -42,4 +42,5 @@ def balance(labels: Tensor) -> list[float]:
     """Weights of the tasks' labels `(examples, tasks)` with which every task counts the same, however few labels it has; 0 without any."""
     known = (~torch.isnan(labels)).sum(dim=0).double()
     mean = known.sum() / max(int((known > 0).sum()), 1)
-    return torch.where(known > 0, mean / known.clamp(min=1), 0.0).tolist()  # type: ignore[no-any-return]
+    weights: list[float] = torch.where(known > 0, mean / known.clamp(min=1), 0.0).tolist()
+    return weights
