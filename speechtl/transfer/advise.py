@@ -113,7 +113,7 @@ def _sharing(target: Target) -> tuple[str, ...]:
     if most < FAR_MORE * fewest:
         return (f"{told}: none has much more than another, so expect little from sharing; training each task alone is worth a comparison.",)
     return (
-        f"{told}: a task of few labels gains where the others look for the same things, and can lose where they do not; "
+        f"{told}: a task of few labels gains where what the others learn tells something about it, and can lose otherwise; "
         "train that task alone, too, and compare.",
     )
 
