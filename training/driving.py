@@ -1,13 +1,12 @@
-"""Several tasks in one network: pedestrian, car, stop sign and traffic light. When does sharing help the one with few labels?
+"""Does a task with few labels gain from a network that it shares with three tasks of 2000 labels?
 
     python training/driving.py --out runs/driving
 
-One task (the target) has few labels, the others have 2000. One shared network with four outputs is held against a network for
-the target alone, as large as the shared one or a quarter of it (four such are as large, and as much work, as the shared one).
-Steps and learning rate of every way are chosen on validation scenes with a seed of its own, from the same grid; the limits are
-those of the paired difference on other scenes. The drawn scenes vary how much the tasks share: nothing more than the street,
-a context (busy or quiet), parts (one material), or both. Two controls: the other labels shuffled, and a front that was pretrained
-on other scenes. Writes driving.csv and driving.png, and trainings.jsonl, from where an interrupted study goes on.
+The tasks are pedestrian, car, stop sign and traffic light in drawn scenes. One network with four outputs is compared with a
+network for the target alone, of any width or a quarter of the size (four of these are about as large as a shared one). Steps, rate,
+width and weighting of every way are chosen on validation scenes, for each number of labels, with a seed of its own. The limits are
+those of the paired difference on test scenes. `--worlds` chooses what the tasks share (context: busy or quiet streets; parts: one
+material), `--controls` adds other ways. Writes driving.csv, driving.png, and trainings.jsonl, from which an interrupted study resumes.
 `--photographs` adds real street photographs (traffic light, stop sign, crosswalk, speed limit) with SqueezeNet.
 """
 
@@ -17,13 +16,17 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -52,9 +55,9 @@ BLOCK = 20  # photographs in a row that stay together: neighbours show the same 
 FOLDS = 3
 HIDDEN = 32
 BATCH = 32
-GRID = [(steps, rate) for steps in (150, 450) for rate in (3e-3, 1e-2)]  # to choose from, for every way
-TUNED_WITH = 100  # labels of the target
+STEPS, RATES, WIDTHS = (150, 450, 900), (1e-2, 3e-3), (WIDTH, WIDTH // 2)
 TUNING_SEED = 1000
+LEARN, VALIDATE, PRETRAIN, TEST = 0, 2, 3, 20261  # seeds of the scenes
 WORLDS = {
     "little in common": {},
     "context": {"context": True},
@@ -67,29 +70,38 @@ Scenes = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Way:
-    """How to learn the target: alone or with the other tasks, in how large a network, and from what."""
+    """How to learn the target: alone or with the other tasks, and from what."""
 
     name: str
     shared: bool = False
-    width: int = WIDTH
-    balanced: bool = True
+    widths: tuple[int, ...] = WIDTHS  # to choose from
     shuffled: bool = False  # the other tasks' labels, so that they teach nothing
     few: bool = False  # labels of the other tasks, as many as of the target
     pretrained: bool = False  # on the other tasks of other scenes
 
 
-ALONE, QUARTER, SHARED = Way("alone"), Way("alone, a quarter the size", width=WIDTH // 2), Way("shared", shared=True)
-UNBALANCED = replace(SHARED, name="shared, every label counts the same", balanced=False)
+ALONE, QUARTER, SHARED = Way("alone"), Way("alone, a quarter the size", widths=(WIDTH // 2,)), Way("shared", shared=True)
 SHUFFLED = replace(SHARED, name="shared, other labels shuffled", shuffled=True)
 FEW = replace(SHARED, name="shared, as few labels of the others", few=True)
-ALONE_PRETRAINED = replace(ALONE, name="alone, pretrained front", pretrained=True)
-SHARED_PRETRAINED = replace(SHARED, name="shared, pretrained front", pretrained=True)
-WAYS = (ALONE, QUARTER, SHARED, UNBALANCED, SHUFFLED, FEW, ALONE_PRETRAINED, SHARED_PRETRAINED)
+ALONE_PRETRAINED = replace(ALONE, name="alone, pretrained front", pretrained=True, widths=(WIDTH,))
+SHARED_PRETRAINED = replace(SHARED, name="shared, pretrained front", pretrained=True, widths=(WIDTH,))
+WAYS = (ALONE, QUARTER, SHARED)
+CONTROLS = (SHUFFLED, FEW, ALONE_PRETRAINED, SHARED_PRETRAINED)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen on validation for every way and number of labels."""
+
+    steps: int
+    rate: float
+    width: int
+    balanced: bool = False  # every task counts the same, rather than every label
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training gave: AUC of the target on the validation and test scenes."""
+    """AUC of the target after one training; `within` compares only scenes with as many of the other objects, without context."""
 
     world: str
     way: str
@@ -97,8 +109,21 @@ class Trained:
     seed: int
     steps: int
     rate: float
+    width: int
+    balanced: bool
     validation: float
     test: float
+    within: float
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells trainings apart."""
+        return self.world, self.way, self.labels, self.seed, *astuple(self.choice)
+
+    @property
+    def choice(self) -> Choice:
+        """How it was trained."""
+        return Choice(self.steps, self.rate, self.width, self.balanced)
 
 
 class Study:
@@ -110,45 +135,63 @@ class Study:
         self.done: dict[tuple[object, ...], Trained] = {}
         if self.file.is_file():
             for line in self.file.read_text(encoding="utf-8").splitlines():
-                self._keep(Trained(**json.loads(line)))
+                self.keep(Trained(**json.loads(line)))
         out.mkdir(parents=True, exist_ok=True)
 
-    def result(self, world: str, way: Way, labels: int, seed: int) -> Trained:
-        """Result with the steps and the rate that are best for this way in this world on validation scenes."""
-        tried = [self.train(world, way, TUNED_WITH, TUNING_SEED, steps, rate) for steps, rate in GRID]
-        best = max(tried, key=lambda one: one.validation)
-        return self.train(world, way, labels, seed, best.steps, best.rate)
+    def tune(self, world: str, way: Way, labels: int) -> Trained:
+        """Training that is best on validation: one setting after the other is chosen, with those before it."""
 
-    def train(self, world: str, way: Way, labels: int, seed: int, steps: int, rate: float) -> Trained:
+        def train(choice: Choice) -> Trained:
+            return self.train(world, way, labels, TUNING_SEED, choice)
+
+        best = train(Choice(STEPS[1], RATES[0], way.widths[0]))
+        best = better(best, train(replace(best.choice, rate=RATES[1])))
+        if way.shared:
+            best = better(best, train(replace(best.choice, balanced=True)))
+        shorter = train(replace(best.choice, steps=STEPS[0]))
+        best = shorter if shorter.validation > best.validation else better(best, train(replace(best.choice, steps=STEPS[2])))
+        for width in way.widths[1:]:
+            best = better(best, train(replace(best.choice, width=width)))
+        return best
+
+    def train(self, world: str, way: Way, labels: int, seed: int, choice: Choice) -> Trained:
         """Train once."""
-        key = (world, way.name, labels, seed, steps, rate)
+        key = (world, way.name, labels, seed, *astuple(choice))
         if key not in self.done:
-            network = fitted(drawn(world, 0, LEARNED), way, self.target, labels, seed, steps, rate, world)
-            values = [area(network, drawn(world, *which), self.target) for which in ((2, CHOSEN_ON), (1, TESTED))]
-            self._keep(Trained(*key, *values))  # type: ignore[arg-type]
+            network = fitted(drawn(world, LEARN, LEARNED), way, self.target, labels, seed, choice, world)
+            validation, _ = areas(network, drawn(world, VALIDATE, CHOSEN_ON), self.target)
+            test = areas(network, drawn(world, TEST, TESTED), self.target)
+            one = Trained(world, way.name, labels, seed, **asdict(choice), validation=validation, test=test[0], within=test[1])
             with self.file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(asdict(self.done[key])) + "\n")
-            say(f"{world}, {way.name}, {labels} labels, seed {seed}, {steps} steps, rate {rate:g}: AUC {values[0]:.3f} on validation")
+                lines.write(json.dumps(asdict(one)) + "\n")
+            self.keep(one)
+            say(f"{world}, {way.name}, {labels} labels, seed {seed}, {choice}: AUC {validation:.3f} on validation")
         return self.done[key]
 
-    def _keep(self, one: Trained) -> None:
-        self.done[one.world, one.way, one.labels, one.seed, one.steps, one.rate] = one
+    def keep(self, one: Trained) -> None:
+        """Take note of a training."""
+        self.done[one.key] = one
+
+
+def better(one: Trained, other: Trained) -> Trained:
+    """The better one on validation; the first of equals."""
+    return other if other.validation > one.validation else one
 
 
 @cache
 def drawn(world: str, seed: int, count: int) -> Scenes:
-    """Scenes of a world; seeds tell apart those to learn from (0), to test on (1), to choose on (2) and to pretrain on (3)."""
+    """Scenes of a world."""
     return scenes(count, SIZE, seed=seed, **WORLDS[world])
 
 
-def fitted(learned: Scenes, way: Way, target: int, labels: int, seed: int, steps: int, rate: float, world: str) -> PictureNetwork:
+def fitted(learned: Scenes, way: Way, target: int, labels: int, seed: int, choice: Choice, world: str) -> PictureNetwork:
     """Train one way."""
     pixels, known = labelled(learned, way, target, labels, seed)
     torch.manual_seed(seed)
-    encoder = pretrained(world, target, seed) if way.pretrained else build(way.width)
+    encoder = pretrained(world, target, seed) if way.pretrained else build(choice.width)
     network = new_network(encoder, TASKS if way.shared else [TASKS[target]])
-    settings = TrainSection(steps=steps, batch_size=BATCH, learning_rate=rate, seed=seed)
-    fit_pictures(network, pixels, known, AllLayers(rate_decay=1.0), settings, balanced=way.balanced)
+    settings = TrainSection(steps=choice.steps, batch_size=BATCH, learning_rate=choice.rate, seed=seed)
+    fit_pictures(network, pixels, known, AllLayers(rate_decay=1.0), settings, balanced=choice.balanced)
     return network
 
 
@@ -170,10 +213,10 @@ def labelled(learned: Scenes, way: Way, target: int, labels: int, seed: int) -> 
 
 def pretrained(world: str, target: int, seed: int) -> Encoder:
     """Layers that learned the other tasks on other scenes."""
-    pixels, known = drawn(world, 3, LEARNED)
+    pixels, known = drawn(world, PRETRAIN, LEARNED)
     others = [index for index in range(len(TASKS)) if index != target]
     network = new_network(build(WIDTH), [TASKS[index] for index in others])
-    settings = TrainSection(steps=max(steps for steps, _ in GRID), batch_size=BATCH, learning_rate=GRID[-1][1], seed=seed)
+    settings = TrainSection(steps=STEPS[1], batch_size=BATCH, learning_rate=RATES[0], seed=seed)
     fit_pictures(network, pixels, known[:, others], AllLayers(rate_decay=1.0), settings)
     return network.encoder
 
@@ -199,11 +242,38 @@ def multiply_adds(width: int) -> int:
     return total
 
 
-def area(network: PictureNetwork, test: Scenes, target: int) -> float:
-    """AUC of the target."""
+def work(way: Way, one: Trained) -> float:
+    """Multiply-adds of the trainings for four tasks (forward and backward), without those to tune or to pretrain."""
+    pictures = LEARNED if way.shared and not way.few else one.labels
+    batch = min(BATCH, pictures)
+    in_epoch = pictures // batch
+    steps = max(round(one.steps / in_epoch), 1) * in_epoch
+    return steps * batch * 3 * multiply_adds(one.width) * (1 if way.shared else len(TASKS))
+
+
+def areas(network: PictureNetwork, test: Scenes, target: int) -> tuple[float, float]:
+    """AUC of the target among all scenes, and among scenes with as many of the other objects."""
     pixels, truth = test
-    scores = dict(zip(network.head.tasks, network.scores(pixels), strict=True))[TASKS[target]]
-    return auc(scores[:, 0].double().numpy(), truth[:, target].numpy() == 1)
+    scores = dict(zip(network.head.tasks, network.scores(pixels), strict=True))[TASKS[target]][:, 0].double().numpy()
+    there = truth[:, target].numpy() == 1
+    return auc(scores, there), within(scores, there, others_in(test, target))
+
+
+def others_in(test: Scenes, target: int) -> NDArray[np.int64]:
+    """Number of the other objects in every scene."""
+    labels = test[1].numpy()
+    return (labels.sum(axis=1) - labels[:, target]).astype(np.int64)
+
+
+def within(scores: NDArray[np.float64], there: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
+    """AUC of pairs that are in one group."""
+    won = pairs = 0.0
+    for group in np.unique(groups):
+        mine = groups == group
+        count = int(there[mine].sum()) * int((~there[mine]).sum())
+        if count:
+            won, pairs = won + count * auc(scores[mine], there[mine]), pairs + count
+    return won / pairs if pairs else math.nan
 
 
 def main(argv: Sequence[str] | None = None) -> list[Panel]:
@@ -212,51 +282,71 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/driving"))
     parser.add_argument("--seeds", type=int, default=5, help="trainings for each figure (default 5)")
-    parser.add_argument("--labels", type=int, nargs="+", default=[25, 100], help="of the target (default 25 100)")
+    parser.add_argument("--labels", type=int, nargs="+", default=[25, 100, 400], help="of the target (default 25 100 400)")
     parser.add_argument("--target", choices=names, default="traffic_light", help="the task with few labels (default traffic_light)")
+    parser.add_argument("--worlds", choices=list(WORLDS), nargs="+", default=["context and parts", "little in common"])
+    parser.add_argument("--controls", action="store_true", help="shuffled and few other labels, and a pretrained front, as well")
+    parser.add_argument("--processes", type=int, default=2, help="at the same time (default 2)")
     parser.add_argument("--photographs", action="store_true", help="real street photographs as well")
     arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
     study = Study(arguments.out, names.index(arguments.target))
+    ways = WAYS + CONTROLS if arguments.controls else WAYS
     panels = []
-    for world, ways in plan().items():
-        results = [study.result(world, way, labels, seed) for labels in arguments.labels for way in ways for seed in range(arguments.seeds)]
-        print_world(world, results, arguments.labels)
+    for world in arguments.worlds:
+        results = compare(study, world, ways, arguments.labels, arguments.seeds, arguments.processes)
+        print_world(world, results, arguments.labels, study.target)
         panels.append(Panel(f"labels of the target; in common: {world}", [Point(r.way, r.labels, r.seed, r.test) for r in results]))
     write_panels(arguments.out / "driving.csv", panels, "auc")
     draw_panels(arguments.out / "driving.png", panels, f"{arguments.target} alone or together with three other tasks", "AUC")
     if arguments.photographs:
-        photographs(drawn("little in common", 0, LEARNED))
+        photographs(drawn("little in common", LEARN, LEARNED))
     return panels
 
 
-def plan() -> dict[str, tuple[Way, ...]]:
-    """Which ways to compare in which world; the controls where tasks share most."""
-    return {
-        "little in common": (ALONE, SHARED, UNBALANCED),
-        "context": (ALONE, SHARED),
-        "parts": (ALONE, SHARED),
-        "context and parts": WAYS,
-    }
+def compare(study: Study, world: str, ways: Sequence[Way], amounts: Sequence[int], seeds: int, processes: int) -> list[Trained]:
+    """Tune every way for every number of labels, then train it with every seed."""
+    for seed, count in ((LEARN, LEARNED), (VALIDATE, CHOSEN_ON), (TEST, TESTED)):
+        drawn(world, seed, count)  # before there are several processes
+    cells = [(world, way, labels) for labels in amounts for way in reversed(ways)]
+    chosen = side_by_side(study.tune, cells, processes)
+    jobs = [(*cell, seed, best.choice) for seed in range(seeds) for cell, best in zip(cells, chosen, strict=True)]
+    results = side_by_side(study.train, jobs, processes)
+    for one in (*chosen, *results):
+        study.keep(one)
+    return results
 
 
-def print_world(world: str, results: Sequence[Trained], amounts: Sequence[int]) -> None:
+def side_by_side(function: Callable[..., Trained], jobs: Sequence[tuple[Any, ...]], processes: int) -> list[Trained]:
+    """Results of a function in several processes."""
+    if processes < 2:
+        return [function(*job) for job in jobs]
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        return list(pool.map(function, *zip(*jobs, strict=True)))
+
+
+def print_world(world: str, results: Sequence[Trained], amounts: Sequence[int], target: int) -> None:
     """Print the mean of every way and what it gains over the target alone, with 95 % limits of the paired difference."""
     values = {(one.way, one.labels, one.seed): one for one in results}
-    table = Table(f"in common: {world}", *(f"{labels} labels" for labels in amounts), "steps, rate", "multiply-adds, four tasks")
-    for way in [way for way in WAYS if way.name in {one.way for one in results}]:
-        mine = [one for one in results if one.way == way.name]
-        cells = [gain([one for one in mine if one.labels == labels], values) for labels in amounts]
-        work = mine[0].steps * BATCH * 3 * multiply_adds(way.width) * (1 if way.shared else len(TASKS))
-        table.add_row(way.name, *cells, f"{mine[0].steps}, {mine[0].rate:g}", f"{work:.1e}")
+    table = Table("in common: " + world, "labels", "AUC", "of scenes with as many others", "steps, rate, width, tasks equal", "multiply-adds")
+    for labels in amounts:
+        for way in (*WAYS, *CONTROLS):
+            mine = [one for one in results if (one.way, one.labels) == (way.name, labels)]
+            if mine:
+                cells = [gain(mine, values, measure) for measure in ("test", "within")]
+                table.add_row(way.name, str(labels), *cells, str(astuple(mine[0].choice)), f"{work(way, mine[0]):.1e}")
     Console(width=160).print(table)
+    test = drawn(world, TEST, TESTED)
+    context = auc(others_in(test, target).astype(np.float64), test[1][:, target].numpy() == 1)
+    say(f"{world}: the number of the other objects, were it known, would give an AUC of {context:.3f}.")
 
 
-def gain(mine: Sequence[Trained], values: dict[tuple[str, int, int], Trained]) -> str:
+def gain(mine: Sequence[Trained], values: dict[tuple[str, int, int], Trained], measure: str = "test") -> str:
     """Mean AUC, and how much more it is than alone."""
-    mean = f"{np.mean([one.test for one in mine]):.3f}"
+    mean = f"{np.mean([getattr(one, measure) for one in mine]):.3f}"
     if mine[0].way == ALONE.name:
         return mean
-    more = [one.test - values[ALONE.name, one.labels, one.seed].test for one in mine]
+    more = [getattr(one, measure) - getattr(values[ALONE.name, one.labels, one.seed], measure) for one in mine]
     low, high = mean_limits(more)
     return f"{mean} ({np.mean(more):+.2f}; {low:+.2f} to {high:+.2f})"
 

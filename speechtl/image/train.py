@@ -83,11 +83,11 @@ def fit_pictures(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
-    balanced: bool = True,
+    balanced: bool = False,
 ) -> list[dict[str, Any]]:
     """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record an epoch.
 
-    A task with few labels counts as much as one with many, unless `balanced` is false: then every label counts the same.
+    Every label counts the same; with `balanced` every task does, however few labels it has.
     With `checkpoint` every epoch is saved there, and `resume` goes on from it bit for bit.
     """
     batches = ExampleBatches(

@@ -20,7 +20,7 @@ def weights(encoder) -> int:
 
 
 def test_four_networks_of_the_smaller_size_are_together_as_large_and_as_much_work_as_the_shared_one(program):
-    small, large = program.QUARTER.width, program.SHARED.width
+    small, large = program.QUARTER.widths[0], program.SHARED.widths[0]
     assert 4 * weights(program.build(small)) == pytest.approx(weights(program.build(large)), rel=0.06)
     assert 1.0 < 4 * program.multiply_adds(small) / program.multiply_adds(large) < 1.3
 
@@ -39,7 +39,7 @@ def test_the_multiply_adds_are_those_of_the_convolutions(program):
 def test_every_way_learns_from_the_same_labels_of_the_target(program):
     learned = scenes(40, 16)
     columns = []
-    for way in program.WAYS:
+    for way in program.WAYS + program.CONTROLS:
         _, known = program.labelled(learned, way, TARGET, 10, seed=1)
         column = known[:, TARGET if way.shared else 0]
         columns.append(column[~torch.isnan(column)].tolist())
@@ -67,39 +67,56 @@ def test_missing_labels_of_the_target_give_its_output_no_gradient(program):
     assert (gradient[:TARGET] > 0).all()
 
 
-def test_every_way_tries_the_same_steps_and_rates_and_takes_what_is_best_on_validation(program, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("shared", "tried"), [(False, 5), (True, 6)])
+def test_steps_rate_width_and_weighting_are_chosen_on_validation_for_each_number_of_labels(program, tmp_path, monkeypatch, shared, tried):
     study = program.Study(tmp_path, TARGET)
-    tried = []
+    wanted = program.Choice(program.STEPS[2], program.RATES[1], program.WIDTHS[1], balanced=shared)
+    seen = []
 
-    def train(world, way, labels, seed, steps, rate):
-        tried.append((way.name, seed, steps, rate))
-        best = (steps, rate) == program.GRID[2]
-        return program.Trained(world, way.name, labels, seed, steps, rate, validation=0.9 if best else 0.5, test=0.1 if best else 0.99)
+    def train(world, way, labels, seed, choice):
+        seen.append((labels, seed))
+        right = sum(getattr(choice, name) == getattr(wanted, name) for name in ("steps", "rate", "width", "balanced"))
+        return trained(program, way, seed, choice=choice, validation=0.5 + 0.1 * right, test=-right)
 
     monkeypatch.setattr(study, "train", train)
-    for way in program.WAYS:
-        chosen = study.result("parts", way, 25, seed=7)
-        assert (chosen.steps, chosen.rate) == program.GRID[2]
-        assert tried == [*((way.name, program.TUNING_SEED, *one) for one in program.GRID), (way.name, 7, *program.GRID[2])]
-        tried.clear()
+    assert study.tune("parts", program.SHARED if shared else program.ALONE, 25).choice == wanted
+    assert seen == [(25, program.TUNING_SEED)] * tried
+
+
+def trained(program, way, seed, choice=None, **values):
+    choice = choice or program.Choice(150, 0.01, 8)
+    values = {"validation": 0.0, "test": 0.0, "within": 0.0} | values
+    return program.Trained("parts", way.name, 25, seed, *program.astuple(choice), **values)
 
 
 def test_a_gain_has_the_limits_of_the_paired_differences(program):
-    def one(way, seed, test):
-        return program.Trained("parts", way.name, 25, seed, 150, 0.01, 0.0, test)
-
-    mine = [one(program.SHARED, seed, 0.8 + 0.01 * seed) for seed in range(3)]
-    alone = [one(program.ALONE, seed, 0.6 + 0.01 * seed) for seed in range(3)]
+    mine = [trained(program, program.SHARED, seed, test=0.8 + 0.01 * seed) for seed in range(3)]
+    alone = [trained(program, program.ALONE, seed, test=0.6 + 0.01 * seed) for seed in range(3)]
     values = {(result.way, result.labels, result.seed): result for result in [*mine, *alone]}
     assert program.gain(mine, values) == "0.810 (+0.20; +0.20 to +0.20)"
     assert program.gain(alone, values) == "0.610"
 
 
+def test_scores_that_only_know_the_context_are_chance_among_scenes_with_as_many_others(program):
+    others = torch.arange(40).numpy() % 4
+    there = others + torch.arange(40).numpy() // 4 % 2 > 2
+    assert program.auc(others.astype(float), there) > 0.8
+    assert program.within(others.astype(float), there, others) == 0.5
+    assert program.within(there.astype(float), there, others) == 1.0
+
+
+def test_the_work_counts_the_pictures_that_a_training_really_sees(program):
+    one = trained(program, program.ALONE, 0)
+    assert program.work(program.ALONE, one) == 150 * 25 * 3 * program.multiply_adds(8) * 4
+    assert program.work(program.SHARED, one) == 2 * 62 * 32 * 3 * program.multiply_adds(8)
+
+
+@pytest.mark.slow
 def test_the_study_is_written_and_drawn_and_goes_on_where_it_was_interrupted(program, tmp_path, monkeypatch):
-    for name, value in {"LEARNED": 40, "CHOSEN_ON": 24, "TESTED": 24, "GRID": [(1, 1e-3), (2, 1e-3)], "TUNED_WITH": 20}.items():
+    for name, value in {"LEARNED": 40, "CHOSEN_ON": 24, "TESTED": 24, "STEPS": (1, 2, 3)}.items():
         monkeypatch.setattr(program, name, value)
-    monkeypatch.setattr(program, "plan", lambda: {"context and parts": (program.ALONE, program.SHARED_PRETRAINED)})
-    arguments = ["--out", str(tmp_path), "--seeds", "2", "--labels", "20"]
+    monkeypatch.setattr(program, "WAYS", (program.ALONE, program.SHARED_PRETRAINED))
+    arguments = ["--out", str(tmp_path), "--seeds", "2", "--labels", "20", "--worlds", "context and parts", "--processes", "1"]
     panels = program.main(arguments)
     assert [len(panel.points) for panel in panels] == [4]
     assert {path.name for path in tmp_path.iterdir()} == {"driving.csv", "driving.png", "trainings.jsonl"}
