@@ -328,7 +328,9 @@ def side_by_side(function: Callable[..., Trained], jobs: Sequence[tuple[Any, ...
 def print_world(world: str, results: Sequence[Trained], amounts: Sequence[int], target: int) -> None:
     """Print the mean of every way and what it gains over the target alone, with 95 % limits of the paired difference."""
     values = {(one.way, one.labels, one.seed): one for one in results}
-    table = Table("in common: " + world, "labels", "AUC", "of scenes with as many others", "steps, rate, width, tasks equal", "multiply-adds")
+    table = Table(
+        "in common: " + world, "labels", "AUC", "of scenes with as many others", "steps, rate, width, tasks equal", "multiply-adds"
+    )
     for labels in amounts:
         for way in (*WAYS, *CONTROLS):
             mine = [one for one in results if (one.way, one.labels) == (way.name, labels)]
