@@ -296,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     for world in arguments.worlds:
         results = compare(study, world, ways, arguments.labels, arguments.seeds, arguments.processes)
         print_world(world, results, arguments.labels, study.target)
-        panels.append(Panel(f"labels of the target; in common: {world}", [Point(r.way, r.labels, r.seed, r.test) for r in results]))
+        panels.append(Panel(f"labels; {world}", [Point(r.way, r.labels, r.seed, r.test) for r in results]))
     write_panels(arguments.out / "driving.csv", panels, "auc")
     draw_panels(arguments.out / "driving.png", panels, f"{arguments.target} alone or together with three other tasks", "AUC")
     if arguments.photographs:
