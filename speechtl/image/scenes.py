@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
@@ -13,20 +14,26 @@ from speechtl.transfer import Task
 
 TASKS = (Task("pedestrian"), Task("car"), Task("stop_sign"), Task("traffic_light"))
 PRESENT = 0.4  # probability of each
+BUSY, QUIET = 0.65, 0.15  # probability of each where tasks share a context; 0.4 on average, too
+STRIPE = 4  # pixels of the larger drawing
 DRAWN = 2  # times the wanted size: drawn larger, then reduced, so that edges are smooth
 COVERED = 0.45  # of an object's box at most, by something in front of it
 
 Colour = tuple[int, int, int]
 
 
-def scenes(count: int, size: int = 48, *, missing: float = 0.0, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Return bytes `(count, 3, size, size)` and labels `(count, 4)`: 1 there, 0 not, NaN for the share of them that is missing.
+def scenes(
+    count: int, size: int = 48, *, missing: float = 0.0, seed: int = 0, parts: bool = False, context: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Bytes `(count, 3, size, size)` and labels `(count, 4)`: 1 there, 0 not, NaN for the share of them that is missing.
 
-    Scene number n is the same for every count, size and share of missing labels.
+    Scene number n is the same for every count, size and share of missing labels. The tasks share more with
+    `parts` (all four kinds of object are striped in one direction, everything that looks like them in the other, and colour tells
+    nothing) and with `context` (busy streets have more of all four, quiet ones fewer).
     """
     pixels, labels = [], []
     for number in range(count):
-        picture, present = Scene(size, seed, number).draw()
+        picture, present = Scene(size, seed, number, parts=parts, context=context).draw()
         pixels.append(np.asarray(picture).transpose(2, 0, 1))
         labels.append(present)
     known = torch.tensor(labels, dtype=torch.float32)
@@ -47,9 +54,10 @@ def without(labels: Tensor, missing: float, seed: int) -> Tensor:
 class Scene:
     """One scene."""
 
-    def __init__(self, size: int, seed: int, number: int) -> None:
+    def __init__(self, size: int, seed: int, number: int, *, parts: bool = False, context: bool = False) -> None:
         self.random = np.random.default_rng([seed, 0, number])
         self.size = size
+        self.parts, self.context = parts, context
         self.side = DRAWN * size
         self.picture = Image.new("RGB", (self.side, self.side))
         self.pen = ImageDraw.Draw(self.picture)
@@ -57,14 +65,33 @@ class Scene:
     def draw(self) -> tuple[Image.Image, list[float]]:
         """Return the picture and which of the four are there."""
         self._ground()
-        present = [bool(self.random.random() < PRESENT) for _ in TASKS]
+        often = self._how_often() if self.context else PRESENT
+        present = [bool(self.random.random() < often) for _ in TASKS]
         things = [
             kind for kind, there in zip((self._pedestrian, self._car, self._stop_sign, self._traffic_light), present, strict=True) if there
         ]
+        wanted = len(things)
         things += [kind for kind in (self._bin, self._round_sign, self._lamp) if self.random.random() < PRESENT]  # look alike, and are none
         for index in self.random.permutation(len(things)):
-            self._cover(things[index]())
+            before = np.asarray(self.picture).astype(np.int16) if self.parts else None
+            box = things[index]()
+            if before is not None:
+                self._stripe(before, 1 if index < wanted else -1)
+            self._cover(box)
         return self._seen(), [float(there) for there in present]
+
+    def _how_often(self) -> float:
+        return BUSY if self.random.random() < 0.5 else QUIET
+
+    def _stripe(self, before: NDArray[np.int16], direction: int) -> None:
+        """Paint what was drawn last in stripes that rise or fall, in any colour: neither colour nor brightness tells what it is."""
+        drawn = np.asarray(self.picture).astype(np.int16)
+        mask = (drawn != before).any(axis=2)
+        rows, columns = np.mgrid[: self.side, : self.side]
+        light = ((columns + direction * rows) // STRIPE) % 2
+        colour = self.random.integers(40, 160, 3)
+        striped = 0.25 * drawn + 0.75 * (colour + 70 * light[..., None])
+        self.picture.paste(Image.fromarray(np.where(mask[..., None], striped, drawn).clip(0, 255).astype(np.uint8)))
 
     def _ground(self) -> None:
         side, horizon = self.side, self._between(0.3, 0.5)

@@ -23,7 +23,7 @@ from speechtl.image.preprocess import PICTURES
 from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
-from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, check_inputs, fit, parse_policy
+from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, balance, check_inputs, fit, parse_policy
 from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.workfolder import bind, finish, training_folder
 
@@ -92,9 +92,11 @@ def fit_pictures(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
+    balanced: bool = False,
 ) -> list[dict[str, Any]]:
     """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record an epoch.
 
+    Every label counts the same; with `balanced` every task does, however few labels it has.
     With `checkpoint` every epoch is saved there, and `resume` goes on from it bit for bit.
     """
     batches = ExampleBatches(
@@ -114,7 +116,7 @@ def fit_pictures(
         return fit(
             network,
             batches,
-            TaskLoss(network.head.tasks),
+            TaskLoss(network.head.tasks, balance(labels) if balanced else None),
             policy,
             fit_settings,
             checkpoint=checkpoint,

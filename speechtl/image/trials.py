@@ -34,7 +34,8 @@ class ImageTrials:
     def target(self) -> Target:
         """What is to be learned."""
         kinds = sum(max(task.outputs, 2) for task in self.data.tasks) // len(self.data.tasks)
-        return Target(PICTURES, len(self.data.train), kinds, "pictures")
+        labels = (~torch.isnan(self.data.train.labels)).sum(dim=0).tolist()
+        return Target(PICTURES, len(self.data.train), kinds, "pictures", tuple(labels))
 
     @property
     def available(self) -> int:

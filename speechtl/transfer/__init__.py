@@ -8,7 +8,7 @@ from speechtl.transfer.checkpoint import load_tensors, load_weights, save_tensor
 from speechtl.transfer.fit import Batch, Batches, FitSettings, fit
 from speechtl.transfer.heads import Standardize, Task, TaskHead
 from speechtl.transfer.inputs import check_inputs
-from speechtl.transfer.loss import TaskLoss
+from speechtl.transfer.loss import TaskLoss, balance
 from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, SourceNetwork, TransferNetwork, attach, cut, take_apart
 from speechtl.transfer.policy import AllLayers, GradualUnfreeze, HeadOnly, LastLayers, Policy, at_one_rate, parse_policy
 
@@ -33,6 +33,7 @@ __all__ = [
     "TransferNetwork",
     "at_one_rate",
     "attach",
+    "balance",
     "check_inputs",
     "cut",
     "fit",

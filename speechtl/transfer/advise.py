@@ -29,6 +29,7 @@ class Target:
     examples: int
     kinds: int
     unit: str = "examples"
+    labels: tuple[int, ...] = ()  # of every task, where several share a network
 
     @property
     def per_kind(self) -> float:
@@ -75,7 +76,7 @@ def advise(encoder: Encoder, target: Target) -> Advice:
         )
         return Advice(False, SCRATCH, (same, amounts, large))
     policy, why = _policy(target)
-    return Advice(True, policy, (same, amounts, why))
+    return Advice(True, policy, (same, amounts, why, *_sharing(target)))
 
 
 def _amounts(source: EncoderInfo, target: Target) -> tuple[bool, str]:
@@ -101,6 +102,20 @@ def _policy(target: Target) -> tuple[str, str]:
     if target.per_kind < SOME:
         return "last:2", f"{each} carry the new layers and the last two; what stands in front is general."
     return "all", f"{each} are enough to train all layers, at smaller rates toward the front."
+
+
+def _sharing(target: Target) -> tuple[str, ...]:
+    """What to expect of several tasks in one network; `training/driving.py` measures it."""
+    if len(target.labels) < 2:
+        return ()
+    fewest, most = min(target.labels), max(target.labels)
+    told = f"{len(target.labels)} tasks share one network, with {fewest:,} to {most:,} labels each"
+    if most < FAR_MORE * fewest:
+        return (f"{told}: none has much more than another, so expect little from sharing; training each task alone is worth a comparison.",)
+    return (
+        f"{told}: a task of few labels gains where what the others learn tells something about it, and can lose otherwise; "
+        "train that task alone, too, and compare.",
+    )
 
 
 def verdict(advice: Advice, means: Mapping[str, float]) -> str:

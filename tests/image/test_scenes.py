@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from speechtl.image.scenes import TASKS, scenes, without
+from speechtl.image.scenes import TASKS, Scene, scenes, without
 
 
 def test_a_seed_gives_the_same_scenes_however_many_are_wanted():
@@ -31,3 +32,21 @@ def test_the_chosen_share_of_labels_is_missing_spread_over_the_tasks(share):
 def test_every_picture_keeps_a_label_while_there_are_as_many(share):
     missing = torch.isnan(without(torch.ones(500, 4), share, seed=0))
     assert not missing.all(dim=1).any()
+
+
+def test_a_shared_context_makes_the_four_come_together_and_leaves_how_often_each_comes():
+    _, apart = scenes(400, 8)
+    _, together = scenes(400, 8, context=True)
+    assert abs(np.corrcoef(apart.T.numpy())[0, 1:]).max() < 0.15
+    assert np.corrcoef(together.T.numpy())[np.triu_indices(len(TASKS), 1)].min() > 0.1
+    assert together.mean().item() == pytest.approx(apart.mean().item(), abs=0.05)
+
+
+def test_stripes_rise_in_the_four_and_fall_in_what_looks_like_them():
+    scene = Scene(48, 0, 0, parts=True)
+    before = np.asarray(scene.picture).astype(np.int16)
+    scene._box(0.2, 0.2, 0.8, 0.8, (90, 90, 90))
+    scene._stripe(before, 1)
+    rising = np.asarray(scene.picture).astype(int).sum(axis=2)[30:60, 30:60]
+    assert (rising[1:, :-1] == rising[:-1, 1:]).all()
+    assert not (rising[:-1, :-1] == rising[1:, 1:]).all()

@@ -3,14 +3,17 @@ import json
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from speechtl.errors import InputMismatchError, ManifestError, RecipeError, RunError
 from speechtl.image.backbones import BACKBONES, kept_folder, register_backbone, small
+from speechtl.image.network import new_network
 from speechtl.image.predict import predict_files
-from speechtl.image.recipe import read_image_recipe
+from speechtl.image.preprocess import PICTURES, Normalize
+from speechtl.image.recipe import TrainSection, read_image_recipe
 from speechtl.image.run import load_run, open_encoder
-from speechtl.image.train import pretrain, train
-from speechtl.transfer import EncoderInfo, InputSpec, SourceNetwork, TaskLoss
+from speechtl.image.train import fit_pictures, pretrain, train
+from speechtl.transfer import AllLayers, Encoder, EncoderInfo, InputSpec, SourceNetwork, Task, TaskLoss
 
 
 @pytest.fixture(autouse=True)
@@ -182,3 +185,18 @@ def test_a_changed_recipe_does_not_go_on_with_the_work_of_another(shapes, monkey
             train(read_image_recipe(shapes / "shapes.toml"), shapes / "run")
     with pytest.raises(RunError, match="another recipe"):
         train(edited(shapes, ("batch_size = 8", "batch_size = 4")), shapes / "run", resume=True)
+
+
+def test_every_label_counts_the_same_unless_tasks_are_to():
+    labels = torch.zeros(8, 2)
+    labels[2:, 1] = float("nan")
+
+    def losses(**weighting):
+        torch.manual_seed(0)
+        groups = {"conv": nn.Sequential(Normalize((0.5,) * 3, (0.5,) * 3), nn.Conv2d(3, 2, 3, padding=1))}
+        network = new_network(Encoder(groups, EncoderInfo("small", PICTURES, 2)), [Task("a"), Task("b")])
+        pixels = torch.randint(0, 256, (8, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return fit_pictures(network, pixels, labels, AllLayers(), TrainSection(steps=2, batch_size=8), **weighting)
+
+    assert losses() == losses(balanced=False)
+    assert losses() != losses(balanced=True)

@@ -47,3 +47,20 @@ def test_the_verdict_names_what_was_best_and_what_the_advice_cost():
     advice = Advice(True, "head", ())
     assert verdict(advice, {"head": 0.9, "all": 0.8}) == "Best was 'head' with 0.900, as advised."
     assert "the advice, 'head', gave 0.800, 0.100 less" in verdict(advice, {"head": 0.8, "all": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ((25, 2000, 2000), "3 tasks share one network, with 25 to 2,000 labels each: a task of few labels gains where"),
+        ((500, 600), "2 tasks share one network, with 500 to 600 labels each: none has much more than another"),
+        ((0, 600), "with 0 to 600 labels each: a task of few labels gains where"),
+    ],
+)
+def test_several_tasks_in_one_network_are_told_what_sharing_is_worth(labels, reason):
+    assert reason in str(advise(encoder(1_000_000), Target(PICTURES, 600, 2, labels=labels)))
+
+
+@pytest.mark.parametrize("labels", [(), (600,)])
+def test_one_task_is_told_nothing_of_sharing(labels):
+    assert "share" not in str(advise(encoder(1_000_000), Target(PICTURES, 600, 2, labels=labels)))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from speechtl.transfer import Task, TaskLoss
+from speechtl.transfer import Task, TaskLoss, balance
 
 NAN = math.nan
 TASKS = (Task("kind", ("a", "b", "c")), Task("loud"), Task("near"))
@@ -43,3 +43,24 @@ def test_a_batch_without_any_label_teaches_nothing():
 def test_sure_and_right_costs_nothing(value):
     logits = torch.full((4, 1), 40.0 * (2 * value - 1))
     assert TaskLoss([Task("x")])(logits, torch.full((4, 1), value)) < 1e-6
+
+
+def test_a_task_of_few_labels_counts_as_much_as_one_of_many():
+    labels = torch.ones(100, 3)
+    labels[:, 0], labels[5:, 2] = 0, NAN
+    logits = torch.randn(100, 5)
+    loss = TaskLoss(TASKS, balance(labels))(logits, labels)
+    alone = [
+        TaskLoss([task])(part, labels[:, [index]]) for index, (task, part) in enumerate(zip(TASKS, logits.split([3, 1, 1], 1), strict=True))
+    ]
+    torch.testing.assert_close(loss, torch.stack(alone).mean())
+
+
+def test_tasks_of_as_many_labels_are_not_weighted():
+    labels = torch.tensor([[0.0, 1, NAN], [NAN, 0, 1]])
+    assert balance(labels[:, [0, 2]]) == [1.0, 1.0]
+
+
+def test_a_task_without_labels_has_no_weight():
+    assert balance(torch.tensor([[NAN, 1.0], [NAN, 0.0]])) == [0.0, 1.0]
+    assert balance(torch.full((2, 2), NAN)) == [0.0, 0.0]
