@@ -84,7 +84,7 @@ def _sentence(problem: Any, kind: type[Section]) -> str:
         form = "a list of manifests or folders" if problem["type"] == "list_type" else "the path of a manifest or a folder"
         return f"{where!r} must be {form} (given: {problem['input']!r})."
     if problem["type"] == "string_pattern_mismatch":
-        spoken = "; what is spoken goes into the phrases" if "phrases" in kind.model_fields else ""
+        spoken = "; what is spoken goes into the phrases (--phrase)" if "phrases" in kind.model_fields else ""
         return f"{where!r}: it must be at most 64 letters, digits, '_', '-' or '.', without spaces (given: {problem['input']!r}){spoken}."
     if problem["type"] == "model_type":
         return f"{where!r} must be a section of its own, as in [{where}] (given: {problem['input']!r})."
