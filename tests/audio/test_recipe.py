@@ -79,7 +79,7 @@ def test_every_wrong_key_and_value_is_in_one_message(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "two words", "../up", "a/b", ".hidden", "x" * 65])
 def test_a_name_that_could_not_be_a_files_is_refused(tmp_path, name):
-    with pytest.raises(RecipeError, match=r"'name': it must be at most 64 letters.*goes into the phrases"):
+    with pytest.raises(RecipeError, match=r"'name': it must be at most 64 letters.*goes into the phrases \(--phrase\)"):
         read_recipe(write(tmp_path, SMALL.replace('"word"', f'"{name}"')))
 
 
