@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +14,23 @@ def decode(data: bytes) -> str:
     return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
+def _value(text: str) -> Any:
+    """The value of a JSON text; raises `ValueError` for numbers that JSON does not have, and that no other program would read."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number in JSON")
+    return number
+
+
 def json_lines(text: str) -> Iterator[tuple[int, Any]]:
     """The number and the value of every line, or of every entry of one array; an error in place of what is not JSON."""
     if text.lstrip().startswith("["):
         try:
-            yield from enumerate(json.loads(text), 1)
+            yield from enumerate(_value(text), 1)
             return
         except (ValueError, RecursionError):
             pass  # lines, of which the first is wrong
@@ -25,6 +38,6 @@ def json_lines(text: str) -> Iterator[tuple[int, Any]]:
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line)
+            yield number, _value(line)
         except (ValueError, RecursionError) as error:
             yield number, error

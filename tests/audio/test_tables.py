@@ -130,3 +130,13 @@ def test_a_table_is_not_overwritten_when_words_are_aligned(tmp_path):
     with pytest.raises(ManifestError, match="would be overwritten"):
         align_manifest(tmp_path / "take.txt")
     assert (tmp_path / "take.txt").read_text() == "1.0\t2.0\tword\n"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize(
+    "form", ['{{"audio_filepath": "a.wav", "duration": 1.0, "level": {}}}', '[{{"audio_filepath": "a.wav", "duration": 1.0, "level": {}}}]']
+)
+def test_numbers_that_json_does_not_have_are_said_to_be_wrong(tmp_path, form, number):
+    (tmp_path / "m.jsonl").write_text(form.format(number))
+    with pytest.raises(ManifestError, match=r"not a number in JSON|not JSON"):
+        read_manifest(tmp_path / "m.jsonl")

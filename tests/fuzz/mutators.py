@@ -146,7 +146,7 @@ def _value(random: Random, before: Any) -> Any:
         return random.choice((float("nan"), float("inf"), float("-inf"), 1e308))
     if kind == 4 and isinstance(before, str):
         return mutate_bytes(before.encode("utf-8", "surrogatepass"), random).decode("utf-8", "replace")
-    if kind == 4 and isinstance(before, int | float):
+    if kind == 4 and isinstance(before, int | float) and abs(before) < 2**53:
         return before * random.choice((-1, 2, 10, 1000, 10**6)) + random.choice((0, 1, -1, 0.5))
     if kind == 5:
         return str(before)
