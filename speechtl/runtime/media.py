@@ -100,9 +100,14 @@ def _decoded(path: Path) -> Iterator[Samples]:
                 good += 1
                 for frame in frames:
                     frame.pts = None  # of joined files they start anew
-                    yield from (part.to_ndarray().T for part in to_float.resample(frame))
+                    yield from map(_samples, to_float.resample(frame))
             if bad * MOST_BAD > good:
                 raise AudioError(f"{path} is damaged: {bad} of its {good + bad} packets cannot be decoded.")
-            yield from (part.to_ndarray().T for part in to_float.resample(None))
+            yield from map(_samples, to_float.resample(None))
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(f"{path} is damaged: {error}.") from error
+
+
+def _samples(frame: Any) -> Samples:
+    """The samples `(frames, channels)` of a frame in planar float32."""
+    return np.asarray(frame.to_ndarray().T, np.float32)
