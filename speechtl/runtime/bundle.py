@@ -120,7 +120,8 @@ class Bundle:
             for name, ranks in (("audio", (1,)), ("scores", (1, 2)))
         ):
             raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
-        if golden.get("words", NO_WORDS).shape[1:] != (2,):
+        words = golden.get("words", NO_WORDS)
+        if words.dtype.kind not in "iu" or words.shape[1:] != (2,):
             raise BundleError(f"{self.path} is damaged: 'words' in {GOLDEN} must be two numbers of samples for each word.")
         return golden
 
