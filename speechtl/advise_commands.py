@@ -29,11 +29,11 @@ def advise(
     The rules of thumb can be wrong; --measure trains the candidates and tells which was right.
     """
     with progress("loading"):
-        from speechtl.curves import print_points, summary
+        from speechtl.study.advise import advise as ask
+        from speechtl.study.advise import verdict
+        from speechtl.study.curves import print_points, summary
+        from speechtl.study.trials import curve, open_trials
         from speechtl.transfer import check_inputs
-        from speechtl.transfer.advise import advise as ask
-        from speechtl.transfer.advise import verdict
-        from speechtl.trials import curve, open_trials
 
     trials = open_trials(recipe, force=force)
     advice = ask(trials.encoder, trials.target)

@@ -21,7 +21,7 @@ def look(
 ) -> None:
     """Draw what an encoder hears: its first filters, and the moments of sound that excite units most, before and after training."""
     with progress("loading"):
-        from speechtl.audio.look import look as draw
+        from speechtl.study.look_audio import look as draw
 
     for path in draw(model, recordings, out, units=units, patches=patches):
         echo(str(path))

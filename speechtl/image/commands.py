@@ -81,7 +81,7 @@ def look(
     patches: Annotated[int, typer.Option(min=1, max=24, help="Patches of each unit.")] = 6,
 ) -> None:
     """Draw what layers see: the first filters, and the patches that excite units most, before and after training."""
-    from speechtl.image.look import look as draw
+    from speechtl.study.look_image import look as draw
 
     for path in draw(model, pictures, out, units=units, patches=patches):
         echo(str(path))

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from speechtl.curves import Point
 from speechtl.progress import say, tracked
 from speechtl.settings import read_toml
+from speechtl.study.advise import Target
+from speechtl.study.curves import Point
 from speechtl.transfer import Encoder, SourceNetwork
-from speechtl.transfer.advise import Target
 
 FRAMES = 96  # of a picture that stands in for a spectrogram
 
@@ -41,12 +41,12 @@ def open_trials(path: Path, *, force: bool = False) -> Trials:
     data = read_toml(path).get("data")
     if isinstance(data, dict) and "train" in data:
         from speechtl.image.recipe import read_image_recipe
-        from speechtl.image.trials import ImageTrials
+        from speechtl.study.trials_image import ImageTrials
 
         _know_audio_encoders()
         return ImageTrials(read_image_recipe(path), force=force)
     from speechtl.audio.recipe import read_recipe
-    from speechtl.audio.trials import AudioTrials
+    from speechtl.study.trials_audio import AudioTrials
 
     return AudioTrials(read_recipe(path))
 

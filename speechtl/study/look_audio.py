@@ -19,9 +19,9 @@ from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress, tracked
 from speechtl.runtime.audio import read_audio
 from speechtl.runtime.front_end import front_end
-from speechtl.tiles import draw_all_filters, draw_patches
+from speechtl.study.look import Excitation, compare, first_filters, middle_and_late
+from speechtl.study.tiles import draw_all_filters, draw_patches
 from speechtl.transfer import HeadOnly, parse_policy
-from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.workfolder import is_run
 
 FRAMES = 152  # of a piece of sound that is looked at: 1.5 s

@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 
 from speechtl.cli import app
 from speechtl.errors import PictureError, SpeechtlError
-from speechtl.image.look import _encoders as encoders_of
-from speechtl.image.look import look
 from speechtl.image.recipe import read_image_recipe
 from speechtl.image.train import pretrain
+from speechtl.study.look_image import _encoders as encoders_of
+from speechtl.study.look_image import look
 
 
 @pytest.fixture

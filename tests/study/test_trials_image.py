@@ -1,6 +1,6 @@
 from speechtl.image import train as training
-from speechtl.image import trials
 from speechtl.image.recipe import read_image_recipe
+from speechtl.study import trials_image as trials
 
 
 def test_random_weights_learn_at_one_rate_whatever_the_way_is_called(shapes, monkeypatch):

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from speechtl import curves
-from speechtl.curves import Panel, Point, draw_curves, draw_panels, print_points, summary, write_panels, write_points
+from speechtl.study import curves
+from speechtl.study.curves import Panel, Point, draw_curves, draw_panels, print_points, summary, write_panels, write_points
 
 POINTS = [
     Point(way, amount, seed, value + seed / 100) for way, value in (("a", 0.5), ("b", 0.7)) for amount in (10, 100) for seed in range(3)

@@ -6,8 +6,8 @@ from PIL import Image
 
 from speechtl.audio.encoders import ENCODERS, conv_ctc, parts_of, short_name, taken_apart
 from speechtl.audio.encoders.several import beside
-from speechtl.audio.look import look
 from speechtl.errors import ManifestError, SpeechtlError
+from speechtl.study.look_audio import look
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from speechtl.audio.train import train
 from speechtl.counts import counted
 from speechtl.errors import ManifestError
 from speechtl.settings import checked
+from speechtl.study.advise import SCRATCH, Target
 from speechtl.transfer import Encoder
-from speechtl.transfer.advise import SCRATCH, Target
 
 VALIDATION = 0.3  # of the speakers
 WORD_OR_NOT = 2  # kinds of recordings

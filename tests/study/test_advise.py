@@ -1,8 +1,8 @@
 import pytest
 from torch import nn
 
+from speechtl.study.advise import Advice, Target, advise, verdict
 from speechtl.transfer import Encoder, EncoderInfo, InputSpec
-from speechtl.transfer.advise import Advice, Target, advise, verdict
 
 PICTURES = InputSpec("image", {"channels": "RGB"})
 

@@ -17,9 +17,9 @@ from speechtl.image.data import read_all
 from speechtl.image.run import load_run, open_encoder
 from speechtl.progress import progress, say, tracked
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
-from speechtl.tiles import draw_all_filters, draw_patches
+from speechtl.study.look import Excitation, compare, first_filters, middle_and_late
+from speechtl.study.tiles import draw_all_filters, draw_patches
 from speechtl.transfer import Encoder, HeadOnly, parse_policy
-from speechtl.transfer.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.workfolder import is_run
 
 PATCH = 72  # pixels at which patches are drawn

@@ -15,8 +15,8 @@ from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
+from speechtl.study.advise import Target
 from speechtl.transfer import AllLayers, Encoder, at_one_rate, check_inputs, parse_policy
-from speechtl.transfer.advise import Target
 
 
 class ImageTrials:

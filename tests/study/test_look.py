@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from speechtl.errors import SpeechtlError
+from speechtl.study.look import compare, excitations, first_filters, middle_and_late
 from speechtl.transfer import Encoder, EncoderInfo, InputSpec
-from speechtl.transfer.look import compare, excitations, first_filters, middle_and_late
 
 
 @pytest.fixture

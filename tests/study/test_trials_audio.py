@@ -4,7 +4,7 @@ import pytest
 
 from speechtl.audio.encoders import UNTAUGHT, conv_ctc, load_encoder
 from speechtl.audio.recipe import make_recipe
-from speechtl.audio.trials import changed
+from speechtl.study.trials_audio import changed
 
 
 @pytest.mark.parametrize(
