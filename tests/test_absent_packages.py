@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parents[1] / "speechtl"
 MODULES = sorted(f"speechtl.runtime.{path.stem}" for path in (PACKAGE / "runtime").glob("*.py") if path.stem != "__init__")
-COMMANDS = ["speechtl.cli", "speechtl.bench_commands", "speechtl.bench_tables", "speechtl.progress"]
+COMMANDS = ["speechtl.cli.app", "speechtl.cli.bench", "speechtl.bench_tables", "speechtl.progress"]
 PICTURES = ("picture_bundle", "bench_prediction", "bench_picture_worker")
 # What is nothing without a package: its users import it where they can say so.
 NEEDS = {
@@ -57,7 +57,7 @@ def run(arguments, stdin, place):
             os.dup2(end[number], number)
             os.close(end[1]) if number == 0 else None
     sys.argv = ["speechtl", *arguments]
-    from speechtl.cli import main
+    from speechtl.cli.app import main
     code = 0
     try:
         main()

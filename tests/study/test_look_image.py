@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from speechtl.cli import app
+from speechtl.cli.app import app
 from speechtl.errors import PictureError, SpeechtlError
 from speechtl.image.recipe import read_image_recipe
 from speechtl.image.train import pretrain

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from speechtl.cli import app, main
+from speechtl.cli.app import app, main
+from speechtl.cli.outputs import CHECKS, clips_folder, output_folder
 from speechtl.errors import DiskFullError, SpeechtlError
-from speechtl.outputs import CHECKS, clips_folder, output_folder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Options that name what is read. Whatever else takes a path, a file or a folder has to be tried before the work.
 READ = {"--positives", "--negatives", "--noise", "--budget", "--dry-run"}
 PROGRAMS_READ = READ | {"--ages", "--audio", "--identity"}
@@ -59,7 +59,7 @@ def test_the_options_that_name_outputs_are_found():
 
 @pytest.mark.parametrize(("words", "option"), PLACES, ids=NAMES)
 def test_an_option_is_tried_or_known_to_be_read(words, option):
-    assert checks_of(option), f"{' '.join(words)} {option.opts[-1]}: give it a callback of speechtl.outputs, or add it to READ here"
+    assert checks_of(option), f"{' '.join(words)} {option.opts[-1]}: give it a callback of speechtl.cli.outputs, or add it to READ here"
 
 
 def refused(words, option, place, monkeypatch, capsys, tmp_path) -> str:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from speechtl.cli import main
+from speechtl.cli.app import main
 
 
 @pytest.fixture
@@ -40,9 +40,7 @@ def test_bad_addresses_and_bundles_are_exit_code_2(refused, tiny_bundle, tmp_pat
 
 @pytest.mark.parametrize(("module", "extra", "options"), [("wyoming", "serve", []), ("zeroconf", "zeroconf", ["--zeroconf", "kitchen"])])
 def test_a_missing_package_is_named_with_the_pip_command(refused, tiny_bundle, monkeypatch, module, extra, options):
-    for name in [
-        name for name in sys.modules if name.startswith(("speechtl.runtime.server", module)) and name != "speechtl.runtime.server_commands"
-    ]:
+    for name in [name for name in sys.modules if name.startswith(("speechtl.runtime.server", module)) and name != "speechtl.cli.device"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Forbid(module), *sys.meta_path])
     assert f"pip install 'speechtl[{extra}]'" in refused(tiny_bundle, *options)

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from speechtl.audio.data_commands import app
+from speechtl.cli.data import app
 from speechtl.errors import CheckFailedError, ManifestError
 
 

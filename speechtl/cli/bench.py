@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from speechtl.cli.outputs import STDOUT, plot_file, report_file
 from speechtl.errors import CheckFailedError, ManifestError, SpeechtlError
-from speechtl.outputs import STDOUT, plot_file, report_file
 from speechtl.plain import echo_json
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say

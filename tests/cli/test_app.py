@@ -12,7 +12,7 @@ import soundfile
 import typer
 
 import speechtl
-from speechtl.cli import _one_value_each, app, main
+from speechtl.cli.app import _one_value_each, app, main
 
 RATE = 16_000
 

@@ -10,19 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from speechtl import __version__
-from speechtl.advise_commands import advise
-from speechtl.audio.data_commands import app as data_app
-from speechtl.audio.look_commands import look
-from speechtl.bench_commands import app as bench_app
+from speechtl.cli.bench import app as bench_app
+from speechtl.cli.data import app as data_app
+from speechtl.cli.device import LISTEN_EXAMPLE, SERVE_EXAMPLE, doctor, listen, serve
+from speechtl.cli.image import app as image_app
+from speechtl.cli.outputs import output_file, output_folder
+from speechtl.cli.study import advise, look
+from speechtl.cli.word_options import RefractoryOption, ThresholdOption
 from speechtl.counts import counted
 from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence, sentence_of
-from speechtl.image_commands import app as image_app
-from speechtl.outputs import output_file, output_folder
 from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import progress, say
-from speechtl.runtime.microphone_commands import LISTEN_EXAMPLE, doctor, listen
-from speechtl.runtime.server_commands import SERVE_EXAMPLE, serve
-from speechtl.runtime.word_options import RefractoryOption, ThresholdOption
 
 TRAIN_PACKAGES = {
     "torch",

@@ -3,7 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from speechtl.cli import app, main
+from speechtl.cli.app import app, main
 from speechtl.errors import SpeechtlError
 from speechtl.image.predict import predict_files
 
