@@ -16,7 +16,7 @@ from speechtl.progress import progress as progress_of
 from speechtl.progress import say
 
 if TYPE_CHECKING:
-    from speechtl.runtime.bench_audio import Spoken
+    from speechtl.bench.stimulus import Spoken
 
 SPLIT = "test"
 JSON_HELP = "Write one JSON document to this file, or to standard output where none is named."
@@ -59,8 +59,8 @@ def run(
     ] = None,
 ) -> None:
     """Measure a bundle on this machine: time and CPU of every stage, memory, start; of a wake word also missed deadlines and delay."""
-    from speechtl.bench_tables import print_report
-    from speechtl.runtime.bench import bench, check_hears
+    from speechtl.bench.run import bench, check_hears
+    from speechtl.bench.show import print_report
 
     if positives or split:
         check_hears(bundle)
@@ -88,11 +88,11 @@ def compare(
     json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP, callback=report_file)] = None,
 ) -> None:
     """Compare two reports: ratios, score drift between machines, budgets. Exit code 1 where scores drift or a budget is broken."""
-    from speechtl.bench_plot import check_plot, draw
-    from speechtl.bench_tables import print_comparison
-    from speechtl.runtime.bench_compare import compare as compare_reports
-    from speechtl.runtime.bench_compare import read_budgets
-    from speechtl.runtime.bench_report import read_report
+    from speechtl.bench.compare import compare as compare_reports
+    from speechtl.bench.compare import read_budgets
+    from speechtl.bench.plot import check_plot, draw
+    from speechtl.bench.report import read_report
+    from speechtl.bench.show import print_comparison
 
     if plot is not None:
         check_plot(plot)
@@ -121,7 +121,7 @@ def _command(text: str) -> list[str]:
 def _words(manifests: list[Path], split: str) -> list[Spoken]:
     from speechtl.audio.manifest import read_manifests
     from speechtl.audio.recordings import load_recordings, note_silent
-    from speechtl.runtime.bench_audio import Spoken
+    from speechtl.bench.stimulus import Spoken
 
     clips = read_manifests(manifests)
     if any(clip.split for clip in clips):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.bench_tables import print_report
+from speechtl.bench.show import print_report
 from speechtl.cli.app import main
 
 
@@ -27,8 +27,8 @@ def call(monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def report_file(tiny_bundle, tmp_path_factory):
     """A report as `bench --json FILE` writes it."""
+    from speechtl.bench.run import bench
     from speechtl.files import write_json
-    from speechtl.runtime.bench import bench
 
     path = tmp_path_factory.mktemp("bench") / "here.json"
     write_json(path, bench(tiny_bundle, repetitions=1))
@@ -38,8 +38,8 @@ def report_file(tiny_bundle, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pictures_file(halves, tmp_path_factory):
     """A report on a bundle for pictures as `bench --json FILE` writes it."""
+    from speechtl.bench.run import bench
     from speechtl.files import write_json
-    from speechtl.runtime.bench import bench
 
     path = tmp_path_factory.mktemp("bench") / "pictures.json"
     write_json(path, bench(halves / "halves.wake", repetitions=1))
@@ -80,7 +80,7 @@ def test_a_bundle_for_pictures_is_measured_by_the_same_command(halves, tmp_path,
 
 @pytest.mark.parametrize("arguments", [["--positives", "p.jsonl"], ["--split", "test"], ["--engine", "tflite-runtime"], ["--engine", "x"]])
 def test_what_only_sound_has_is_refused_for_pictures(halves, call, monkeypatch, arguments):
-    monkeypatch.setattr("speechtl.runtime.bench_process.run_worker", None)
+    monkeypatch.setattr("speechtl.bench.process.run_worker", None)
     done = call("bench", halves / "halves.wake", *arguments)
     assert (done.code, done.out) == (2, "")
     assert "halves.wake is a bundle for pictures" in done.err
@@ -207,7 +207,7 @@ def test_a_plot_without_matplotlib_is_one_sentence_with_the_pip_command(report_f
 def test_bad_input_is_one_sentence_before_anything_is_measured(
     tiny_bundle, halves, report_file, pictures_file, tmp_path, call, monkeypatch
 ):
-    monkeypatch.setattr("speechtl.runtime.bench_process.run_worker", None)
+    monkeypatch.setattr("speechtl.bench.process.run_worker", None)
     whole = (halves / "halves.wake").read_bytes()
     (tmp_path / "cut.wake").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "more.toml").write_text('[[budget]]\nmeasure = "pictures_per_second"\nat_most = 5\n')

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from speechtl.runtime.bench_pictures import SIZES
-from speechtl.runtime.bench_pictures import STAGES as PICTURE_STAGES
-from speechtl.runtime.bench_summary import RANKS
+from speechtl.bench.pictures import SIZES
+from speechtl.bench.pictures import STAGES as PICTURE_STAGES
+from speechtl.bench.stopwatch import STAGES
+from speechtl.bench.summary import RANKS
 from speechtl.runtime.bundle import KIND, PICTURE_KIND
-from speechtl.runtime.stopwatch import STAGES
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import io
 import numpy as np
 import pytest
 
-from speechtl.runtime import bench_detection as module
-from speechtl.runtime.bench import bench
-from speechtl.runtime.bench_audio import Spoken, schedule
+from speechtl.bench import detection as module
+from speechtl.bench.run import bench
+from speechtl.bench.stimulus import Spoken, schedule
+from speechtl.bench.stopwatch import STAGES
 from speechtl.runtime.bundle import open_bundle
-from speechtl.runtime.stopwatch import STAGES
 
 
 def burst(before: float = 0.1) -> Spoken:

@@ -11,13 +11,13 @@ from typing import Any
 from rich import box
 from rich.console import Console
 
+from speechtl.bench.compare import Comparison, conditions
+from speechtl.bench.measures import DETECTION, PREDICTION
+from speechtl.bench.pictures import SIZES
+from speechtl.bench.report import Report
+from speechtl.bench.summary import RANKS
 from speechtl.console import PlainTable, plain_console
 from speechtl.plain import one_line
-from speechtl.runtime.bench_compare import Comparison, conditions
-from speechtl.runtime.bench_measures import DETECTION, PREDICTION
-from speechtl.runtime.bench_pictures import SIZES
-from speechtl.runtime.bench_report import Report
-from speechtl.runtime.bench_summary import RANKS
 
 Json = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""python -m speechtl.runtime.bench_picture_worker NAME.wake GRAPH PICTURE < NAMES
+"""python -m speechtl.bench.picture_worker NAME.wake GRAPH PICTURE < NAMES
 
 The shipped path from a picture to its answer in a fresh process: it says "ready" once it has answered to PICTURE, takes the names
 of pictures, one a line, and prints what that cost as one line of JSON. Whatever is imported here is billed, so little is.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechtl.bench.measures import FORMS, Form
+from speechtl.bench.run import KIND, SCHEMA
 from speechtl.errors import SpeechtlError
 from speechtl.files import parse_json
-from speechtl.runtime.bench import KIND, SCHEMA
-from speechtl.runtime.bench_measures import FORMS, Form
 from speechtl.runtime.bundle import KIND as DEFAULT_KIND
 
 Json = dict[str, Any]

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime import bench_audio as audio
-from speechtl.runtime.bench_process import Progress, repeat_worker
-from speechtl.runtime.bench_summary import MILLISECOND, describe, percentiles, scores, spent
+from speechtl.bench import stimulus as audio
+from speechtl.bench.process import Progress, repeat_worker
+from speechtl.bench.stopwatch import STAGES, TimedStream
+from speechtl.bench.summary import MILLISECOND, describe, percentiles, scores, spent
 from speechtl.runtime.bundle import Bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine import Engine, open_engine
 from speechtl.runtime.samples import SAMPLE_RATE
-from speechtl.runtime.stopwatch import STAGES, TimedStream
 from speechtl.runtime.trigger import GRACE
 from speechtl.runtime.verify import TOLERANCE
 
-WORKER = "speechtl.runtime.bench_worker"
+WORKER = "speechtl.bench.worker"
 
 Json = dict[str, Any]
 

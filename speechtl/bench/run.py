@@ -12,10 +12,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechtl.bench import detection as bench_detection
+from speechtl.bench.process import Progress
+from speechtl.bench.stimulus import Spoken
 from speechtl.errors import SpeechtlError
-from speechtl.runtime import bench_detection
-from speechtl.runtime.bench_audio import Spoken
-from speechtl.runtime.bench_process import Progress
 from speechtl.runtime.bundle import PICTURE_KIND, Bundle, bundle_kind, open_bundle
 from speechtl.runtime.machine import read_condition, read_machine, versions
 
@@ -58,7 +58,7 @@ def bench(
             bundle, graph, engine, repetitions=repetitions, python=python, progress=progress, words=words, words_from=words_from
         )
     else:
-        from speechtl.runtime import bench_prediction
+        from speechtl.bench import prediction as bench_prediction
 
         measured = bench_prediction.measure(bundle, graph, engine, repetitions=repetitions, python=python, progress=progress)
     return {

@@ -3,9 +3,9 @@ import time
 import numpy as np
 import pytest
 
-from speechtl.runtime.bench_audio import chunks, to_microphone
+from speechtl.bench.stimulus import chunks, to_microphone
+from speechtl.bench.stopwatch import STAGES, TimedStream
 from speechtl.runtime.detector import Detector
-from speechtl.runtime.stopwatch import STAGES, TimedStream
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime.bench_process import Unit
+from speechtl.bench.process import Unit
 
 SEED = 48
 SIZES = {"640x480": (640, 480), "1280x720": (1280, 720), "1920x1080": (1920, 1080)}  # pixels, width and height

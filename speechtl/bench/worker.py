@@ -1,4 +1,4 @@
-"""python -m speechtl.runtime.bench_worker NAME.wake [GRAPH [ENGINE]] < SAMPLES
+"""python -m speechtl.bench.worker NAME.wake [GRAPH [ENGINE]] < SAMPLES
 
 The shipped detector in a fresh process: it says "ready" once it could have detected something, takes int16 samples at 16 kHz
 in chunks of 80 ms, and prints what that cost as one line of JSON. Whatever is imported here is billed, so little is.

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from speechtl.bench import run as module
+from speechtl.bench.run import bench, open_any_bundle
 from speechtl.errors import BundleError, SpeechtlError
-from speechtl.runtime import bench as module
-from speechtl.runtime.bench import bench, open_any_bundle
 
 
 @pytest.fixture(scope="module", params=["wake word", "image"])

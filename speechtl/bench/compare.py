@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from speechtl.bench.measures import COSTS, DETECTION, FORMS, Form
+from speechtl.bench.report import MOST, Json, Report
+from speechtl.bench.run import SCHEMA
 from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
-from speechtl.runtime.bench import SCHEMA
-from speechtl.runtime.bench_measures import COSTS, DETECTION, FORMS, Form
-from speechtl.runtime.bench_report import MOST, Json, Report
 
 LEAST = 1e-12  # of a measure that another is divided by
 

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from speechtl.runtime.bench_pictures import EACH, SIZES, camera_picture, digest, to_ppm, write_pictures
+from speechtl.bench.pictures import EACH, SIZES, camera_picture, digest, to_ppm, write_pictures
 from speechtl.runtime.pictures import read_picture
 
 

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from speechtl.runtime.bench_audio import SECOND, speech_like
-from speechtl.runtime.bench_detection import WORKER
-from speechtl.runtime.bench_process import Unit, WorkerError, repeat_worker, run_worker
+from speechtl.bench.detection import WORKER
+from speechtl.bench.process import Unit, WorkerError, repeat_worker, run_worker
+from speechtl.bench.stimulus import SECOND, speech_like
 
 
 def fake(answer: str) -> list[str]:

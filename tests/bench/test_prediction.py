@@ -6,11 +6,11 @@ import tempfile
 import numpy as np
 import pytest
 
+from speechtl.bench import prediction as module
+from speechtl.bench.pictures import EACH, PICTURE, SIZES, write_pictures
+from speechtl.bench.process import run_worker
+from speechtl.bench.run import bench
 from speechtl.errors import BundleError, SpeechtlError
-from speechtl.runtime import bench_prediction as module
-from speechtl.runtime.bench import bench
-from speechtl.runtime.bench_pictures import EACH, PICTURE, SIZES, write_pictures
-from speechtl.runtime.bench_process import run_worker
 from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle
 from speechtl.runtime.pictures import read_pixels
 

@@ -3,12 +3,12 @@ import json
 
 import pytest
 
-from speechtl.bench_tables import print_comparison
+from speechtl.bench.compare import Budget, compare, conditions, read_budgets
+from speechtl.bench.measures import COSTS, DETECTION, PREDICTION
+from speechtl.bench.report import read_report
+from speechtl.bench.run import bench
+from speechtl.bench.show import print_comparison
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bench import bench
-from speechtl.runtime.bench_compare import Budget, compare, conditions, read_budgets
-from speechtl.runtime.bench_measures import COSTS, DETECTION, PREDICTION
-from speechtl.runtime.bench_report import read_report
 
 
 @pytest.fixture(scope="module")

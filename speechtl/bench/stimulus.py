@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.bench.process import Unit
 from speechtl.errors import BundleError
-from speechtl.runtime.bench_process import Unit
 from speechtl.runtime.bundle import Bundle
 from speechtl.runtime.samples import SAMPLE_RATE
 

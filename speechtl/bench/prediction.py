@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.bench import pictures
+from speechtl.bench.process import Progress, repeat_worker
+from speechtl.bench.summary import describe, scores, spent
 from speechtl.errors import SpeechtlError
-from speechtl.runtime import bench_pictures as pictures
-from speechtl.runtime.bench_process import Progress, repeat_worker
-from speechtl.runtime.bench_summary import describe, scores, spent
 from speechtl.runtime.bundle import PICTURE_KIND
 from speechtl.runtime.picture_bundle import ENGINE, PictureBundle, PictureEngine, Scores
 from speechtl.runtime.pictures import read_pixels
 
 ROUNDS = 4  # in which the pictures are shown, in a pass
-WORKER = "speechtl.runtime.bench_picture_worker"
+WORKER = "speechtl.bench.picture_worker"
 
 Json = dict[str, Any]
 Times = npt.NDArray[np.int64]

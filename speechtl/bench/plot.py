@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechtl.bench_tables import describe_drift, label
+from speechtl.bench.compare import Comparison
+from speechtl.bench.measures import DETECTION, PREDICTION
+from speechtl.bench.pictures import SIZES
+from speechtl.bench.pictures import STAGES as PICTURE_STAGES
+from speechtl.bench.show import describe_drift, label
+from speechtl.bench.stopwatch import STAGES
+from speechtl.bench.summary import RANKS
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import writing
 from speechtl.plain import picture_text
-from speechtl.runtime.bench_compare import Comparison
-from speechtl.runtime.bench_measures import DETECTION, PREDICTION
-from speechtl.runtime.bench_pictures import SIZES
-from speechtl.runtime.bench_pictures import STAGES as PICTURE_STAGES
-from speechtl.runtime.bench_summary import RANKS
-from speechtl.runtime.stopwatch import STAGES
 
 FORMATS = ("png", "svg", "pdf")
 COLOURS = ("#3b6ea5", "#d08a2e")
