@@ -27,7 +27,7 @@ from speechtl.errors import SpeechtlError
 from speechtl.export.golden import golden_audio
 from speechtl.export.openwakeword import convert
 from speechtl.progress import say
-from speechtl.runtime.audio import read_audio
+from speechtl.runtime.sound.files import read_audio
 from speechtl.runtime.trigger import smooth
 
 WORKER = Path(__file__).parent / "peer_workers" / "scores.py"

@@ -26,8 +26,8 @@ from speechtl.export.bundle import export_run
 from speechtl.files import writing
 from speechtl.plain import echo
 from speechtl.progress import progress, say
+from speechtl.runtime.detect_files import detect_file
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.files import detect_file
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import GRACE
 from speechtl.settings import name_from

@@ -103,7 +103,7 @@ def tiny_bundle(tiny_run, tmp_path_factory) -> Path:
 
 
 def rewrite(bundle: Path, target: Path, changes: dict | None, files: dict[str, bytes] | None) -> Path:
-    from speechtl.runtime.bundle import write_bundle
+    from speechtl.runtime.bundle.archive import write_bundle
 
     with zipfile.ZipFile(bundle) as archive:
         content = {entry: archive.read(entry) for entry in archive.namelist()}

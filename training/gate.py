@@ -26,9 +26,9 @@ from speechtl.audio.recordings import Recording, load_recordings
 from speechtl.audio.streams import Condition, quiet, surround
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.gate import Gate
-from speechtl.runtime.hearing import Hearing
-from speechtl.runtime.microphone import BLOCK_SECONDS, Block
+from speechtl.runtime.listen.hearing import Hearing
+from speechtl.runtime.microphone.stream import BLOCK_SECONDS, Block
+from speechtl.runtime.microphone.voice_gate import Gate
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 GRACE = 1.5  # seconds behind a word in which an event is its detection

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from speechtl.audio.manifest import Clip, PathLike, Progress, fault, is_table, read_manifest, write_manifest
 from speechtl.audio.phrases import name_key, words
 from speechtl.errors import AudioError, ManifestError
-from speechtl.runtime.audio import read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.sound.files import read_audio
 
 WINDOW = 400  # samples, 25 ms
 HOP = 80  # samples, 5 ms

@@ -16,8 +16,7 @@ from torch import Tensor
 from speechtl.audio.examples import TAPE_SECONDS, ExampleMaker, Round
 from speechtl.errors import RunError
 from speechtl.progress import tracked
-from speechtl.runtime.front_end import Features
-from speechtl.runtime.waveform import WaveformSettings
+from speechtl.runtime.features import Features, WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
 
 FRONT_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache

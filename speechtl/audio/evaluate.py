@@ -19,9 +19,9 @@ from speechtl.audio.streams import Condition, Passage, without_words, words_in_b
 from speechtl.counts import counted
 from speechtl.errors import BundleError, ManifestError, RunError, did_you_mean
 from speechtl.progress import progress
-from speechtl.runtime.bundle import Word, open_bundle
+from speechtl.runtime.bundle.wake_word import Word, open_bundle
 from speechtl.runtime.detector import Scorer
-from speechtl.runtime.engine import open_engine
+from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.statistics import rate_high, recall_limits
 

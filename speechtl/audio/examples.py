@@ -17,7 +17,7 @@ import numpy.typing as npt
 from speechtl.audio.augment import Augmenter, change_speed
 from speechtl.audio.recordings import Recording
 from speechtl.progress import tracked
-from speechtl.runtime.front_end import Features, front_end
+from speechtl.runtime.features import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 Floats = npt.NDArray[np.float32]

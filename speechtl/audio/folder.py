@@ -11,8 +11,8 @@ from speechtl.audio.manifest_check import sha256_of
 from speechtl.counts import are, counted
 from speechtl.errors import AudioError, ManifestError
 from speechtl.folders import SOUNDS, Folder, conversion, look_into
-from speechtl.runtime import media
-from speechtl.runtime.audio import describe
+from speechtl.runtime.sound import media
+from speechtl.runtime.sound.files import describe
 
 SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"}
 

@@ -16,8 +16,8 @@ from speechtl.audio.folder import left_out, recordings_in
 from speechtl.audio.manifest import Progress, workers_by_default
 from speechtl.audio.manifest_check import sha256_of
 from speechtl.errors import AudioError
-from speechtl.runtime.audio import describe, read_audio, read_blocks
 from speechtl.runtime.samples import Samples
+from speechtl.runtime.sound.files import describe, read_audio, read_blocks
 
 SILENT_DB = -70.0  # dBFS of the loudest sample: a muted microphone is at or below the last bits of 16
 FULL_SCALE = 0.999

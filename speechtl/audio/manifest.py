@@ -22,7 +22,7 @@ from speechtl.files import cache_if_any, expanded, write_text
 from speechtl.folders import is_file
 from speechtl.json_lines import decode, json_lines
 from speechtl.plain import one_line
-from speechtl.runtime.audio import describe, read_blocks
+from speechtl.runtime.sound.files import describe, read_blocks
 
 SPLITS = ("train", "validation", "test")
 TOLERANCE = 0.1  # seconds by which a recording may differ from the duration in its manifest

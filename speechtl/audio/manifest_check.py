@@ -12,7 +12,7 @@ from typing import Any
 
 from speechtl.audio.manifest import TOLERANCE, Clip, PathLike, Progress, fault, read_manifests, workers_by_default
 from speechtl.counts import counted
-from speechtl.runtime.audio import describe
+from speechtl.runtime.sound.files import describe
 
 BLOCK_BYTES = 1 << 20
 # A broken file costs one clip, which is skipped; these would make a result wrong without anyone noticing.

@@ -20,8 +20,8 @@ from speechtl.audio.synthesizers import speak, voices, voices_for
 from speechtl.audio.voice import LEVELS, SYNTHESISED, Voice, loudness_and_gain
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import write_text, writing
-from speechtl.runtime.audio import describe, read_audio
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.sound.files import describe, read_audio
 
 __all__ = ["MixedRecording", "SpokenWord", "SyntheticSet", "Voice", "make_set", "mixed_recording", "speak", "voices", "voices_for"]
 

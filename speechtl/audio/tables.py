@@ -12,7 +12,7 @@ from typing import Any
 from speechtl.counts import counted
 from speechtl.errors import AudioError
 from speechtl.folders import SOUNDS, is_file
-from speechtl.runtime.audio import describe
+from speechtl.runtime.sound.files import describe
 
 MARGIN = 1.0  # seconds of sound around a labelled word, as far as no other label is there
 COLUMNS_SHOWN = 6

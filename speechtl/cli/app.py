@@ -275,7 +275,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
     from speechtl.runtime.verify import not_run, table
     from speechtl.runtime.verify import verify as run_verification
 
@@ -308,9 +308,9 @@ def detect(
     as_json: Json = False,
 ) -> None:
     """Find the wake word in recordings of any rate and format; prints one line an event."""
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
     from speechtl.runtime.choice import Choice, refractory_times, thresholds
-    from speechtl.runtime.files import detect_file, detect_raw
+    from speechtl.runtime.detect_files import detect_file, detect_raw
 
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
     opened = open_bundle(bundle)

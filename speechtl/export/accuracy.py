@@ -9,7 +9,7 @@ from typing import Any
 from speechtl.audio.scoring import ScoredStream, count, score_stream
 from speechtl.audio.streams import Passage
 from speechtl.counts import counted
-from speechtl.runtime.bundle import Word
+from speechtl.runtime.bundle.wake_word import Word
 from speechtl.runtime.detector import Scorer
 from speechtl.statistics import rate_high
 

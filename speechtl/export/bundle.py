@@ -22,7 +22,8 @@ from speechtl.export.rounding import ALL_LEVELS, FEW_LEVELS
 from speechtl.export.step import ExportStep
 from speechtl.files import check_place, writing
 from speechtl.progress import Advance, progress, say
-from speechtl.runtime.bundle import GOLDEN, Bundle, State, open_bundle, write_bundle
+from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, State, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.verify import TOLERANCE, Parity, verify
 

@@ -21,7 +21,7 @@ from speechtl.audio.streams import Condition, Passage, without_words, words_in_b
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.front_end import Features, front_end
+from speechtl.runtime.features import Features, front_end
 
 Floats = npt.NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from speechtl.export.onnx_graph import to_bytes
 from speechtl.export.onnx_weights import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, layers
 from speechtl.export.ranges import Ranges, measure, share
 from speechtl.quiet import quiet
-from speechtl.runtime.bundle import State
-from speechtl.runtime.engine import INPUT, OUTPUT
+from speechtl.runtime.bundle.wake_word import State
+from speechtl.runtime.engine.session import INPUT, OUTPUT
 
 Floats = npt.NDArray[np.float32]
 

@@ -22,9 +22,12 @@ from speechtl.image.network import PictureNetwork
 from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import ImageRun
 from speechtl.progress import progress, say
-from speechtl.runtime.bundle import GOLDEN, PICTURE_KIND, write_bundle
-from speechtl.runtime.picture_bundle import INPUT, OUTPUT, PictureBundle, PictureEngine, open_picture_bundle, verify_pictures
+from speechtl.runtime.bundle.archive import PICTURE_KIND, write_bundle
+from speechtl.runtime.bundle.pictures import INPUT, OUTPUT, PictureBundle, open_picture_bundle
+from speechtl.runtime.bundle.wake_word import GOLDEN
+from speechtl.runtime.engine.pictures import PictureEngine
 from speechtl.runtime.verify import TOLERANCE
+from speechtl.runtime.verify_pictures import verify_pictures
 
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"
 SHOWN = 16  # golden pictures

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from speechtl.errors import MissingExtraError
 from speechtl.export.onnx_graph import to_bytes
-from speechtl.runtime.picture_bundle import INPUT
+from speechtl.runtime.bundle.pictures import INPUT
 
 QUANTISED = ("Conv", "MaxPool", "Concat", "Relu", "Clip", "Add")
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bundle import State
+from speechtl.runtime.bundle.wake_word import State
 
 Floats = npt.NDArray[np.float32]
 

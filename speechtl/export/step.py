@@ -19,7 +19,7 @@ from speechtl.audio.encoders.streaming import Residual, SideBySide
 from speechtl.audio.heads import MemberMean
 from speechtl.audio.model import WakeWordNetwork
 from speechtl.audio.windows import WindowAttention, WindowGRU
-from speechtl.runtime.bundle import State
+from speechtl.runtime.bundle.wake_word import State
 from speechtl.transfer import Standardize
 
 WINDOWS = (WindowGRU, WindowAttention)

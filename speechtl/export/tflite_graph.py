@@ -12,7 +12,7 @@ from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
 from speechtl.export.unconverted import explain
 from speechtl.quiet import quiet
-from speechtl.runtime.engine import INPUT, OUTPUT
+from speechtl.runtime.engine.session import INPUT, OUTPUT
 
 
 def to_tflite(step: ExportStep) -> bytes:

@@ -18,8 +18,8 @@ from speechtl.export.ranges import Ranges, measure, share
 from speechtl.export.tflite_model import Graph, read_model, write_model
 from speechtl.export.tflite_weights import CHANNELS, layers
 from speechtl.quiet import quiet
-from speechtl.runtime.bundle import State
-from speechtl.runtime.engine import INPUT, OUTPUT
+from speechtl.runtime.bundle.wake_word import State
+from speechtl.runtime.engine.session import INPUT, OUTPUT
 
 Floats = npt.NDArray[np.float32]
 

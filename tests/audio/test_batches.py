@@ -11,8 +11,7 @@ from speechtl.audio.batches import RoundBatches, TensorOnDisk, spec_augment
 from speechtl.audio.examples import ExampleMaker, Round
 from speechtl.errors import RunError
 from speechtl.files import size_of
-from speechtl.runtime.features import LogMelSettings
-from speechtl.runtime.waveform import WaveformSettings
+from speechtl.runtime.features import LogMelSettings, WaveformSettings
 from speechtl.transfer import HeadOnly
 
 

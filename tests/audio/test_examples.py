@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from speechtl.audio import examples
 from speechtl.audio.augment import Augmenter, AugmentSettings
 from speechtl.audio.examples import SECONDS, ExampleMaker, Round
-from speechtl.runtime.features import LogMelSettings
-from speechtl.runtime.waveform import WaveformSettings
+from speechtl.runtime.features import LogMelSettings, WaveformSettings
 
 RATE = 16_000
 CONTEXT = 0.5

@@ -13,8 +13,8 @@ from speechtl.audio.manifest import read_manifest, write_manifest
 from speechtl.audio.recipe import make_recipe
 from speechtl.errors import ManifestError
 from speechtl.folders import conversion, look_into
-from speechtl.runtime import media
-from speechtl.runtime.audio import describe
+from speechtl.runtime.sound import media
+from speechtl.runtime.sound.files import describe
 
 RATE = 16_000
 

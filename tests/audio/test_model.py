@@ -6,7 +6,8 @@ from speechtl.audio.heads import HEADS, make_head
 from speechtl.audio.model import WakeWordNetwork, scorer_of
 from speechtl.export.onnx_graph import to_onnx
 from speechtl.export.step import ExportStep
-from speechtl.runtime.bundle import open_bundle, write_bundle
+from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.transfer import attach
 

@@ -4,7 +4,7 @@ import pytest
 from speechtl.audio.model import scorer_of
 from speechtl.audio.scoring import ScoredStream, Word, count, score_stream
 from speechtl.audio.streams import Condition, without_words, words_in_background
-from speechtl.runtime.bundle import Word as WakeWord
+from speechtl.runtime.bundle.wake_word import Word as WakeWord
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.trigger import TriggerSettings
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from speechtl.audio.manifest import read_manifest
 from speechtl.audio.synthetic_noise import coloured_noise
 from speechtl.audio.takes import cuts, expected_seconds, has_word, repetitions
-from speechtl.runtime.audio import read_audio
+from speechtl.runtime.sound.files import read_audio
 
 RATE = 16_000
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"

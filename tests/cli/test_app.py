@@ -193,7 +193,7 @@ def test_bad_bundles_are_one_sentence(tiny_bundle, recording, tmp_path, remake, 
 def test_an_untouched_bundle_verifies_and_an_altered_one_is_exit_code_1(tiny_bundle, remake, call):
     import io
 
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
 
     done = call("verify", tiny_bundle)
     assert done.returncode == 0
@@ -365,6 +365,6 @@ def test_an_interruption_is_exit_code_130_without_a_traceback(tiny_bundle, burst
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_closed_stream_leads_nowhere(number):
-    program = "from speechtl import cli, quiet\ncli._open_closed_streams()\nwith quiet.quiet():\n    print('x')\nprint('y', flush=True)"
+    program = "from speechtl import quiet\nfrom speechtl.cli.app import _open_closed_streams as begin\nbegin()\nwith quiet.quiet():\n    print('x')\nprint('y', flush=True)"
     done = subprocess.run([sys.executable, "-c", program], preexec_fn=lambda: os.close(number), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -13,9 +13,9 @@ from speechtl.export import bundle as module
 from speechtl.export import rounding
 from speechtl.export.accuracy import Accuracy
 from speechtl.export.bundle import ORDER, export_run, export_runs, graphs_for
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
-from speechtl.runtime.engine import open_engine
+from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.verify import verify
 
 

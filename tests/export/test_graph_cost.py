@@ -4,7 +4,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from speechtl.export.graph_cost import GraphCost, graph_cost
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 
 
 def exported(network: nn.Module, example: torch.Tensor, tmp_path) -> bytes:

@@ -4,7 +4,7 @@ import torch
 
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_runs
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.verify import verify
 

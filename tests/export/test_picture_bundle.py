@@ -13,8 +13,10 @@ from speechtl.errors import BundleError, CheckFailedError, ManifestError
 from speechtl.export.picture_bundle import export_image_run
 from speechtl.image.predict import predict_files
 from speechtl.image.run import load_run
-from speechtl.runtime.bundle import open_bundle
-from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle, verify_pictures
+from speechtl.runtime.bundle.pictures import open_picture_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.runtime.engine.pictures import PictureEngine
+from speechtl.runtime.verify_pictures import verify_pictures
 
 
 def test_the_bundle_carries_both_graphs_and_their_certificate(halves):

@@ -3,7 +3,7 @@ import pytest
 
 from speechtl.errors import SpeechtlError
 from speechtl.export.ranges import Range, measure, share
-from speechtl.runtime.bundle import State
+from speechtl.runtime.bundle.wake_word import State
 
 STATE = State("state", "new_state", (1,))
 

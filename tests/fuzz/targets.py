@@ -244,14 +244,15 @@ def _detect(path: Path) -> None:
 
 def _verify(path: Path) -> None:
     from speechtl.runtime import verify
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
 
     with patch.object(verify, "STREAMS", verify.STREAMS[-1:]):  # the others play the same arrays in smaller chunks
         verify.verify(open_bundle(path))
 
 
 def _answer(path: Path) -> None:
-    from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle
+    from speechtl.runtime.bundle.pictures import open_picture_bundle
+    from speechtl.runtime.engine.pictures import PictureEngine
 
     bundle = open_picture_bundle(path)
     engine = PictureEngine(bundle)
@@ -259,7 +260,8 @@ def _answer(path: Path) -> None:
 
 
 def _verify_pictures(path: Path) -> None:
-    from speechtl.runtime.picture_bundle import open_picture_bundle, verify_pictures
+    from speechtl.runtime.bundle.pictures import open_picture_bundle
+    from speechtl.runtime.verify_pictures import verify_pictures
 
     verify_pictures(open_picture_bundle(path))
 
@@ -320,8 +322,8 @@ def _compare(path: Path) -> None:
 
 
 def _hear_wyoming(path: Path) -> None:
-    from speechtl.runtime.server_stream import AudioStream
-    from speechtl.runtime.server_wire import MAX_HEADER, read_event
+    from speechtl.runtime.server.stream import AudioStream
+    from speechtl.runtime.server.wire import MAX_HEADER, read_event
 
     async def read() -> None:
         reader = asyncio.StreamReader(MAX_HEADER)
@@ -340,7 +342,7 @@ def _hear_wyoming(path: Path) -> None:
 
 
 def _detect_raw(path: Path) -> None:
-    from speechtl.runtime.files import detect_raw
+    from speechtl.runtime.detect_files import detect_raw
 
     class Deaf:
         def reset(self) -> None:
@@ -621,7 +623,7 @@ SOUNDS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "mp3": ("MP3", N
 def _sound_file(name: str, folder: Path) -> Target:
     import soundfile
 
-    from speechtl.runtime.audio import describe, read_blocks
+    from speechtl.runtime.sound.files import describe, read_blocks
 
     ending = name.removeprefix("sound-")
     form, subtype = SOUNDS[ending]
@@ -651,7 +653,7 @@ def _picture(name: str, folder: Path) -> Target:
 
 
 def _raw(name: str, folder: Path) -> Target:
-    from speechtl.runtime.raw import FORMATS, FULL_SCALE
+    from speechtl.runtime.sound.raw import FORMATS, FULL_SCALE
 
     form = name.removeprefix("raw-")
     samples = (_sound() * 0.99 * FULL_SCALE[form]).astype(FORMATS[form])

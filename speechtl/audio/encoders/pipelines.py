@@ -24,7 +24,7 @@ from speechtl.audio.encoders._torchaudio import torchaudio
 from speechtl.audio.encoders.base import AudioEncoder
 from speechtl.audio.encoders.transformer import HOP, STEP, WINDOW, LayerSum, Newest, groups_of, times_in_window
 from speechtl.errors import RecipeError, SpeechtlError, WeightsError, did_you_mean
-from speechtl.runtime.waveform import WaveformSettings
+from speechtl.runtime.features import WaveformSettings
 from speechtl.transfer.network import EncoderInfo, InputSpec, SourceNetwork, cut
 
 PREFIX = "torchaudio:"

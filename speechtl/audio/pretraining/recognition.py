@@ -14,7 +14,7 @@ from speechtl.audio.augment import at_level
 from speechtl.audio.phones import BLANK, edits
 from speechtl.audio.pretraining.network import AFTER, Answers, PretrainingNetwork
 from speechtl.audio.pretraining.utterances import Utterance
-from speechtl.runtime.front_end import front_end
+from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 LEVEL_DBFS = -26.0

@@ -17,7 +17,7 @@ from speechtl.audio.sentences import plain
 from speechtl.audio.voice import SYNTHESISED
 from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError
-from speechtl.runtime.audio import read_audio
+from speechtl.runtime.sound.files import read_audio
 
 SHORTEST = 0.2  # seconds of a recording that is of use
 OFTEN = 10  # times that a word is said alone to become a class

@@ -12,7 +12,7 @@ from speechtl.audio.run import load_run
 from speechtl.audio.train import train
 from speechtl.errors import InputMismatchError, RecipeError, SpeechtlError, WeightsError
 from speechtl.export.bundle import export_runs, graphs_for
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.features import LogMelSettings
 from speechtl.runtime.verify import verify
 from speechtl.transfer import check_inputs
