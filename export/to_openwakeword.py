@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.arguments import output_folder
-from speechtl.audio.model import scorer_of
+from speechtl.audio.network.model import scorer_of
 from speechtl.audio.run import Run, load_run
 from speechtl.environments import environment
 from speechtl.errors import SpeechtlError

@@ -21,8 +21,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from speechtl.audio.data.manifest import read_manifest, usable
 from speechtl.audio.encoders.speech_embedding import find_weights, load
-from speechtl.audio.manifest import read_manifest, usable
 from speechtl.errors import reported
 from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import Samples

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from speechtl.audio.augment import active_level
-from speechtl.audio.data import read_clips
-from speechtl.audio.recordings import Recording, load_recordings
-from speechtl.audio.streams import Condition, quiet, surround
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.recordings import Recording, load_recordings
+from speechtl.audio.evaluation.streams import Condition, quiet, surround
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
 from speechtl.runtime.listen.hearing import Hearing

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from speechtl.audio.scoring import ScoredStream, count, score_stream
-from speechtl.audio.streams import Passage
+from speechtl.audio.evaluation.scoring import ScoredStream, count, score_stream
+from speechtl.audio.evaluation.streams import Passage
 from speechtl.counts import counted
 from speechtl.runtime.bundle.wake_word import Word
 from speechtl.runtime.detector import Scorer

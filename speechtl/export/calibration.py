@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.data import read_clips, says
-from speechtl.audio.manifest import Clip
-from speechtl.audio.recordings import Recording, load_recordings
+from speechtl.audio.data.clips import read_clips, says
+from speechtl.audio.data.manifest import Clip
+from speechtl.audio.data.recordings import Recording, load_recordings
+from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.run import Run
-from speechtl.audio.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import say

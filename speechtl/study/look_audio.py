@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechtl.audio.data import read_clips
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.manifest import usable
 from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of, short_name, taken_apart
-from speechtl.audio.manifest import usable
 from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress, tracked

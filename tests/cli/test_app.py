@@ -226,7 +226,7 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
             out.with_name(out.name + ".partial").mkdir(parents=True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("speechtl.audio.train.train", train)
+    monkeypatch.setattr("speechtl.audio.training.train.train", train)
     given = ["--name", "x", "--positives", str(tmp_path), "--negatives", str(tmp_path), "--out", str(tmp_path / "run")]
     monkeypatch.setattr("sys.argv", ["speechtl", "train", *given])
     with pytest.raises(SystemExit) as stop:
@@ -292,8 +292,8 @@ def trained(corpus, tiny_run):
     import torch
 
     from speechtl.audio.encoders import build_encoder
-    from speechtl.audio.heads import make_head
-    from speechtl.audio.model import WakeWordNetwork
+    from speechtl.audio.network.heads import make_head
+    from speechtl.audio.network.model import WakeWordNetwork
     from speechtl.audio.run import save_run
     from speechtl.transfer import attach
 
@@ -365,6 +365,14 @@ def test_an_interruption_is_exit_code_130_without_a_traceback(tiny_bundle, burst
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_closed_stream_leads_nowhere(number):
-    program = "from speechtl import quiet\nfrom speechtl.cli.app import _open_closed_streams as begin\nbegin()\nwith quiet.quiet():\n    print('x')\nprint('y', flush=True)"
+    program = "\n".join(
+        [
+            "from speechtl import quiet",
+            "from speechtl.cli.app import _open_closed_streams as begin",
+            "begin()",
+            "with quiet.quiet(): print('x')",
+            "print('y', flush=True)",
+        ]
+    )
     done = subprocess.run([sys.executable, "-c", program], preexec_fn=lambda: os.close(number), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -359,7 +359,7 @@ def _detect_raw(path: Path) -> None:
 
 
 def _read_clips(path: Path) -> None:
-    from speechtl.audio.data import read_clips
+    from speechtl.audio.data.clips import read_clips
 
     for clip in read_clips([path], lambda _: None):
         assert np.isfinite([clip.duration, clip.offset]).all()
@@ -385,7 +385,7 @@ def _make_folder(path: Path) -> Path:
 
 
 def _look_at_folder(path: Path) -> None:
-    from speechtl.audio.folder_check import look_at_folders
+    from speechtl.audio.data.folder_check import look_at_folders
 
     folder = _make_folder(path)
     _read_clips(folder)
@@ -440,7 +440,7 @@ def _given(name: str, folder: Path) -> Target:
 def _rounds(name: str, folder: Path) -> Target:
     import torch
 
-    from speechtl.audio.batches import read_round
+    from speechtl.audio.training.batches import read_round
     from speechtl.transfer import save_tensors
 
     made = {"inputs": torch.zeros(4, 1, 20, 8), "words": torch.zeros(4, dtype=torch.int64), "folds": torch.zeros(4, dtype=torch.int64)}
@@ -578,7 +578,7 @@ def _recipe(name: str, folder: Path) -> Target:
 
 
 def _audio_manifest(name: str, folder: Path) -> Target:
-    from speechtl.audio.data import read_clips
+    from speechtl.audio.data.clips import read_clips
 
     line = {
         "audio_filepath": "a/0.wav",
@@ -757,8 +757,8 @@ def _wyoming(name: str, folder: Path) -> Target:
 
 
 def _corpus(name: str, folder: Path) -> Target:
-    from speechtl.audio.corpus_plan import CorpusPlan
-    from speechtl.audio.spoken_corpus import _agree, _shard
+    from speechtl.audio.synthesis.corpus import _agree, _shard
+    from speechtl.audio.synthesis.corpus_plan import CorpusPlan
 
     class Plan:
         def settings(self) -> dict[str, Any]:

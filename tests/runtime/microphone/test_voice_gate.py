@@ -17,7 +17,7 @@ def words():
     """Words of synthetic voices, each with where it starts and ends, in 60 s of soft noise."""
     pytest.importorskip("webrtcvad", reason="the gate's package is not installed: pip install 'speechtl[vad]'")
     pytest.importorskip("espeakng_loader")
-    from speechtl.audio.synthesizers import speak, voices
+    from speechtl.audio.synthesis.speak import speak, voices
 
     samples = np.random.default_rng(0).normal(0, 0.0005, 60 * RATE).astype(np.float32)
     limits = []
