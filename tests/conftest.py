@@ -130,7 +130,7 @@ def halves(tmp_path_factory) -> Path:
     import torch
     from PIL import Image
 
-    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.export.pictures import export_image_run
     from speechtl.image.recipe import make_image_recipe
     from speechtl.image.run import load_run
     from speechtl.image.train import train

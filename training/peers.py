@@ -31,7 +31,7 @@ from speechtl.arguments import at_least
 from speechtl.bench.process import WorkerError, run_worker
 from speechtl.bench.stimulus import CHUNK_SAMPLES, SECOND, Int16, speech_like
 from speechtl.errors import SpeechtlError, reported
-from speechtl.export.graph_cost import GraphCost, graph_cost
+from speechtl.export.cost import GraphCost, graph_cost
 from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import progress, say
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle

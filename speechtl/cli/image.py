@@ -95,7 +95,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export a run as one file for a device without torch, and prove that it gives the network's scores."""
-    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.export.pictures import export_image_run
     from speechtl.image.run import load_run
 
     about = export_image_run(load_run(run), out, int8=int8)

@@ -44,7 +44,7 @@ def to_tflite(step: ExportStep) -> bytes:
 
 def _rename(content: bytes, step: ExportStep) -> bytes:
     """Name inputs and outputs as the engine knows them, and everything between shortly: the converter's names fill kilobytes."""
-    from speechtl.export.tflite_model import read_model, write_model
+    from speechtl.export.int8.tflite_model import read_model, write_model
 
     model = read_model(content)
     graph, signature, states = model.subgraphs[0], model.signatureDefs[0], step.states()

@@ -167,7 +167,7 @@ def _exported(folder: Path, name: str) -> Path:
 
 def _export(path: Path) -> None:
     from speechtl.export.bundle import export_run
-    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.export.pictures import export_image_run
     from speechtl.image.run import load_run
 
     if path.name == "halves.wake":

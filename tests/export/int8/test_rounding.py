@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechtl.export.rounding import Layer, patches, rounded
+from speechtl.export.int8.rounding import Layer, patches, rounded
 
 LEVELS = 7
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
-from speechtl.export.ranges import Ranges, measure, share
-from speechtl.export.tflite_model import Graph, read_model, write_model
-from speechtl.export.tflite_weights import CHANNELS, layers
+from speechtl.export.int8.ranges import Ranges, measure, share
+from speechtl.export.int8.tflite_model import Graph, read_model, write_model
+from speechtl.export.int8.tflite_weights import CHANNELS, layers
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT

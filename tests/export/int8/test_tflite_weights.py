@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechtl.export.tflite_weights import same_padding
+from speechtl.export.int8.tflite_weights import same_padding
 
 LEVELS = 7
 
@@ -46,8 +46,8 @@ def test_rounding_by_what_goes_in_moves_the_output_less_than_nearest_rounding():
     litert_torch = pytest.importorskip("litert_torch", reason="litert-torch is not installed")
     from ai_edge_litert.interpreter import Interpreter
 
-    from speechtl.export.tflite_model import Graph, read_model, write_model
-    from speechtl.export.tflite_weights import layers
+    from speechtl.export.int8.tflite_model import Graph, read_model, write_model
+    from speechtl.export.int8.tflite_weights import layers
 
     random = np.random.default_rng(0)
     slow = np.cumsum(random.normal(size=(200, 10, 3)), axis=0) / 5 + 1

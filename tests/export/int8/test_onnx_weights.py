@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from speechtl.export.onnx_weights import layers
+from speechtl.export.int8.onnx_weights import layers
 
 LEVELS = 7
 

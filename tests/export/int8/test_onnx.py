@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from speechtl.export.int8.onnx import quantise_onnx
 from speechtl.export.onnx_graph import to_onnx
-from speechtl.export.onnx_int8 import quantise_onnx
 from speechtl.export.step import ExportStep
 
 LEVELS = 40

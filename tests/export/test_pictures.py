@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from speechtl.cli.app import app, main
 from speechtl.errors import BundleError, CheckFailedError, ManifestError
-from speechtl.export.picture_bundle import export_image_run
+from speechtl.export.pictures import export_image_run
 from speechtl.image.predict import predict_files
 from speechtl.image.run import load_run
 from speechtl.runtime.bundle.pictures import open_picture_bundle
@@ -127,8 +127,8 @@ def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(halve
 def test_the_large_backbones_are_exported_exactly_and_as_int8(backbone, keep, grid):
     import onnxruntime
 
-    from speechtl.export.picture_bundle import Scored, to_onnx
-    from speechtl.export.picture_int8 import quantise
+    from speechtl.export.int8.pictures import quantise
+    from speechtl.export.pictures import Scored, to_onnx
     from speechtl.image.network import new_network
     from speechtl.image.run import open_encoder
     from speechtl.transfer import Task

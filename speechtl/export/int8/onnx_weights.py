@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.export.rounding import Layer, Pair, patches
+from speechtl.export.int8.rounding import Layer, Pair, patches
 
 Floats = npt.NDArray[np.float32]
 

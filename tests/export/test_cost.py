@@ -3,7 +3,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from speechtl.export.graph_cost import GraphCost, graph_cost
+from speechtl.export.cost import GraphCost, graph_cost
 from speechtl.runtime.bundle.wake_word import open_bundle
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from speechtl import __version__
 from speechtl.errors import CheckFailedError
+from speechtl.export.int8.pictures import quantise
 from speechtl.export.onnx_graph import network_to_onnx
-from speechtl.export.picture_int8 import quantise
 from speechtl.files import writing
 from speechtl.image.data import prepare
 from speechtl.image.network import PictureNetwork

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.export.rounding import ALL_LEVELS, Layer, Pair, patches
-from speechtl.export.tflite_model import Graph
+from speechtl.export.int8.rounding import ALL_LEVELS, Layer, Pair, patches
+from speechtl.export.int8.tflite_model import Graph
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from speechtl.export.tflite_model import Graph, read_model
+from speechtl.export.int8.tflite_model import Graph, read_model
 
 ONNX_CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 ONNX_PRODUCTS = {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.export.ranges import Range, measure, share
+from speechtl.export.int8.ranges import Range, measure, share
 from speechtl.runtime.bundle.wake_word import State
 
 STATE = State("state", "new_state", (1,))
