@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.arguments import output_folder
-from speechtl.counts import counted
 from speechtl.errors import PictureError, reported
 from speechtl.image.augment import AugmentSection
 from speechtl.image.data import resize_pixels
@@ -33,6 +32,7 @@ from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
 from speechtl.study.curves import Point, draw_curves, print_points, write_points
+from speechtl.text import counted
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Policy, Task, at_one_rate
 
 AMOUNTS = (10, 50, 100, 500, 1000)

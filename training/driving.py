@@ -41,9 +41,9 @@ from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.scenes import TASKS, scenes
 from speechtl.image.train import fit_pictures
+from speechtl.limits import mean_limits
 from speechtl.progress import say
 from speechtl.runtime.pictures import PictureSettings
-from speechtl.statistics import mean_limits
 from speechtl.study.curves import Panel, Point, draw_panels, write_panels
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Task, TaskHead, attach
 

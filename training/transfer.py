@@ -31,13 +31,13 @@ from speechtl.audio.evaluation.evaluate import evaluate, open_model
 from speechtl.audio.network.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
 from speechtl.audio.training.train import Memory, train
-from speechtl.counts import counted
 from speechtl.errors import ManifestError, reported
 from speechtl.files import append_row, read_rows
 from speechtl.progress import say
 from speechtl.settings import PRECISIONS
 from speechtl.study.curves import Panel, Point, draw_panels, print_points
 from speechtl.study.trials_audio import changed
+from speechtl.text import counted
 
 WAYS = (
     "scratch:conv-ctc/all",

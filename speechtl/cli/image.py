@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechtl.cli.outputs import output_file, output_folder
-from speechtl.counts import counted
 from speechtl.errors import CheckFailedError, SpeechtlError
-from speechtl.plain import echo, echo_json
 from speechtl.progress import say
+from speechtl.text import counted, echo, echo_json
 
 if TYPE_CHECKING:
     from speechtl.image.recipe import ImageRecipe

@@ -13,10 +13,10 @@ from speechtl.audio.data.manifest import Clip, write_manifest
 from speechtl.audio.encoders import data_input, load_encoder, untaught
 from speechtl.audio.recipe import Recipe, TransferSection, with_weights_from
 from speechtl.audio.training.train import train
-from speechtl.counts import counted
 from speechtl.errors import ManifestError
 from speechtl.settings import checked
 from speechtl.study.advise import SCRATCH, Target
+from speechtl.text import counted
 from speechtl.transfer import Encoder
 
 VALIDATION = 0.3  # of the speakers

@@ -430,7 +430,7 @@ def _checkpoint(name: str, folder: Path) -> Target:
 
 def _given(name: str, folder: Path) -> Target:
     from speechtl.files import write_json as write
-    from speechtl.workfolder import GIVEN, begun_with
+    from speechtl.runs import GIVEN, begun_with
 
     given = {"recipe": {"name": "burst", "train": {"seed": 0}}, "recordings": "abc"}
     valid = _made(folder, GIVEN, lambda path: write(path, given)).read_bytes()

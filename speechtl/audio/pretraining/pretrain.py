@@ -37,15 +37,15 @@ from speechtl.audio.synthesis.sentences import contains_phrase, plain
 from speechtl.audio.synthesis.speak import missing_synthesizers
 from speechtl.audio.synthesis.texts import usable_words
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.counts import counted
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import check_folder, check_room, read_rows, write_json, write_rows
 from speechtl.progress import progress, say
+from speechtl.runs import GIVEN, alone, begun_with
 from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.text import counted
 from speechtl.transfer import AllLayers, fit, save_tensors
 from speechtl.transfer.fit import steps_of
 from speechtl.versions import versions
-from speechtl.workfolder import GIVEN, alone, begun_with
 
 ENCODER = "encoder.safetensors"
 NETWORK = "network.safetensors"

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from speechtl.audio.evaluation.scoring import ScoredStream, count
 from speechtl.errors import SpeechtlError
+from speechtl.limits import rate_high, recall_limits
 from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
-from speechtl.statistics import rate_high, recall_limits
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
 PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts

@@ -28,15 +28,15 @@ from speechtl.audio.training.batches import FRONT_BATCH, RoundBatches
 from speechtl.audio.training.calibrate import RATES, Guises, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.training.examples import ExampleMaker
 from speechtl.audio.training.selection import FOLDS, HELD_OUT, Data, prepare
-from speechtl.counts import counted
 from speechtl.files import check_room, size_of
 from speechtl.progress import Tally, progress, say
+from speechtl.runs import bind, finish, training_folder
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
+from speechtl.text import counted
 from speechtl.transfer import Batch, HeadOnly, Policy, at_one_rate, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.transfer.network import run_groups
-from speechtl.workfolder import bind, finish, training_folder
 
 ROOMS = 60
 VALIDATION_ROOMS = 8

@@ -1,7 +1,7 @@
 import pytest
 from scipy import stats
 
-from speechtl.statistics import rate_high, recall_limits
+from speechtl.limits import rate_high, recall_limits
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
-"""Files that others publish, such as pretrained weights: in the cache, or downloaded once; always checked by their hash."""
+"""The cache folder: files that others publish, downloaded once and checked by hash, and Python environments of their own."""
 
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechtl.errors import WeightsError
-from speechtl.files import cache_folder, writing
+from speechtl.errors import SpeechtlError, WeightsError
+from speechtl.files import cache_folder, replace_folder, writing
+from speechtl.progress import say
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,23 @@ class Published:
         with writing(target) as beside:
             beside.write_bytes(content)
             self.check(beside)
+
+
+def environment(kind: str, name: str, what: str, installs: Iterable[Sequence[str]]) -> Path:
+    """Return the Python of the environment `name` below the cache's folder `kind`, which is made when it is not there yet.
+
+    Each of `installs` is what one call of pip install gets. Raises `SpeechtlError` with pip's reason when `what` cannot be installed.
+    """
+    folder = cache_folder() / kind / f"{name}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    if not folder.exists():
+        say(f"Installing {what} into {folder} (once).")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = folder.with_name(f".{folder.name}")
+        commands = [[sys.executable, "-m", "venv", "--clear", str(beside)]]
+        commands += [[str(beside / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages] for packages in installs]
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise SpeechtlError(f"{what} cannot be installed here: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
+        replace_folder(beside, folder)
+    return folder / "bin" / "python"

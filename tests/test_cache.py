@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
+from speechtl.cache import Published
 from speechtl.errors import WeightsError
-from speechtl.published import Published
 
 
 @pytest.fixture

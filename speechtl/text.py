@@ -1,11 +1,43 @@
-"""Text that is safe to print: what strangers name things must not steer a terminal, or look like another line of a log."""
+"""Text for people: counted nouns, and names of strangers made safe to print."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
+
+SHOWN = 10  # problems of a list that are written out
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun: `1 recording`, `2,000 recordings`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def are(number: int) -> str:
+    """The verb that goes with a number."""
+    return "is" if number == 1 else "are"
+
+
+def were(number: int) -> str:
+    """The verb of the past that goes with a number."""
+    return "was" if number == 1 else "were"
+
+
+def first_few(sentences: Iterable[str], most: int = SHOWN) -> Iterator[str]:
+    """The first sentences of a list, and how many more there are."""
+    listed = list(sentences)
+    yield from listed[:most] if len(listed) > most + 1 else listed
+    if len(listed) > most + 1:
+        yield f"and {len(listed) - most:,} more"
+
+
+def none_can_be_used(number: int, noun: str) -> str:
+    """The beginning of an error: `None of the 12 clips can be used`, `The only clip cannot be used`."""
+    return f"The only {noun} cannot be used" if number == 1 else f"None of the {number:,} {noun}s can be used"
+
 
 # C0 and C1 controls, DEL, line and paragraph separators, marks that turn the direction of writing, and halves of characters.
 UNSAFE = "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff"

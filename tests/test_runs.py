@@ -9,12 +9,12 @@ import pytest
 
 from speechtl.errors import SpeechtlError
 from speechtl.files import locked
-from speechtl.workfolder import ABOUT, alone, bind, finish, training_folder, working_folder
+from speechtl.runs import ABOUT, alone, bind, finish, training_folder, working_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from speechtl.workfolder import training_folder
+from speechtl.runs import training_folder
 with training_folder(Path(sys.argv[1])) as work:
     work.mkdir()
     print("ready", flush=True)
