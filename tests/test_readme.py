@@ -66,7 +66,7 @@ def test_every_recipe_that_is_named_somewhere_is_there():
     texts += [
         path.read_text(encoding="utf-8") for path in (README_PATH, folder / "training" / "README.md", folder / "device" / "README.md")
     ]
-    named = {name for text in texts for name in re.findall(r"training/recipes/[\w-]+\.toml", text)}
+    named = {name for text in texts for name in re.findall(r"training/recipes/[\w/-]+\.toml", text)}
     assert len(named) > 2
     assert not [name for name in sorted(named) if not (folder / name).is_file()]
 

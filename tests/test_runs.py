@@ -115,7 +115,7 @@ def test_every_kind_of_training_looks_at_its_folder_before_anything_else(kind, t
     """With a recipe that is none: whoever looked at it first would fail in another way."""
     from lightning_fabric import Fabric
 
-    from speechtl.audio.pretraining.pretrain import pretrain
+    from speechtl.audio.pretraining.train import pretrain
     from speechtl.audio.training.train import train
     from speechtl.image.train import train as train_pictures
 

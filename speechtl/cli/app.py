@@ -144,7 +144,7 @@ def demo(
     run_demo(out, word, real)
 
 
-@app.command(epilog="Example: speechtl train training/recipes/computer.toml --out runs/computer")
+@app.command(epilog="Example: speechtl train training/recipes/words/computer.toml --out runs/computer")
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe (TOML).", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Without a recipe: the wake word's name.")] = None,
@@ -341,7 +341,7 @@ def detect(
 app.command(epilog=LISTEN_EXAMPLE)(listen)
 app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
 app.command(epilog=SERVE_EXAMPLE)(serve)
-app.command(epilog="Example: speechtl advise training/recipes/computer.toml")(advise)
+app.command(epilog="Example: speechtl advise training/recipes/words/computer.toml")(advise)
 app.command(epilog="Example: speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks")(look)
 app.add_typer(bench_app)
 app.add_typer(image_app)

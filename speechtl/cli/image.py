@@ -22,7 +22,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interrupt
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
 
 
-@app.command(epilog="Example: speechtl image train training/recipes/road.toml --out runs/road")
+@app.command(epilog="Example: speechtl image train training/recipes/pictures/road.toml --out runs/road")
 def train(
     recipe: RecipeArgument,
     out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.", callback=output_folder)] = None,
