@@ -86,7 +86,7 @@ class TrainSection(Section):
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
-    repeats: int = Field(default=3, ge=1)  # of every positive clip in an epoch, each time in another guise
+    repeats: int = Field(default=3, ge=1)  # of every positive clip in an epoch, each time in another copy
     precision: Precision = "32-true"  # bf16-mixed where many layers learn on a processor or GPU that has it
     seed: int = Field(default=0, ge=0)
 

@@ -65,7 +65,7 @@ class TrainSection(Section):
     batch_size: int = Field(default=16, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
-    guises: int = Field(default=8, ge=1)  # of every picture behind a frozen front
+    copies: int = Field(default=8, ge=1)  # of every picture behind a frozen front
     seed: int = Field(default=0, ge=0)
 
     def fit_settings(self, batches: int) -> FitSettings:

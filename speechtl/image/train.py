@@ -106,7 +106,7 @@ def fit_pictures(
         batch_size=settings.batch_size,
         seed=settings.seed,
         render=augment.render if augment and augment.changes else None,
-        guises=settings.guises,
+        copies=settings.copies,
     )
     fit_settings = settings.fit_settings(len(batches))
     batches.frozen_front = policy.frozen_front(network, fit_settings.epochs)

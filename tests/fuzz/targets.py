@@ -537,7 +537,7 @@ flip = true
 [train]
 steps = 12
 batch_size = 8
-guises = 2
+copies = 2
 """
 
 PRETRAINING_RECIPE = """name = "phones"

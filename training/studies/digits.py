@@ -38,7 +38,7 @@ from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Policy,
 AMOUNTS = (10, 50, 100, 500, 1000)
 POOL = 1000  # digits to learn from
 TASK = Task("digit", tuple("0123456789"))
-GUISES = AugmentSection(shift=0.08, rotate=12.0, scale=0.12)
+COPIES = AugmentSection(shift=0.08, rotate=12.0, scale=0.12)
 KEEP = "fire7"
 GRID = 2
 SIZE = 56  # pixels; the strokes of a digit are then as wide as edges in a photograph
@@ -113,7 +113,7 @@ def train_once(way: Way, digits: Tensor, labels: Tensor, chosen: Tensor, test: T
     encoder = raw_pixels() if way.weights is None else open_encoder("squeezenet", way.weights, KEEP)[0]
     network = new_network(encoder, [TASK], grid=1 if way.weights is None else GRID)
     settings = TrainSection(steps=way.steps, learning_rate=way.rate, seed=seed)
-    fit_pictures(network, resize_pixels(digits[chosen], size), labels[chosen], way.policy, settings, GUISES)
+    fit_pictures(network, resize_pixels(digits[chosen], size), labels[chosen], way.policy, settings, COPIES)
     right = network.scores(resize_pixels(digits[test], size))[0].argmax(dim=1) == labels[test, 0]
     return float(right.float().mean())
 

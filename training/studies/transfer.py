@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from speechtl.arguments import at_least, output_folder
 from speechtl.audio.data.clips import read_clips
 from speechtl.audio.data.manifest import Clip, write_manifest
-from speechtl.audio.encoders import UNTAUGHT
+from speechtl.audio.encoders import RANDOM_INIT
 from speechtl.audio.evaluation.evaluate import evaluate, open_model
 from speechtl.audio.network.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
             for way, clips in plan:
                 key = (recipe.name, way, clips, seed)
                 if key not in done and (clips <= SEEDED or seed == 0):
-                    known = embeddings[way, seed if way.split("/")[0] in UNTAUGHT else 0]  # random weights differ from seed to seed
+                    known = embeddings[way, seed if way.split("/")[0] in RANDOM_INIT else 0]  # random weights differ from seed to seed
                     done[key] = recall(recipe, way, clips, seed, memory, known)
                     append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                     say(f"{recipe.name}, {way}, {counted(clips, 'clip')}, seed {seed}: recall {done[key]:.3f}")

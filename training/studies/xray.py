@@ -41,7 +41,7 @@ from speechtl.transfer import AllLayers, HeadOnly, LastLayers, Policy, Task, at_
 
 KEEP = "fire8"
 GRID = 3
-GUISES = AugmentSection(shift=0.04, rotate=5.0, scale=0.06, flip=True, light=0.1)
+COPIES = AugmentSection(shift=0.04, rotate=5.0, scale=0.06, flip=True, light=0.1)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def cross_validate(name: str, way: Way, pictures: PictureSet, tasks: list[Task],
 def _scores(way: Way, train: PictureSet, test: PictureSet, tasks: list[Task], seed: int) -> np.ndarray:
     torch.manual_seed(seed)
     network = new_network(open_encoder("squeezenet", way.weights, KEEP)[0], tasks, grid=GRID)
-    fit_pictures(network, train.pixels, train.labels, way.policy, TrainSection(steps=way.steps, guises=2, seed=seed), GUISES)
+    fit_pictures(network, train.pixels, train.labels, way.policy, TrainSection(steps=way.steps, copies=2, seed=seed), COPIES)
     return network.scores(test.pixels)[0][:, 1].numpy()
 
 

@@ -55,12 +55,12 @@ class TaskSection(Section):
 class TrainSection(Section):
     """How long and how fast to train."""
 
-    epochs: int = Field(default=30, ge=1)  # of one pack in one guise each
+    epochs: int = Field(default=30, ge=1)  # of one pack in one copy each
     batch_size: int = Field(default=16, ge=1)  # windows
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     packs: int = Field(default=2, ge=1)  # orders and speeds of the utterances
-    guises: int = Field(default=2, ge=1)  # of every pack: noise, rooms, levels
+    copies: int = Field(default=2, ge=1)  # of every pack: noise, rooms, levels
     precision: Precision = "32-true"  # bf16-mixed on a processor or GPU that has it
     seed: int = Field(default=0, ge=0)
 

@@ -282,12 +282,12 @@ def _render(
         "repeats": recipe.data.repeats,
         "teacher": tasks.teacher if tasks.teacher_weight else None,
     }
-    shards = Shards(cache / "windows", packs, train.guises, settings)
+    shards = Shards(cache / "windows", packs, train.copies, settings)
     samples = int(SECONDS * SAMPLE_RATE)
     heard = np.size(teacher(np.zeros(samples, np.float32))) if teacher else 0
     check_room(cache, shards.bytes_left(conv_ctc.FEATURES.frames(samples), conv_ctc.FEATURES.bands, heard))
     sounds: list[Sound] = [*map(RecordedSound, noises), *synthetic_noises(train.seed)]
-    renderer = Renderer(Augmenter(sounds, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.guises, say)
+    renderer = Renderer(Augmenter(sounds, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teacher, train.copies, say)
     with progress("rendering windows") as advance:
         workers = max(cores() // getattr(fabric.strategy, "num_processes", 1), 1)  # of those on this machine
         shards.render(renderer, advance, workers=workers, rank=fabric.global_rank, world=fabric.world_size)
