@@ -104,6 +104,9 @@ class TrainSection(Section):
 class CalibrateSection(Section):
     """What the detector's threshold has to achieve on the validation recordings."""
 
+    enabled: bool = True
+    """false leaves the threshold at 0.5 and holds out no speakers, unless a manifest marks them"""
+
     false_accepts_per_hour: float = Field(default=0.3, gt=0)
     smoothing: int = Field(default=1, ge=1)  # steps
     refractory: float = Field(default=1.0, ge=0)  # seconds
