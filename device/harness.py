@@ -25,14 +25,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from speechtl.bench_plot import check_plot, draw
-from speechtl.bench_tables import print_comparison
+from speechtl.bench.compare import compare, read_budgets
+from speechtl.bench.plot import check_plot, draw
+from speechtl.bench.report import Report, read_report
+from speechtl.bench.run import bench, open_any_bundle
+from speechtl.bench.show import print_comparison
 from speechtl.errors import SpeechtlError, os_sentence
 from speechtl.files import check_place, write_json, write_text
 from speechtl.progress import progress, say
-from speechtl.runtime.bench import bench, open_any_bundle
-from speechtl.runtime.bench_compare import compare, read_budgets
-from speechtl.runtime.bench_report import Report, read_report
 
 EMULATE = Path(__file__).parent / "emulation" / "emulate.py"
 EMULATED = ("arm64", "armhf")

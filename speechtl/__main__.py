@@ -1,5 +1,5 @@
 """Run the command line with `python -m speechtl`."""
 
-from speechtl.cli import main
+from speechtl.cli.app import main
 
 main()

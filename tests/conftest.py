@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("microphone", "networks", "pictures", "sounds")]
+
 ROOT = Path(__file__).parents[1]
 RATE = 16_000
 RESOURCES = "livekit/wakeword/resources"

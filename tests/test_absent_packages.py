@@ -13,13 +13,13 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parents[1] / "speechtl"
 MODULES = sorted(f"speechtl.runtime.{path.stem}" for path in (PACKAGE / "runtime").glob("*.py") if path.stem != "__init__")
-COMMANDS = ["speechtl.cli", "speechtl.bench_commands", "speechtl.bench_tables", "speechtl.progress"]
+COMMANDS = ["speechtl.cli.app", "speechtl.cli.bench", "speechtl.bench.show", "speechtl.progress"]
 PICTURES = ("picture_bundle", "bench_prediction", "bench_picture_worker")
 # What is nothing without a package: its users import it where they can say so.
 NEEDS = {
     "wyoming": {f"speechtl.runtime.server{part}" for part in ("", "_client", "_models", "_wire", "_stream", "_audio", "_uri")},
     "onnxruntime": {f"speechtl.runtime.{name}" for name in ("onnx_engine", *PICTURES)},
-    "rich": {"speechtl.bench_tables"},
+    "rich": {"speechtl.bench.show"},
     "PIL": {f"speechtl.runtime.{name}" for name in ("pictures", *PICTURES)},
 }
 PACKAGES = [
@@ -57,7 +57,7 @@ def run(arguments, stdin, place):
             os.dup2(end[number], number)
             os.close(end[1]) if number == 0 else None
     sys.argv = ["speechtl", *arguments]
-    from speechtl.cli import main
+    from speechtl.cli.app import main
     code = 0
     try:
         main()

@@ -47,11 +47,13 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
 
 
 ARROWS = {
-    "runtime": ("audio", "transfer", "image", "export", "cli"),
-    "transfer": ("audio", "image", "runtime", "export", "cli"),
-    "audio": ("export", "cli", "image"),
-    "image": ("export", "cli", "audio"),
-    "export": ("cli",),
+    "runtime": ("audio", "transfer", "image", "export", "bench", "study", "cli"),
+    "bench": ("audio", "transfer", "image", "export", "study", "cli"),
+    "transfer": ("audio", "image", "runtime", "export", "bench", "study", "cli"),
+    "audio": ("export", "image", "bench", "study", "cli"),
+    "image": ("export", "audio", "bench", "study", "cli"),
+    "export": ("bench", "study", "cli"),
+    "study": ("export", "bench", "cli"),
 }
 
 
@@ -60,7 +62,7 @@ def test_imports_point_one_way(folder):
     forbidden = tuple(f"speechtl.{name}" for name in ARROWS[folder])
     if folder in ("runtime", "transfer"):
         forbidden += ("librosa", "torchaudio")
-    if folder == "runtime":
+    if folder == "runtime" or folder == "bench":
         forbidden += TRAINING
     wrong = {
         str(path.relative_to(PACKAGE)): found
@@ -72,14 +74,16 @@ def test_imports_point_one_way(folder):
 
 def test_the_command_line_imports_nothing_heavy_at_the_top():
     heavy = (*TRAINING, "numpy", "onnxruntime", "speechtl.transfer", "speechtl.export")
-    assert not [name for name in imports(PACKAGE / "cli.py", inside=False) if within(name, heavy)]
+    assert not [name for name in imports(PACKAGE / "cli" / "app.py", inside=False) if within(name, heavy)]
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("code", ["import speechtl", "import sys; sys.argv = ['speechtl', '--help']; from speechtl.cli import app; app()"])
+@pytest.mark.parametrize(
+    "code", ["import speechtl", "import sys; sys.argv = ['speechtl', '--help']; from speechtl.cli.app import app; app()"]
+)
 def test_neither_the_package_nor_its_help_imports_what_only_training_needs(code):
     tell = "import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules, file=sys.stderr)); "
     done = python(tell + code)
@@ -98,7 +102,7 @@ class Forbid:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Forbid())
 """
-COMMAND = FORBID.format(forbidden={*TRAINING} - {"pydantic"}) + "from speechtl.cli import main; sys.argv[0] = 'speechtl'; main()"
+COMMAND = FORBID.format(forbidden={*TRAINING} - {"pydantic"}) + "from speechtl.cli.app import main; sys.argv[0] = 'speechtl'; main()"
 LIBRARY = (
     FORBID.format(forbidden={*TRAINING, "typer", "rich"})
     + """
@@ -153,7 +157,7 @@ def test_what_needs_training_packages_prints_the_pip_command(command):
 
 
 def test_pictures_without_onnx_runtime_say_what_to_install(halves):
-    code = FORBID.format(forbidden={"onnxruntime"}) + "from speechtl.cli import main; sys.argv[0] = 'speechtl'; main()"
+    code = FORBID.format(forbidden={"onnxruntime"}) + "from speechtl.cli.app import main; sys.argv[0] = 'speechtl'; main()"
     done = python(code, "bench", str(halves / "halves.wake"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "Install it with: pip install onnxruntime" in done.stderr
@@ -161,7 +165,7 @@ def test_pictures_without_onnx_runtime_say_what_to_install(halves):
 
 @pytest.mark.parametrize("command", [["image", "predict", "BUNDLE", "a.png"], ["bench", "BUNDLE"]])
 def test_pictures_without_pillow_print_the_pip_command(halves, command):
-    code = FORBID.format(forbidden={"PIL"}) + "from speechtl.cli import main; sys.argv[0] = 'speechtl'; main()"
+    code = FORBID.format(forbidden={"PIL"}) + "from speechtl.cli.app import main; sys.argv[0] = 'speechtl'; main()"
     done = python(code, *(str(halves / "halves.wake") if word == "BUNDLE" else word for word in command))
     assert done.returncode == 2
     assert done.stderr == (

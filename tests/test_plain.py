@@ -10,7 +10,7 @@ from speechtl.errors import AudioError, ManifestError, sentence_of
 from speechtl.files import write_json
 from speechtl.plain import dumps, echo, echo_json, one_line, picture_text, plain
 from speechtl.progress import say
-from speechtl.tiles import draw_filters, draw_patches
+from speechtl.study.tiles import draw_filters, draw_patches
 
 HOSTILE = "a\x1b[2Jb\nc\x9b0m\u2028d\u202ee\x07"
 

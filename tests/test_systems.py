@@ -14,7 +14,7 @@ import soundfile
 from speechtl.audio.manifest import read_manifest
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.recipe import read_recipe
-from speechtl.cli import _at_home, main
+from speechtl.cli.app import _at_home, main
 from speechtl.errors import SpeechtlError
 from speechtl.files import at_home, cache_folder, cache_if_any
 from speechtl.image.backbones import is_known
@@ -39,7 +39,7 @@ for owner, names in (
         if hasattr(owner, name):
             delattr(owner, name)
 """
-COMMAND = f"{WINDOWS}\nfrom speechtl.cli import main\nmain()\n"
+COMMAND = f"{WINDOWS}\nfrom speechtl.cli.app import main\nmain()\n"
 PATIENCE = 30.0
 
 

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from speechtl.arguments import output_folder
 from speechtl.counts import counted
-from speechtl.curves import Point, draw_curves, print_points, write_points
 from speechtl.errors import PictureError, reported
 from speechtl.image.arrays import resize_pixels
 from speechtl.image.augment import AugmentSection
@@ -34,6 +33,7 @@ from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures
 from speechtl.progress import say
+from speechtl.study.curves import Point, draw_curves, print_points, write_points
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Policy, Task, at_one_rate
 
 AMOUNTS = (10, 50, 100, 500, 1000)

@@ -32,7 +32,6 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from speechtl.arguments import output_folder
-from speechtl.curves import Panel, Point, draw_panels, write_panels
 from speechtl.errors import reported
 from speechtl.image.data import load_pictures
 from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
@@ -47,6 +46,7 @@ from speechtl.image.train import fit_pictures
 from speechtl.progress import say
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.statistics import mean_limits
+from speechtl.study.curves import Panel, Point, draw_panels, write_panels
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Task, TaskHead, attach
 
 SIZE = 32  # pixels

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechtl.arguments import output_folder
-from speechtl.curves import Point, draw_curves, print_points, write_points
 from speechtl.errors import reported
-from speechtl.trials import curve, open_trials
+from speechtl.study.curves import Point, draw_curves, print_points, write_points
+from speechtl.study.trials import curve, open_trials
 
 
 def main(argv: Sequence[str] | None = None) -> list[Point]:

@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from speechtl.arguments import output_folder
-from speechtl.curves import Panel, draw_panels, print_points, write_panels
 from speechtl.errors import PictureError, reported
 from speechtl.files import write_text
 from speechtl.image.idx import read_idx
 from speechtl.image.places import image_data
 from speechtl.image.recipe import make_image_recipe, read_image_recipe
 from speechtl.image.train import pretrain
-from speechtl.image.trials import ImageTrials
 from speechtl.progress import say
 from speechtl.settings import read_toml
-from speechtl.trials import curve
+from speechtl.study.curves import Panel, draw_panels, print_points, write_panels
+from speechtl.study.trials import curve
+from speechtl.study.trials_image import ImageTrials
 
 SIZE = 28  # pixels
 AMOUNTS = (10, 20, 50, 100, 200)

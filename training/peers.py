@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 
 from speechtl.arguments import at_least
+from speechtl.bench.process import WorkerError, run_worker
+from speechtl.bench.stimulus import CHUNK_SAMPLES, SECOND, Int16, speech_like
 from speechtl.errors import SpeechtlError, reported
 from speechtl.export.graph_cost import GraphCost, graph_cost
 from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import progress, say
 from speechtl.runtime.audio import read_audio
-from speechtl.runtime.bench_audio import CHUNK_SAMPLES, SECOND, Int16, speech_like
-from speechtl.runtime.bench_process import WorkerError, run_worker
 from speechtl.runtime.bundle import Bundle, open_bundle
 from speechtl.runtime.engine import open_engine
 from speechtl.runtime.machine import read_condition, read_machine

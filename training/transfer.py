@@ -31,13 +31,13 @@ from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
 from speechtl.audio.train import Memory, train
-from speechtl.audio.trials import changed
 from speechtl.counts import counted
-from speechtl.curves import Panel, Point, draw_panels, print_points
 from speechtl.errors import ManifestError, reported
 from speechtl.files import append_row, read_rows
 from speechtl.progress import say
 from speechtl.settings import PRECISIONS
+from speechtl.study.curves import Panel, Point, draw_panels, print_points
+from speechtl.study.trials_audio import changed
 
 WAYS = (
     "scratch:conv-ctc/all",

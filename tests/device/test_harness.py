@@ -232,7 +232,7 @@ def test_an_emulated_processor_is_measured_by_emulators_alone(program, tiny_bund
     report = json.loads((tmp_path / "device-emulated_arm64.json").read_text())
     assert report["kind"] == "speechtl bench"
     # bench itself, and in it a process to warm up and one to measure
-    worker = "speechtl.runtime.bench_worker"
+    worker = "speechtl.bench.worker"
     assert (tmp_path / "an emulator.py.calls").read_text().split() == ["speechtl", worker, worker]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from speechtl.cli import app, main
+from speechtl.cli.app import app, main
 from speechtl.errors import BundleError, CheckFailedError, ManifestError
 from speechtl.export.picture_bundle import export_image_run
 from speechtl.image.predict import predict_files
@@ -44,7 +44,7 @@ def test_prediction_from_a_bundle_needs_neither_torch_nor_training_packages(halv
         "        if name.split('.')[0] in {'torch', 'lightning_fabric', 'scipy', 'safetensors', 'onnx', 'matplotlib'}:\n"
         "            raise ModuleNotFoundError(name, name=name)\n"
         "sys.meta_path.insert(0, Forbid())\n"
-        "from speechtl.cli import main\n"
+        "from speechtl.cli.app import main\n"
         "sys.argv[0] = 'speechtl'; main()\n"
     )
     picture = halves / "halves" / "left" / "0.png"

@@ -309,9 +309,9 @@ _NETWORKS: list[Any] = []
 def _compare(path: Path) -> None:
     from contextlib import redirect_stdout
 
-    from speechtl.bench_tables import print_comparison
-    from speechtl.runtime.bench_compare import compare
-    from speechtl.runtime.bench_report import read_report
+    from speechtl.bench.compare import compare
+    from speechtl.bench.report import read_report
+    from speechtl.bench.show import print_comparison
 
     comparison = compare(read_report(path), read_report(path))
     with redirect_stdout(io.StringIO()):
@@ -464,8 +464,8 @@ def _shards(name: str, folder: Path) -> Target:
 
 
 def _report(name: str, folder: Path) -> Target:
+    from speechtl.bench.run import bench
     from speechtl.files import write_json as write
-    from speechtl.runtime.bench import bench
 
     made = _picture_bundle(folder) if name.startswith("picture") else _word_bundle(folder)
     words = None if name.startswith("picture") else []
@@ -485,7 +485,7 @@ at_most = 100
 
 
 def _budgets(name: str, folder: Path) -> Target:
-    from speechtl.runtime.bench_compare import read_budgets
+    from speechtl.bench.compare import read_budgets
 
     return Target(name, folder / name / "budgets.toml", BUDGETS.encode(), toml_document, read_budgets)
 

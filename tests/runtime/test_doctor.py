@@ -169,7 +169,7 @@ def test_a_clock_that_was_never_set_is_told(monkeypatch):
 
 
 def test_a_device_with_a_hostile_name_is_one_line_of_text(monkeypatch, capsys):
-    from speechtl.runtime import microphone_commands
+    from speechtl.cli import device as microphone_commands
 
     hostile = Check("device 0", "ok", "[red]mic[/] \x1b[2J\nSTOPPING=1\u202e", "Unplug \x07 it.")
     monkeypatch.setattr(doctor, "examine", lambda *_, **__: [hostile])
@@ -182,7 +182,7 @@ def test_a_device_with_a_hostile_name_is_one_line_of_text(monkeypatch, capsys):
 
 
 def test_a_device_or_bundle_with_a_hostile_name_adds_no_line_to_the_log(capsys):
-    from speechtl.runtime.microphone_commands import _note
+    from speechtl.cli.device import _note
 
     _note("The microphone a\x1b[2J\nspeechtl: All is well.\udce9 is gone.")
     assert capsys.readouterr().err == "speechtl: The microphone a\\x1b[2J\\x0aspeechtl: All is well.\\xe9 is gone.\n"

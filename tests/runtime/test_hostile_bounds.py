@@ -34,7 +34,7 @@ def tell():
     print("TOOK", seconds, max(peak, children.ru_maxrss) / 1024, file=sys.stderr)
 atexit.register(tell)
 sys.argv[0] = "speechtl"
-from speechtl.cli import main
+from speechtl.cli.app import main
 main()
 """
 

@@ -1,0 +1,216 @@
+"""Two reports of the latency harness side by side: ratios, score drift between machines, and budgets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechtl.bench.measures import COSTS, DETECTION, FORMS, Form
+from speechtl.bench.report import MOST, Json, Report
+from speechtl.bench.run import SCHEMA
+from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
+
+LEAST = 1e-12  # of a measure that another is divided by
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a measure may be; where `kind`, `encoder`, `engine`, `precision` or `graph` are given, of bundles like that."""
+
+    measure: str
+    at_most: float
+    kind: str | None = None
+    encoder: str | None = None
+    engine: str | None = None
+    precision: str | None = None
+    graph: str | None = None
+
+    def applies(self, report: Report) -> bool:
+        """Tell whether the budget is meant for what a report measured."""
+        wanted = {key: value for key, value in asdict(self).items() if key not in ("measure", "at_most") and value is not None}
+        about = {**report.bundle, "kind": report.form.kind}
+        return self.measure in report.values and all(about.get(key) == value for key, value in wanted.items())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one of two reports (0 or 1) keeps a budget; `value` is None where it was not measured, which does not pass."""
+
+    report: int
+    budget: Budget
+    value: float | None
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The largest difference of scores between two machines; `tolerance` is None where the graphs are not the same."""
+
+    largest: float | None
+    identical: bool
+    tolerance: float | None
+    reason: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the machines agree, as far as they should."""
+        return self.tolerance is None or (self.largest is not None and self.largest <= self.tolerance)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that two reports say beside each other."""
+
+    reports: tuple[Report, Report]
+    drift: Drift
+    verdicts: list[Verdict]
+    notes: list[str]
+
+    @property
+    def form(self) -> Form:
+        """What both reports hold."""
+        return self.reports[0].form
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether scores agree and all budgets are kept."""
+        return self.drift.ok and all(verdict.ok for verdict in self.verdicts)
+
+    def ratio(self, measure: str) -> float | None:
+        """Return how many times the first report's value the second one's is."""
+        first, second = (report.values[measure] for report in self.reports)
+        return second / first if first and second is not None and abs(first) >= LEAST else None
+
+    def to_json(self) -> Json:
+        """Return the comparison as JSON stores it."""
+        return {
+            "schema": SCHEMA,
+            "reports": [
+                {"file": str(report.path), "bundle": report.bundle, "machine": report.document["machine"]} for report in self.reports
+            ],
+            "measures": {
+                name: {"values": [report.values[name] for report in self.reports], "ratio": self.ratio(name)} for name in self.form.measures
+            },
+            "drift": {**asdict(self.drift), "ok": self.drift.ok},
+            "budgets": [asdict(verdict) for verdict in self.verdicts],
+            "notes": self.notes,
+            "ok": self.ok,
+        }
+
+
+def compare(first: Report, second: Report, budgets: Sequence[Budget] = ()) -> Comparison:
+    """Put two reports beside each other; raise `SpeechtlError` when they are of different kinds, or no budget is meant for either."""
+    reports = (first, second)
+    if first.form != second.form:
+        raise SpeechtlError(
+            f"{first.path} is about a bundle of the kind {first.form.kind!r} and {second.path} of the kind {second.form.kind!r}, "
+            "which cost different things; compare two reports of one kind."
+        )
+    verdicts = [
+        Verdict(index, budget, value := report.values[budget.measure], value is not None and value <= budget.at_most)
+        for budget in budgets
+        for index, report in enumerate(reports)
+        if budget.applies(report)
+    ]
+    if budgets and not verdicts:
+        raise SpeechtlError(
+            "None of the budgets is meant for what was measured; they name another measure, kind, encoder, engine, precision or graph."
+        )
+    return Comparison(reports, _drift(first, second), verdicts, _notes(reports))
+
+
+def conditions(document: Json) -> list[str]:
+    """Say what made a report's machine slower than it can be: throttling, other work, a governor that saves power."""
+    found = []
+    before, after, machine = document["condition"]["before"], document["condition"]["after"], document["machine"]
+    throttling, earlier = after["throttling"] or {}, before["throttling"] or {}
+    if throttling.get("now") or (throttling.get("events") or 0) > (earlier.get("events") or 0):
+        reasons = ", ".join(map(str, throttling.get("now", ()))) or "too hot"
+        found.append(f"the machine held its processor back ({reasons}), so its times are not its best.")
+    if (after["load"] or 0) > machine["cores"]:
+        found.append(f"the machine was busy (load {after['load']} on {machine['cores']} cores): trust processor time, not wall time.")
+    if "powersave" in (machine["governor"] or ""):
+        found.append("the governor was 'powersave', which keeps the clock low.")
+    return found
+
+
+def read_budgets(path: Path) -> list[Budget]:
+    """Read budgets (TOML: `[[budget]]` with `measure`, `at_most` and conditions); every mistake is an error that names it."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise MissingExtraError("Reading budgets with Python 3.10", "train") from error
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise SpeechtlError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a file of budgets (TOML).") from error
+    except (ValueError, RecursionError) as error:
+        raise SpeechtlError(f"{path} is not valid TOML: {error}.") from error
+    entries = document.pop("budget", None)
+    if document or not isinstance(entries, list) or not entries:
+        raise SpeechtlError(f"{path} must hold one or more [[budget]] tables and nothing else.")
+    return [_budget(entry, f"{path}, budget {number}") for number, entry in enumerate(entries, 1)]
+
+
+def _budget(entry: Any, where: str) -> Budget:
+    if not isinstance(entry, dict):
+        raise SpeechtlError(f"{where}: must be a table with 'measure' and 'at_most'; got {entry!r}.")
+    known = list(Budget.__dataclass_fields__)
+    unknown = [key for key in entry if key not in known]
+    if unknown:
+        raise SpeechtlError(f"{where}: the key {unknown[0]!r} is not known{did_you_mean(unknown[0], known)}.")
+    measure, at_most = entry.get("measure"), entry.get("at_most")
+    if measure not in COSTS:
+        raise SpeechtlError(f"{where}: 'measure' must be one of {', '.join(COSTS)}; got {measure!r}{did_you_mean(str(measure), COSTS)}.")
+    if not isinstance(at_most, int | float) or isinstance(at_most, bool) or not 0 <= at_most <= MOST:
+        raise SpeechtlError(f"{where}: 'at_most' must be a number, not negative; got {at_most!r}.")
+    conditions = {key: value for key, value in entry.items() if key not in ("measure", "at_most")}
+    wrong = [key for key, value in conditions.items() if not isinstance(value, str)]
+    if wrong:
+        raise SpeechtlError(f"{where}: {wrong[0]!r} must be text; got {conditions[wrong[0]]!r}.")
+    kind = conditions.get("kind")
+    if kind not in (None, *FORMS):
+        raise SpeechtlError(f"{where}: 'kind' must be one of {', '.join(FORMS)}; got {kind!r}{did_you_mean(str(kind), FORMS)}.")
+    return Budget(measure, float(at_most), **conditions)
+
+
+def _drift(first: Report, second: Report) -> Drift:
+    a, b = first.document, second.document
+    if a["bundle"]["sha256"] != b["bundle"]["sha256"]:
+        return Drift(None, False, None, "the reports are of different bundles")
+    same_graph = a["bundle"]["graph"] == b["bundle"]["graph"]
+    tolerance = float(a["bundle"]["tolerance"]) if same_graph else None
+    given = first.form.given
+    if a[given]["sha256"] != b[given]["sha256"]:
+        return Drift(
+            None, False, tolerance, f"the machines made different {given}; run bench again with the same version of speechtl on both"
+        )
+    if np.shape(first.scores) != np.shape(second.scores):
+        return Drift(None, False, tolerance, "the machines gave different numbers of scores")
+    largest = float(np.abs(np.subtract(first.scores, second.scores)).max())
+    return Drift(largest, a["scores"]["sha256"] == b["scores"]["sha256"], tolerance, None if same_graph else "different graphs")
+
+
+def _notes(reports: Sequence[Report]) -> list[str]:
+    notes = []
+    for report in reports:
+        notes += [f"{report.path}: {note}" for note in conditions(report.document)]
+        if report.document["scores"].get("repeatable") is False:
+            notes.append(f"{report.path}: the same {report.form.given} gave different scores in different passes.")
+        if report.form == DETECTION and report.values["delay_p95_ms"] is None:
+            notes.append(f"{report.path}: no detection delay: {report.document['delay'].get('reason')}.")
+    first, second = (report.document["versions"] for report in reports)
+    other = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    if other:
+        notes.append(
+            "Versions differ: " + ", ".join(f"{name} {first.get(name, 'absent')} and {second.get(name, 'absent')}" for name in other) + "."
+        )
+    return notes

@@ -1,0 +1,145 @@
+"""What detecting a wake word costs, stage by stage, and how long after the word its event comes.
+
+Stages are timed within the shipped path, behind a microphone of 48 kHz; processor time, memory and start are those of a fresh
+process that is handed 16 kHz.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.bench import stimulus as audio
+from speechtl.bench.process import Progress, repeat_worker
+from speechtl.bench.stopwatch import STAGES, TimedStream
+from speechtl.bench.summary import MILLISECOND, describe, percentiles, scores, spent
+from speechtl.runtime.bundle import Bundle
+from speechtl.runtime.detector import Detector, Event, Scorer
+from speechtl.runtime.engine import Engine, open_engine
+from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.trigger import GRACE
+from speechtl.runtime.verify import TOLERANCE
+
+WORKER = "speechtl.bench.worker"
+
+Json = dict[str, Any]
+
+
+def measure(
+    bundle: Bundle,
+    graph: str | None,
+    engine: str | None,
+    *,
+    repetitions: int,
+    python: Sequence[str],
+    progress: Progress,
+    words: Sequence[audio.Spoken] | None,
+    words_from: str,
+) -> Json:
+    """Return what a report says of a bundle of wake words; arguments as in `bench`."""
+    running = open_engine(bundle, graph, engine)
+    heard = audio.schedule(bundle.golden())
+    total = 2 * repetitions + 1
+    command = [*python, "-m", WORKER, str(bundle.path), running.graph, running.runtime]
+    process = repeat_worker(
+        command, heard.tobytes(), heard[:SAMPLE_RATE].tobytes(), audio.SECOND, repetitions, lambda done: progress(done, total)
+    )
+    stream = TimedStream(Detector(Scorer.on(running, bundle), bundle.words), audio.MICROPHONE_RATE, audio.CHUNK_SECONDS)
+    recorded = audio.to_microphone(heard)
+    passes = []
+    for number in range(repetitions):
+        passes.append(_pass(stream, recorded))
+        progress(repetitions + number + 1, total)
+    delay = _delay(stream, bundle, words, words_from)
+    progress(total, total)
+    return {
+        "bundle": _about(bundle, running),
+        "audio": {
+            "seed": audio.SEED,
+            "seconds": len(heard) / SAMPLE_RATE,
+            "chunk_seconds": audio.CHUNK_SECONDS,
+            "microphone_rate": audio.MICROPHONE_RATE,
+            "sha256": hashlib.sha256(heard.astype("<i2").tobytes()).hexdigest(),
+        },
+        "process": process,
+        **_stages([times for times, _ in passes]),
+        "delay": delay,
+        "scores": scores([given for _, given in passes]),
+    }
+
+
+def _about(bundle: Bundle, engine: Engine) -> Json:
+    graph = bundle.graphs[engine.graph]
+    return {
+        **describe(bundle.path, bundle.about, engine.graph, engine.runtime),
+        "precision": graph.precision,
+        "tolerance": TOLERANCE if graph.tolerance is None else graph.tolerance,
+        "words": [word.name for word in bundle.words],
+        "step_seconds": bundle.frames_per_step * bundle.features.hop / bundle.features.sample_rate,
+    }
+
+
+def _pass(stream: TimedStream, recorded: audio.Int16) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    stream.reset()
+    for chunk in audio.chunks(recorded, stream.rate):
+        stream.feed(chunk)
+    return stream.times, stream.scores
+
+
+def _stages(passes: Sequence[npt.NDArray[np.int64]]) -> Json:
+    """Return the times of every stage and of whole chunks, over all passes."""
+    times = np.concatenate(passes)
+    seconds = len(times) * audio.CHUNK_SECONDS
+    whole = times.sum(axis=1)
+    deadline = audio.CHUNK_SECONDS * 1000.0
+    return {
+        "stages": {name: spent(times[:, index], audio.SECOND.name, seconds) for index, name in enumerate(STAGES)},
+        "chunk": spent(whole, audio.SECOND.name, seconds),
+        "real_time_factor": round(float(whole[:, 0].sum()) / 1e9 / seconds, 6),
+        "deadlines": {"chunks": len(whole), "deadline_ms": deadline, "missed": int((whole[:, 0] / MILLISECOND > deadline).sum())},
+    }
+
+
+def _delay(stream: TimedStream, bundle: Bundle, words: Sequence[audio.Spoken] | None, words_from: str) -> Json:
+    """Return milliseconds from a word's end in the audio to the event's arrival behind microphone, chunk and computation."""
+    phases = audio.PHASES if words is None else 1
+    spoken = audio.golden_words(bundle) if words is None else words
+    behind = max(audio.BEHIND_SECONDS, *(word.trigger.refractory + 1.0 for word in bundle.words))
+    arrivals, decisions = _arrivals(stream, audio.passages(spoken, phases, behind))
+    reason = None
+    if not spoken:
+        reason = f"no word is spoken in {words_from}; give recordings of it with --positives"
+    elif not arrivals:
+        reason = f"none of the {len(spoken) * phases} words in {words_from} is detected; give recordings of people with --positives"
+    return {
+        "from": words_from,
+        "words": len(spoken) * phases,
+        "detected": len(arrivals),
+        "ms": percentiles(arrivals),
+        "decision_ms": percentiles(decisions),
+        "reason": reason,
+    }
+
+
+def _arrivals(stream: TimedStream, passages: Iterable[audio.Passage]) -> tuple[list[float], list[float]]:
+    """Return for each detected word how much later its event arrives, and how much later it could be decided at the earliest."""
+    stream.reset()
+    arrivals, decisions = [], []
+    at = 0
+    for passage in passages:
+        begin = at * audio.CHUNK_SECONDS
+        found: tuple[float, Event] | None = None
+        for chunk in audio.chunks(passage.samples, stream.rate):
+            events = stream.feed(chunk)
+            at += 1
+            arrival = at * audio.CHUNK_SECONDS - begin + stream.chunk_seconds
+            if found is None and events and passage.start <= arrival <= passage.end + GRACE:
+                found = arrival, events[0]
+        if found is not None:
+            arrivals.append((found[0] - passage.end) * 1000.0)
+            decisions.append((found[1].time - begin - passage.end) * 1000.0)
+    return arrivals, decisions

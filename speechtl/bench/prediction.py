@@ -1,0 +1,114 @@
+"""What the answer to a picture costs: reading it and bringing it to the network's form, and the network.
+
+Stages are timed in the path that `speechtl image predict` takes; processor time, memory and start are those of a fresh process.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.bench import pictures
+from speechtl.bench.process import Progress, repeat_worker
+from speechtl.bench.summary import describe, scores, spent
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.bundle import PICTURE_KIND
+from speechtl.runtime.picture_bundle import ENGINE, PictureBundle, PictureEngine, Scores
+from speechtl.runtime.pictures import read_pixels
+
+ROUNDS = 4  # in which the pictures are shown, in a pass
+WORKER = "speechtl.bench.picture_worker"
+
+Json = dict[str, Any]
+Times = npt.NDArray[np.int64]
+
+
+def measure(
+    bundle: PictureBundle, graph: str | None, engine: str | None, *, repetitions: int, python: Sequence[str], progress: Progress
+) -> Json:
+    """Return what a report says of a bundle for pictures; arguments as in `bench`."""
+    if engine not in (None, ENGINE):
+        raise SpeechtlError(f"{bundle.path} is a bundle for pictures, which {ENGINE} alone runs, not {engine!r}; leave out --engine.")
+    running = PictureEngine(bundle, graph)
+    golden, _ = bundle.golden()
+    total = 2 * repetitions
+    with tempfile.TemporaryDirectory(prefix="speechtl-bench-") as folder:
+        files = pictures.write_pictures(Path(folder))
+        shown = files * ROUNDS
+        command = [*python, "-m", WORKER, str(bundle.path), running.graph, str(files[0])]
+        process = repeat_worker(command, _names(shown), _names(files), pictures.PICTURE, repetitions, lambda done: progress(done, total))
+        expected = np.stack([running.run(picture) for picture in golden])  # before anything is timed, so that the network is warm
+        passes = []
+        for number in range(repetitions):
+            passes.append(_pass(running, shown))
+            progress(repetitions + number + 1, total)
+        return {
+            "bundle": _about(running),
+            "pictures": {
+                "seed": pictures.SEED,
+                "sizes": list(pictures.SIZES),
+                "shown": len(shown),
+                "golden": len(golden),
+                "sha256": pictures.digest(files, golden),
+            },
+            "process": process,
+            **_stages([times for times, _ in passes]),
+            "scores": scores([np.concatenate([expected, part]) for _, given in passes for part in np.split(given, ROUNDS)]),
+        }
+
+
+def _names(files: Sequence[Path]) -> bytes:
+    return b"".join(os.fsencode(file) + b"\n" for file in files)
+
+
+def _about(engine: PictureEngine) -> Json:
+    bundle = engine.bundle
+    graph = bundle.graphs[engine.graph]
+    return {
+        "kind": PICTURE_KIND,
+        **describe(bundle.path, bundle.about, engine.graph, ENGINE),
+        "precision": graph.precision,
+        "tolerance": graph.tolerance,
+        "tasks": [name for name, _ in bundle.tasks],
+        "size": bundle.settings.size,
+    }
+
+
+def _pass(engine: PictureEngine, files: Sequence[Path]) -> tuple[Times, Scores]:
+    """Return nanoseconds `(pictures, stages, 2)`, wall and processor, and the scores `(pictures, outputs)`."""
+    settings = engine.bundle.settings
+    times, given = [], []
+    for file in files:
+        begin = _now()
+        pixels = read_pixels(file, settings)
+        prepared = _now()
+        given.append(engine.run(pixels))
+        times.append((prepared - begin, _now() - prepared))
+    return np.array(times, np.int64), np.stack(given)
+
+
+def _now() -> Times:
+    return np.array((time.perf_counter_ns(), time.process_time_ns()), np.int64)
+
+
+def _stages(passes: Sequence[Times]) -> Json:
+    """Return the times of every stage, of whole pictures, and of preparing those of each size, over all passes."""
+    times = np.concatenate(passes)
+    whole = times.sum(axis=1)
+
+    def told(part: Times) -> Json:
+        return spent(part, pictures.PICTURE.name, len(part))
+
+    return {
+        "stages": {name: told(times[:, index]) for index, name in enumerate(pictures.STAGES)},
+        "prepare_by_size": {name: told(times[index :: len(pictures.SIZES), 0]) for index, name in enumerate(pictures.SIZES)},
+        "picture": told(whole),
+        "pictures_per_second": round(len(whole) / (float(whole[:, 0].sum()) / 1e9), 3),
+    }

@@ -1,0 +1,132 @@
+"""The audio of the latency harness: made by seed, the same samples on every machine, at the 48 kHz of a usual microphone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.bench.process import Unit
+from speechtl.errors import BundleError
+from speechtl.runtime.bundle import Bundle
+from speechtl.runtime.samples import SAMPLE_RATE
+
+Int16 = npt.NDArray[np.int16]
+Doubles = npt.NDArray[np.float64]
+
+SEED = 48
+MICROPHONE_RATE = 48_000  # hertz
+FACTOR = MICROPHONE_RATE // SAMPLE_RATE
+CHUNK_SECONDS = 0.08
+CHUNK_SAMPLES = 1280  # at 16 kHz
+SECOND = Unit("second", "audio_seconds", CHUNK_SECONDS)  # of audio, which workers take in chunks
+FULL_SCALE = 32767.0
+QUIET = 10.0 ** (-75.0 / 20.0)  # root mean square of a quiet room
+SILENCE_SECONDS, QUIET_SECONDS, SPEECH_SECONDS, NOISE_SECONDS = 2, 4, 20, 4  # whole seconds; and the golden audio
+BEFORE_SECONDS = 2.0  # of quiet in front of a word
+BEHIND_SECONDS = 2.0  # behind it, at least; a word that is not detected within 1.5 s is missed
+PHASES = 8  # places within a chunk at which a golden word begins
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A recording (float, 16 kHz) with a word in it; where the word stands in seconds."""
+
+    samples: npt.NDArray[Any]
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of a stream at 48 kHz, whole chunks long, with one word in it; where in seconds from its beginning."""
+
+    samples: Int16
+    start: float
+    end: float
+
+
+def schedule(golden: Mapping[str, npt.NDArray[Any]]) -> Int16:
+    """Return what every machine hears, at 16 kHz: silence, a quiet room, the rhythm of speech, noise, the bundle's golden audio."""
+    random = np.random.default_rng(SEED)
+    parts = [
+        np.zeros(SILENCE_SECONDS * SAMPLE_RATE, np.int16),
+        to_int16(quiet(QUIET_SECONDS * SAMPLE_RATE, random)),
+        speech_like(SPEECH_SECONDS, SEED),
+        to_int16(0.1 * random.standard_normal(NOISE_SECONDS * SAMPLE_RATE)),
+        as_int16(golden["audio"]),
+    ]
+    samples = np.concatenate(parts)
+    return np.pad(samples, (0, -len(samples) % CHUNK_SAMPLES))
+
+
+def speech_like(seconds: int, seed: int) -> Int16:
+    """Return noise with the spectrum and the rhythm of speech: louder and softer four times a second, with pauses."""
+    rng = np.random.default_rng(seed)
+    count = seconds * SAMPLE_RATE
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    shaped = np.fft.irfft(spectrum / np.sqrt(1.0 + np.fft.rfftfreq(count, 1.0 / SAMPLE_RATE) / 500.0), count)
+    syllables = np.repeat(rng.uniform(0.0, 1.0, seconds * 4) ** 2, SAMPLE_RATE // 4)
+    made: Int16 = (shaped / np.abs(shaped).max() * (0.005 + syllables) * 30_000).astype(np.int16)
+    return made
+
+
+def quiet(count: int, random: np.random.Generator) -> Doubles:
+    """Return the hardly audible noise of a quiet room."""
+    return random.standard_normal(count) * QUIET
+
+
+def to_microphone(samples: Int16) -> Int16:
+    """Bring 16 kHz samples to 48 kHz by their spectrum.
+
+    In double precision, so that rounding to int16 hides how machines differ in the last bit; a resampler in single precision would not do.
+    """
+    count = len(samples) * FACTOR
+    spectrum = np.fft.rfft(samples.astype(np.float64))
+    spectrum[-1] *= 1.0 if len(samples) % 2 else 0.5  # the highest frequency of an even count stands for both signs
+    made: Int16 = np.clip(np.round(np.fft.irfft(spectrum, count) * FACTOR), -32768, 32767).astype(np.int16)
+    return made
+
+
+def golden_words(bundle: Bundle) -> list[Spoken]:
+    """Return the words spoken in a bundle's golden audio; none where it was made without a synthesiser."""
+    golden = bundle.golden()
+    limits = golden.get("words", np.zeros((0, 2), np.int64))
+    audio = as_int16(golden["audio"])
+    if any(not 0 <= start < end <= len(audio) for start, end in limits.tolist()):
+        raise BundleError(f"{bundle.path} is damaged: a word of its golden audio stands outside of it.")
+    return [Spoken(audio[start:end] / 32768.0, 0.0, (end - start) / SAMPLE_RATE) for start, end in limits.tolist()]
+
+
+def passages(words: Sequence[Spoken], phases: int, behind: float = BEHIND_SECONDS) -> Iterator[Passage]:
+    """Yield every word in a quiet room so many times, beginning at as many evenly spread places within a chunk."""
+    for index, word in enumerate(words):
+        for phase in range(phases):
+            random = np.random.default_rng([SEED, index, phase])
+            first = round(BEFORE_SECONDS * SAMPLE_RATE) + CHUNK_SAMPLES * phase // phases
+            count = first + len(word.samples) + round(behind * SAMPLE_RATE)
+            samples = quiet(count + -count % CHUNK_SAMPLES, random)
+            samples[first : first + len(word.samples)] += word.samples
+            begin = first / SAMPLE_RATE
+            yield Passage(to_microphone(to_int16(samples)), begin + word.start, begin + word.end)
+
+
+def chunks(samples: Int16, rate: int) -> Iterator[Int16]:
+    """Yield samples of a rate (hertz) in chunks of 80 ms; what does not fill one is left out."""
+    length = round(CHUNK_SECONDS * rate)
+    for start in range(0, len(samples) - length + 1, length):
+        yield samples[start : start + length]
+
+
+def to_int16(samples: Doubles) -> Int16:
+    """Round float samples in [-1, 1] to int16."""
+    made: Int16 = np.clip(np.round(samples * FULL_SCALE), -32768, 32767).astype(np.int16)
+    return made
+
+
+def as_int16(samples: npt.NDArray[Any]) -> Int16:
+    """Return golden audio, which is stored as int16 or as float, as int16."""
+    return samples if samples.dtype == np.int16 else to_int16(samples.astype(np.float64))

@@ -1,0 +1,1 @@
+"""The `speechtl` command line."""

@@ -1,0 +1,143 @@
+"""`speechtl bench ...`: measure what a bundle costs on this machine, and compare two such reports."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from speechtl.cli.outputs import STDOUT, plot_file, report_file
+from speechtl.errors import CheckFailedError, ManifestError, SpeechtlError
+from speechtl.plain import echo_json
+from speechtl.progress import progress as progress_of
+from speechtl.progress import say
+
+if TYPE_CHECKING:
+    from speechtl.bench.stimulus import Spoken
+
+SPLIT = "test"
+JSON_HELP = "Write one JSON document to this file, or to standard output where none is named."
+
+
+class BenchGroup(TyperGroup):
+    """`bench NAME.wake` is `bench run NAME.wake`, and `--json` without a file means standard output."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in what may be left out."""
+        if args and args[0] not in self.commands:
+            args = ["run", *args]
+        full = []
+        for index, argument in enumerate(args):
+            full.append(argument)
+            if argument == "--json" and (index + 1 == len(args) or args[index + 1].startswith("--")):
+                full.append(STDOUT)
+        return list(super().parse_args(ctx, full))
+
+
+app = typer.Typer(name="bench", help="Measure what a bundle costs on this machine; compare machines.", cls=BenchGroup, no_args_is_help=True)
+
+
+@app.command(
+    epilog="Example: speechtl bench computer.wake --json here.json   then, with the report of another machine: "
+    "speechtl bench compare here.json there.json"
+)
+def run(
+    bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle, of a wake word or for pictures.", show_default=False)],
+    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP, callback=report_file)] = None,
+    graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run; by default the one it prefers.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
+    repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes, and passes over the audio or the pictures.")] = 5,
+    positives: Annotated[
+        list[Path] | None, typer.Option(metavar="MANIFEST", help="Recordings of the word, for the detection delay; may be repeated.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Which lines of manifests that have splits.", show_default=SPLIT)] = None,
+    python: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="What starts a fresh Python, where this one cannot start itself (emulators).")
+    ] = None,
+) -> None:
+    """Measure a bundle on this machine: time and CPU of every stage, memory, start; of a wake word also missed deadlines and delay."""
+    from speechtl.bench.run import bench, check_hears
+    from speechtl.bench.show import print_report
+
+    if positives or split:
+        check_hears(bundle)
+    chosen: dict[str, Any] = {"graph": graph, "engine": engine, "repetitions": repetitions}
+    if python:
+        chosen["python"] = _command(python)
+    if positives:
+        chosen |= {"words": _words(positives, split or SPLIT), "words_from": ", ".join(path.name for path in positives)}
+    with progress_of("measuring") as progress:
+        report = bench(bundle, **chosen, progress=progress)
+    if json_file != STDOUT:
+        print_report(report)
+    if json_file is not None:
+        _write(json_file, report)
+
+
+@app.command(epilog="Example: speechtl bench compare here.json there.json --budget device/budgets.toml --plot compared.png")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="A report of speechtl bench.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one.", show_default=False)],
+    budget: Annotated[Path | None, typer.Option(metavar="FILE", help="Budgets that both must keep (TOML).")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the two beside each other (PNG, SVG or PDF).", callback=plot_file)
+    ] = None,
+    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP, callback=report_file)] = None,
+) -> None:
+    """Compare two reports: ratios, score drift between machines, budgets. Exit code 1 where scores drift or a budget is broken."""
+    from speechtl.bench.compare import compare as compare_reports
+    from speechtl.bench.compare import read_budgets
+    from speechtl.bench.plot import check_plot, draw
+    from speechtl.bench.report import read_report
+    from speechtl.bench.show import print_comparison
+
+    if plot is not None:
+        check_plot(plot)
+    result = compare_reports(read_report(first), read_report(second), read_budgets(budget) if budget else ())
+    if json_file != STDOUT:
+        print_comparison(result)
+    if json_file is not None:
+        _write(json_file, result.to_json())
+    if plot is not None:
+        draw(result, plot)
+        say(f"Drawn to {plot}.")
+    if not result.ok:
+        broken = sum(not verdict.ok for verdict in result.verdicts)
+        what = [] if result.drift.ok else ["the scores differ between the machines"]
+        what += [f"{broken} of {len(result.verdicts)} budgets are broken"] if broken else []
+        raise CheckFailedError(f"{first} and {second}: {' and '.join(what)}.")
+
+
+def _command(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise SpeechtlError(f"--python must be a command as a shell takes it; got {text!r} ({error}).") from error
+
+
+def _words(manifests: list[Path], split: str) -> list[Spoken]:
+    from speechtl.audio.manifest import read_manifests
+    from speechtl.audio.recordings import load_recordings, note_silent
+    from speechtl.bench.stimulus import Spoken
+
+    clips = read_manifests(manifests)
+    if any(clip.split for clip in clips):
+        clips = [clip for clip in clips if clip.split in (split, None)]
+    if not clips:
+        raise ManifestError(f"No recording of {', '.join(map(str, manifests))} has split {split!r}.")
+    recordings = load_recordings(clips, find_words=True, on_skip=lambda problem: say(f"Skipped: {problem}"))
+    note_silent(recordings, say)
+    return [Spoken(recording.samples(), *recording.word) for recording in recordings]
+
+
+def _write(target: str, document: dict[str, Any]) -> None:
+    from speechtl.files import write_json
+
+    if target == STDOUT:
+        echo_json(document, indent=2)
+    else:
+        write_json(Path(target), document)
+        say(f"Written to {target}.")

@@ -1,0 +1,152 @@
+"""`speechtl image ...`: train on pictures, predict, pretrain a backbone, look at layers, export and verify bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechtl.cli.outputs import output_file, output_folder
+from speechtl.counts import counted
+from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.plain import echo, echo_json
+from speechtl.progress import say
+
+if TYPE_CHECKING:
+    from speechtl.image.recipe import ImageRecipe
+
+app = typer.Typer(name="image", help="The same transfer for pictures.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")]
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
+
+
+@app.command(epilog="Example: speechtl image train training/recipes/road.toml --out runs/road")
+def train(
+    recipe: RecipeArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.", callback=output_folder)] = None,
+    resume: Resume = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network for pictures by transfer; prints its accuracy on pictures it has not seen, with 95 % limits."""
+    from speechtl.image.train import train as run_training
+
+    made = _read(recipe)
+    out = out or Path("runs") / made.name
+    _report(run_training(made, out, resume=resume), out, as_json)
+
+
+@app.command(epilog="Example: speechtl image pretrain runs/own/own-mnist.toml")
+def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = False) -> None:
+    """Train a network from nothing on a large labelled source and keep it as a backbone, for input that nobody has trained for.
+
+    The recipe's name is from then on one that other recipes may use: backbone = "NAME".
+    """
+    from speechtl.image.train import pretrain as run_pretraining
+
+    about, folder = run_pretraining(_read(recipe), resume=resume)
+    _report(about, folder, as_json)
+    if not as_json:
+        echo(f'Recipes may now say: backbone = "{about["name"]}"')
+
+
+@app.command(epilog="Example: speechtl image predict runs/road a.png b.jpg")
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or a bundle.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures.", show_default=False)],
+    graph: Annotated[str | None, typer.Option(help="Which graph of a bundle to run.")] = None,
+) -> None:
+    """Tell what is in pictures: one JSON line each, with the answer and the probabilities of every task."""
+    from speechtl.image.predict import predict_files
+
+    failed = 0
+    for answer in predict_files(model, files, graph):
+        if "error" in answer:
+            say(f"speechtl: {answer['error']}")
+            failed += 1
+        else:
+            echo_json(answer)
+    if failed:
+        raise SpeechtlError(f"{failed} of {counted(len(files), 'picture')} could not be read.")
+
+
+@app.command(epilog="Example: speechtl image look squeezenet photographs --out looks")
+def look(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of a backbone.", show_default=False)],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Files or folders.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.", callback=output_folder)] = Path("looks"),
+    units: Annotated[int, typer.Option(min=1, max=24, help="Units of each layer.")] = 6,
+    patches: Annotated[int, typer.Option(min=1, max=24, help="Patches of each unit.")] = 6,
+) -> None:
+    """Draw what layers see: the first filters, and the patches that excite units most, before and after training."""
+    from speechtl.study.look_image import look as draw
+
+    for path in draw(model, pictures, out, units=units, patches=patches):
+        echo(str(path))
+
+
+@app.command(epilog="Example: speechtl image export runs/digits -o digits.wake")
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False, callback=output_file)],
+    int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Also write an int8 graph, calibrated on the recipe's pictures.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Export a run as one file for a device without torch, and prove that it gives the network's scores."""
+    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.image.run import load_run
+
+    about = export_image_run(load_run(run), out, int8=int8)
+    if as_json:
+        document = {"bundle": str(out), "bytes": out.stat().st_size, "graphs": about["graphs"], "parity": about["parity"]}
+        echo_json(document, indent=2)
+        return
+    echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+    _tell_parity(about["parity"])
+
+
+@app.command(epilog="Example: speechtl image verify digits.wake")
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle of a picture network.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
+    from speechtl.runtime.picture_bundle import open_picture_bundle, verify_pictures
+
+    results = [result.to_json() for result in verify_pictures(open_picture_bundle(bundle))]
+    if as_json:
+        echo_json(results, indent=2)
+    else:
+        _tell_parity(results)
+    if not results or not all(result["ok"] for result in results):
+        raise CheckFailedError(f"{bundle} does not give the scores it was made with on this machine.")
+
+
+def _tell_parity(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        echo(
+            f"{result['graph']}: largest difference {result['largest_difference']:.1e} over {result['streams']} pictures, "
+            f"{result['tolerance']:.0e} allowed: {'ok' if result['ok'] else 'FAILED'}"
+        )
+
+
+def _read(path: Path) -> ImageRecipe:
+    from speechtl.image.recipe import read_image_recipe
+
+    return read_image_recipe(path)
+
+
+def _report(about: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        echo_json({"folder": str(folder), **about}, indent=2)
+        return
+    for result in about["validation"]:
+        if result["accuracy"] is None:
+            echo(f"{result['task']}: no label of it is known among the pictures to report on.")
+            continue
+        area = f", AUC {result['auc']:.3f}" if result.get("auc") is not None else ""
+        limits = f"{result['low']:.1%} to {result['high']:.1%}"
+        echo(f"{result['task']}: accuracy {result['accuracy']:.1%} ({limits}) on {result['examples']} pictures{area}")
+    echo(f"The network is in {folder}.")

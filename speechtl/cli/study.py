@@ -1,0 +1,69 @@
+"""`speechtl advise`: does transfer make sense here, and which policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from speechtl.cli.outputs import output_folder
+from speechtl.plain import echo, echo_json
+from speechtl.progress import progress
+
+MEASURED = ["head", "last:2", "all", "scratch"]
+
+
+def advise(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML) for a wake word or for pictures.", show_default=False)],
+    measure: Annotated[bool, typer.Option("--measure", help="Train the candidates on a part and compare them on the rest.")] = False,
+    way: Annotated[
+        list[str] | None, typer.Option(help="With --measure: try this one; may be repeated.", show_default=", ".join(MEASURED))
+    ] = None,
+    examples: Annotated[int | None, typer.Option(min=2, help="With --measure: from so many examples; by default all.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="With --measure: trainings of each.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Measure an encoder of another input type, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")] = False,
+) -> None:
+    """Say whether transfer makes sense for a recipe and how much of the network to train, with the reasons.
+
+    The rules of thumb can be wrong; --measure trains the candidates and tells which was right.
+    """
+    with progress("loading"):
+        from speechtl.study.advise import advise as ask
+        from speechtl.study.advise import verdict
+        from speechtl.study.curves import print_points, summary
+        from speechtl.study.trials import curve, open_trials
+        from speechtl.transfer import check_inputs
+
+    trials = open_trials(recipe, force=force)
+    advice = ask(trials.encoder, trials.target)
+    document: dict[str, Any] = advice.to_json()
+    if not as_json:
+        echo(str(advice))
+    if measure:
+        if not force:
+            check_inputs(trials.encoder, trials.target.input)
+        points = curve(trials, way or MEASURED, [examples], seeds)
+        means = {row[0]: row[2] for row in summary(points)}
+        document |= {"measure": trials.measure, "measured": means, "verdict": verdict(advice, means)}
+        if not as_json:
+            print_points(points, trials.measure)
+            echo(document["verdict"])
+    if as_json:
+        echo_json(document, indent=2)
+
+
+def look(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of an encoder.", show_default=False)],
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="Manifests or folders.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.", callback=output_folder)] = Path("looks"),
+    units: Annotated[int, typer.Option(min=1, max=24, help="Units of each layer.")] = 6,
+    patches: Annotated[int, typer.Option(min=1, max=24, help="Moments of each unit.")] = 6,
+) -> None:
+    """Draw what an encoder hears: its first filters, and the moments of sound that excite units most, before and after training."""
+    with progress("loading"):
+        from speechtl.study.look_audio import look as draw
+
+    for path in draw(model, recordings, out, units=units, patches=patches):
+        echo(str(path))

@@ -1,0 +1,101 @@
+"""Draw what the layers of an audio encoder hear: first filters, and the moments of sound that excite units most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechtl.audio.data import read_clips
+from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of, short_name, taken_apart
+from speechtl.audio.manifest import usable
+from speechtl.audio.run import load_run
+from speechtl.errors import ManifestError, SpeechtlError
+from speechtl.progress import progress, tracked
+from speechtl.runtime.audio import read_audio
+from speechtl.runtime.front_end import front_end
+from speechtl.study.look import Excitation, compare, first_filters, middle_and_late
+from speechtl.study.tiles import draw_all_filters, draw_patches
+from speechtl.transfer import HeadOnly, parse_policy
+from speechtl.workfolder import is_run
+
+FRAMES = 152  # of a piece of sound that is looked at: 1.5 s
+PIECES = 600  # at most
+
+
+@progress("looking at layers")
+def look(model: str, recordings: Sequence[Path], out: Path, *, units: int = 6, patches: int = 6) -> list[Path]:
+    """Draw for a run's folder or an encoder's name; return the files written, of encoders side by side in a folder for each."""
+    several = _encoders(model)
+    states = [encoder for encoders in several.values() for encoder in encoders.values()]
+    for encoder in states:
+        if encoder.in_windows:
+            raise SpeechtlError(
+                f"The encoder {encoder.info.name} takes samples, and pictures are drawn of log-mel frames. Look at an encoder of these."
+            )
+    pieces = _pieces(recordings, states[0])
+    written = []
+    for name, encoders in several.items():
+        written += _draw(encoders, pieces, out / name if len(several) > 1 else out, units, patches)
+    return written
+
+
+def _draw(encoders: dict[str, AudioEncoder], pieces: Tensor, out: Path, units: int, patches: int) -> list[Path]:
+    last = list(encoders.values())[-1]
+    filters = {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}
+    written = draw_all_filters(out, filters, last.info.name, across="time, frames", down="frequency, bands")
+    groups = middle_and_late(last)
+    for group in tracked(f"looking at {last.info.name}, layer group", groups, len(groups)):
+        blocks = {
+            name: {f"unit {unit}": _moments(pieces, strongest) for unit, strongest in found.items()}
+            for name, found in compare(encoders, pieces, group, units=units, patches=patches).items()
+        }
+        written.append(out / f"{group}.png")
+        draw_patches(written[-1], blocks, f"{last.info.name}, {group}: moments of sound that excite a unit most", sound=True)
+    return written
+
+
+def _encoders(model: str) -> dict[str, dict[str, AudioEncoder]]:
+    """Return the encoders side by side by name, each in its states; those of a run that are frozen have one."""
+    if not is_run(Path(model)):
+        return {short_name(part): {short_name(part): load_encoder(part)} for part in parts_of(model)}
+    run = load_run(Path(model))
+    name, policy = (run.about["recipe"]["transfer"][key] for key in ("encoder", "policy"))
+    if isinstance(parse_policy(policy), HeadOnly):
+        parts = map(short_name, parts_of(name))
+        return {part: {part: encoder} for part, encoder in zip(parts, taken_apart(run.network.encoder, name), strict=True)}
+    return {short_name(name): {"before": load_encoder(name), "after": run.network.encoder}}
+
+
+def _pieces(recordings: Sequence[Path], encoder: AudioEncoder) -> Tensor:
+    """Return pieces `(pieces, 1, frames, bands)` of the recordings, spread over them."""
+    features = front_end(encoder.features)
+    pieces: list[Tensor] = []
+    clips = usable(read_clips(recordings))
+    step = max(len(clips) // PIECES, 1)
+    with progress("reading recordings") as advance:
+        for number, clip in enumerate(clips[::step], 1):
+            assert clip.path is not None
+            frames = torch.from_numpy(features.compute(read_audio(clip.path)))
+            pieces += [piece for piece in torch.split(frames, FRAMES) if len(piece) == FRAMES]
+            advance(number, len(clips[::step]))
+    if not pieces:
+        raise ManifestError(f"The recordings are all shorter than {FRAMES * encoder.features.hop / encoder.features.sample_rate:.1f} s.")
+    chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), PIECES)).astype(int)
+    return torch.stack([pieces[index] for index in chosen])[:, None]
+
+
+def _moments(pieces: Tensor, strongest: Sequence[Excitation]) -> list[NDArray[Any]]:
+    """Cut out the frames that a response depends on, with all bands, all of one length."""
+    length = max(found.box[0][1] - found.box[0][0] for found in strongest)
+    moments = []
+    for found in strongest:
+        (first, last), _ = found.box
+        start = min(max((first + last - length) // 2, 0), FRAMES - length)
+        moments.append(pieces[found.example, 0, start : start + length].numpy())
+    return moments

@@ -1,0 +1,98 @@
+"""Trainings of one wake-word recipe in several ways, from several amounts, always calibrated on the same people."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from speechtl.audio.data import read_clips
+from speechtl.audio.encoders import data_input, load_encoder, untaught
+from speechtl.audio.manifest import Clip, write_manifest
+from speechtl.audio.recipe import Recipe, TransferSection, with_weights_from
+from speechtl.audio.train import train
+from speechtl.counts import counted
+from speechtl.errors import ManifestError
+from speechtl.settings import checked
+from speechtl.study.advise import SCRATCH, Target
+from speechtl.transfer import Encoder
+
+VALIDATION = 0.3  # of the speakers
+WORD_OR_NOT = 2  # kinds of recordings
+
+
+class AudioTrials:
+    """A wake-word recipe to be tried in several ways; its value is the recall at the wanted rate of false accepts."""
+
+    measure = "recall"
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        encoder = load_encoder(recipe.transfer.encoder)
+        self.encoder: Encoder = encoder
+        self._input = data_input(encoder)
+        clips = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test" and clip.path is not None]
+        self.validation, self.pool = _by_speaker(clips)
+
+    @property
+    def target(self) -> Target:
+        """What is to be learned."""
+        return Target(self._input, len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
+
+    @property
+    def available(self) -> int:
+        """How many recordings there are to learn from."""
+        return len(self.pool)
+
+    def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
+        """Train one way with so many recordings of the word; return the recall on the held-out speakers.
+
+        A way is a policy, `scratch`, or another encoder and a policy, such as `conv-ctc/last:2`.
+        """
+        order = np.random.default_rng(seed).permutation(len(self.pool))[: examples or self.available]
+        clips = [_at(self.pool[index], "train") for index in order] + [_at(clip, "validation") for clip in self.validation]
+        with tempfile.TemporaryDirectory() as folder:
+            positives = Path(folder) / "positives.jsonl"
+            write_manifest(positives, clips)
+            about = train(changed(self.recipe, way, positives, seed), Path(folder) / "run")
+        wanted = self.recipe.calibrate.false_accepts_per_hour
+        return next(float(point["recall"]) for point in about["operating_points"] if point["false_accepts_per_hour"] == wanted)
+
+
+def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
+    """Return a recipe with another way to train (`POLICY`, `scratch` or `ENCODER/POLICY`), manifest of the word, and seed."""
+    transfer = {**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(way, recipe.transfer.encoder)}
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"positives": [positives]}),
+            "transfer": with_weights_from(checked(TransferSection, transfer, f"{way!r}"), Path(), f"{way!r}"),
+            "train": recipe.train.model_copy(update={"seed": seed}),
+        }
+    )
+
+
+def _transfer_of(way: str, encoder: str) -> dict[str, str]:
+    if way == SCRATCH:
+        return {"encoder": untaught(encoder), "policy": "all"}
+    other, slash, policy = way.rpartition("/")
+    return {"encoder": other, "policy": policy} if slash else {"policy": policy}
+
+
+def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Return the clips of the speakers to report on, and of those to learn from."""
+    speakers = sorted({clip.person or clip.audio_filepath for clip in clips})
+    if len(speakers) < 4:
+        raise ManifestError(
+            f"There are recordings of {counted(len(speakers), 'speaker')}; at least 4 are needed to learn from some and report on others."
+        )
+    order = np.random.default_rng(0).permutation(len(speakers))
+    held_out = {speakers[index] for index in order[: max(round(VALIDATION * len(speakers)), 1)]}
+    kept = [clip for clip in clips if (clip.person or clip.audio_filepath) in held_out]
+    return kept, [clip for clip in clips if (clip.person or clip.audio_filepath) not in held_out]
+
+
+def _at(clip: Clip, split: str) -> Clip:
+    assert clip.path is not None
+    return dataclasses.replace(clip, audio_filepath=str(clip.path.resolve()), split=split)

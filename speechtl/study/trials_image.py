@@ -1,0 +1,80 @@
+"""Trainings of one picture recipe in several ways, from several amounts, always reported on the same pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from speechtl.errors import ManifestError
+from speechtl.image.backbones import SCRATCH
+from speechtl.image.data import ImageData, draw, prepare
+from speechtl.image.metrics import measure
+from speechtl.image.network import new_network
+from speechtl.image.preprocess import PICTURES
+from speechtl.image.recipe import ImageRecipe
+from speechtl.image.run import open_encoder
+from speechtl.image.train import fit_pictures
+from speechtl.progress import say
+from speechtl.study.advise import Target
+from speechtl.transfer import AllLayers, Encoder, at_one_rate, check_inputs, parse_policy
+
+
+class ImageTrials:
+    """A picture recipe to be tried in several ways; `force` tries an encoder of another input type, too."""
+
+    def __init__(self, recipe: ImageRecipe, *, force: bool = False) -> None:
+        self.recipe = recipe
+        self.force = force
+        self.data = prepare(recipe, say)
+        self.measure = "accuracy" if self.data.tasks[0].classes else "mean AUC"
+        self.measured = _measurable(self.data)
+        self.encoder: Encoder = self._open(recipe.transfer.weights)
+
+    @property
+    def target(self) -> Target:
+        """What is to be learned."""
+        kinds = sum(max(task.outputs, 2) for task in self.data.tasks) // len(self.data.tasks)
+        labels = (~torch.isnan(self.data.train.labels)).sum(dim=0).tolist()
+        return Target(PICTURES, len(self.data.train), kinds, "pictures", tuple(labels))
+
+    @property
+    def available(self) -> int:
+        """How many pictures there are to learn from."""
+        return len(self.data.train)
+
+    def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
+        """Train one way (a policy, or `scratch`) with so many of the pictures; return its value on the validation pictures."""
+        if not self.force:
+            check_inputs(self.encoder, PICTURES)
+        torch.manual_seed(seed)
+        weights, policy = (SCRATCH, AllLayers()) if way == SCRATCH else (self.recipe.transfer.weights, parse_policy(way))
+        if weights == SCRATCH:
+            policy = at_one_rate(policy)
+        encoder = self._open(weights)
+        network = new_network(encoder, self.data.tasks, grid=self.recipe.transfer.grid, hidden=self.recipe.transfer.hidden)
+        pictures = self.data.train.pictures
+        chosen = draw(pictures, range(len(pictures)), examples or self.available, seed)
+        part = self.data.train.part(chosen)
+        settings = self.recipe.train.model_copy(update={"seed": seed})
+        fit_pictures(network, part.pixels, part.labels, policy, settings, self.recipe.augment)
+        results = measure(self.data.tasks, network.scores(self.data.validation.pixels), self.data.validation.labels)
+        key = "accuracy" if self.measure == "accuracy" else "auc"
+        return float(np.mean([result[key] for result in results if result["task"] in self.measured]))
+
+    def _open(self, weights: str) -> Encoder:
+        return open_encoder(self.recipe.transfer.backbone, weights, self.recipe.transfer.keep)[0]
+
+
+def _measurable(data: ImageData) -> list[str]:
+    """Return the tasks that the validation pictures can tell something about: those with labels of both kinds."""
+    kinds = {
+        task.name: set(column[~torch.isnan(column)].tolist()) for task, column in zip(data.tasks, data.validation.labels.T, strict=True)
+    }
+    usable = [task.name for task in data.tasks if task.classes or len(kinds[task.name]) == 2]
+    if not usable:
+        raise ManifestError(
+            "No task has labels of both kinds among the validation pictures, so nothing can be measured; keep more for them."
+        )
+    if left_out := ", ".join(name for name in kinds if name not in usable):
+        say(f"Not measured, because the validation pictures have not both kinds of it: {left_out}.")
+    return usable
