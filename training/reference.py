@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.recipe import Recipe
-from speechtl.cli import app
+from speechtl.cli.app import app
 from speechtl.image.recipe import ImageRecipe
 
 ROOT = Path(__file__).parents[1]
