@@ -28,12 +28,12 @@ from speechtl.bench import stimulus as audio
 from speechtl.bench.stopwatch import Resampler
 from speechtl.errors import SpeechtlError
 from speechtl.progress import progress, say
-from speechtl.runtime.audio import resampler
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
-from speechtl.runtime.engine import open_engine
+from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.process import cpu_seconds, open_files, resident_bytes, threads
 from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.sound.files import resampler
 
 FEWEST_PASSES = 4
 GROWTH_MB = 0.5  # of 2**20 bytes: what an allocator may hold more at the end without anything being lost

@@ -23,8 +23,8 @@ from speechtl.audio.run import load_run
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_runs, graphs_for
 from speechtl.progress import say
-from speechtl.runtime.bundle import Bundle, open_bundle
-from speechtl.runtime.engine import Engine, pairs
+from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
+from speechtl.runtime.engine.select import Engine, pairs
 
 REPETITIONS, STEPS = 40, 50
 

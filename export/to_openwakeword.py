@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.arguments import output_folder
-from speechtl.audio.model import scorer_of
+from speechtl.audio.network.model import scorer_of
 from speechtl.audio.run import Run, load_run
 from speechtl.environments import environment
 from speechtl.errors import SpeechtlError
 from speechtl.export.golden import golden_audio
 from speechtl.export.openwakeword import convert
 from speechtl.progress import say
-from speechtl.runtime.audio import read_audio
+from speechtl.runtime.sound.files import read_audio
 from speechtl.runtime.trigger import smooth
 
 WORKER = Path(__file__).parent / "peer_workers" / "scores.py"

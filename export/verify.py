@@ -23,8 +23,9 @@ from speechtl.environments import environment
 from speechtl.errors import SpeechtlError
 from speechtl.files import writing
 from speechtl.progress import say
-from speechtl.runtime.bundle import open_bundle, write_bundle
-from speechtl.runtime.engine import RUNTIMES
+from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.runtime.engine.select import RUNTIMES
 from speechtl.runtime.verify import table
 
 CHECKOUT = Path(__file__).resolve().parent.parent

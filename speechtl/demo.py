@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from speechtl.audio.data import read_clips
-from speechtl.audio.manifest import Clip
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.manifest import Clip
+from speechtl.audio.data.recordings import Recording, load_recordings
+from speechtl.audio.evaluation.report import training_summary
+from speechtl.audio.evaluation.streams import quiet
 from speechtl.audio.recipe import Recipe, make_recipe
-from speechtl.audio.recordings import Recording, load_recordings
-from speechtl.audio.report import training_summary
 from speechtl.audio.run import load_run
 from speechtl.audio.scripts import LANGUAGES, LATIN, language_of
-from speechtl.audio.streams import quiet
-from speechtl.audio.synthesis import make_set, mixed_recording, voices_for
-from speechtl.audio.train import train
+from speechtl.audio.synthesis.positives import make_set, mixed_recording, voices_for
+from speechtl.audio.training.train import train
 from speechtl.counts import counted
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_run
 from speechtl.files import writing
 from speechtl.plain import echo
 from speechtl.progress import progress, say
+from speechtl.runtime.detect_files import detect_file
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.files import detect_file
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import GRACE
 from speechtl.settings import name_from

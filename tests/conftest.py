@@ -29,8 +29,8 @@ def make_tiny(head: str = "linear", seed: int = 0):
 
     from speechtl.audio.encoders import AudioEncoder, TimeConv, audio_input
     from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
-    from speechtl.audio.heads import make_head
-    from speechtl.audio.model import WakeWordNetwork
+    from speechtl.audio.network.heads import make_head
+    from speechtl.audio.network.model import WakeWordNetwork
     from speechtl.runtime.features import LogMelSettings
     from speechtl.transfer import EncoderInfo, attach
 
@@ -103,7 +103,7 @@ def tiny_bundle(tiny_run, tmp_path_factory) -> Path:
 
 
 def rewrite(bundle: Path, target: Path, changes: dict | None, files: dict[str, bytes] | None) -> Path:
-    from speechtl.runtime.bundle import write_bundle
+    from speechtl.runtime.bundle.archive import write_bundle
 
     with zipfile.ZipFile(bundle) as archive:
         content = {entry: archive.read(entry) for entry in archive.namelist()}
@@ -130,7 +130,7 @@ def halves(tmp_path_factory) -> Path:
     import torch
     from PIL import Image
 
-    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.export.pictures import export_image_run
     from speechtl.image.recipe import make_image_recipe
     from speechtl.image.run import load_run
     from speechtl.image.train import train
@@ -220,7 +220,7 @@ def real_clips():
     if not os.environ.get("SPEECHTL_DATA"):
         pytest.skip("SPEECHTL_DATA is not set: the recordings are not here")
 
-    from speechtl.audio.manifest import read_manifest
+    from speechtl.audio.data.manifest import read_manifest
 
     def clips(name: str, count: int) -> list:
         found = [clip for clip in read_manifest(ROOT / "data_manifests" / f"{name}.jsonl") if clip.path]
@@ -232,8 +232,8 @@ def real_clips():
 
 
 def make_recording(samples: np.ndarray, word: tuple[float, float] | None = None, fold: int = 0):
-    from speechtl.audio.manifest import Clip
-    from speechtl.audio.recordings import Recording
+    from speechtl.audio.data.manifest import Clip
+    from speechtl.audio.data.recordings import Recording
 
     seconds = len(samples) / RATE
     pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
@@ -337,7 +337,8 @@ def tiny_pipeline(monkeypatch, tmp_path):
     """Return a function that lets torchaudio have a network TINY, like another but small; its weights are in torch.hub's cache."""
     import torch
 
-    from speechtl.audio.encoders import _torchaudio, pipelines
+    from speechtl.audio.encoders import torchaudio_import as _torchaudio
+    from speechtl.audio.encoders import torchaudio_pipelines as pipelines
 
     torch.set_num_threads(1)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

@@ -12,15 +12,22 @@ import soundfile
 pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parents[1] / "speechtl"
-MODULES = sorted(f"speechtl.runtime.{path.stem}" for path in (PACKAGE / "runtime").glob("*.py") if path.stem != "__init__")
-COMMANDS = ["speechtl.cli.app", "speechtl.cli.bench", "speechtl.bench.show", "speechtl.progress"]
-PICTURES = ("picture_bundle", "bench_prediction", "bench_picture_worker")
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for folder in ("runtime", "bench")
+    for path in (PACKAGE / folder).rglob("*.py")
+    if path.stem not in ("__init__", "plot")
+)
+COMMANDS = ["speechtl.cli.app", "speechtl.cli.bench", "speechtl.progress"]
+PICTURES = {
+    f"speechtl.{name}" for name in ("runtime.engine.pictures", "runtime.verify_pictures", "bench.prediction", "bench.picture_worker")
+}
 # What is nothing without a package: its users import it where they can say so.
 NEEDS = {
-    "wyoming": {f"speechtl.runtime.server{part}" for part in ("", "_client", "_models", "_wire", "_stream", "_audio", "_uri")},
-    "onnxruntime": {f"speechtl.runtime.{name}" for name in ("onnx_engine", *PICTURES)},
+    "wyoming": {f"speechtl.runtime.server.{name}" for name in ("server", "client", "models", "wire", "stream", "samples", "address")},
+    "onnxruntime": {"speechtl.runtime.engine.onnx", *PICTURES},
     "rich": {"speechtl.bench.show"},
-    "PIL": {f"speechtl.runtime.{name}" for name in ("pictures", *PICTURES)},
+    "PIL": {"speechtl.runtime.pictures", "speechtl.runtime.bundle.pictures", *PICTURES},
 }
 PACKAGES = [
     "soxr",
@@ -191,7 +198,7 @@ def test_what_needs_it_says_in_one_sentence_how_to_get_it(done, name, command):
 
 def test_sound_files_without_libsndfile_name_the_debian_package(monkeypatch):
     from speechtl.errors import AudioError
-    from speechtl.runtime.audio import load_soundfile
+    from speechtl.runtime.sound.files import load_soundfile
 
     class Finder:
         def find_spec(self, name, path=None, target=None):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from speechtl.audio.manifest import read_manifest, read_manifests
-from speechtl.audio.manifest_check import duplicates, split_leaks, validate
-from speechtl.audio.manifest_stats import stats
+from speechtl.audio.data.check import duplicates, split_leaks, validate
+from speechtl.audio.data.manifest import read_manifest, read_manifests
+from speechtl.audio.data.stats import stats
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = sorted((ROOT / "data_manifests").glob("*.jsonl"))

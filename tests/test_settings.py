@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechtl.runtime.clips import _in_file_name
-from speechtl.runtime.description import MAX_NAME as LONGEST_IN_BUNDLE
+from speechtl.runtime.bundle.description import MAX_NAME as LONGEST_IN_BUNDLE
+from speechtl.runtime.listen.clips import _in_file_name
 from speechtl.settings import MAX_NAME, MAX_NAME_BYTES, known_name, name_from
 
 

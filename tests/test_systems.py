@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.audio.manifest import read_manifest
+from speechtl.audio.data.manifest import read_manifest
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.recipe import read_recipe
 from speechtl.cli.app import _at_home, main

@@ -116,7 +116,7 @@ def test_every_kind_of_training_looks_at_its_folder_before_anything_else(kind, t
     from lightning_fabric import Fabric
 
     from speechtl.audio.pretraining.pretrain import pretrain
-    from speechtl.audio.train import train
+    from speechtl.audio.training.train import train
     from speechtl.image.train import train as train_pictures
 
     def begin(out):

@@ -23,12 +23,11 @@ from torch import Tensor, nn
 from speechtl.arguments import output_folder
 from speechtl.counts import counted
 from speechtl.errors import PictureError, reported
-from speechtl.image.arrays import resize_pixels
 from speechtl.image.augment import AugmentSection
+from speechtl.image.data import resize_pixels
 from speechtl.image.idx import read_idx
-from speechtl.image.network import new_network
-from speechtl.image.places import image_data
-from speechtl.image.preprocess import PICTURES, Normalize
+from speechtl.image.manifest import image_data
+from speechtl.image.network import PICTURES, Normalize, new_network
 from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures

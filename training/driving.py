@@ -34,11 +34,9 @@ from torch import Tensor, nn
 from speechtl.arguments import output_folder
 from speechtl.errors import reported
 from speechtl.image.data import load_pictures
-from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
+from speechtl.image.manifest import Picture, image_data, read_pictures, targets_of, tasks_of
 from speechtl.image.metrics import auc
-from speechtl.image.network import PictureNetwork, new_network
-from speechtl.image.places import image_data
-from speechtl.image.preprocess import PICTURES, Normalize
+from speechtl.image.network import PICTURES, Normalize, PictureNetwork, new_network
 from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.scenes import TASKS, scenes

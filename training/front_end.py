@@ -21,12 +21,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from speechtl.audio.data.manifest import read_manifest, usable
 from speechtl.audio.encoders.speech_embedding import find_weights, load
-from speechtl.audio.manifest import read_manifest, usable
 from speechtl.errors import reported
-from speechtl.runtime.audio import read_audio
 from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import Samples
+from speechtl.runtime.sound.files import read_audio
 
 FLOORS_DB = (-100.0, 0.0, 10.0, 15.0, 20.0, 25.0, 30.0)
 WINDOW = 76  # frames

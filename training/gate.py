@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 from speechtl.audio.augment import active_level
-from speechtl.audio.data import read_clips
-from speechtl.audio.recordings import Recording, load_recordings
-from speechtl.audio.streams import Condition, quiet, surround
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.recordings import Recording, load_recordings
+from speechtl.audio.evaluation.streams import Condition, quiet, surround
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.gate import Gate
-from speechtl.runtime.hearing import Hearing
-from speechtl.runtime.microphone import BLOCK_SECONDS, Block
+from speechtl.runtime.listen.hearing import Hearing
+from speechtl.runtime.microphone.stream import BLOCK_SECONDS, Block
+from speechtl.runtime.microphone.voice_gate import Gate
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 GRACE = 1.5  # seconds behind a word in which an event is its detection

@@ -19,9 +19,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from speechtl.arguments import output_file, output_folder
-from speechtl.audio.align import align
-from speechtl.audio.manifest import Clip, read_manifest, write_manifest
-from speechtl.audio.manifest_stats import SplitStats, stats
+from speechtl.audio.data.align import align
+from speechtl.audio.data.manifest import Clip, read_manifest, write_manifest
+from speechtl.audio.data.stats import SplitStats, stats
 from speechtl.counts import counted
 from speechtl.errors import ManifestError, SpeechtlError, os_sentence
 

@@ -24,7 +24,7 @@ from speechtl.arguments import output_folder
 from speechtl.errors import PictureError, reported
 from speechtl.files import write_text
 from speechtl.image.idx import read_idx
-from speechtl.image.places import image_data
+from speechtl.image.manifest import image_data
 from speechtl.image.recipe import make_image_recipe, read_image_recipe
 from speechtl.image.train import pretrain
 from speechtl.progress import say

@@ -31,14 +31,14 @@ from speechtl.arguments import at_least
 from speechtl.bench.process import WorkerError, run_worker
 from speechtl.bench.stimulus import CHUNK_SAMPLES, SECOND, Int16, speech_like
 from speechtl.errors import SpeechtlError, reported
-from speechtl.export.graph_cost import GraphCost, graph_cost
+from speechtl.export.cost import GraphCost, graph_cost
 from speechtl.files import cache_folder, replace_folder
 from speechtl.progress import progress, say
-from speechtl.runtime.audio import read_audio
-from speechtl.runtime.bundle import Bundle, open_bundle
-from speechtl.runtime.engine import open_engine
+from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
+from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.machine import read_condition, read_machine
 from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.sound.files import read_audio
 
 WORKER = Path(__file__).parent / "peer_workers" / "stream.py"
 WARM_UP_SECONDS = 2  # of audio, once for every contender: byte code is compiled and files are read into memory

@@ -24,13 +24,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from speechtl.arguments import at_least, output_folder
-from speechtl.audio.data import read_clips
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.manifest import Clip, write_manifest
 from speechtl.audio.encoders import UNTAUGHT
-from speechtl.audio.evaluate import evaluate, open_model
-from speechtl.audio.manifest import Clip, write_manifest
-from speechtl.audio.model import OfflineEngine
+from speechtl.audio.evaluation.evaluate import evaluate, open_model
+from speechtl.audio.network.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
-from speechtl.audio.train import Memory, train
+from speechtl.audio.training.train import Memory, train
 from speechtl.counts import counted
 from speechtl.errors import ManifestError, reported
 from speechtl.files import append_row, read_rows

@@ -29,10 +29,9 @@ from speechtl.errors import reported
 from speechtl.files import write_text, writing
 from speechtl.image.augment import AugmentSection
 from speechtl.image.data import PictureSet, draw, load_pictures
-from speechtl.image.manifest import Picture, read_pictures, tasks_of
+from speechtl.image.manifest import Picture, image_data, read_pictures, tasks_of
 from speechtl.image.metrics import auc, auc_limits
 from speechtl.image.network import new_network
-from speechtl.image.places import image_data
 from speechtl.image.recipe import TrainSection
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures

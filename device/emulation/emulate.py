@@ -35,8 +35,8 @@ from speechtl.arguments import output_file
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.files import cache_folder, write_json
 from speechtl.progress import say
-from speechtl.runtime.bundle import Bundle, Graph, open_bundle
-from speechtl.runtime.engine import RUNTIMES
+from speechtl.runtime.bundle.wake_word import Bundle, Graph, open_bundle
+from speechtl.runtime.engine.select import RUNTIMES
 from speechtl.runtime.features import Floats, LogMel
 from speechtl.runtime.samples import SAMPLE_RATE
 

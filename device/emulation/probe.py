@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from speechtl.runtime.bundle import open_bundle
-from speechtl.runtime.engine import open_engine, pairs
+from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.runtime.engine.select import open_engine, pairs
 from speechtl.runtime.features import LogMel
 
 MARK = 0x5EED  # see count_instructions.c

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from speechtl.audio.encoders import ENCODERS, from_folder, load_encoder, own_weights, parts_of, short_name
-from speechtl.audio.encoders.pipelines import check_pipeline, is_pipeline
-from speechtl.audio.heads import HEADS
+from speechtl.audio.encoders.torchaudio_pipelines import check_pipeline, is_pipeline
+from speechtl.audio.network.heads import HEADS
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import at_home
 from speechtl.settings import Name, Precision, Section, checked, known, known_policy, read_toml

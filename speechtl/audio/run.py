@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.encoders import AudioEncoder, build_encoder
-from speechtl.audio.heads import Head, make_head
-from speechtl.audio.model import WakeWordNetwork
+from speechtl.audio.network.heads import Head, make_head
+from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.errors import RunError
 from speechtl.files import read_json, write_json
 from speechtl.runtime.trigger import TriggerSettings

@@ -17,9 +17,9 @@ from speechtl.bench import stimulus as audio
 from speechtl.bench.process import Progress, repeat_worker
 from speechtl.bench.stopwatch import STAGES, TimedStream
 from speechtl.bench.summary import MILLISECOND, describe, percentiles, scores, spent
-from speechtl.runtime.bundle import Bundle
+from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
-from speechtl.runtime.engine import Engine, open_engine
+from speechtl.runtime.engine.select import Engine, open_engine
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import GRACE
 from speechtl.runtime.verify import TOLERANCE

@@ -9,7 +9,7 @@ from speechtl.bench.pictures import SIZES
 from speechtl.bench.pictures import STAGES as PICTURE_STAGES
 from speechtl.bench.stopwatch import STAGES
 from speechtl.bench.summary import RANKS
-from speechtl.runtime.bundle import KIND, PICTURE_KIND
+from speechtl.runtime.bundle.archive import KIND, PICTURE_KIND
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle
+from speechtl.runtime.bundle.pictures import open_picture_bundle
+from speechtl.runtime.engine.pictures import PictureEngine
 from speechtl.runtime.pictures import read_pixels
 from speechtl.runtime.process import tell_cost
 

@@ -19,8 +19,9 @@ from speechtl.bench import pictures
 from speechtl.bench.process import Progress, repeat_worker
 from speechtl.bench.summary import describe, scores, spent
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bundle import PICTURE_KIND
-from speechtl.runtime.picture_bundle import ENGINE, PictureBundle, PictureEngine, Scores
+from speechtl.runtime.bundle.archive import PICTURE_KIND
+from speechtl.runtime.bundle.pictures import PictureBundle, Scores
+from speechtl.runtime.engine.pictures import ENGINE, PictureEngine
 from speechtl.runtime.pictures import read_pixels
 
 ROUNDS = 4  # in which the pictures are shown, in a pass

@@ -12,7 +12,7 @@ from speechtl.bench.measures import FORMS, Form
 from speechtl.bench.run import KIND, SCHEMA
 from speechtl.errors import SpeechtlError
 from speechtl.files import parse_json
-from speechtl.runtime.bundle import KIND as DEFAULT_KIND
+from speechtl.runtime.bundle.archive import KIND as DEFAULT_KIND
 
 Json = dict[str, Any]
 

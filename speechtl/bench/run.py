@@ -16,11 +16,12 @@ from speechtl.bench import detection as bench_detection
 from speechtl.bench.process import Progress
 from speechtl.bench.stimulus import Spoken
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bundle import PICTURE_KIND, Bundle, bundle_kind, open_bundle
+from speechtl.runtime.bundle.archive import PICTURE_KIND, bundle_kind
+from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
 from speechtl.runtime.machine import read_condition, read_machine, versions
 
 if TYPE_CHECKING:
-    from speechtl.runtime.picture_bundle import PictureBundle
+    from speechtl.runtime.bundle.pictures import PictureBundle
 
 KIND = "speechtl bench"
 SCHEMA = 1
@@ -78,7 +79,7 @@ def open_any_bundle(path: Path) -> Bundle | PictureBundle:
     if bundle_kind(path) != PICTURE_KIND:
         return open_bundle(path)
 
-    from speechtl.runtime.picture_bundle import open_picture_bundle
+    from speechtl.runtime.bundle.pictures import open_picture_bundle
 
     return open_picture_bundle(path)
 

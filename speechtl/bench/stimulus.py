@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from speechtl.bench.process import Unit
 from speechtl.errors import BundleError
-from speechtl.runtime.bundle import Bundle
+from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.samples import SAMPLE_RATE
 
 Int16 = npt.NDArray[np.int16]

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime.audio import HELD_BACK, resampler
 from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.sound.files import HELD_BACK, resampler
 
 STAGES = ("resample", "features", "network", "detector")
 Doubles = npt.NDArray[np.float64]

@@ -173,9 +173,9 @@ def train(
     """Train a wake word by transfer; prints recall and false accepts with 95 % limits."""
     with progress("loading"):
         from speechtl.audio.encoders import from_folder
+        from speechtl.audio.evaluation.report import training_summary
         from speechtl.audio.recipe import make_recipe, read_recipe
-        from speechtl.audio.report import training_summary
-        from speechtl.audio.train import train as run_training
+        from speechtl.audio.training.train import train as run_training
         from speechtl.workfolder import begun
 
     if recipe is not None and (name or phrase or positives or negatives):
@@ -223,9 +223,9 @@ def evaluate(
 ) -> None:
     """Measure the shipped detector on continuous audio: recall, false accepts and delay, with exact 95 % limits."""
     with progress("loading"):
-        from speechtl.audio.evaluate import evaluate as run_evaluation
-        from speechtl.audio.evaluate import open_model
-        from speechtl.audio.report import evaluation_summary, write_report
+        from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
+        from speechtl.audio.evaluation.evaluate import open_model
+        from speechtl.audio.evaluation.report import evaluation_summary, write_report
 
     opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
     report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
@@ -275,7 +275,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
     from speechtl.runtime.verify import not_run, table
     from speechtl.runtime.verify import verify as run_verification
 
@@ -308,9 +308,9 @@ def detect(
     as_json: Json = False,
 ) -> None:
     """Find the wake word in recordings of any rate and format; prints one line an event."""
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
     from speechtl.runtime.choice import Choice, refractory_times, thresholds
-    from speechtl.runtime.files import detect_file, detect_raw
+    from speechtl.runtime.detect_files import detect_file, detect_raw
 
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
     opened = open_bundle(bundle)

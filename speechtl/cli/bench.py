@@ -119,8 +119,8 @@ def _command(text: str) -> list[str]:
 
 
 def _words(manifests: list[Path], split: str) -> list[Spoken]:
-    from speechtl.audio.manifest import read_manifests
-    from speechtl.audio.recordings import load_recordings, note_silent
+    from speechtl.audio.data.manifest import read_manifests
+    from speechtl.audio.data.recordings import load_recordings, note_silent
     from speechtl.bench.stimulus import Spoken
 
     clips = read_manifests(manifests)

@@ -16,8 +16,8 @@ from speechtl.progress import progress as progress_of
 from speechtl.progress import say
 
 if TYPE_CHECKING:
-    from speechtl.audio.folder_check import FolderReport
-    from speechtl.audio.manifest_stats import SplitStats
+    from speechtl.audio.data.folder_check import FolderReport
+    from speechtl.audio.data.stats import SplitStats
 
 PLAIN_WIDTH = 160  # characters of a table where there is no terminal
 
@@ -43,8 +43,8 @@ def verify(
     The recordings of a folder are checked for silence, clipping, length, doubles, and for a word where they are short. The first problems
     of each kind are listed, all with --json. Exit code 1 when there are any, 2 when a manifest itself is wrong.
     """
-    from speechtl.audio.folder_check import look_at_folders
-    from speechtl.audio.manifest_check import Problem, Report, validate
+    from speechtl.audio.data.check import Problem, Report, validate
+    from speechtl.audio.data.folder_check import look_at_folders
 
     given = [path for path in manifests if not path.is_dir()]
     with progress_of("checking recordings") as progress:
@@ -89,7 +89,7 @@ def pull(
 
     Exit code 1 when some could not be fetched; all of them are listed, the others are kept.
     """
-    from speechtl.audio.pull import pull as fetch
+    from speechtl.audio.data.download import pull as fetch
     from speechtl.files import cache_if_any
 
     with progress_of("fetching recordings") as progress:
@@ -104,8 +104,8 @@ def pull(
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
 def stats(manifests: Sources, as_json: Json = False) -> None:
     """Count clips, hours, speakers, labels and licences of every split; of a folder, measure lengths, levels and words."""
-    from speechtl.audio.folder_check import look_at_folders
-    from speechtl.audio.manifest_stats import stats as count
+    from speechtl.audio.data.folder_check import look_at_folders
+    from speechtl.audio.data.stats import stats as count
 
     rows = count([path for path in manifests if not path.is_dir()])
     with progress_of("looking at recordings") as progress:
@@ -133,7 +133,7 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
     Lines that have limits already keep them. Lines in which nothing stands out are listed and left without.
     """
     with progress_of("loading"):
-        from speechtl.audio.align import align_manifest
+        from speechtl.audio.data.align import align_manifest
     from speechtl.files import check_place
 
     for manifest in manifests:

@@ -16,9 +16,9 @@ from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import say
 
 if TYPE_CHECKING:
-    from speechtl.runtime.actions import Detection
-    from speechtl.runtime.hearing import Hearing
-    from speechtl.runtime.listen import Source
+    from speechtl.runtime.listen.commands import Detection
+    from speechtl.runtime.listen.hearing import Hearing
+    from speechtl.runtime.listen.loop import Source
 
 Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
 DeviceOption = Annotated[str | None, typer.Option(help="Microphone: its name, part of it, or its number; see doctor.")]
@@ -62,15 +62,15 @@ def listen(
     as_json: Json = False,
 ) -> None:
     """Listen to a microphone and tell each wake word: a line for people, or JSON lines."""
-    from speechtl.runtime.actions import Command
     from speechtl.runtime.choice import Choice, refractory_times, thresholds
-    from speechtl.runtime.clips import ClipLimits, Clips, NearMisses
-    from speechtl.runtime.gate import Gate
-    from speechtl.runtime.hearing import Hearing
-    from speechtl.runtime.input_watch import InputWatch
-    from speechtl.runtime.listen import Listener
-    from speechtl.runtime.notify import Notifier
-    from speechtl.runtime.signals import Signals
+    from speechtl.runtime.listen.clips import ClipLimits, Clips, NearMisses
+    from speechtl.runtime.listen.commands import Command
+    from speechtl.runtime.listen.hearing import Hearing
+    from speechtl.runtime.listen.loop import Listener
+    from speechtl.runtime.listen.signals import Signals
+    from speechtl.runtime.microphone.voice_gate import Gate
+    from speechtl.runtime.microphone.watch import InputWatch
+    from speechtl.runtime.systemd import Notifier
 
     if dry_run is not None and (device is not None or rate is not None or channel != 1):
         raise SpeechtlError("--dry-run plays a file in place of the microphone; leave out --device, --rate and --channel.")
@@ -139,8 +139,8 @@ def _finite(value: float) -> float:
 
 
 def _source(dry_run: Path | None, device: str | None, rate: int | None, channel: int) -> Source:
-    from speechtl.runtime.listen import PacedFile
-    from speechtl.runtime.microphone import Microphone
+    from speechtl.runtime.listen.loop import PacedFile
+    from speechtl.runtime.microphone.stream import Microphone
 
     if dry_run is not None:
         return PacedFile(dry_run)
@@ -202,14 +202,14 @@ def serve(
     from speechtl.runtime.choice import Choice, refractory_times, thresholds
 
     try:
-        from speechtl.runtime.server import ServerSettings
-        from speechtl.runtime.server import serve as run_server
+        from speechtl.runtime.server.server import ServerSettings
+        from speechtl.runtime.server.server import serve as run_server
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "wyoming":
             raise
         raise MissingExtraError("The server", "serve") from error
     if zeroconf is not None:
-        from speechtl.runtime.server_announce import load_zeroconf
+        from speechtl.runtime.server.announce import load_zeroconf
 
         load_zeroconf()
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)

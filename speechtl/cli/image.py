@@ -95,7 +95,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export a run as one file for a device without torch, and prove that it gives the network's scores."""
-    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.export.pictures import export_image_run
     from speechtl.image.run import load_run
 
     about = export_image_run(load_run(run), out, int8=int8)
@@ -113,7 +113,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
-    from speechtl.runtime.picture_bundle import open_picture_bundle, verify_pictures
+    from speechtl.runtime.bundle.pictures import open_picture_bundle
+    from speechtl.runtime.verify_pictures import verify_pictures
 
     results = [result.to_json() for result in verify_pictures(open_picture_bundle(bundle))]
     if as_json:

@@ -12,17 +12,18 @@ from typing import Any
 from speechtl import __version__
 from speechtl.audio.run import Run
 from speechtl.errors import CheckFailedError, SpeechtlError
-from speechtl.export import calibration
-from speechtl.export.accuracy import Accuracy, Check
 from speechtl.export.golden import golden as make_golden_file
 from speechtl.export.how_to_run import how_to_run
+from speechtl.export.int8 import calibration
+from speechtl.export.int8.accuracy import Accuracy, Check
+from speechtl.export.int8.rounding import ALL_LEVELS, FEW_LEVELS
 from speechtl.export.join import check_joinable, describe_words
 from speechtl.export.onnx_graph import to_onnx
-from speechtl.export.rounding import ALL_LEVELS, FEW_LEVELS
 from speechtl.export.step import ExportStep
 from speechtl.files import check_place, writing
 from speechtl.progress import Advance, progress, say
-from speechtl.runtime.bundle import GOLDEN, Bundle, State, open_bundle, write_bundle
+from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, State, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.verify import TOLERANCE, Parity, verify
 
@@ -149,11 +150,11 @@ def _to_tflite(step: ExportStep) -> bytes:
 
 def _quantise(work: _Work, graphs: Collection[str], levels: int = FEW_LEVELS) -> None:
     if ONNX_INT8 in graphs:
-        from speechtl.export.onnx_int8 import quantise_onnx
+        from speechtl.export.int8.onnx import quantise_onnx
 
         work.graphs[ONNX_INT8] = quantise_onnx(work.graphs[ONNX], work.step.states(), work.streams, work.step.silent_steps, levels)
     if TFLITE_INT8 in graphs:
-        from speechtl.export.tflite_int8 import quantise_tflite
+        from speechtl.export.int8.tflite import quantise_tflite
 
         work.graphs[TFLITE_INT8] = quantise_tflite(work.graphs[TFLITE], work.step.states(), work.streams, work.step.silent_steps, levels)
 

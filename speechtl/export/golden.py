@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.model import WakeWordNetwork, scorer_of
+from speechtl.audio.network.model import WakeWordNetwork, scorer_of
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -59,7 +59,7 @@ def _sweep(random: np.random.Generator) -> npt.NDArray[np.float64]:
 
 def _spoken(phrases: Sequence[str]) -> list[Samples]:
     """The phrases that a synthesiser can say, each by several voices of its script."""
-    from speechtl.audio.synthesis import speak, voices_for
+    from speechtl.audio.synthesis.positives import speak, voices_for
 
     spoken = []
     for phrase in phrases:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from speechtl.runtime.features import LogMelSettings
-from speechtl.runtime.front_end import Features
+from speechtl.runtime.features import Features, LogMelSettings
 
 LOG_MEL = (
     "Take mono samples at `sample_rate`, as numbers from -1 to 1, times 32768. Frame k covers the `dft` samples from k * `hop` on; nothing "

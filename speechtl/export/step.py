@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from speechtl.audio.encoders import TimeConv, silence, step
 from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
 from speechtl.audio.encoders.streaming import Residual, SideBySide
-from speechtl.audio.heads import MemberMean
-from speechtl.audio.model import WakeWordNetwork
-from speechtl.audio.windows import WindowAttention, WindowGRU
-from speechtl.runtime.bundle import State
+from speechtl.audio.network.heads import MemberMean
+from speechtl.audio.network.model import WakeWordNetwork
+from speechtl.audio.network.windows import WindowAttention, WindowGRU
+from speechtl.runtime.bundle.wake_word import State
 from speechtl.transfer import Standardize
 
 WINDOWS = (WindowGRU, WindowAttention)

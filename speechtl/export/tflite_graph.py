@@ -12,7 +12,7 @@ from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
 from speechtl.export.unconverted import explain
 from speechtl.quiet import quiet
-from speechtl.runtime.engine import INPUT, OUTPUT
+from speechtl.runtime.engine.session import INPUT, OUTPUT
 
 
 def to_tflite(step: ExportStep) -> bytes:
@@ -44,7 +44,7 @@ def to_tflite(step: ExportStep) -> bytes:
 
 def _rename(content: bytes, step: ExportStep) -> bytes:
     """Name inputs and outputs as the engine knows them, and everything between shortly: the converter's names fill kilobytes."""
-    from speechtl.export.tflite_model import read_model, write_model
+    from speechtl.export.int8.tflite_model import read_model, write_model
 
     model = read_model(content)
     graph, signature, states = model.subgraphs[0], model.signatureDefs[0], step.states()

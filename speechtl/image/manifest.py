@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,6 @@ from speechtl.counts import counted
 from speechtl.errors import ManifestError, did_you_mean
 from speechtl.files import expanded
 from speechtl.folders import PICTURES, Folder, conversion, is_passed_over, look_into
-from speechtl.image.places import image_data
 from speechtl.json_lines import decode, json_lines
 from speechtl.progress import say
 from speechtl.runtime.pictures import ENDINGS
@@ -201,3 +201,13 @@ def _across_splits(pictures: Iterable[Picture]) -> list[str]:
         for group, found in splits.items()
         if len(found) > 1
     ]
+
+
+def image_data() -> Path | None:
+    """Return the folder of pictures: $SPEECHTL_IMAGES, else `image` beside the recordings ($SPEECHTL_DATA), else None."""
+    if own := os.environ.get("SPEECHTL_IMAGES"):
+        return Path(expanded(own))
+    if recordings := os.environ.get("SPEECHTL_DATA"):
+        beside = Path(recordings).resolve().parent / "image"
+        return beside if beside.is_dir() else None
+    return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from speechtl.transfer import Encoder, Task, TaskHead, TransferNetwork, attach
+from speechtl.transfer import Encoder, InputSpec, Task, TaskHead, TransferNetwork, attach
 
 SCORE_BATCH = 32  # pictures at a time
 
@@ -31,3 +31,24 @@ class PictureNetwork(TransferNetwork):
 def new_network(encoder: Encoder, tasks: Sequence[Task], *, grid: int = 1, hidden: int = 0) -> PictureNetwork:
     """Attach new, randomly initialised layers for the tasks."""
     return attach(encoder, TaskHead(encoder.info.embedding_size, tasks, grid=grid, hidden=hidden), PictureNetwork)
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of values in 0..1, red, green, blue
+IMAGENET_STD = (0.229, 0.224, 0.225)
+PICTURES = InputSpec("image", {"channels": "RGB", "values": "0 to 255"})  # a backbone normalises them itself, as its first layer
+
+
+class Normalize(nn.Module):
+    """Bring bytes `(batch, 3, height, width)` to the values that a backbone was pretrained on."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255.0 * torch.tensor(mean)[None, :, None, None], persistent=False)
+        self.register_buffer("scale", 1.0 / (255.0 * torch.tensor(std)[None, :, None, None]), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return floats of mean 0 and deviation 1, roughly, over photographs."""
+        return (pixels.float() - self.mean) * self.scale

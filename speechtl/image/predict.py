@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechtl.errors import PictureError, SpeechtlError
-from speechtl.runtime.picture_bundle import PictureEngine, answer, open_picture_bundle
+from speechtl.runtime.bundle.pictures import open_picture_bundle
+from speechtl.runtime.engine.pictures import PictureEngine, answer
 from speechtl.runtime.pictures import PictureSettings, read_pixels
 
 Answer = Callable[[NDArray[np.uint8]], dict[str, Any]]  # of one picture, for every task

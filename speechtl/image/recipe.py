@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from speechtl.files import at_home
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import PRETRAINED, SCRATCH, is_known, known_backbones
-from speechtl.image.places import image_data
+from speechtl.image.manifest import image_data
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.settings import Name, Section, checked, known, known_policy, read_toml
 from speechtl.transfer import FitSettings

@@ -18,8 +18,7 @@ from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import BACKBONES, SCRATCH, kept_folder
 from speechtl.image.data import ImageData, PictureSet, prepare
 from speechtl.image.metrics import measure
-from speechtl.image.network import PictureNetwork, new_network
-from speechtl.image.preprocess import PICTURES
+from speechtl.image.network import PICTURES, PictureNetwork, new_network
 from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say

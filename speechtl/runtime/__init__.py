@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from speechtl.runtime.bundle import Bundle, open_bundle
+    from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
     from speechtl.runtime.detector import Detector, Event
     from speechtl.runtime.features import LogMel, LogMelSettings
     from speechtl.runtime.trigger import TriggerSettings
@@ -18,13 +18,13 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __all__ = ["Bundle", "Detector", "Event", "LogMel", "LogMelSettings", "TriggerSettings", "open_bundle"]
 
 _HOMES = {
-    "Bundle": "bundle",
+    "Bundle": "bundle.wake_word",
     "Detector": "detector",
     "Event": "detector",
     "LogMel": "features",
     "LogMelSettings": "features",
     "TriggerSettings": "trigger",
-    "open_bundle": "bundle",
+    "open_bundle": "bundle.wake_word",
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from speechtl.errors import SpeechtlError, did_you_mean
 
 if TYPE_CHECKING:
-    from speechtl.runtime.bundle import Bundle, Word
+    from speechtl.runtime.bundle.wake_word import Bundle, Word
     from speechtl.runtime.detector import Detector
 
 LONGEST_REFRACTORY = 86_400.0  # seconds

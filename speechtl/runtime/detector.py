@@ -11,9 +11,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.runtime.bundle import Bundle, Word, open_bundle
-from speechtl.runtime.engine import Floats, open_engine
-from speechtl.runtime.front_end import Features, front_end
+from speechtl.runtime.bundle.wake_word import Bundle, Word, open_bundle
+from speechtl.runtime.engine.select import open_engine
+from speechtl.runtime.engine.session import Floats
+from speechtl.runtime.features import Features, front_end
 from speechtl.runtime.trigger import Trigger
 
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from speechtl.errors import MicrophoneError, MissingExtraError, SpeechtlError
 from speechtl.runtime import machine
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
-from speechtl.runtime.engine import RUNTIMES, open_engine
-from speechtl.runtime.input_watch import InputWatch
-from speechtl.runtime.microphone import RATES, Block, Microphone, numbers_of_channels
-from speechtl.runtime.portaudio import DTYPE, Device, list_devices, load_sounddevice, quiet_stderr
+from speechtl.runtime.engine.select import RUNTIMES, open_engine
+from speechtl.runtime.microphone.portaudio import DTYPE, Device, list_devices, load_sounddevice, quiet_stderr
+from speechtl.runtime.microphone.sound_cards import held_microphones
+from speechtl.runtime.microphone.stream import RATES, Block, Microphone, numbers_of_channels
+from speechtl.runtime.microphone.watch import InputWatch
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
-from speechtl.runtime.sound_cards import held_microphones
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 PATIENCE_SECONDS = 3.0  # with a microphone that is slow to start

@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from speechtl.errors import BundleError
 from speechtl.progress import tracked
-from speechtl.runtime.bundle import Bundle, Graph
+from speechtl.runtime.bundle.wake_word import Bundle, Graph
 from speechtl.runtime.detector import Scorer
-from speechtl.runtime.engine import RUNTIMES, open_engine, pairs
-from speechtl.runtime.features import LogMelSettings
+from speechtl.runtime.engine.select import RUNTIMES, open_engine, pairs
+from speechtl.runtime.features import LogMelSettings, WaveformSettings
 from speechtl.runtime.samples import SAMPLE_RATE
-from speechtl.runtime.waveform import WaveformSettings
 
 CHUNKS = (1, 37, 160, 441, 1280, 1999, 16_000)  # samples, to a second
 PHASES = (0, 1, 79, 159)  # samples within a hop that come as a chunk of their own at the start

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from speechtl.errors import InputMismatchError
-from speechtl.transfer.inputs import check_inputs
-from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec
+from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, check_inputs
 
 SCRATCH = "scratch"
 LITTLE = 100  # examples for each output below which more than the new layers can hardly learn

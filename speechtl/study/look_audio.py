@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechtl.audio.data import read_clips
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.manifest import usable
 from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of, short_name, taken_apart
-from speechtl.audio.manifest import usable
 from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress, tracked
-from speechtl.runtime.audio import read_audio
-from speechtl.runtime.front_end import front_end
+from speechtl.runtime.features import front_end
+from speechtl.runtime.sound.files import read_audio
 from speechtl.study.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.study.tiles import draw_all_filters, draw_patches
 from speechtl.transfer import HeadOnly, parse_policy

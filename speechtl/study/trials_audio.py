@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.audio.data import read_clips
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.manifest import Clip, write_manifest
 from speechtl.audio.encoders import data_input, load_encoder, untaught
-from speechtl.audio.manifest import Clip, write_manifest
 from speechtl.audio.recipe import Recipe, TransferSection, with_weights_from
-from speechtl.audio.train import train
+from speechtl.audio.training.train import train
 from speechtl.counts import counted
 from speechtl.errors import ManifestError
 from speechtl.settings import checked

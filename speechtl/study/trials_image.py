@@ -9,8 +9,7 @@ from speechtl.errors import ManifestError
 from speechtl.image.backbones import SCRATCH
 from speechtl.image.data import ImageData, draw, prepare
 from speechtl.image.metrics import measure
-from speechtl.image.network import new_network
-from speechtl.image.preprocess import PICTURES
+from speechtl.image.network import PICTURES, new_network
 from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import open_encoder
 from speechtl.image.train import fit_pictures

@@ -6,10 +6,8 @@ It knows tensors and layers, never audio or images.
 from speechtl.transfer.batches import ExampleBatches, front_outputs
 from speechtl.transfer.checkpoint import load_tensors, load_weights, save_tensors
 from speechtl.transfer.fit import Batch, Batches, FitSettings, fit
-from speechtl.transfer.heads import Standardize, Task, TaskHead
-from speechtl.transfer.inputs import check_inputs
-from speechtl.transfer.loss import TaskLoss, balance
-from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, SourceNetwork, TransferNetwork, attach, cut, take_apart
+from speechtl.transfer.heads import Standardize, Task, TaskHead, TaskLoss, balance
+from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, SourceNetwork, TransferNetwork, attach, check_inputs, cut, take_apart
 from speechtl.transfer.policy import AllLayers, GradualUnfreeze, HeadOnly, LastLayers, Policy, at_one_rate, parse_policy
 
 __all__ = [

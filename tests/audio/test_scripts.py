@@ -9,11 +9,11 @@ import unicodedata
 import pytest
 
 from speechtl import demo
-from speechtl.audio import synthesizers
 from speechtl.audio.scripts import LANGUAGES, language_of, longest, scripts
-from speechtl.audio.synthesis import _split_voices, make_set
-from speechtl.audio.synthesizers import speak, voices_for
-from speechtl.audio.voice import Voice
+from speechtl.audio.synthesis import speak as synthesizers
+from speechtl.audio.synthesis.base import Voice
+from speechtl.audio.synthesis.positives import _split_voices, make_set
+from speechtl.audio.synthesis.speak import speak, voices_for
 from speechtl.errors import AudioError
 from speechtl.export.golden import golden_audio
 

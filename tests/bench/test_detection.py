@@ -8,7 +8,7 @@ from speechtl.bench import detection as module
 from speechtl.bench.run import bench
 from speechtl.bench.stimulus import Spoken, schedule
 from speechtl.bench.stopwatch import STAGES
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 
 
 def burst(before: float = 0.1) -> Spoken:

@@ -11,7 +11,8 @@ from speechtl.bench.pictures import EACH, PICTURE, SIZES, write_pictures
 from speechtl.bench.process import run_worker
 from speechtl.bench.run import bench
 from speechtl.errors import BundleError, SpeechtlError
-from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle
+from speechtl.runtime.bundle.pictures import open_picture_bundle
+from speechtl.runtime.engine.pictures import PictureEngine
 from speechtl.runtime.pictures import read_pixels
 
 SHOWN = len(SIZES) * EACH * module.ROUNDS
@@ -110,7 +111,7 @@ def test_pictures_run_in_onnx_runtime_alone(bundle):
 
 
 def test_a_bundle_without_golden_pictures_is_said(halves, bundle, tmp_path):
-    from speechtl.runtime.bundle import write_bundle
+    from speechtl.runtime.bundle.archive import write_bundle
 
     opened = open_picture_bundle(bundle)
     write_bundle(tmp_path / "bare.wake", opened.about, {name: content for name, content in opened.files.items() if name != "golden.npz"})

@@ -62,5 +62,5 @@ def test_a_bundle_of_a_kind_that_nobody_knows_is_refused(remake):
 def test_wake_words_are_measured_without_what_reads_pictures(tiny_bundle, monkeypatch):
     monkeypatch.setitem(module.sys.modules, "PIL", None)
     monkeypatch.delitem(module.sys.modules, "speechtl.runtime.pictures", raising=False)
-    monkeypatch.delitem(module.sys.modules, "speechtl.runtime.picture_bundle", raising=False)
+    monkeypatch.delitem(module.sys.modules, "speechtl.runtime.bundle.pictures", raising=False)
     assert open_any_bundle(tiny_bundle).name == "burst"

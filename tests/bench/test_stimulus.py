@@ -6,7 +6,7 @@ import scipy.signal
 
 from speechtl.bench.stimulus import CHUNK_SAMPLES, Spoken, chunks, golden_words, passages, schedule, speech_like, to_microphone
 from speechtl.errors import BundleError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 
 GOLDEN = {"audio": np.arange(-2000, 2001, dtype=np.int16)}
 

@@ -193,7 +193,7 @@ def test_bad_bundles_are_one_sentence(tiny_bundle, recording, tmp_path, remake, 
 def test_an_untouched_bundle_verifies_and_an_altered_one_is_exit_code_1(tiny_bundle, remake, call):
     import io
 
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
 
     done = call("verify", tiny_bundle)
     assert done.returncode == 0
@@ -226,7 +226,7 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
             out.with_name(out.name + ".partial").mkdir(parents=True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("speechtl.audio.train.train", train)
+    monkeypatch.setattr("speechtl.audio.training.train.train", train)
     given = ["--name", "x", "--positives", str(tmp_path), "--negatives", str(tmp_path), "--out", str(tmp_path / "run")]
     monkeypatch.setattr("sys.argv", ["speechtl", "train", *given])
     with pytest.raises(SystemExit) as stop:
@@ -292,8 +292,8 @@ def trained(corpus, tiny_run):
     import torch
 
     from speechtl.audio.encoders import build_encoder
-    from speechtl.audio.heads import make_head
-    from speechtl.audio.model import WakeWordNetwork
+    from speechtl.audio.network.heads import make_head
+    from speechtl.audio.network.model import WakeWordNetwork
     from speechtl.audio.run import save_run
     from speechtl.transfer import attach
 
@@ -365,6 +365,14 @@ def test_an_interruption_is_exit_code_130_without_a_traceback(tiny_bundle, burst
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_closed_stream_leads_nowhere(number):
-    program = "from speechtl import cli, quiet\ncli._open_closed_streams()\nwith quiet.quiet():\n    print('x')\nprint('y', flush=True)"
+    program = "\n".join(
+        [
+            "from speechtl import quiet",
+            "from speechtl.cli.app import _open_closed_streams as begin",
+            "begin()",
+            "with quiet.quiet(): print('x')",
+            "print('y', flush=True)",
+        ]
+    )
     done = subprocess.run([sys.executable, "-c", program], preexec_fn=lambda: os.close(number), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

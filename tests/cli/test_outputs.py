@@ -79,7 +79,7 @@ def refused(words, option, place, monkeypatch, capsys, tmp_path) -> str:
     with pytest.raises(SystemExit) as stopped:
         main()
     assert time.monotonic() - begun < 1.0
-    assert not [name for name in ("torch", "onnxruntime", "soundfile", "speechtl.runtime.audio") if name in set(sys.modules) - before]
+    assert not [name for name in ("torch", "onnxruntime", "soundfile", "speechtl.runtime.sound.files") if name in set(sys.modules) - before]
     said = capsys.readouterr()
     assert (stopped.value.code, said.out) == (2, "")
     assert said.err.startswith("speechtl: ")

@@ -10,7 +10,7 @@ from speechtl.export import bundle as module
 from speechtl.export.bundle import export_run
 from speechtl.export.golden import golden_audio
 from speechtl.export.step import ExportStep
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 
 
 def test_a_bundle_carries_what_the_run_says_and_the_proof_of_its_parity(tiny_bundle, tiny_run):

@@ -10,12 +10,12 @@ import pytest
 
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.export import bundle as module
-from speechtl.export import rounding
-from speechtl.export.accuracy import Accuracy
 from speechtl.export.bundle import ORDER, export_run, export_runs, graphs_for
-from speechtl.runtime.bundle import open_bundle
+from speechtl.export.int8 import rounding
+from speechtl.export.int8.accuracy import Accuracy
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
-from speechtl.runtime.engine import open_engine
+from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.verify import verify
 
 
@@ -51,8 +51,8 @@ def test_int8_states_are_bytes_and_features_are_float(full_bundle):
 
 
 def test_int8_weights_have_a_scale_for_every_channel_and_few_different_ones(full_bundle):
-    from speechtl.export.tflite_model import Graph, read_model
-    from speechtl.export.tflite_weights import CHANNELS
+    from speechtl.export.int8.tflite_model import Graph, read_model
+    from speechtl.export.int8.tflite_weights import CHANNELS
 
     graph = Graph(read_model(open_bundle(full_bundle).files["model.int8.tflite"]))
     weights = [
@@ -154,8 +154,8 @@ def test_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tm
 def int8_weights(content):
     """Return the weights of every int8 convolution or dense layer of a graph."""
     if content[4:8] == b"TFL3":
-        from speechtl.export.tflite_model import Graph, read_model
-        from speechtl.export.tflite_weights import CHANNELS
+        from speechtl.export.int8.tflite_model import Graph, read_model
+        from speechtl.export.int8.tflite_weights import CHANNELS
 
         graph = Graph(read_model(content))
         weights = [graph.tensors[int(operator.inputs[1])] for operator in graph.operators if graph.kind(operator) in CHANNELS]

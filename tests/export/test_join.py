@@ -4,7 +4,7 @@ import torch
 
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_runs
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.verify import verify
 
@@ -53,7 +53,7 @@ def test_every_word_is_verified(home):
 
 
 def test_one_word_of_several_is_evaluated(home):
-    from speechtl.audio.evaluate import open_model
+    from speechtl.audio.evaluation.evaluate import open_model
     from speechtl.errors import BundleError
 
     model = open_model(home[0], word="bang")

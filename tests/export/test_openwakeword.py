@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from speechtl.audio.encoders import ENCODERS
-from speechtl.audio.heads import make_head
-from speechtl.audio.model import WakeWordNetwork
+from speechtl.audio.network.heads import make_head
+from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.run import Run
 from speechtl.errors import SpeechtlError
 from speechtl.export.openwakeword import WindowHead, convert

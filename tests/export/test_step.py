@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from speechtl.audio.encoders import build_encoder, silence
-from speechtl.audio.heads import HEADS, make_head
-from speechtl.audio.model import StepNetwork, WakeWordNetwork
+from speechtl.audio.network.heads import HEADS, make_head
+from speechtl.audio.network.model import StepNetwork, WakeWordNetwork
 from speechtl.export.step import ExportStep, lean, share_encoder
 from speechtl.transfer import attach
 

@@ -167,7 +167,7 @@ def _exported(folder: Path, name: str) -> Path:
 
 def _export(path: Path) -> None:
     from speechtl.export.bundle import export_run
-    from speechtl.export.picture_bundle import export_image_run
+    from speechtl.export.pictures import export_image_run
     from speechtl.image.run import load_run
 
     if path.name == "halves.wake":
@@ -244,14 +244,15 @@ def _detect(path: Path) -> None:
 
 def _verify(path: Path) -> None:
     from speechtl.runtime import verify
-    from speechtl.runtime.bundle import open_bundle
+    from speechtl.runtime.bundle.wake_word import open_bundle
 
     with patch.object(verify, "STREAMS", verify.STREAMS[-1:]):  # the others play the same arrays in smaller chunks
         verify.verify(open_bundle(path))
 
 
 def _answer(path: Path) -> None:
-    from speechtl.runtime.picture_bundle import PictureEngine, open_picture_bundle
+    from speechtl.runtime.bundle.pictures import open_picture_bundle
+    from speechtl.runtime.engine.pictures import PictureEngine
 
     bundle = open_picture_bundle(path)
     engine = PictureEngine(bundle)
@@ -259,7 +260,8 @@ def _answer(path: Path) -> None:
 
 
 def _verify_pictures(path: Path) -> None:
-    from speechtl.runtime.picture_bundle import open_picture_bundle, verify_pictures
+    from speechtl.runtime.bundle.pictures import open_picture_bundle
+    from speechtl.runtime.verify_pictures import verify_pictures
 
     verify_pictures(open_picture_bundle(path))
 
@@ -320,8 +322,8 @@ def _compare(path: Path) -> None:
 
 
 def _hear_wyoming(path: Path) -> None:
-    from speechtl.runtime.server_stream import AudioStream
-    from speechtl.runtime.server_wire import MAX_HEADER, read_event
+    from speechtl.runtime.server.stream import AudioStream
+    from speechtl.runtime.server.wire import MAX_HEADER, read_event
 
     async def read() -> None:
         reader = asyncio.StreamReader(MAX_HEADER)
@@ -340,7 +342,7 @@ def _hear_wyoming(path: Path) -> None:
 
 
 def _detect_raw(path: Path) -> None:
-    from speechtl.runtime.files import detect_raw
+    from speechtl.runtime.detect_files import detect_raw
 
     class Deaf:
         def reset(self) -> None:
@@ -357,7 +359,7 @@ def _detect_raw(path: Path) -> None:
 
 
 def _read_clips(path: Path) -> None:
-    from speechtl.audio.data import read_clips
+    from speechtl.audio.data.clips import read_clips
 
     for clip in read_clips([path], lambda _: None):
         assert np.isfinite([clip.duration, clip.offset]).all()
@@ -383,7 +385,7 @@ def _make_folder(path: Path) -> Path:
 
 
 def _look_at_folder(path: Path) -> None:
-    from speechtl.audio.folder_check import look_at_folders
+    from speechtl.audio.data.folder_check import look_at_folders
 
     folder = _make_folder(path)
     _read_clips(folder)
@@ -438,7 +440,7 @@ def _given(name: str, folder: Path) -> Target:
 def _rounds(name: str, folder: Path) -> Target:
     import torch
 
-    from speechtl.audio.batches import read_round
+    from speechtl.audio.training.batches import read_round
     from speechtl.transfer import save_tensors
 
     made = {"inputs": torch.zeros(4, 1, 20, 8), "words": torch.zeros(4, dtype=torch.int64), "folds": torch.zeros(4, dtype=torch.int64)}
@@ -576,7 +578,7 @@ def _recipe(name: str, folder: Path) -> Target:
 
 
 def _audio_manifest(name: str, folder: Path) -> Target:
-    from speechtl.audio.data import read_clips
+    from speechtl.audio.data.clips import read_clips
 
     line = {
         "audio_filepath": "a/0.wav",
@@ -621,7 +623,7 @@ SOUNDS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "mp3": ("MP3", N
 def _sound_file(name: str, folder: Path) -> Target:
     import soundfile
 
-    from speechtl.runtime.audio import describe, read_blocks
+    from speechtl.runtime.sound.files import describe, read_blocks
 
     ending = name.removeprefix("sound-")
     form, subtype = SOUNDS[ending]
@@ -651,7 +653,7 @@ def _picture(name: str, folder: Path) -> Target:
 
 
 def _raw(name: str, folder: Path) -> Target:
-    from speechtl.runtime.raw import FORMATS, FULL_SCALE
+    from speechtl.runtime.sound.raw import FORMATS, FULL_SCALE
 
     form = name.removeprefix("raw-")
     samples = (_sound() * 0.99 * FULL_SCALE[form]).astype(FORMATS[form])
@@ -755,8 +757,8 @@ def _wyoming(name: str, folder: Path) -> Target:
 
 
 def _corpus(name: str, folder: Path) -> Target:
-    from speechtl.audio.corpus_plan import CorpusPlan
-    from speechtl.audio.spoken_corpus import _agree, _shard
+    from speechtl.audio.synthesis.corpus import _agree, _shard
+    from speechtl.audio.synthesis.corpus_plan import CorpusPlan
 
     class Plan:
         def settings(self) -> dict[str, Any]:

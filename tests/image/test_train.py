@@ -7,9 +7,8 @@ from torch import nn
 
 from speechtl.errors import InputMismatchError, ManifestError, RecipeError, RunError
 from speechtl.image.backbones import BACKBONES, kept_folder, register_backbone, small
-from speechtl.image.network import new_network
+from speechtl.image.network import PICTURES, Normalize, new_network
 from speechtl.image.predict import predict_files
-from speechtl.image.preprocess import PICTURES, Normalize
 from speechtl.image.recipe import TrainSection, read_image_recipe
 from speechtl.image.run import load_run, open_encoder
 from speechtl.image.train import fit_pictures, pretrain, train

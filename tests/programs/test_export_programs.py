@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 
 FOLDER = Path(__file__).parents[2] / "export"
 

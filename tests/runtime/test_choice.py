@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.choice import Choice, PerWord, refractory_times, thresholds
 
 WORDS = st.text(min_size=1).filter(lambda word: word.isprintable())

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechtl.errors import AudioError, BundleError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 
 

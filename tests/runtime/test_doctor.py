@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from speechtl.errors import MicrophoneError
-from speechtl.runtime import doctor, portaudio
+from speechtl.runtime import doctor
 from speechtl.runtime.doctor import Check, check_disk, check_runtime, check_temperature, check_throttling
-from speechtl.runtime.sound_cards import HeldMicrophone
+from speechtl.runtime.microphone import portaudio
+from speechtl.runtime.microphone.sound_cards import HeldMicrophone
 
 
 def diagnosis(command) -> tuple[dict, dict]:

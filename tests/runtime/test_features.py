@@ -5,7 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechtl.errors import AudioError, BundleError
-from speechtl.runtime.features import LogMel, LogMelSettings, hz_to_mel, mel_filters, mel_to_hz
+from speechtl.runtime.features import (
+    LogMel,
+    LogMelSettings,
+    Waveform,
+    WaveformSettings,
+    front_end,
+    hz_to_mel,
+    mel_filters,
+    mel_to_hz,
+    read_features,
+)
 
 RATE = 16_000
 SETTINGS = LogMelSettings()
@@ -117,7 +127,7 @@ def test_a_loud_sound_has_the_frames_of_the_published_front_end(published_log_me
 
 @pytest.mark.real
 def test_real_speech_has_the_frames_of_the_published_front_end_above_the_floor(published_log_mel, real_clips):
-    from speechtl.runtime.audio import read_audio
+    from speechtl.runtime.sound.files import read_audio
 
     for clip in real_clips("wake_computer", 3):
         samples = read_audio(clip.path)
@@ -193,3 +203,61 @@ def test_features_of_another_kind_are_refused(values):
 def test_more_bands_than_the_spectrum_can_fill_are_refused():
     with pytest.raises(BundleError, match="too many"):
         LogMel(LogMelSettings(bands=200))
+
+
+SOUND_OF_WAVEFORM = np.random.default_rng(0).integers(-32768, 32767, 5_000).astype(np.int16)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 1500), min_size=1, max_size=8).filter(lambda lengths: sum(lengths) > 50))
+def test_chunks_of_any_length_give_the_same_frames(lengths):
+    waveform, frames, start, index = Waveform(), [], 0, 0
+    while start < len(SOUND_OF_WAVEFORM):
+        length = lengths[index % len(lengths)]
+        frames.append(waveform.feed(SOUND_OF_WAVEFORM[start : start + length]))
+        start, index = start + length, index + 1
+    np.testing.assert_array_equal(np.concatenate(frames), Waveform().compute(SOUND_OF_WAVEFORM))
+
+
+def test_frames_are_the_samples_one_after_the_other():
+    frames = Waveform(WaveformSettings(hop=160)).compute(SOUND_OF_WAVEFORM)
+    assert frames.shape == (31, 160)
+    np.testing.assert_array_equal(frames.ravel() * 32768, SOUND_OF_WAVEFORM[:4960])
+
+
+def test_frames_and_samples_belong_together():
+    features = WaveformSettings()
+    assert [features.frames(samples) for samples in (0, 319, 320, 6400)] == [0, 0, 1, 20]
+    assert features.samples(20) == 6400
+    assert (features.bands, features.silence) == (320, 0.0)
+
+
+def test_a_reset_forgets_what_was_held_back():
+    waveform = Waveform()
+    waveform.feed(SOUND_OF_WAVEFORM[:100])
+    waveform.reset()
+    np.testing.assert_array_equal(waveform.feed(SOUND_OF_WAVEFORM), Waveform().compute(SOUND_OF_WAVEFORM))
+
+
+def test_what_is_no_sound_is_refused():
+    with pytest.raises(AudioError, match="one-dimensional"):
+        Waveform().feed(np.zeros((2, 320), np.float32))
+
+
+@pytest.mark.parametrize("values", [{"sample_rate": 8000}, {"hop": 0}, {"hop": 1.5}, {"hop": 20_000}, {"window": 3}])
+def test_settings_that_cannot_be_used_are_refused(values):
+    with pytest.raises(BundleError, match="waveform settings"):
+        WaveformSettings.from_json({"kind": "waveform", **values})
+
+
+@pytest.mark.parametrize(("features", "kind"), [(LogMelSettings(bands=20), LogMel), (WaveformSettings(hop=160), Waveform)])
+def test_features_are_read_back_and_computed_by_their_front_end(features, kind):
+    assert read_features(features.to_json()) == features
+    made = front_end(features)
+    assert isinstance(made, kind)
+    assert made.settings == features
+
+
+def test_features_of_an_unknown_kind_are_refused():
+    with pytest.raises(BundleError, match="kind 'mfcc'; this version of speechtl knows 'log_mel' and 'waveform'"):
+        read_features({"kind": "mfcc"})

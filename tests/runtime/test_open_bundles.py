@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from speechtl.errors import BundleError, SpeechtlError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.choice import Choice, PerWord
 from speechtl.runtime.open_bundles import OpenBundles
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from speechtl.errors import PictureError
-from speechtl.image.arrays import resize_pixels
+from speechtl.image.data import resize_pixels
 from speechtl.runtime.pictures import PictureSettings, read_picture, read_pixels
 
 

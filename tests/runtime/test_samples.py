@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from speechtl.errors import AudioError
-from speechtl.runtime.bundle import open_bundle
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
-from speechtl.runtime.features import LogMel
+from speechtl.runtime.features import LogMel, Waveform
 from speechtl.runtime.samples import to_float
-from speechtl.runtime.waveform import Waveform
 
 PCM = np.array([0, 1, -1, 32767, -32768], np.int16)
 FLOATS = PCM.astype(np.float32) / 32768

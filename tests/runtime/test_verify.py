@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from speechtl.runtime import verify as module
-from speechtl.runtime.bundle import open_bundle
-from speechtl.runtime.engine import RUNTIMES
+from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.runtime.engine.select import RUNTIMES
 from speechtl.runtime.verify import not_run, verify
 
 

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from speechtl.audio.encoders import ENCODERS, conv_ctc, parts_of, short_name, taken_apart
-from speechtl.audio.encoders.several import beside
+from speechtl.audio.encoders.side_by_side import beside
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.study.look_audio import look
 

@@ -46,7 +46,7 @@ def test_fifty_digits_are_enough_for_four_of_five(program, image_weights):
 
 @pytest.fixture
 def image_weights():
-    from speechtl.image.places import image_data
+    from speechtl.image.manifest import image_data
 
     folder = image_data()
     if folder is None or not (folder / "weights" / "squeezenet1_0.safetensors").is_file():

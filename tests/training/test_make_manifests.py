@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.audio.manifest import read_manifest
+from speechtl.audio.data.manifest import read_manifest
 from speechtl.errors import ManifestError
 
 PROGRAM = Path(__file__).parents[2] / "training" / "make_manifests.py"

@@ -338,7 +338,7 @@ def test_two_hosts_learn_the_same_weights(recipe, tmp_path):
 
 
 def test_what_is_synthesised_without_and_what_failed_is_noted(load_program, recipe, tmp_path, monkeypatch):
-    from speechtl.audio import spoken_corpus
+    from speechtl.audio.synthesis import corpus as spoken_corpus
 
     speak = spoken_corpus.speak_many
     monkeypatch.setattr("speechtl.audio.pretraining.pretrain.missing_synthesizers", lambda: ["festival"])

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from torch import nn
 
-from speechtl.audio.encoders import conv_ctc, pipelines, several, speech_embedding
+from speechtl.audio.encoders import conv_ctc, speech_embedding
+from speechtl.audio.encoders import side_by_side as several
+from speechtl.audio.encoders import torchaudio_pipelines as pipelines
 from speechtl.audio.encoders.base import AudioEncoder, audio_input, data_input, silence
 from speechtl.audio.encoders.streaming import SideBySide, TimeConv, step
 from speechtl.errors import RecipeError, did_you_mean

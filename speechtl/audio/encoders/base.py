@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from speechtl.runtime.front_end import Features
+from speechtl.runtime.features import Features
 from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec
 
 

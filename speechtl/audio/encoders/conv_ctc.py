@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from speechtl.audio.data.check import sha256_of
 from speechtl.audio.encoders.base import AudioEncoder, audio_input
 from speechtl.audio.encoders.streaming import Residual, TimeConv, step
-from speechtl.audio.manifest_check import sha256_of
 from speechtl.errors import RunError
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer.checkpoint import load_tensors, load_weights

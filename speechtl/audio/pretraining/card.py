@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from speechtl.audio.data.licences import verdict
 from speechtl.audio.encoders import AudioEncoder
-from speechtl.audio.licences import verdict
 from speechtl.audio.pretraining.utterances import Utterance
-from speechtl.audio.voice import SYNTHESISED
+from speechtl.audio.synthesis.base import SYNTHESISED
 from speechtl.files import write_text
 
 BEGUN = ", from weights that were pretrained before: what those learned from stands in their own card and comes on top"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.audio.encoders import AudioEncoder
-from speechtl.audio.phones import BLANK, PHONES
+from speechtl.audio.pretraining.phones import BLANK, PHONES
 from speechtl.transfer import TransferNetwork
 
 CLASSES = len(PHONES) + 1

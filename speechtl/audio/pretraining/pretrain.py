@@ -16,27 +16,27 @@ import torch
 from lightning_fabric import Fabric
 
 from speechtl.audio.augment import Augmenter, Sound, simulate_rooms
-from speechtl.audio.corpus_plan import draw_plan
+from speechtl.audio.data.check import sha256_of
+from speechtl.audio.data.licences import all_of
+from speechtl.audio.data.manifest import Clip, read_manifests
+from speechtl.audio.data.recordings import RecordedSound, Recording, heard_only, load_recordings
 from speechtl.audio.encoders import conv_ctc
-from speechtl.audio.licences import all_of
-from speechtl.audio.manifest import Clip, read_manifests
-from speechtl.audio.manifest_check import sha256_of
-from speechtl.audio.phones import transcribe
 from speechtl.audio.pretraining.card import write_card
+from speechtl.audio.pretraining.evaluate import Recognition, WordAccuracy, recognition, word_accuracy
 from speechtl.audio.pretraining.network import PretrainingHead, PretrainingLoss, PretrainingNetwork
+from speechtl.audio.pretraining.phones import transcribe
 from speechtl.audio.pretraining.recipe import PretrainingRecipe
-from speechtl.audio.pretraining.recognition import Recognition, WordAccuracy, recognition, word_accuracy
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.pretraining.utterances import OFTEN, Note, Utterance, read_tested, read_utterances, with_words, word_classes
 from speechtl.audio.pretraining.windows import LONGEST, SECONDS, Renderer, Teacher, pack
-from speechtl.audio.recordings import RecordedSound, Recording, heard_only, load_recordings
-from speechtl.audio.sentences import contains_phrase, plain
-from speechtl.audio.spoken_corpus import make_corpus
-from speechtl.audio.spoken_texts import usable_words
-from speechtl.audio.synthesizers import missing_synthesizers
+from speechtl.audio.synthesis.base import SYNTHESISED
+from speechtl.audio.synthesis.corpus import make_corpus
+from speechtl.audio.synthesis.corpus_plan import draw_plan
+from speechtl.audio.synthesis.sentences import contains_phrase, plain
+from speechtl.audio.synthesis.speak import missing_synthesizers
+from speechtl.audio.synthesis.texts import usable_words
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.audio.voice import SYNTHESISED
 from speechtl.counts import counted
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import check_folder, check_room, read_rows, write_json, write_rows

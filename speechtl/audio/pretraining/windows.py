@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.align import find_word
 from speechtl.audio.augment import Augmenter, at_level, change_speed
+from speechtl.audio.data.align import find_word
+from speechtl.audio.evaluation.streams import quiet
 from speechtl.audio.pretraining.utterances import Utterance
-from speechtl.audio.streams import quiet
 from speechtl.errors import AudioError
 from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import SAMPLE_RATE, Samples

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from speechtl.errors import MissingExtraError, WeightsError
 from speechtl.image.backbones.weights import local_weights
-from speechtl.image.preprocess import PICTURES, Normalize
+from speechtl.image.network import PICTURES, Normalize
 from speechtl.transfer import EncoderInfo, SourceNetwork
 
 FILE = "mobilenet_v2_1.0_224_quant.tflite"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from speechtl.image.preprocess import PICTURES, Normalize
+from speechtl.image.network import PICTURES, Normalize
 from speechtl.transfer import EncoderInfo, SourceNetwork
 
 MEAN = (0.5, 0.5, 0.5)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from speechtl.image.backbones.weights import load_pretrained
-from speechtl.image.preprocess import IMAGENET_MEAN, IMAGENET_STD, PICTURES, Normalize
+from speechtl.image.network import IMAGENET_MEAN, IMAGENET_STD, PICTURES, Normalize
 from speechtl.published import Published
 from speechtl.transfer import EncoderInfo, SourceNetwork, take_apart
 

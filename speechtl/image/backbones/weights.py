@@ -9,7 +9,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from speechtl.errors import WeightsError
-from speechtl.image.places import image_data
+from speechtl.image.manifest import image_data
 from speechtl.published import Published
 from speechtl.transfer import load_weights
 

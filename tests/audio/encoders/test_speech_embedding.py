@@ -51,7 +51,7 @@ def test_it_gives_the_numbers_of_the_published_network(encoder, published_embedd
 
 @pytest.mark.real
 def test_it_gives_the_numbers_of_the_published_network_on_real_speech(encoder, published_embedding, real_clips):
-    from speechtl.runtime.audio import read_audio
+    from speechtl.runtime.sound.files import read_audio
 
     for clip in [*real_clips("wake_computer", 2), *real_clips("librispeech", 1)]:
         frames = LogMel().compute(read_audio(clip.path, clip.offset, min(clip.duration, 4.0)))

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from speechtl.audio.encoders import pipelines
+from speechtl.audio.encoders import torchaudio_pipelines as pipelines
 from speechtl.audio.encoders.transformer import HOP, STEP, WINDOW, LayerSum
 from speechtl.transfer import cut
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechtl.audio.manifest import Clip
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.pretraining import shards as module
 from speechtl.audio.pretraining.shards import ShardBatches, Shards
 from speechtl.audio.pretraining.utterances import Utterance

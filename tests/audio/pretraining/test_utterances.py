@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from speechtl.audio.phones import numbers
+from speechtl.audio.pretraining.phones import numbers
 from speechtl.audio.pretraining.utterances import read_tested, read_utterances
 from speechtl.errors import ManifestError
 

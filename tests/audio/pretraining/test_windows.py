@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from speechtl.audio.augment import Augmenter, AugmentSettings
-from speechtl.audio.manifest import Clip
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.pretraining.utterances import Utterance
 from speechtl.audio.pretraining.windows import LEAD, SECONDS, Renderer, Window, pack
 from speechtl.runtime.features import LogMelSettings

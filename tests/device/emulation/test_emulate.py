@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.bundle import Graph, open_bundle
+from speechtl.runtime.bundle.wake_word import Graph, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.features import LogMel
 

@@ -1,0 +1,1 @@
+"""Recordings: manifests, folders, tables, and what is checked about them."""

@@ -1,0 +1,57 @@
+"""The clips that manifests and folders name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from speechtl.audio.data.check import sha256_of
+from speechtl.audio.data.folder import Note, read_folder, read_recording, readable
+from speechtl.audio.data.manifest import Clip, read_manifests
+from speechtl.audio.phrases import contains
+from speechtl.errors import ManifestError
+from speechtl.plain import one_line
+
+_log = logging.getLogger("speechtl")
+
+
+def _warn(sentence: str) -> None:
+    _log.warning("%s", one_line(sentence))
+
+
+def read_clips(paths: Sequence[Path], note: Note = _warn) -> list[Clip]:
+    """The clips of manifests, of folders of recordings and of single ones; `note` hears what is passed over in folders."""
+    for path in paths:
+        if not path.exists() and path.suffix != ".jsonl":
+            raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
+    recordings = [path for path in paths if path.suffix.lower() in readable() and path.is_file()]
+    manifests = [path for path in paths if not path.is_dir() and path not in recordings]
+    clips = _with_hashes(read_manifests(manifests)) if manifests else []
+    for path in paths:
+        if path.is_dir():
+            clips += read_folder(path, note)
+    return clips + [read_recording(path) for path in recordings]
+
+
+def _with_hashes(clips: Sequence[Clip]) -> list[Clip]:
+    """Return clips that can all be recognised: a manifest may leave out the hash of a file."""
+    unknown = {clip.path for clip in clips if clip.path is not None and clip.sha256 is None}
+    hashes = {path: sha256_of(path) for path in sorted(unknown) if path.is_file()}
+    return [replace(clip, sha256=hashes[clip.path]) if clip.sha256 is None and clip.path in hashes else clip for clip in clips]
+
+
+def named(clips: Sequence[Clip]) -> bool:
+    """Whether every clip has a speaker."""
+    return all(clip.person for clip in clips)
+
+
+def is_marked(clips: Sequence[Clip]) -> bool:
+    """Whether the manifests themselves choose validation recordings."""
+    return any(clip.split == "validation" for clip in clips)
+
+
+def says(clip: Clip, phrases: Sequence[str]) -> bool:
+    """Say whether one of the phrases is in a clip's text or label, as `phrases.contains` looks for it."""
+    return any(contains(text, phrases) for text in (clip.text, clip.label) if text)

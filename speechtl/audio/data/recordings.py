@@ -1,0 +1,248 @@
+"""Recordings as int16: those that fit a budget stay in memory, the others are decoded whenever they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.data.align import LONGEST_CLIP, find_word
+from speechtl.audio.data.manifest import TOLERANCE, Clip, fault
+from speechtl.audio.data.takes import Limits, cuts, has_word, repetitions
+from speechtl.audio.phrases import words
+from speechtl.counts import counted, none_can_be_used
+from speechtl.errors import AudioError, ManifestError
+from speechtl.progress import tracked
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.sound.files import read_audio, read_blocks
+
+IN_MEMORY = 8000.0  # seconds of the recordings of one kind: 256 MB
+STEP = 640  # samples, a whole number of them at every usual rate: parts begin at a multiple, and resampling needs some on both sides
+NAMED = 3  # recordings that a note names
+
+Pcm = npt.NDArray[np.int16]
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Samples that are decoded when they are sliced; `length` of them, from `offset` (seconds) on."""
+
+    path: Path
+    offset: float
+    duration: float | None
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, part: slice) -> Pcm:
+        start, end, _ = part.indices(self.length)
+        if (start, end) == (0, self.length):
+            return _fitted(_pcm(read_audio(self.path, self.offset, self.duration)), self.length)
+        if end <= start:
+            return np.zeros(0, np.int16)
+        first = max(start // STEP - 1, 0) * STEP
+        last = min(end + STEP, self.length)
+        samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE)
+        return _fitted(_pcm(samples)[start - first :], end - start)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip and its sound; `word` is where the word stands (seconds from the start of the sound), `fold` who is held out together.
+
+    Nothing is `heard` in silence, and, where a word was looked for, in noise alone. A file in which the word is said several times
+    is as many recordings; `times` says how many.
+    """
+
+    clip: Clip
+    pcm: Pcm | OnDisk
+    word: tuple[float, float]
+    fold: int = 0
+    heard: bool = True
+    times: int = 1
+
+    def samples(self, part: slice = slice(None)) -> Samples:
+        """Return the sound, or a part of it, as float32 in [-1, 1]."""
+        return self.pcm[part].astype(np.float32) / np.float32(32768.0)
+
+    @property
+    def seconds(self) -> float:
+        """The length of the sound."""
+        return len(self.pcm) / SAMPLE_RATE
+
+
+class RecordedSound:
+    """The samples of a recording, of which only the part that is asked for is read."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def __len__(self) -> int:
+        return len(self._recording.pcm)
+
+    def __getitem__(self, part: slice) -> Samples:
+        return self._recording.samples(part)
+
+
+Loaded = list[Recording] | str  # what a clip holds, or why there is nothing
+Kept = MutableMapping[Hashable, Loaded]
+
+
+def load_recordings(
+    clips: Sequence[Clip],
+    *,
+    find_words: bool = False,
+    phrases: Sequence[str] = (),
+    on_skip: Note,
+    workers: int = 2,
+    kept: Kept | None = None,
+) -> list[Recording]:
+    """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` when none is left.
+
+    `find_words` looks for the word in clips whose manifest does not say where it stands; a clip in which one of the `phrases` is said
+    several times is cut at the pauses. What stands in `kept` is not decoded again, and everything that is decoded comes to stand there.
+    """
+    known: Kept = {} if kept is None else kept
+
+    def load(clip: Clip, in_memory: bool) -> Loaded:
+        key = (clip, clip.path, find_words, tuple(phrases), in_memory)
+        if key not in known:
+            known[key] = _load(clip, find_words, phrases, in_memory)
+        return known[key]
+
+    with ThreadPoolExecutor(workers) as pool:
+        loaded = list(tracked("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
+    problems = [problem for problem in loaded if isinstance(problem, str)]
+    recordings = [recording for found in loaded if not isinstance(found, str) for recording in found]
+    if clips and not recordings:
+        raise ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
+    for problem in problems:
+        on_skip(problem)
+    return recordings
+
+
+def heard_only(recordings: Sequence[Recording], what: str, note: Note) -> list[Recording]:
+    """Leave out recordings in which nothing is heard; `note` says which. `what` they should hold names them ("a word")."""
+    silent = [recording for recording in recordings if not recording.heard]
+    if silent:
+        note(f"Left out {_count(silent)} without {what}: {_names(silent)}.")
+    return [recording for recording in recordings if recording.heard]
+
+
+def note_silent(recordings: Sequence[Recording], note: Note) -> None:
+    """Say which recordings seem to hold no word, though they are counted."""
+    silent = [recording for recording in recordings if not recording.heard]
+    if silent:
+        note(
+            f"In {_count(silent)} of the word nothing but silence or noise was found: {_names(silent)}. "
+            "Each counts as a miss unless something is detected; take broken recordings out of the set to leave them out."
+        )
+
+
+def note_cuts(recordings: Sequence[Recording], note: Note) -> None:
+    """Say which files hold the word several times, and which may do."""
+    files = {(recording.clip.where, recording.clip.audio_filepath): recording for recording in recordings if recording.times > 1}
+    if files:
+        times = sum(recording.times for recording in files.values())
+        note(f"Cut {_count(files.values())} at the pauses into {times} takes, as the word is said several times: {_names(files.values())}.")
+    long = [recording for recording in recordings if _is_unclear(recording)]
+    if long:
+        note(
+            f"Only one take is used of each recording of the word longer than {LONGEST_CLIP:.0f} s without takes that sound alike: "
+            f"{_names(long)}. Cut them into takes, one a file."
+        )
+
+
+def _is_unclear(recording: Recording) -> bool:
+    """Whether nothing tells where the word stands, or how often, in a recording that is too long for one take."""
+    clip = recording.clip
+    return recording.heard and recording.times == 1 and recording.seconds > LONGEST_CLIP and clip.word_start is None and clip.text is None
+
+
+def _count(recordings: Iterable[Recording]) -> str:
+    return counted(len(list(recordings)), "recording")
+
+
+def _names(recordings: Iterable[Recording]) -> str:
+    names = [recording.clip.audio_filepath for recording in recordings]
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _fit_in_memory(clips: Sequence[Clip]) -> list[bool]:
+    return [bool(end <= IN_MEMORY) for end in np.cumsum([clip.duration for clip in clips])]
+
+
+def _load(clip: Clip, find_words: bool, phrases: Sequence[str], in_memory: bool) -> Loaded:
+    if clip.path is None:
+        return f"{clip.where}: {fault(clip)}"
+    try:
+        if in_memory or find_words:
+            samples = read_audio(clip.path, clip.offset, clip.duration or None)
+            length, heard = len(samples), bool(_pcm(samples).any())
+        else:
+            length, heard = _measure(clip, clip.path)
+    except AudioError as error:
+        return f"{clip.where}: {error}"
+    if length == 0:
+        return f"{clip.where}: {clip.path} is too short: at {SAMPLE_RATE} Hz nothing is left of it."
+    if length / SAMPLE_RATE < clip.duration - TOLERANCE and (problem := fault(clip)):
+        return f"{clip.where}: {problem}"
+    on_disk = OnDisk(clip.path, clip.offset, clip.duration or None, length)
+    whole = Recording(clip, _pcm(samples) if in_memory else on_disk, (0.0, length / SAMPLE_RATE), heard=heard)
+    if clip.word_start is not None and clip.word_end is not None:
+        return [replace(whole, word=(clip.word_start, clip.word_end))]
+    return _with_words(whole, samples, phrases) if find_words else [whole]
+
+
+def _with_words(whole: Recording, samples: Samples, phrases: Sequence[str]) -> list[Recording]:
+    """Return the recording with its word, or one recording for each time that the phrase is said."""
+    if not has_word(samples):
+        return [replace(whole, heard=False)]
+    said = repetitions(samples, phrases) if phrases and _may_repeat(whole.clip, phrases) else []
+    if not said:
+        return [replace(whole, word=find_word(samples) or whole.word)]
+    return [_part(whole, samples, limits, cut, len(said)) for limits, cut in zip(said, cuts(said, len(samples)), strict=True)]
+
+
+def _may_repeat(clip: Clip, phrases: Sequence[str]) -> bool:
+    """Whether nothing but the phrase is said, as far as the manifest tells."""
+    return clip.text is None or words(clip.text) in map(words, phrases)
+
+
+def _part(whole: Recording, samples: Samples, said: Limits, cut: tuple[int, int], times: int) -> Recording:
+    """Return the take between two cuts; `said` are the word's limits in the whole, in seconds."""
+    first, last = cut
+    start, end = first / SAMPLE_RATE, last / SAMPLE_RATE
+    clip = replace(whole.clip, offset=whole.clip.offset + start, duration=end - start)
+    found = find_word(samples[first:last])
+    if found is None or found[0] + start > said[1] or found[1] + start < said[0]:
+        found = (said[0] - start, said[1] - start)
+    pcm = (
+        whole.pcm[first:last]
+        if isinstance(whole.pcm, np.ndarray)
+        else replace(whole.pcm, offset=clip.offset, duration=clip.duration, length=last - first)
+    )
+    return replace(whole, clip=clip, pcm=pcm, word=found, times=times)
+
+
+def _measure(clip: Clip, path: Path) -> tuple[int, bool]:
+    """Return how many samples a clip has, and whether any of them is not zero, without keeping it."""
+    length, heard = 0, False
+    for block in read_blocks(path, clip.offset, clip.duration or None):
+        length += len(block)
+        heard = heard or bool(_pcm(block).any())
+    return length, heard
+
+
+def _pcm(samples: Samples) -> Pcm:
+    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def _fitted(pcm: Pcm, length: int) -> Pcm:
+    return pcm[:length] if len(pcm) >= length else np.pad(pcm, (0, length - len(pcm)))

@@ -1,0 +1,1 @@
+"""Evaluate a wake word on continuous audio, and report it."""

@@ -1,0 +1,59 @@
+"""What training and evaluation found, for people: a few lines, and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speechtl.files import write_json, write_text
+
+
+def training_summary(about: Mapping[str, Any], out: Path) -> str:
+    """Return what a run can do on its validation recordings, as lines of text."""
+    aim = about["recipe"]["calibrate"]["false_accepts_per_hour"]
+    point = next(point for point in about["operating_points"] if point["false_accepts_per_hour"] == aim)
+    minutes = about["seconds"]["all"] / 60.0
+    return "\n".join(
+        [
+            f"{about['name']}: trained and calibrated in {minutes:.1f} minutes.",
+            f"On the validation recordings ({'speakers' if about['data']['speakers_apart'] else 'recordings'} not trained on), "
+            f"at a threshold of {point['threshold']:.4g}:",
+            f"  recall         {_percent(point)}",
+            f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
+            f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",
+            "  (Words were played clean and in noise, everything else also in rooms; the limits count each recording once.)",
+            f"Commercial use: {about['licence']['commercial']} ({'; '.join(about['licence']['reasons'])})",
+            f"The run is in {out}. Next: speechtl export {out} -o {about['name']}.wake",
+        ]
+    )
+
+
+def evaluation_summary(report: Mapping[str, Any]) -> str:
+    """Return a report as lines of text."""
+    negatives, delay = report["negatives"], report["delay_ms"]
+    lines = [
+        f"{report['name']} at a threshold of {report['threshold']:.4g}:",
+        f"  recall                 {_percent(report['positives'])}",
+        *(f"  recall, {part['name']:<15}{_percent(part)}" for part in report["slices"][1:] if part["kind"] == "condition"),
+        f"  false accepts          {negatives['events']} in {negatives['hours']:.2f} h = {negatives['per_hour']:.2f} per hour "
+        f"(at most {negatives['per_hour_high']:.2f} with 95 % confidence)",
+    ]
+    if delay["p50"] is not None:
+        lines.append(f"  delay                  {delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)")
+    return "\n".join(lines)
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write `report.json` and `report.html` into a folder."""
+    from speechtl.audio.evaluation.page import page
+
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.html", page(report))
+
+
+def _percent(counts: Mapping[str, Any]) -> str:
+    return (
+        f"{counts['detected']} of {counts['clips']} = {100 * counts['recall']:.1f} % "
+        f"({100 * counts['recall_low']:.1f} to {100 * counts['recall_high']:.1f} % with 95 % confidence)"
+    )

@@ -1,0 +1,88 @@
+"""Play streams to a scorer and count what the detector makes of the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.evaluation.streams import Passage
+from speechtl.runtime.detector import Scorer
+from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refractory_steps, smooth
+
+
+@dataclass(frozen=True)
+class Word:
+    """Where a word stands in a stream, in seconds, and whose it is."""
+
+    start: float
+    end: float
+    passage: int
+
+
+@dataclass
+class ScoredStream:
+    """The raw scores of a stream and what is true of it."""
+
+    scores: npt.NDArray[np.float32]
+    times: npt.NDArray[np.float64]
+    step_seconds: float
+    seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
+    words: list[Word] = field(default_factory=list)
+    passages: list[tuple[float, str, float]] = field(default_factory=list)  # start, file, and where its first sample would be (seconds)
+
+    @property
+    def hours(self) -> float:
+        """How long something else than the word could have been taken for it."""
+        return self.seconds / 3600.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the detector did on a stream at one threshold."""
+
+    detected: list[float | None]  # for each word the delay from its end to the event in seconds, or None: missed
+    false_accepts: list[float]  # times in seconds
+
+
+def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> ScoredStream:
+    """Play passages as one stream and keep all scores of a word, the first by default."""
+    scorer.reset()
+    scores = [np.zeros((0, scorer.words), np.float32)]
+    samples = 0
+    stream = ScoredStream(np.zeros(0, np.float32), np.zeros(0), scorer.step_seconds, 0.0)
+    for index, passage in enumerate(passages):
+        start = samples / SAMPLE_RATE
+        clip = passage.recording.clip
+        lead = passage.word[0] - passage.recording.word[0] if passage.word is not None else 0.0
+        stream.passages.append((start, clip.audio_filepath, start + lead - clip.offset))
+        if passage.word is not None:
+            stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
+        else:
+            stream.seconds += passage.recording.seconds
+        scores.append(scorer.feed(passage.samples))
+        samples += len(passage.samples)
+    stream.scores = np.concatenate(scores)[:, word]
+    stream.times = np.array([scorer.time(step) for step in range(len(stream.scores))])
+    return stream
+
+
+def count(stream: ScoredStream, settings: TriggerSettings) -> Counts:
+    """Run the detector over the scores; each word counts once, every other event is a false accept.
+
+    An event belongs to a word when it falls between the word's start and 1.5 s after its end.
+    """
+    smoothed = smooth(stream.scores, settings.smoothing)
+    events = [
+        float(stream.times[step]) for step in find_events(smoothed, settings.threshold, refractory_steps(settings, stream.step_seconds))
+    ]
+    detected: list[float | None] = []
+    claimed: set[float] = set()
+    for word in stream.words:
+        own = [time for time in events if word.start <= time <= word.end + GRACE and time not in claimed]
+        detected.append(own[0] - word.end if own else None)
+        claimed.update(own[:1])
+    return Counts(detected, [time for time in events if time not in claimed])

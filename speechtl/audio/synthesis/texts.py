@@ -1,0 +1,123 @@
+"""Texts to be spoken for the training of a recogniser: many sounds in many orders, and little language to learn by heart.
+
+Sentences of a grammar, random words, words that do not exist, numbers, spelled letters, names and commands, from one word to
+twelve. Texts are lower-case letters, apostrophes and single spaces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from speechtl.audio.synthesis.numbers import random_number
+from speechtl.audio.synthesis.pseudo_words import pseudo_word
+from speechtl.audio.synthesis.sentences import WORDS, choose, contains_phrase, listed, plain, sentences
+from speechtl.errors import SpeechtlError
+
+LONGEST = 12  # words in a sequence of random ones
+
+LETTERS = "bcdefghijklmnopqrstuvwxy"  # without a, which is also a word, and z, which Britons call another name
+NAMES = listed(
+    "adam alan albert alfred andrew angela anna anthony arthur barbara benjamin brian carlos caroline catherine christopher daniel "
+    "david deborah dennis diana donald dorothy douglas edward eleanor elizabeth emily eric eva fatima frances frank frederick gary "
+    "george gloria gordon grace hannah harold harry heather helen henry howard ian isaac isabel ivan jack jacob james janet jason "
+    "jeffrey jennifer jessica joan john jonathan joseph julia karen keith kevin kimberly larry laura lawrence leonard linda lisa "
+    "louis lucy margaret maria mark mary matthew megan michael mohammed monica nancy naomi natalie nathan nicholas nicole nigel nora "
+    "oliver olivia oscar pamela patrick paul peter philip rachel ralph rebecca richard robert roger rosemary russell ruth samuel "
+    "sandra sarah scott sharon simon sophia stephen steven susan sylvia teresa thomas timothy tracy ursula valerie vincent virginia "
+    "walter william baker bradley campbell carter clark collins cooper davies edwards evans fisher foster graham griffin hamilton "
+    "harrison hughes jackson jenkins johnson kelly kennedy lewis marshall mason mitchell morgan murphy nelson parker peterson "
+    "phillips richardson roberts robinson rogers simpson stewart sullivan taylor thompson turner walker watson wilson wright young "
+    "africa america asia australia berlin boston brazil california canada chicago china denmark dublin edinburgh egypt england europe "
+    "finland france germany greece hungary india ireland italy japan kenya london madrid mexico moscow norway paris poland portugal "
+    "rome russia scotland singapore spain sweden sydney texas tokyo turkey vienna"
+)
+ACTIONS = (
+    *("turn on", "turn off", "switch on", "switch off", "open", "start", "stop", "play", "pause", "show me", "find", "check"),
+    *("call", "change", "set", "bring me", "tell me about", "lock", "unlock", "move", "delete", "save", "remind me of", "dim"),
+)
+OBJECTS = (
+    *("the light", "the lights", "the radio", "the heating", "the door", "the garage", "the window", "the timer", "the alarm", "the fan"),
+    *("the music", "the next song", "the volume", "my messages", "the weather", "the news", "the calendar", "a taxi", "the oven"),
+    *("the television", "the channel", "my shopping list", "the last page", "the kitchen", "the bedroom", "the hall", "everything"),
+)
+SHORT = (
+    *("yes", "no", "okay", "stop", "go", "up", "down", "left", "right", "on", "off", "hello", "goodbye", "thank you", "please", "louder"),
+    *("quieter", "again", "back", "next", "help", "wait", "never mind", "good morning", "good night", "what time is it", "how are you"),
+    *("go back", "come here", "not now", "say that again", "volume up", "volume down", "wake up", "hurry up", "of course", "all right"),
+)
+
+_SPOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*")
+
+
+def spoken_texts(random: np.random.Generator, words: Collection[str] = (), without: Sequence[str] = ()) -> Iterator[str]:
+    """Yield texts without end; `words` is a vocabulary to draw from, and no text contains one of the phrases `without`.
+
+    The order of `words` does not matter; those with other signs than letters and apostrophes are left out. Raises `SpeechtlError`
+    when none of them can be used, or when nearly every sentence would contain a phrase.
+    """
+    vocabulary = usable_words(words, without)
+    if words and not vocabulary:
+        raise SpeechtlError("None of the words can be used: give words of letters a to z that contain none of the phrases to leave out.")
+    kinds = _kinds(random, vocabulary, without)
+    shares = np.cumsum([share for share, _ in kinds])
+    while True:
+        yield _text_without(random, kinds, shares / shares[-1], without)
+
+
+def single_words(random: np.random.Generator, vocabulary: Sequence[str]) -> Iterator[str]:
+    """Yield words of a vocabulary without end, all equally often in the long run."""
+    while True:
+        yield choose(random, vocabulary)
+
+
+def usable_words(words: Collection[str], without: Sequence[str] = ()) -> list[str]:
+    """Return the words that can be spoken and contain no phrase, in lower case, each once, sorted."""
+    return list(_usable(frozenset(words), tuple(without)))
+
+
+@lru_cache(maxsize=4)  # every shard of a corpus asks for the same
+def _usable(words: frozenset[str], without: tuple[str, ...]) -> tuple[str, ...]:
+    lowered = sorted({word.lower().replace("\u2019", "'") for word in words})
+    return tuple(word for word in lowered if _SPOKEN.fullmatch(word) and not contains_phrase(word, without))
+
+
+_Kind = tuple[float, Callable[[], str]]  # a share of the texts, not yet divided by the sum of all
+
+
+def _kinds(random: np.random.Generator, vocabulary: Sequence[str], without: Sequence[str]) -> list[_Kind]:
+    grammar = sentences(random, without)
+    names = [*NAMES, *map(plain, WORDS["name"])]
+    kinds: list[_Kind] = [
+        (0.15, lambda: plain(next(grammar))),
+        (0.18, lambda: _sequence(random, lambda: pseudo_word(random), 6)),
+        (0.07, lambda: random_number(random)),
+        (0.03, lambda: _sequence(random, lambda: choose(random, LETTERS), 6)),
+        (0.05, lambda: _sequence(random, lambda: choose(random, names), 4)),
+        (0.05, lambda: f"{choose(random, ACTIONS)} {choose(random, OBJECTS)}"),
+        (0.02, lambda: choose(random, SHORT)),
+    ]
+    if vocabulary:
+        kinds.append((0.35, lambda: _sequence(random, lambda: choose(random, vocabulary), LONGEST)))
+        kinds.append((0.10, lambda: _sequence(random, lambda: _mixed(random, vocabulary), 8)))
+    return kinds
+
+
+def _text_without(random: np.random.Generator, kinds: Sequence[_Kind], shares: np.ndarray, without: Sequence[str]) -> str:
+    while True:  # the grammar complains when the phrases are everywhere
+        text = kinds[int(np.searchsorted(shares, random.random(), side="right"))][1]()
+        if not contains_phrase(text, without):
+            return text
+
+
+def _mixed(random: np.random.Generator, vocabulary: Sequence[str]) -> str:
+    return pseudo_word(random) if random.random() < 0.3 else choose(random, vocabulary)
+
+
+def _sequence(random: np.random.Generator, word: Callable[[], str], longest: int) -> str:
+    """Return one word in a third of the cases, else up to `longest`."""
+    count = 1 if random.random() < 1 / 3 else int(random.integers(2, longest + 1))
+    return " ".join(word() for _ in range(count))

@@ -1,0 +1,232 @@
+"""Batches for `fit`: rounds of examples, rendered epoch by epoch, with the frozen front computed once and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from speechtl.audio.training.examples import TAPE_SECONDS, ExampleMaker, Round
+from speechtl.errors import RunError
+from speechtl.progress import tracked
+from speechtl.runtime.features import Features, WaveformSettings
+from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
+
+FRONT_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache
+MASKED_BATCH = 64 * FRONT_BATCH  # examples that are masked at a time
+DTYPES = {"F16": np.float16, "F32": np.float32}  # names of safetensors for what a round is stored in
+
+
+class RoundBatches:
+    """An epoch renders one more round of examples and draws balanced batches from all rounds so far.
+
+    What the frozen front makes of a round is kept in half precision: with `folder` on disk, so that memory holds no more
+    than a batch of it and a resumed run need not compute it again, otherwise in memory. With SpecAugment, bands and
+    moments are masked before the front. While an epoch is drawn, the next round is made in the background; as a context
+    manager, this waits for it at the end.
+    What stands in `negatives`, by the number of the round, is not made again, and what is made comes to stand there:
+    for another training on the same negatives, with the same seed and front.
+    """
+
+    def __init__(
+        self,
+        maker: ExampleMaker,
+        network: TransferNetwork,
+        frozen_front: int,
+        *,
+        epochs: int,
+        steps: int,
+        batch_size: int = 128,
+        rounds_kept: int = 24,
+        folder: Path | None = None,
+        negatives: MutableMapping[int, Batch] | None = None,
+    ) -> None:
+        self.maker = maker
+        self.network = network
+        self.frozen_front = frozen_front
+        self.epochs = epochs
+        self.steps = steps
+        self.batch_size = batch_size
+        self.rounds_kept = rounds_kept
+        self.folder = folder
+        self.negatives = negatives
+        self._rounds: dict[int, Stored] = {}
+        threads = torch.get_num_threads()  # which torch counts for every thread anew
+        self._background = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
+        self._next: tuple[int, Future[Stored]] | None = None
+
+    def __enter__(self) -> RoundBatches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._background.shutdown(cancel_futures=True)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def bytes_expected(self) -> int:
+        """About how many bytes all rounds take on disk."""
+        maker = self.maker
+        negatives = [sum(recording.seconds for recording in recordings) for recordings in maker.by_fold.values()]
+        heard = sum(min(seconds, TAPE_SECONDS / len(negatives)) for seconds in negatives)
+        examples = len(maker.positives) * maker.repeats + heard / (maker.seconds - maker.context)
+        frames = torch.from_numpy(maker.front_end.compute(np.zeros(maker.length, np.float32)))[None, None]
+        size = self._front(frames).numel() * (2 if self.frozen_front else frames.element_size())
+        return round(self.epochs * examples * size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield `(front outputs, words, folds)` batches, half of them positives."""
+        first = max(number + 1 - self.rounds_kept, 0)
+        self._rounds = {index: self._rounds.get(index) or self._made(index) for index in range(first, number + 1)}
+        if number + 1 < self.epochs:
+            self._next = number + 1, self._background.submit(self._stored, number + 1)
+        rounds = list(self._rounds.values())
+        words = torch.cat([one.words for one in rounds])
+        folds = torch.cat([one.folds for one in rounds])
+        starts = np.cumsum([0, *(len(one.words) for one in rounds)])
+        is_negative = torch.isnan(words[:, 0]).numpy()
+        positive, negative = np.flatnonzero(~is_negative), np.flatnonzero(is_negative)
+        random = np.random.default_rng([self.maker.seed, number, 1])
+        for _ in range(self.steps):
+            half = self.batch_size // 2
+            chosen = np.sort(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
+            limits = np.searchsorted(chosen, starts)
+            parts = [
+                one.inputs(chosen[first:last] - start)
+                for one, start, first, last in zip(rounds, starts[:-1], limits[:-1], limits[1:], strict=True)
+                if last > first
+            ]
+            yield _in_layout(torch.cat(parts).float()), words[chosen], folds[chosen]
+
+    def _made(self, number: int) -> Stored:
+        if self._next is not None and self._next[0] == number:
+            return self._next[1].result()
+        return self._stored(number)
+
+    def _stored(self, number: int) -> Stored:
+        inputs, words, folds = self.round(number)
+        path = self._path(number)
+        return Stored(words, folds, inputs if path is None else TensorOnDisk(path, "inputs"))
+
+    def _path(self, number: int) -> Path | None:
+        return self.folder / f"round-{number:03d}.safetensors" if self.folder else None
+
+    def round(self, number: int) -> Batch:
+        """Return round `number` behind the frozen front, from disk where it is already there."""
+        path = self._path(number)
+        if path is not None and path.exists():
+            try:
+                return read_round(path)
+            except RunError:
+                path.unlink()  # it is only a cache
+        parts = self._behind_front(self.maker.render_positives(number), (number, 2)), self._others(number)
+        inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
+        inputs = _in_layout(inputs)
+        if path is not None:
+            save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
+        return inputs, words, folds
+
+    def _others(self, number: int) -> Batch:
+        known = {} if self.negatives is None else self.negatives
+        if number not in known:
+            known[number] = self._behind_front(self.maker.render_negatives(number), (number, 3))
+        return known[number]
+
+    def _behind_front(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
+        random = np.random.default_rng([self.maker.seed, *seed])
+        sizes = _mask_sizes(self.maker.front_end.settings)
+        parts = []
+        for first in range(0, max(len(rendered.features), 1), MASKED_BATCH):
+            masked = spec_augment(rendered.part(slice(first, first + MASKED_BATCH)), random, **sizes)
+            parts.append(self._front(masked).half() if self.frozen_front else masked)
+        inputs = torch.cat(parts)
+        return inputs, torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
+
+    @torch.no_grad()
+    def _front(self, features: Tensor) -> Tensor:
+        """Run the frozen groups in evaluation mode, on the network's device; the others' mode is left alone."""
+        if self.frozen_front == 0:
+            return features
+        for _, group in self.network.groups()[: self.frozen_front]:
+            group.eval()
+        parts = torch.split(features, FRONT_BATCH)
+        moved = (part.to(self.network.device, memory_format=torch.channels_last) for part in parts)
+        listened = (self.network.front(part, self.frozen_front).cpu() for part in moved)
+        return torch.cat(list(tracked("listening to examples, batch", listened, len(parts))))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A round whose inputs are in memory or on disk."""
+
+    words: Tensor
+    folds: Tensor
+    rows: Tensor | TensorOnDisk
+
+    def inputs(self, indices: npt.NDArray[np.intp]) -> Tensor:
+        """Return the inputs of some examples."""
+        return self.rows[indices]
+
+
+class TensorOnDisk:
+    """A tensor of a safetensors file of which single rows are read: mapping the file would fill memory page by page."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            about = json.loads(file.read(size))[name]
+        self._path = path
+        self._dtype = np.dtype(DTYPES[about["dtype"]])
+        self._shape = about["shape"][1:]
+        self._start = 8 + size + about["data_offsets"][0]
+
+    def __getitem__(self, indices: npt.NDArray[np.intp]) -> Tensor:
+        rows = np.empty((len(indices), *self._shape), self._dtype)
+        size = rows[:1].nbytes
+        with self._path.open("rb", buffering=0) as file:
+            for row, index in zip(rows, indices.tolist(), strict=True):
+                file.seek(self._start + index * size)
+                if file.readinto(row.data) != size:
+                    raise RunError(f"{self._path} ends early: it was changed during the training; start again with --resume.")
+        return torch.from_numpy(rows)
+
+
+def read_round(path: Path) -> Batch:
+    """A round that an earlier training left on disk; raises `RunError` where it is damaged."""
+    tensors, _ = load_tensors(path)
+    inputs, words, folds = (tensors.get(name) for name in ("inputs", "words", "folds"))
+    if inputs is None or words is None or folds is None or not inputs.dim() == 4 or not len(inputs) == len(words) == len(folds):
+        raise RunError(f"{path} is damaged: it does not hold a round of examples.")
+    return _in_layout(inputs), words, folds
+
+
+def _in_layout(inputs: Tensor) -> Tensor:
+    """Return inputs in one layout in memory, new or from disk: layers round differently with another."""
+    return inputs.contiguous(memory_format=torch.channels_last)
+
+
+def _mask_sizes(features: Features) -> dict[str, int]:
+    """Return how much is masked at most; samples have no bands, and their frames are twice as long."""
+    return {"bands": 0, "frames": 4} if isinstance(features, WaveformSettings) else {}
+
+
+def spec_augment(examples: Round, random: np.random.Generator, masks: int = 1, bands: int = 5, frames: int = 8) -> Tensor:
+    """Return features `(examples, 1, frames, bands)` with random bands and moments set to the mean (Park et al. 2019)."""
+    features = examples.features.copy()
+    for index in range(len(features)):
+        mean = features[index].mean()
+        for _ in range(masks):
+            width = int(random.integers(bands + 1))
+            low = int(random.integers(features.shape[2] - width))
+            features[index, :, low : low + width] = mean
+            length = int(random.integers(frames + 1))
+            start = int(random.integers(features.shape[1] - length))
+            features[index, start : start + length] = mean
+    return torch.from_numpy(features)[:, None]

@@ -1,0 +1,125 @@
+"""Choose the detector's threshold on validation recordings, for a rate of false accepts.
+
+The validation recordings are minutes where the target is hours, so the rate beyond what was seen is extrapolated:
+the highest scores of a network follow an exponential tail (peaks over threshold; Coles 2001, section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.evaluation.scoring import ScoredStream, count
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
+from speechtl.statistics import rate_high, recall_limits
+
+RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
+PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
+LEVEL = 10  # highest peaks: the last of them tells how far up the tail reaches
+SLOPE = 12.0  # peaks an hour that tell how fast it falls; more would reach below the tail, training/README.md has the comparison
+HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How often a stream without the word reaches a score: `per_hour(x) = rate * exp(-(x - start) / scale)` for logits x."""
+
+    start: float
+    scale: float
+    rate: float  # per hour, at `start`
+
+    def logit_for(self, per_hour: float) -> float:
+        """Return the logit that is reached so often."""
+        return self.start + self.scale * float(np.log(self.rate / per_hour))
+
+
+@dataclass(frozen=True)
+class Guises:
+    """In how many conditions each recording was played: so many times fewer are independent of each other."""
+
+    words: int = 1
+    others: int = 1
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold and what it does on the validation recordings; limits are 95 %, as if each recording had been played once."""
+
+    false_accepts_per_hour: float  # aimed at
+    threshold: float
+    clips: int
+    detected: int
+    recall: float
+    recall_low: float
+    recall_high: float
+    hours: float
+    events: int
+    per_hour: float
+    per_hour_high: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return asdict(self)
+
+
+def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
+    """Fit the tail of the smoothed scores of streams without the word."""
+    peaks = np.sort(np.concatenate([_peaks(stream, smoothing) for stream in streams]))[::-1]
+    hours = sum(stream.hours for stream in streams)
+    level = min(LEVEL, len(peaks) - 1)
+    if level < 3:
+        raise SpeechtlError(
+            f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs at least a few. Add negatives of other speakers."
+        )
+    slope = min(max(round(SLOPE * hours), level), len(peaks) - 1)
+    return Tail(float(peaks[level]), max(float(np.mean(peaks[:slope] - peaks[slope])), 0.05), level / hours)
+
+
+def calibrate(
+    positives: Sequence[ScoredStream],
+    negatives: Sequence[ScoredStream],
+    trigger: TriggerSettings,
+    rates: Sequence[float] = RATES,
+    guises: Guises = Guises(),
+) -> list[OperatingPoint]:
+    """Return operating points for several rates of false accepts per hour, the rarest first."""
+    tail = fit_tail(negatives, trigger.smoothing)
+    return [
+        _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory), guises)
+        for rate in rates
+    ]
+
+
+def _threshold(tail: Tail, per_hour: float) -> float:
+    return float(_sigmoid(min(tail.logit_for(per_hour), HIGHEST_LOGIT)))
+
+
+def _measure(
+    positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], rate: float, trigger: TriggerSettings, guises: Guises
+) -> OperatingPoint:
+    delays = [delay for stream in positives for delay in count(stream, trigger).detected]
+    detected = sum(delay is not None for delay in delays)
+    events = sum(len(count(stream, trigger).false_accepts) for stream in negatives)
+    hours = sum(stream.hours for stream in negatives)
+    low, high = recall_limits(detected / guises.words, len(delays) / guises.words)
+    recall = detected / len(delays) if delays else 0.0
+    most = rate_high(events / guises.others, hours / guises.others)
+    return OperatingPoint(rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, most)
+
+
+def _peaks(stream: ScoredStream, smoothing: int) -> Floats:
+    smoothed = smooth(stream.scores, smoothing)
+    window = max(round(PEAK_SECONDS / stream.step_seconds), 1)
+    whole = smoothed[: len(smoothed) // window * window].reshape(-1, window)
+    return log_odds(whole.max(axis=1)) if len(whole) else np.zeros(0)
+
+
+def _sigmoid(logit: float) -> float:
+    return 1.0 / (1.0 + float(np.exp(-logit)))

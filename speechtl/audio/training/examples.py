@@ -1,0 +1,177 @@
+"""Training examples of one length: the word after a stretch of background, and windows of everything else.
+
+A round is one pass over the recordings in a new guise: each positive clip `repeats` times, and all negatives played
+as one tape in random order, cut into windows that overlap by what the network needs to see before its first score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.augment import Augmenter, change_speed
+from speechtl.audio.data.recordings import Recording
+from speechtl.progress import tracked
+from speechtl.runtime.features import Features, front_end
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
+
+Floats = npt.NDArray[np.float32]
+
+SECONDS = 4.0  # of an example, unless one score needs nearly as much
+ROOM = 1.5  # seconds beyond what one score needs, at least
+TAIL = 0.5  # seconds that stand behind a word at least
+TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn anew for each
+MOST_POSITIVES = 4096  # examples of the word in a round, drawn anew for each where there are more: an epoch takes some 2,000
+FADE = SAMPLE_RATE // 50  # samples
+
+
+@dataclass(frozen=True)
+class Example:
+    """Samples of one example, from recordings of one fold; for positives the word's limits in seconds, else None."""
+
+    samples: Samples
+    fold: int
+    word: tuple[float, float] | None = None
+
+
+class _Rendered(NamedTuple):
+    """What a round keeps of an example: its samples would be five times as large as its features."""
+
+    features: Floats
+    word: tuple[float, float]
+    fold: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """Examples of a round as features `(examples, frames, bands)`, the words' limits, NaN for negatives, and the folds."""
+
+    features: Floats
+    words: Floats  # (examples, 2) seconds
+    folds: npt.NDArray[np.int64]  # of the recordings in each example
+
+    def part(self, chosen: slice) -> Round:
+        """Return some of the examples."""
+        return Round(self.features[chosen], self.words[chosen], self.folds[chosen])
+
+
+class ExampleMaker:
+    """Render rounds from recordings; what a round holds depends on the seed and its number alone, and its negatives on no positive."""
+
+    def __init__(
+        self,
+        positives: Sequence[Recording],
+        negatives: Sequence[Recording],
+        augmenter: Augmenter,
+        features: Features,
+        context_seconds: float,
+        *,
+        repeats: int = 2,
+        partial: float = 0.15,
+        seed: int = 0,
+    ) -> None:
+        self.positives = positives
+        self.by_fold: dict[int, list[Recording]] = {}
+        for recording in negatives:
+            self.by_fold.setdefault(recording.fold, []).append(recording)
+        self.augmenter = augmenter
+        self.front_end = front_end(features)
+        self.context = context_seconds
+        self.repeats = repeats
+        self.partial = partial
+        self.seed = seed
+        self.seconds = max(SECONDS, context_seconds + ROOM)
+        self.length = int(self.seconds * SAMPLE_RATE)
+
+    def render_positives(self, number: int, workers: int = 2) -> Round:
+        """Return every positive of round `number`, `repeats` times; where only a part of the word is heard, it is no word.
+
+        Of more than `MOST_POSITIVES` so many are drawn.
+        """
+        count = len(self.positives) * self.repeats
+        indices = np.arange(count)
+        if count > MOST_POSITIVES:
+            random = np.random.default_rng([self.seed, number, 4])
+            indices = np.sort(random.choice(count, MOST_POSITIVES, replace=False))
+        jobs = [(self.positives[index % len(self.positives)], index) for index in indices.tolist()]
+        return self._render(jobs, (self.seed, number, 0), workers)
+
+    def render_negatives(self, number: int, workers: int = 2) -> Round:
+        """Return the windows over all negatives of round `number`."""
+        random = np.random.default_rng([self.seed, number])
+        windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
+        return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), workers)
+
+    def _render(self, jobs: Sequence[tuple[Recording | Example, int]], seed: tuple[int, ...], workers: int) -> Round:
+        """Render recordings or examples, each with the number that belongs to it in the round."""
+        frames = self.front_end.compute(np.zeros(self.length, np.float32))
+        features = np.empty((len(jobs), *frames.shape), np.float32)
+        words = np.empty((len(jobs), 2), np.float32)
+        folds = np.empty(len(jobs), np.int64)
+        with ThreadPoolExecutor(workers) as pool:
+            made = pool.map(self._render_one, (job for job, _ in jobs), ((*seed, number) for _, number in jobs))
+            for index, example in enumerate(tracked("making examples", made, len(jobs))):
+                features[index], words[index], folds[index] = example
+        return Round(features, words, folds)
+
+    def _render_one(self, job: Recording | Example, seed: tuple[int, ...]) -> _Rendered:
+        random = np.random.default_rng(seed)
+        example = self._positive(job, random) if isinstance(job, Recording) else job
+        features = self.front_end.compute(self.augmenter(example.samples, random))
+        return _Rendered(features, example.word or (np.nan, np.nan), example.fold)
+
+    def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
+        """Return windows over a fold's negatives in random order, each a little faster or slower, with short pauses between."""
+        pieces: list[Samples] = [np.zeros(int(self.context * SAMPLE_RATE), np.float32)]
+        left = int(TAPE_SECONDS / len(self.by_fold) * SAMPLE_RATE)
+        for index in random.permutation(len(negatives)):
+            samples = negatives[index].samples()
+            if len(samples) > left:  # a part of it, another one in every round
+                start = int(random.integers(len(samples) - left + 1))
+                samples = samples[start : start + left]
+            left -= len(samples)
+            pieces.append(change_speed(samples, self.augmenter.speed(random)))
+            pieces.append(np.zeros(int(random.uniform(0.0, 0.4) * SAMPLE_RATE), np.float32))
+            if left == 0:
+                break
+        pieces.append(np.zeros(self.length, np.float32))  # so that the last window is whole
+        tape = np.concatenate(pieces)
+        hop = self.length - int(self.context * SAMPLE_RATE)
+        return [Example(tape[start : start + self.length], fold) for start in range(0, len(tape) - self.length, hop)]
+
+    def _positive(self, recording: Recording, random: np.random.Generator) -> Example:
+        speed = self.augmenter.word_speed(random)
+        clip = change_speed(recording.samples(), speed)
+        start, end = (limit / speed for limit in recording.word)
+        partial = random.random() < self.partial
+        if partial:
+            clip = _fade_out(clip[: int((start + random.uniform(0.3, 0.6) * (end - start)) * SAMPLE_RATE)])
+        word_end = random.uniform(self.context + 0.05, self.seconds - TAIL)
+        tape = self._background(self.by_fold.get(recording.fold, ()), random)
+        offset = int((word_end - end) * SAMPLE_RATE)
+        first, last = max(offset, 0), min(offset + len(clip), self.length)
+        if first < last:  # of a long word, or of the beginning of one, nothing may be left
+            tape[first:last] = clip[first - offset : last - offset]
+        return Example(tape, recording.fold, None if partial else (start + offset / SAMPLE_RATE, word_end))
+
+    def _background(self, others: Sequence[Recording], random: np.random.Generator) -> Samples:
+        """Return what stands around a word's clip: nothing, or other speech that begins somewhere."""
+        tape = np.zeros(self.length, np.float32)
+        if others and random.random() < 0.4:
+            other = others[int(random.integers(len(others)))].samples()
+            shift = int(random.integers(self.length))
+            kept = other[: self.length - shift]
+            tape[shift : shift + len(kept)] = kept
+        return tape
+
+
+def _fade_out(samples: Samples) -> Samples:
+    samples = samples.copy()
+    length = min(FADE, len(samples))
+    samples[len(samples) - length :] *= np.linspace(1.0, 0.0, length, dtype=np.float32)
+    return samples

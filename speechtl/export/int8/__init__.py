@@ -1,0 +1,1 @@
+"""Quantise step graphs to int8."""

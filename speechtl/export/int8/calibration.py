@@ -1,0 +1,131 @@
+"""Recordings that tell the exporter what int8 has to cover, and others on which it checks that nothing was lost.
+
+Both are recordings that the run was trained on, chosen by seed; what was chosen to measure on is written into the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.audio.data.clips import read_clips, says
+from speechtl.audio.data.manifest import Clip
+from speechtl.audio.data.recordings import Recording, load_recordings
+from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
+from speechtl.audio.run import Run
+from speechtl.audio.synthetic_noise import synthetic_noises
+from speechtl.errors import ManifestError, SpeechtlError
+from speechtl.progress import say
+from speechtl.runtime.features import Features, front_end
+
+Floats = npt.NDArray[np.float32]
+
+SEED = 8
+MEASURED = 24  # recordings of each kind whose ranges are measured
+CHECKED_WORDS, CHECKED_OTHERS = 160, 240  # recordings on which the accuracy is checked
+SNR_DB = (10.0, 0.0)  # of the noisy copies: the loud one makes words that are only just heard
+SILENT = 1e-4  # of full scale: recordings that stay below hold nothing to measure
+
+
+@dataclass(frozen=True)
+class Material:
+    """The recordings of one run: some to measure on, others to check with."""
+
+    positives: list[Recording]
+    negatives: list[Recording]
+    checked_positives: list[Recording]
+    checked_negatives: list[Recording]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a bundle says about them."""
+        measured = [*self.positives, *self.negatives]
+        return {
+            "seed": SEED,
+            "seconds": round(sum(recording.seconds for recording in measured), 1),
+            "recordings": [recording.clip.short_hash or recording.clip.audio_filepath for recording in measured],
+        }
+
+
+def choose(run: Run) -> Material:
+    """Choose recordings of a run's training data by seed.
+
+    Raises `SpeechtlError` when they are not on this machine any more, or silent.
+    """
+    data = run.about["recipe"].get("data", {})
+    phrases = run.about["phrases"]
+    positives = _clips(data.get("positives", ()), run)
+    negatives = [clip for clip in _clips(data.get("negatives", ()), run) if not says(clip, phrases)]
+    random = np.random.default_rng(SEED)
+    words, checked_words = _divided(positives, CHECKED_WORDS, random)
+    others, checked_others = _divided(negatives, CHECKED_OTHERS, random)
+    material = Material(
+        load_recordings(words, on_skip=say),
+        load_recordings(others, on_skip=say),
+        load_recordings(checked_words, find_words=True, phrases=phrases, on_skip=say),
+        load_recordings(checked_others, on_skip=say),
+    )
+    loudest = max(np.abs(recording.samples()).max(initial=0.0) for recording in (*material.positives, *material.negatives))
+    if loudest < SILENT:
+        raise SpeechtlError(
+            f"The recordings to calibrate int8 on, of {run.folder}, are silent; put recordings that can be heard into its manifests, "
+            "or leave int8 out with --no-int8."
+        )
+    return material
+
+
+def streams(material: Material, features: Features) -> list[Floats]:
+    """Return frames to measure ranges on: the recordings as they are, and in noise."""
+    noisy = Condition("noise", SNR_DB[0], synthetic_noises(SEED))
+    passages = [
+        *(passage for condition in (Condition(), noisy) for passage in words_in_background(material.positives, condition, SEED)),
+        *(passage for condition in (Condition(), noisy) for passage in without_words(material.negatives, condition, SEED)),
+    ]
+    return [front_end(features).compute(passage.samples) for passage in passages]
+
+
+def check_passages(material: Material) -> tuple[list[list[Passage]], list[list[Passage]]]:
+    """Return streams with the word and streams without it, each as passages: clean, and in noise."""
+    conditions = [Condition(), *(Condition("noise", snr, synthetic_noises(SEED + 1)) for snr in SNR_DB)]
+    return (
+        [list(words_in_background(material.checked_positives, condition, SEED)) for condition in conditions],
+        [list(without_words(material.checked_negatives, condition, SEED)) for condition in conditions[:2]],
+    )
+
+
+def _clips(paths: Sequence[str], run: Run) -> list[Clip]:
+    learned = set(run.about["data"]["recordings"].split())
+    try:
+        clips = [
+            clip
+            for clip in read_clips([Path(path) for path in paths], lambda text: None)
+            if clip.path is not None and clip.short_hash in learned
+        ]
+    except ManifestError as error:
+        raise SpeechtlError(f"{_absent(run)} ({next(iter(error.problems), str(error))})") from error
+    if not clips:
+        raise SpeechtlError(_absent(run))
+    return clips
+
+
+def _absent(run: Run) -> str:
+    return (
+        f"int8 is calibrated on recordings that {run.folder} was trained on, and none of them is on this machine; "
+        "set SPEECHTL_DATA to where they are, or leave int8 out with --no-int8."
+    )
+
+
+def _divided(clips: Sequence[Clip], checked: int, random: np.random.Generator) -> tuple[list[Clip], list[Clip]]:
+    """Return clips to measure on and others to check with: half for each, where there are few; a single one is for both."""
+    mixed = [clips[index] for index in random.permutation(len(clips))]
+    measured = min(MEASURED, (len(mixed) + 1) // 2)
+    return mixed[:measured], mixed[measured : measured + checked] or mixed
+
+
+def describe(materials: Mapping[str, Material]) -> dict[str, Any]:
+    """Return what a bundle says about the recordings of each word."""
+    return {name: material.to_json() for name, material in materials.items()}

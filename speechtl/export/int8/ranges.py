@@ -1,0 +1,96 @@
+"""What numbers the tensors of a float graph hold on real recordings: what int8 has to cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.bundle.wake_word import State
+
+Floats = npt.NDArray[np.float32]
+
+EVERY = 4  # of so many steps one is shown to watchers: what neighbours hold is much the same
+
+
+@dataclass
+class Range:
+    """The lowest and highest number that a tensor held."""
+
+    low: float
+    high: float
+
+    def widen(self, other: Range) -> None:
+        """Take in another range."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
+
+Ranges = dict[str, Range]
+
+
+class Watched(Protocol):
+    """A float graph that shows all its tensors."""
+
+    def start(self) -> Mapping[str, Floats]:
+        """Return zero states by name."""
+
+    def step(self, frames: Floats, states: Mapping[str, Floats]) -> Mapping[str, Floats]:
+        """Return all float tensors by name after a step."""
+
+
+def measure(
+    graph: Watched,
+    states: Sequence[State],
+    streams: Iterable[Floats],
+    frames: int,
+    silent_steps: int,
+    watchers: Sequence[Callable[[Mapping[str, Floats]], None]] = (),
+) -> Ranges:
+    """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
+
+    Each begins in zero states and counts from the step on at which these are forgotten. `watchers` are shown the tensors of
+    the first of these and of every fourth from there on.
+    """
+    ranges: Ranges = {}
+    for stream in streams:
+        current = graph.start()
+        for index, part in enumerate(_steps(stream, frames)):
+            tensors = graph.step(part, current)
+            for name, values in tensors.items() if index >= silent_steps else ():
+                if values.size:
+                    found = Range(float(values.min()), float(values.max()))
+                    ranges.setdefault(name, found).widen(found)
+            for watch in watchers if index >= silent_steps and (index - silent_steps) % EVERY == 0 else ():
+                watch(tensors)
+            current = {state.name: tensors[state.output] for state in states}
+    if not ranges:
+        raise SpeechtlError("The recordings to calibrate int8 on are all shorter than what one score needs; give longer ones.")
+    return ranges
+
+
+def share(ranges: Ranges, groups: Sequence[Sequence[str]]) -> None:
+    """Give one range to all tensors of a group, where groups overlap to all of both."""
+    leader: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            name = leader[name]
+        return name
+
+    for group in groups:
+        known = [name for name in group if name in ranges]
+        for name in known[1:]:
+            leader[find(name)] = find(known[0])
+    for name in list(leader):
+        ranges[find(name)].widen(ranges[name])
+    for name in leader:
+        whole = ranges[find(name)]
+        ranges[name].low, ranges[name].high = whole.low, whole.high
+
+
+def _steps(stream: Floats, frames: int) -> Iterator[Floats]:
+    return (stream[first : first + frames] for first in range(0, len(stream) - frames + 1, frames))

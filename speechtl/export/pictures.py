@@ -1,0 +1,135 @@
+"""From a picture run to a bundle that carries the proof of its own parity: float and int8 graphs in ONNX."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechtl import __version__
+from speechtl.errors import CheckFailedError
+from speechtl.export.int8.pictures import quantise
+from speechtl.export.onnx_graph import network_to_onnx
+from speechtl.files import writing
+from speechtl.image.data import prepare
+from speechtl.image.network import PictureNetwork
+from speechtl.image.recipe import ImageRecipe
+from speechtl.image.run import ImageRun
+from speechtl.progress import progress, say
+from speechtl.runtime.bundle.archive import PICTURE_KIND, write_bundle
+from speechtl.runtime.bundle.pictures import INPUT, OUTPUT, PictureBundle, open_picture_bundle
+from speechtl.runtime.bundle.wake_word import GOLDEN
+from speechtl.runtime.engine.pictures import PictureEngine
+from speechtl.runtime.verify import TOLERANCE
+from speechtl.runtime.verify_pictures import verify_pictures
+
+FLOAT, INT8 = "model.onnx", "model.int8.onnx"
+SHOWN = 16  # golden pictures
+CALIBRATED = 96  # training pictures on which the ranges of int8 are measured
+CHECKED = 200  # validation pictures on which int8 is compared with float
+AGREEMENT = 0.98  # share of equal answers below which nothing runs int8 by default
+MARGIN = 1.25  # by how much int8 may differ more on another machine than it did on this one
+SLACK = 0.01  # of a score
+
+
+class Scored(nn.Module):
+    """A picture network whose outputs are probabilities, all tasks side by side."""
+
+    def __init__(self, network: PictureNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the scores `(1, outputs)` of bytes `(1, 3, size, size)`."""
+        return torch.cat(self.network.head.scores(self.network(pixels)), dim=1)
+
+
+@progress("exporting")
+def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str, Any]:
+    """Write a picture run as a bundle to `out`, complete or not at all; return its `bundle.json`.
+
+    The golden pictures, and those that int8 is calibrated and checked on, are the recipe's own: they have to be on this
+    machine. Raises `CheckFailedError` when a graph does not give the network's scores.
+    """
+    data = prepare(ImageRecipe.model_validate(run.about["recipe"]), say)
+    network = Scored(run.network.to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
+    graph = to_onnx(network, run.settings.size)
+    shown = data.validation.pixels[:SHOWN]
+    files = {FLOAT: graph, GOLDEN: _golden(network, shown)}
+    graphs: dict[str, dict[str, Any]] = {FLOAT: {"runtime": "onnx", "precision": "fp32", "tolerance": TOLERANCE}}
+    if int8:
+        chosen = np.linspace(0, len(data.train) - 1, min(CALIBRATED, len(data.train))).astype(int).tolist()
+        files[INT8] = quantise(graph, data.train.pixels[chosen].numpy())
+        graphs = {INT8: {"runtime": "onnx", "precision": "int8"}, **graphs}
+    about = describe(run) | {"graphs": graphs}
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / "trial.wake"
+        if int8:
+            write_bundle(trial, about, files)
+            graphs[INT8].update(_check_int8(trial, data.validation.pixels[:CHECKED]))
+        write_bundle(trial, about, files)
+        about["parity"] = [result.to_json() for result in verify_pictures(_opened(trial))]
+    wrong = [result for result in about["parity"] if not result["ok"]]
+    if wrong:
+        raise CheckFailedError(
+            f"{wrong[0]['graph']} differs from the network by {wrong[0]['largest_difference']:.2g} where {wrong[0]['tolerance']:.2g} "
+            "is allowed; nothing was written."
+        )
+    with writing(out) as beside:
+        write_bundle(beside, about, files)
+    return about
+
+
+def to_onnx(network: nn.Module, size: int) -> bytes:
+    """Return the graph from bytes `(1, 3, size, size)` to scores."""
+    return network_to_onnx(network, (torch.zeros(1, 3, size, size, dtype=torch.uint8),), [INPUT], [OUTPUT])
+
+
+def describe(run: ImageRun) -> dict[str, Any]:
+    """Return what a bundle says about itself."""
+    kept = ("name", "pictures", "tasks", "encoder", "policy", "validation", "versions")
+    return {
+        "kind": PICTURE_KIND,
+        **{key: run.about[key] for key in kept},
+        "data": run.about["data"]["train"],
+        "made_by": f"speechtl {__version__}",
+    }
+
+
+@torch.no_grad()
+def _golden(network: Scored, pixels: Tensor) -> bytes:
+    scores = torch.cat([network(picture[None]) for picture in pixels])
+    stream = io.BytesIO()
+    np.savez_compressed(stream, pixels=pixels.numpy(), scores=scores.numpy())
+    return stream.getvalue()
+
+
+def _opened(trial: Path) -> PictureBundle:
+    return replace(open_picture_bundle(trial), made_here=True)
+
+
+def _check_int8(trial: Path, pixels: Tensor) -> dict[str, Any]:
+    """Compare int8 with float on pictures that neither learned from: how far scores may differ, and how often answers are the same."""
+    bundle = _opened(trial)
+    engines = [PictureEngine(bundle, name) for name in (INT8, FLOAT)]
+    differences, same = [], 0
+    for picture in pixels.numpy():
+        small, exact = (engine.run(picture) for engine in engines)
+        differences.append(float(np.abs(small - exact).max()))
+        answers = [{task: found["answer"] for task, found in engines[0].answers(scores).items()} for scores in (small, exact)]
+        same += answers[0] == answers[1]
+    agreement = same / len(pixels)
+    if agreement < AGREEMENT:
+        say(f"{INT8} gives other answers than {FLOAT} on {1 - agreement:.1%} of the pictures, so nothing runs it unless asked by name.")
+    return {
+        "tolerance": round(max(differences) * MARGIN + SLACK, 4),
+        "agreement": round(agreement, 4),
+        "pictures": len(pixels),
+        "default": agreement >= AGREEMENT,
+    }

@@ -1,0 +1,1 @@
+"""Bundles: `.wake` files with graphs, settings and the proof of their parity."""

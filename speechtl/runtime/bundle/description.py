@@ -1,0 +1,233 @@
+"""What a wake-word bundle says of itself, read once into typed values; `BundleError` names the field that is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from speechtl.errors import BundleError
+from speechtl.runtime.bundle.document import Field
+from speechtl.runtime.features import Features, LogMelSettings, WaveformSettings
+from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.trigger import TriggerSettings
+
+REQUIRED = ("name", "phrases", "sample_rate", "features", "chunk", "states", "detector", "graphs", "files")
+MAX_NAME = 100  # characters of a word, a state, a graph or a phrase
+MAX_WORDS = 256
+MAX_PHRASES = 64  # of a word
+MAX_GRAPHS = 16
+MAX_FILES = 32
+MAX_STATES = 256
+MAX_STATE_VALUES = 1_000_000  # of all states together: 4 MB, of which a few copies exist
+MAX_SIDE = 100_000  # of a state's shape
+MAX_FRAMES = 2000  # that a graph takes at a time
+MAX_SILENT_STEPS = 10_000  # far beyond any network's memory
+MAX_SILENT_VALUES = 4_000_000  # of the silence that precedes a stream
+SHORTEST_STEP, LONGEST_STEP = 80, 30 * SAMPLE_RATE  # samples between two scores: 5 ms to 30 s
+MAX_SMOOTHING = 1000  # steps
+MAX_REFRACTORY = 3600.0  # seconds
+MAX_TOLERANCE = 10.0
+MAX_DFT, MAX_BANDS = 2048, 512
+MAX_SIZE = 2**31 - 1  # bytes of a file: more than that no ONNX or TFLite graph can have
+HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of the step graph: its input's name, the output that replaces it, and its shape."""
+
+    name: str
+    output: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph of a bundle: its file, in what format and layout, and whether the exporter found it fit for use."""
+
+    name: str
+    format: str  # "onnx" or "tflite"
+    precision: str  # "fp32" or "int8"
+    layout: str = "NCHW"  # of its frames and states; the bundle gives their shapes as (1, channels, frames, bands)
+    default: bool = True  # False: runs only when it is asked for by name
+    tolerance: float | None = None  # the largest score difference that its verification allows
+    measured: tuple[str, ...] = ()  # the runtimes in which it was found within that
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a shape of the bundle in the layout of this graph."""
+        if self.layout == "NCHW" or len(shape) != 4:
+            return shape
+        return (shape[0], shape[2], shape[3], shape[1])
+
+
+@dataclass(frozen=True)
+class Word:
+    """A wake word of a bundle: the name that its events carry, how it is said, and when its score becomes an event."""
+
+    name: str
+    phrases: tuple[str, ...]
+    trigger: TriggerSettings
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Size and hash of a bundle's file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """The typed values of a wake-word bundle."""
+
+    name: str
+    features: Features
+    words: tuple[Word, ...]
+    frames_per_step: int
+    silent_steps: int
+    states: tuple[State, ...]
+    graphs: Mapping[str, Graph]
+
+
+def read_description(about: Mapping[str, Any]) -> Description:
+    """The values of a wake-word bundle; raise `BundleError` for one that is missing, of another type or out of range."""
+    field = Field("", about)
+    field["sample_rate"].whole(SAMPLE_RATE, SAMPLE_RATE)
+    features = read_feature_settings(field["features"])
+    frames, silent = _chunk(field["chunk"], features)
+    words = _words(field)
+    check_provenance(field)
+    for word in field.get("words", []).list(0, MAX_WORDS):
+        check_provenance(word)
+    return Description(field["name"].text(MAX_NAME), features, words, frames, silent, _states(field["states"]), _graphs(field))
+
+
+def read_listing(field: Field) -> dict[str, Listed]:
+    """Size and hash of every file of a bundle of any kind."""
+    return {name: _listed(listed) for name, listed in field.items(MAX_FILES)}
+
+
+def _listed(field: Field) -> Listed:
+    sha256 = field["sha256"].text(64)
+    if len(sha256) != 64 or not HEX.issuperset(sha256):
+        raise field["sha256"].wrong("a SHA-256 of 64 hexadecimal digits")
+    return Listed(field["size"].whole(0, MAX_SIZE), sha256)
+
+
+def read_feature_settings(field: Field) -> Features:
+    """The settings of a front end."""
+    if field["kind"].one_of(LogMelSettings.kind, WaveformSettings.kind) == WaveformSettings.kind:
+        field.only("kind", "sample_rate", "hop")
+        return WaveformSettings(_rate(field), field.get("hop", WaveformSettings.hop).whole(1, SAMPLE_RATE))
+    standard = LogMelSettings()
+    field.only(*standard.to_json())
+    dft = field.get("dft", standard.dft).whole(1, MAX_DFT)
+    low = field.get("low_hz", standard.low_hz).real(0.0, SAMPLE_RATE / 2)
+    return LogMelSettings(
+        sample_rate=_rate(field),
+        window=field.get("window", standard.window).whole(1, dft),
+        dft=dft,
+        hop=field.get("hop", standard.hop).whole(1, SAMPLE_RATE),
+        bands=field.get("bands", standard.bands).whole(1, MAX_BANDS),
+        low_hz=low,
+        high_hz=field.get("high_hz", standard.high_hz).real(low, SAMPLE_RATE / 2),
+        floor_db=field.get("floor_db", standard.floor_db).real(-100.0, 100.0),
+    )
+
+
+def _rate(field: Field) -> int:
+    return field.get("sample_rate", SAMPLE_RATE).whole(SAMPLE_RATE, SAMPLE_RATE)
+
+
+def _chunk(field: Field, features: Features) -> tuple[int, int]:
+    least, most = math.ceil(SHORTEST_STEP / features.hop), min(MAX_FRAMES, LONGEST_STEP // features.hop)
+    frames = field["frames"].whole(max(least, 1), max(most, 1))
+    silent = field["silent_steps"].whole(0, min(MAX_SILENT_STEPS, MAX_SILENT_VALUES // (frames * features.bands)))
+    return frames, silent
+
+
+def _words(field: Field) -> tuple[Word, ...]:
+    whole = Word(field["name"].text(MAX_NAME), _phrases(field, MAX_PHRASES * MAX_WORDS), read_trigger(field["detector"]))
+    described = field.get("words", []).list(0, MAX_WORDS)
+    words = tuple(Word(one["name"].text(MAX_NAME), _phrases(one, MAX_PHRASES), read_trigger(one["detector"])) for one in described)
+    if len({word.name for word in words}) < len(words):
+        raise BundleError("words holds two words of one name.")
+    return words or (whole,)
+
+
+def _phrases(field: Field, most: int) -> tuple[str, ...]:
+    return tuple(phrase.text(MAX_NAME) for phrase in field["phrases"].list(0, most))
+
+
+def read_trigger(field: Field) -> TriggerSettings:
+    """The settings of a trigger."""
+    field.only("threshold", "smoothing", "refractory")
+    standard = TriggerSettings()
+    threshold = field.get("threshold", standard.threshold)
+    if threshold.real(0.0, 1.0) == 0.0:
+        raise threshold.wrong("above 0 and at most 1")
+    return TriggerSettings(
+        threshold.real(0.0, 1.0),
+        field.get("smoothing", standard.smoothing).whole(1, MAX_SMOOTHING),
+        field.get("refractory", standard.refractory).real(0.0, MAX_REFRACTORY),
+    )
+
+
+def _states(field: Field) -> tuple[State, ...]:
+    states = tuple(
+        State(
+            state["name"].text(MAX_NAME),
+            state["output"].text(MAX_NAME),
+            tuple(side.whole(1, MAX_SIDE) for side in state["shape"].list(0, 8)),
+        )
+        for state in field.list(0, MAX_STATES)
+    )
+    if sum(math.prod(state.shape) for state in states) > MAX_STATE_VALUES:
+        raise BundleError(f"states hold more than {MAX_STATE_VALUES} values together.")
+    for names in ([state.name for state in states], [state.output for state in states]):
+        if len(set(names)) < len(names):
+            raise BundleError("states holds two of one name.")
+    return states
+
+
+def _graphs(field: Field) -> dict[str, Graph]:
+    measured = [
+        (one["graph"].text(MAX_NAME), one["engine"].text(MAX_NAME)) for one in field.get("parity", []).list(0, 1000) if one["ok"].flag()
+    ]
+    return {
+        name: _graph(name, graph, tuple(engine for made, engine in measured if made == name))
+        for name, graph in field["graphs"].items(MAX_GRAPHS)
+    }
+
+
+def _graph(name: str, field: Field, measured: tuple[str, ...]) -> Graph:
+    return Graph(
+        Field("a name in graphs", name).text(MAX_NAME),
+        field["runtime"].text(MAX_NAME),
+        field.get("precision", "fp32").text(MAX_NAME),
+        field.get("layout", "NCHW").one_of("NCHW", "NHWC"),
+        field.get("default", True).flag(),
+        read_tolerance(field),
+        measured,
+    )
+
+
+def read_tolerance(field: Field) -> float | None:
+    """The score difference that a graph's verification allows."""
+    tolerance = field.get("tolerance")
+    return None if tolerance.value is None else tolerance.real(0.0, MAX_TOLERANCE)
+
+
+def check_provenance(field: Field) -> None:
+    """Check the types of what reports and pages repeat."""
+    data = field.get("data", {})
+    if not isinstance(data.get("recordings", "").value, str):
+        raise data.get("recordings").wrong("a text")
+    encoder = field.get("encoder", {})
+    for key in ("name", "source", "licence"):
+        if not isinstance(encoder.get(key, "").value, str):
+            raise encoder.get(key).wrong("a text")
+    field.get("versions", {}).table()

@@ -1,0 +1,108 @@
+"""The bundle: one `.wake` file with the graph, the detector's settings, and where everything comes from.
+
+A zip that any tool reads. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
+against its size and checksum when the bundle is opened, and against its hash, too, when it is used; only what is in
+use is in memory. A bundle may come from a stranger: its zip, its description and its arrays are bounded before they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.errors import BundleError
+from speechtl.runtime.bundle.archive import DAMAGE, KIND, Files, field_of, read_archive, reason
+from speechtl.runtime.bundle.arrays import read_arrays
+from speechtl.runtime.bundle.description import REQUIRED, Description, read_description
+from speechtl.runtime.bundle.description import Graph as Graph
+from speechtl.runtime.bundle.description import State as State
+from speechtl.runtime.bundle.description import Word as Word
+from speechtl.runtime.features import Features
+from speechtl.runtime.samples import SAMPLE_RATE
+
+GOLDEN = "golden.npz"
+# The least and most values of its arrays; every graph hears the audio some 25 times, so it has at most 30 seconds.
+GOLDEN_ARRAYS = {"audio": (1, 30 * SAMPLE_RATE), "scores": (1, 2_000_000), "words": (0, 2000)}
+NO_WORDS = np.zeros((0, 2), np.int64)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and checked."""
+
+    path: Path
+    about: Mapping[str, Any]
+    files: Files
+
+    description: Description
+    made_here: bool = False  # by this very process, so its graphs are no stranger's
+
+    @property
+    def name(self) -> str:
+        """What the bundle is called; with one word, the name that its events carry."""
+        return self.description.name
+
+    @property
+    def features(self) -> Features:
+        """What the graph takes."""
+        return self.description.features
+
+    @property
+    def words(self) -> list[Word]:
+        """The wake words, in the order of the graph's scores; a bundle of one word is described by its own entries."""
+        return list(self.description.words)
+
+    @property
+    def frames_per_step(self) -> int:
+        """How many log-mel frames the graph takes at a time."""
+        return self.description.frames_per_step
+
+    @property
+    def silent_steps(self) -> int:
+        """How many steps of silence bring zero states to those of a stream preceded by silence."""
+        return self.description.silent_steps
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The graph's states, in order."""
+        return self.description.states
+
+    @property
+    def graphs(self) -> Mapping[str, Graph]:
+        """The graphs by file name, the one to prefer first."""
+        return self.description.graphs
+
+    def golden(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the golden audio and the scores expected of it."""
+        if GOLDEN not in self.files:
+            raise BundleError(f"{self.path} carries no golden audio; export it again without --no-golden.")
+        try:
+            golden = read_arrays(self.files[GOLDEN], GOLDEN_ARRAYS)
+        except DAMAGE as error:
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} cannot be read ({reason(error)}).") from error
+        if any(
+            name not in golden or golden[name].ndim not in ranks or golden[name].dtype.kind not in "if"
+            for name, ranks in (("audio", (1,)), ("scores", (1, 2)))
+        ):
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
+        words = golden.get("words", NO_WORDS)
+        if words.dtype.kind not in "iu" or words.shape[1:] != (2,):
+            raise BundleError(f"{self.path} is damaged: 'words' in {GOLDEN} must be two numbers of samples for each word.")
+        return golden
+
+
+def open_bundle(path: Path | str) -> Bundle:
+    """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
+    path = Path(path)
+    about, files = read_archive(path, KIND, REQUIRED)
+    with field_of(path):
+        description = read_description(about)
+    missing = [name for name in description.graphs if name not in files]
+    if missing or not description.graphs:
+        raise BundleError(f"{path} is damaged: it names {'no graph' if not missing else f'the graph {missing[0]!r}, which is not in it'}.")
+    return Bundle(path, about, files, description)

@@ -1,0 +1,1 @@
+"""Run the graphs of bundles, in ONNX Runtime or LiteRT."""

@@ -1,0 +1,52 @@
+"""What every runtime offers: one step of a graph, with its states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.runtime.bundle.description import State
+
+Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+INPUT = "log_mel"  # frames of any kind; the name is that of the first one
+OUTPUT = "score"
+MAX_REASON = 300  # characters of what a runtime says
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a graph; `value = scale * (number - zero_point)` where it is quantised, else the scale is 0."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+class Session(Protocol):
+    """A loaded graph in some runtime, on one thread, with its states."""
+
+    @property
+    def inputs(self) -> Mapping[str, Tensor]:
+        """What the graph takes, by name."""
+
+    @property
+    def outputs(self) -> Mapping[str, Tensor]:
+        """What the graph gives, by name."""
+
+    def bind(self, states: Sequence[State]) -> None:
+        """Carry these states from step to step; called once, after names and shapes were checked."""
+
+    def load(self, states: Sequence[Array]) -> None:
+        """Set the states, as `save` returned them."""
+
+    def save(self) -> list[Array]:
+        """Return a copy of the states."""
+
+    def step(self, frames: Floats) -> Floats:
+        """Return the scores `(words,)` after the next frames `(frames, bands)`, and go on to the new states."""

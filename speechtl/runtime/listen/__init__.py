@@ -1,0 +1,1 @@
+"""The microphone loop: events, commands on detection, saved clips."""

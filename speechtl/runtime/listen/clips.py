@@ -1,0 +1,162 @@
+"""Clips of what was heard around events and near misses, kept within limits of age and size. Off unless asked for."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Full, Queue
+
+import numpy as np
+
+from speechtl.errors import SpeechtlError
+from speechtl.files import writing
+from speechtl.runtime.detector import Event
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.sound.files import load_soundfile
+
+BEFORE_SECONDS, AFTER_SECONDS = 3.0, 1.0  # around the decision
+NEAR_MISS = 0.6  # of the threshold
+WAITING = 8  # clips that may wait for a slow disk
+PRUNE_SECONDS = 600.0  # at most between two looks at the clips' age
+CLOSE_SECONDS = 0.3
+LONGEST_WORD = 150  # bytes of a word's name in a clip's: file systems allow 255 for the whole
+# Only files of this form are ever removed: 20261121T093012.345Z_computer_0.97.wav, _near_0.41.wav
+OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z_.*_\d\.\d\d\.wav$")
+
+
+@dataclass(frozen=True)
+class ClipLimits:
+    """What a folder of clips may hold: days of age, and megabytes in all."""
+
+    days: float = 30.0
+    megabytes: float = 200.0
+
+
+class NearMisses:
+    """Find the peaks of the smoothed score that came close to the threshold without reaching it."""
+
+    def __init__(self) -> None:
+        self._peaks: dict[str, Event] = {}
+
+    def feed(self, scored: Event, threshold: float) -> Event | None:
+        """Take the next smoothed score; return the near miss that has just ended."""
+        peak = self._peaks.get(scored.name)
+        if scored.score >= NEAR_MISS * threshold:
+            if peak is None or scored.score > peak.score:
+                self._peaks[scored.name] = scored
+            return None
+        self._peaks.pop(scored.name, None)
+        return peak if peak is not None and peak.score < threshold else None
+
+
+class Clips:
+    """Keep the last seconds of sound, and write those around a moment once they are complete; never wait for the disk."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None], limits: ClipLimits | None = None, words: Collection[str] = ()) -> None:
+        self._folder = folder
+        self._note = note
+        self._limits = limits or ClipLimits()
+        self._words = words  # of which clips are kept; none: of all
+        self._soundfile = load_soundfile()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._prune()
+        except OSError as error:
+            raise SpeechtlError(f"Clips cannot be kept in {folder}: {error.strerror or error}. Give another --save-clips.") from error
+        self._held: deque[Samples] = deque()
+        self._end = 0  # samples since the start
+        self._count = 0  # samples held
+        self._pending: deque[tuple[Event, str]] = deque()
+        self._queue: Queue[tuple[str, Samples] | None] = Queue(WAITING)
+        self._troubled = False
+        self._thread = threading.Thread(target=self._write_all, name="speechtl-clips", daemon=True)
+        self._thread.start()
+
+    def feed(self, samples: Samples, end: int) -> None:
+        """Take the next sound; `end` is the number of samples since the start behind it."""
+        if end - len(samples) != self._end:
+            while self._pending and round(self._pending[0][0].time * SAMPLE_RATE) <= self._end:
+                self._cut(*self._pending.popleft())
+            self._held.clear()
+            self._count = 0
+        self._held.append(samples)
+        self._count += len(samples)
+        self._end = end
+        while self._count - len(self._held[0]) >= (BEFORE_SECONDS + AFTER_SECONDS + 1.0) * SAMPLE_RATE:
+            self._count -= len(self._held.popleft())
+        while self._pending and self._end >= (self._pending[0][0].time + AFTER_SECONDS) * SAMPLE_RATE:
+            self._cut(*self._pending.popleft())
+
+    def add(self, event: Event, near: bool = False) -> None:
+        """Keep the seconds around an event, or a near miss, of that time since the start."""
+        if self._words and event.name not in self._words:
+            return
+        word = _in_file_name(event.name)
+        now = time.time()
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+        self._pending.append((event, f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"))
+
+    def close(self) -> None:
+        """Write what is complete or not, and end."""
+        while self._pending:
+            self._cut(*self._pending.popleft())
+        try:
+            self._queue.put(None, timeout=CLOSE_SECONDS)
+        except Full:
+            return
+        self._thread.join(CLOSE_SECONDS)
+
+    def _cut(self, event: Event, name: str) -> None:
+        first = self._end - self._count
+        start = max(round((event.time - BEFORE_SECONDS) * SAMPLE_RATE) - first, 0)
+        stop = max(round((event.time + AFTER_SECONDS) * SAMPLE_RATE) - first, 0)
+        sound = np.concatenate(self._held)[start:stop] if self._held else np.zeros(0, np.float32)
+        try:
+            self._queue.put_nowait((name, sound))
+        except Full:
+            self._trouble("the disk is too slow")
+
+    def _write_all(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                for name, sound in job:
+                    with writing(self._folder / name) as beside:
+                        self._soundfile.write(beside, sound, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+                self._prune()
+                self._troubled = False
+            except (OSError, self._soundfile.SoundFileError) as error:
+                self._trouble(str(error).rstrip("."))
+
+    def _next(self) -> list[tuple[str, Samples]] | None:
+        """Wait for a clip to write, but not so long that old ones outlive their time; None at the end."""
+        try:
+            job = self._queue.get(timeout=PRUNE_SECONDS)
+        except Empty:
+            return []
+        return None if job is None else [job]
+
+    def _prune(self) -> None:
+        """Remove the oldest clips beyond the limits; files of other names are left alone."""
+        found = [(path, path.stat()) for path in self._folder.iterdir() if OURS.match(path.name)]
+        total = 0
+        for path, about in sorted(found, key=lambda entry: entry[0].name, reverse=True):
+            total += about.st_size
+            if total > self._limits.megabytes * 1e6 or time.time() - about.st_mtime > self._limits.days * 86_400:
+                path.unlink(missing_ok=True)
+
+    def _trouble(self, what: str) -> None:
+        if not self._troubled:
+            self._note(f"A clip could not be kept in {self._folder}: {what}. Listening goes on.")
+        self._troubled = True
+
+
+def _in_file_name(word: str) -> str:
+    """Return a word's name as a file's name can hold it: letters of every script with their marks, and not too many bytes."""
+    signs = (sign if unicodedata.category(sign)[0] in "LMN" or sign in "_-" else " " for sign in word)
+    return "_".join("".join(signs).split()).encode()[:LONGEST_WORD].decode(errors="ignore")

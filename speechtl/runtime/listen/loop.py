@@ -1,0 +1,182 @@
+"""The loop: blocks of a microphone, or of a file paced like one, to events, commands and clips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from speechtl.errors import MicrophoneError, SpeechtlError
+from speechtl.runtime.detect_files import TAIL_SECONDS
+from speechtl.runtime.listen.clips import Clips
+from speechtl.runtime.listen.commands import Command, Detection
+from speechtl.runtime.listen.hearing import Hearing
+from speechtl.runtime.listen.signals import Signals
+from speechtl.runtime.microphone.stream import BLOCK_SECONDS, Block, to_block
+from speechtl.runtime.microphone.watch import InputWatch
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.sound.files import read_blocks
+from speechtl.runtime.systemd import Notifier
+
+READ_SECONDS = 0.25  # at most between two looks at the signals
+
+
+class Source(Protocol):
+    """Where blocks come from."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no block will ever come again."""
+
+    @property
+    def hung(self) -> bool:
+        """Whether only a new process can help."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing comes at present that should."""
+
+    def read(self, timeout: float) -> Block | None:
+        """Return the next block, or None when none came in time."""
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+
+    def describe(self) -> str:
+        """Return what is listened to."""
+
+
+class PacedFile:
+    """A recording that comes in the blocks and at the pace of a microphone, with a little silence behind it."""
+
+    hung = False
+    lost = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._blocks = read_blocks(path, block_seconds=BLOCK_SECONDS)
+        self._next: Samples | None = next(self._blocks, None)
+        self._tail = round(TAIL_SECONDS / BLOCK_SECONDS)
+        self._due: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the file has been played to its end."""
+        return self._next is None
+
+    def read(self, timeout: float) -> Block | None:
+        """Return the next block when its time has come."""
+        if self._next is None:
+            return None
+        now = time.monotonic()
+        self._due = now if self._due is None else self._due
+        length = len(self._next) / SAMPLE_RATE
+        time.sleep(min(max(self._due + length - now, 0.0), timeout))
+        if time.monotonic() < self._due + length:
+            return None
+        self._due += length
+        samples, self._next = self._next, self._advance()
+        return to_block(samples, SAMPLE_RATE, time.monotonic())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._next = None
+        self._blocks = iter(())  # the reader behind it goes, and closes the file
+
+    def describe(self) -> str:
+        """Return what is played."""
+        return f"{self._path}, paced like a microphone"
+
+    def _advance(self) -> Samples | None:
+        block = next(self._blocks, None)
+        if block is None and self._tail:
+            self._tail -= 1
+            return np.zeros(round(BLOCK_SECONDS * SAMPLE_RATE), np.float32)
+        return block
+
+
+@dataclass
+class Tally:
+    """What a loop has done."""
+
+    seconds: float = 0.0
+    detections: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """The loop's parts; `tell` gets every detection, `note` every sentence about what is wrong."""
+
+    source: Source
+    hearing: Hearing
+    watch: InputWatch
+    tell: Callable[[Detection], None]
+    note: Callable[[str], None]
+    command: Command | None = None
+    clips: Clips | None = None
+
+    def run(self, signals: Signals, notifier: Notifier) -> Tally:
+        """Listen until a signal ends it, or the source does; raise `MicrophoneError` where only a new process can help."""
+        tally = Tally()
+        lost = False
+        notifier.ready(self._status())
+        while not signals.stopping and not self.source.ended:
+            if signals.take_reload():
+                self._reload(notifier)
+            if self.hearing.look():
+                notifier.status(self._status())
+            block = self.source.read(READ_SECONDS)
+            if self.source.hung:
+                raise MicrophoneError(
+                    f"The sound driver does not let go of {self.source.describe()}; start speechtl again, or else the machine."
+                )
+            if self.source.lost != lost:
+                lost = self.source.lost
+                notifier.status(self._status())
+            notifier.alive()
+            if block is not None:
+                self._hear(block, tally)
+        notifier.stopping()
+        return tally
+
+    def close(self) -> None:
+        """Let go of everything; commands come first, because what hangs behind them may end the process before its time."""
+        if self.command is not None:
+            self.command.close()
+        self.source.close()
+        if self.clips is not None:
+            self.clips.close()
+
+    def _hear(self, block: Block, tally: Tally) -> None:
+        self.watch.feed(block)
+        heard = self.hearing.feed(block)
+        tally.seconds = heard.end / SAMPLE_RATE
+        for event in heard.events:
+            now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            detection = Detection(event.name, event.time, event.score, now)
+            tally.detections[event.name] = tally.detections.get(event.name, 0) + 1
+            if self.command is not None:
+                self.command.run(detection)
+            self.tell(detection)
+            if self.clips is not None:
+                self.clips.add(event)
+        if self.clips is not None:
+            self.clips.feed(heard.samples, heard.end)
+
+    def _reload(self, notifier: Notifier) -> None:
+        notifier.reloading()
+        try:
+            self.hearing.reload()
+            self.note("The bundles were loaded again.")
+        except (SpeechtlError, OSError) as error:
+            self.note(f"Not loaded again, the old bundles go on: {error}")
+        notifier.ready(self._status())
+
+    def _status(self) -> str:
+        where = self.source.describe()
+        return f"without sound from {where}, until it answers again" if self.source.lost else f"listening to {where}"

@@ -1,0 +1,1 @@
+"""Microphones, behind PortAudio."""

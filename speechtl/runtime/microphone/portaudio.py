@@ -1,0 +1,232 @@
+"""PortAudio behind sounddevice: loading it, what it lists, and its errors as sentences with what to do."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from speechtl.errors import MicrophoneError, MissingExtraError
+from speechtl.runtime.microphone.sound_cards import held_microphones
+
+DTYPE = "float32"  # PortAudio converts what the device has; 16 bits would cut off the soft end of 24-bit microphones
+SOUND_DEVICES = Path("/dev/snd")
+# What PortAudio and ALSA say where another rate or number of channels may still do.
+TRY_ANOTHER = (-9997, -9998, -9994, -9999)  # invalid rate, invalid channels, sample format, unanticipated host error
+NOT_OPENED = -9993  # paBadIODeviceCombination: PortAudio makes that of all that keeps ALSA from opening a device but that it is busy
+HARDWARE = re.compile(r"hw:(\d+),(\d+)")
+CARD_NUMBERS = re.compile(r"\s*\((plug)?hw:\d+,\d+(,\d+)?\)")  # they change when a microphone is plugged in again
+
+
+@dataclass(frozen=True)
+class Device:
+    """An input device as PortAudio lists it; `channels` is how many it has at most, `rate` its own default (hertz)."""
+
+    index: int
+    name: str
+    channels: int
+    rate: int
+    default: bool
+
+    @property
+    def lasting_name(self) -> str:
+        """The name without the card's number, by which it is found again after it was unplugged."""
+        return CARD_NUMBERS.sub("", self.name)
+
+
+def load_sounddevice() -> Any:
+    """Return the module sounddevice; raise `MissingExtraError` or, without PortAudio, `MicrophoneError`."""
+    with quiet_stderr():  # the libraries below report every device that they do not find
+        try:
+            import sounddevice
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("The microphone", "mic") from error
+        except OSError as error:
+            raise MicrophoneError(
+                f"PortAudio, which reads the microphone, is not installed ({error}). Install it with: sudo apt-get install libportaudio2"
+            ) from error
+        except Exception as error:
+            # sounddevice raises its own type, which cannot be named before it is imported, when PortAudio does not start.
+            raise _not_started(error) from error
+    return sounddevice
+
+
+def rescan() -> None:
+    """Let PortAudio look for devices again; no stream may be open. Raise `MicrophoneError` where it does not start."""
+    sounddevice = load_sounddevice()
+    with quiet_stderr():
+        try:
+            if sounddevice._initialized:  # it is not where it did not start the last time
+                sounddevice._terminate()
+            sounddevice._initialize()
+        except sounddevice.PortAudioError as error:
+            raise _not_started(error) from error
+
+
+def leave_open() -> None:
+    """Let the process end without closing PortAudio, which would wait for a stream that never closes."""
+    atexit.unregister(load_sounddevice()._exit_handler)
+
+
+def list_devices() -> list[Device]:
+    """Return the input devices, each name once; raise `MicrophoneError` where PortAudio cannot tell them."""
+    sounddevice = load_sounddevice()
+    default = sounddevice.default.device[0]
+    try:
+        listed = sounddevice.query_devices()
+    except sounddevice.PortAudioError as error:
+        raise _not_started(error) from error
+    found: dict[str, Device] = {}
+    for about in listed:
+        if about["max_input_channels"] > 0:
+            index = int(about["index"])
+            device = Device(index, about["name"], about["max_input_channels"], round(about["default_samplerate"]), index == default)
+            if device.name not in found or device.default:
+                found[device.name] = device
+    return list(found.values())
+
+
+def find_device(wanted: str | None) -> Device:
+    """Return the device of that number or name (or part of it), or the default one; raise `MicrophoneError`."""
+    devices = list_devices()
+    if not devices:
+        raise MicrophoneError(_no_microphone())
+    if wanted is None:
+        return next((device for device in devices if device.default), devices[0])
+    if wanted.isdecimal():
+        matches = [device for device in devices if device.index == int(wanted)]
+    else:
+        sought = wanted.casefold()
+        matches = [device for device in devices if sought in (device.name.casefold(), device.lasting_name.casefold())]
+        matches = matches or [device for device in devices if sought in device.name.casefold()]
+        if not matches:
+            _refuse_held(wanted)
+    if len(matches) == 1:
+        return matches[0]
+    listing = "; ".join(f"{device.index} = {device.name}" for device in matches or devices)
+    if not matches and _denied():
+        raise MicrophoneError(f"{wanted!r} is none of the microphones that may be opened: {listing}. {_permission()}")
+    if matches:
+        raise MicrophoneError(f"{wanted!r} fits {len(matches)} microphones: {listing}. Give more of the name, or the number.")
+    raise MicrophoneError(f"There is no microphone {wanted!r}; there are: {listing}. Is it plugged in?")
+
+
+def find_again(lost: Device) -> Device:
+    """Return a device that was unplugged: the one of the same name, else of the same but for the card's number."""
+    devices = list_devices()
+    if not devices:
+        raise MicrophoneError(_no_microphone())
+    same = [device for device in devices if device.name == lost.name]
+    same = same or [device for device in devices if device.lasting_name == lost.lasting_name]
+    if not same:
+        _refuse_held(lost.lasting_name)
+        raise MicrophoneError(f"There is no microphone {lost.lasting_name!r} any more. Is it plugged in?")
+    return same[0]
+
+
+def reason(error: Exception, device: Device) -> str:
+    """Return what a PortAudio error means and what to do, as a sentence."""
+    code, host = _codes(error)
+    if host == -13 or (code == NOT_OPENED and _denied(device.name)):
+        return f"{device.name} may not be opened: permission denied. {_permission()}"
+    if host == -16 or code == -9985:
+        return (
+            f"{device.name} is in use by another program, or just gone. "
+            "See which one with: fuser -v /dev/snd/*   and end it, or give another --device."
+        )
+    if host in (-19, -2, -6):
+        return f"{device.name} is not there any more. Is it plugged in? See: speechtl doctor"
+    if code == NOT_OPENED:
+        return f"{device.name} cannot be opened: it is not there any more, or another user has it. Is it plugged in? See: speechtl doctor"
+    return f"{device.name} cannot be opened: {_text(error)}. See: speechtl doctor"
+
+
+def may_try_another(error: Exception) -> bool:
+    """Tell whether another rate or number of channels may help after this error."""
+    code, host = _codes(error)
+    return code in TRY_ANOTHER and host not in (-13, -16, -19)
+
+
+def _codes(error: Exception) -> tuple[int | None, int | None]:
+    """Return PortAudio's code and the sound system's own, where there are any."""
+    arguments = error.args
+    host = arguments[2][1] if len(arguments) > 2 and isinstance(arguments[2], tuple) else None
+    return (arguments[1] if len(arguments) > 1 else None), host
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _not_started(error: Exception) -> MicrophoneError:
+    return MicrophoneError(f"PortAudio does not start ({_text(error)}). Is the sound system of this machine in order? See: aplay -l")
+
+
+def _refuse_held(wanted: str) -> None:
+    """Raise `MicrophoneError` where the name that was not found is that of a microphone which another program holds."""
+    for held in held_microphones():
+        if wanted.casefold() in held.name.casefold():
+            raise MicrophoneError(f"{held.name} is in use by {held.holder}. {held.remedy}")
+
+
+def _no_microphone() -> str:
+    for held in held_microphones():
+        return f"The microphone {held.name} is in use by {held.holder}, and there is no other. {held.remedy}"
+    if _denied():
+        return f"The microphones in {SOUND_DEVICES} may not be opened: permission denied. {_permission()}"
+    return "There is no microphone: the sound system lists no input device. Plug one in, and look at: arecord -l"
+
+
+def _denied(name: str = "") -> bool:
+    """Tell whether the device of that name, or without one all, may not be opened by this user (Linux)."""
+    numbers = HARDWARE.search(name)
+    nodes = list(SOUND_DEVICES.glob(f"pcmC{numbers[1]}D{numbers[2]}c" if numbers else "pcm*c"))
+    return bool(nodes) and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes)
+
+
+def _permission() -> str:
+    return "Add the user to the group 'audio' with: sudo usermod -aG audio $USER   and log in again."
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what C libraries print on standard error from people; lines of speechtl that fall into it are printed after."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # standard error is closed: nothing to keep quiet
+        yield
+        return
+    said = _open_words()
+    if said is None:
+        os.close(kept)
+        yield
+        return
+    with said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            own = b"".join(line for line in said if line.startswith(b"speechtl: "))
+            if own:
+                os.write(2, own)
+
+
+def _open_words() -> IO[bytes] | None:
+    """Return an empty file in memory, where there is no such thing one on the disk, or None where that is full."""
+    with suppress(AttributeError, OSError):
+        return os.fdopen(os.memfd_create("speechtl-stderr"), "w+b")
+    with suppress(OSError):
+        return tempfile.TemporaryFile()
+    return None

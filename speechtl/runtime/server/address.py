@@ -1,0 +1,130 @@
+"""Where the server listens: tcp://HOST:PORT, unix://PATH or stdio://."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from speechtl.errors import ServerError
+from speechtl.runtime.server.wire import MAX_HEADER
+
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place to listen at; `host` and `port` of tcp, `path` of unix, none of them of stdio."""
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: Path = Path()
+
+    def __str__(self) -> str:
+        if self.scheme == "tcp":
+            return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+        return f"unix://{self.path}" if self.scheme == "unix" else "stdio://"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return self.scheme != "tcp" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def parse_uri(uri: str) -> Address:
+    """Read where to listen; raise `ServerError` for anything else than the three forms."""
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ServerError(f"{uri!r} is no address to listen at: {error}.") from error
+    if parts.scheme == "tcp" and host and port is not None and parts.path in ("", "/"):
+        return Address("tcp", host, port)
+    if parts.scheme == "unix" and (parts.netloc or parts.path):
+        return Address("unix", path=Path(parts.netloc + parts.path))
+    if parts.scheme == "stdio":
+        return Address("stdio")
+    raise ServerError(f"{uri!r} is no address to listen at; give tcp://127.0.0.1:10400, tcp://0.0.0.0:10400, unix:///PATH or stdio://.")
+
+
+async def listen(address: Address, connected: Connected) -> asyncio.Server:
+    """Listen at a tcp or unix address; raise `ServerError` when that cannot be done."""
+    try:
+        if address.scheme == "unix":
+            if not hasattr(socket, "AF_UNIX"):
+                raise ServerError("This system has no unix sockets; give --uri tcp://127.0.0.1:10400.")
+            _clear(address.path)
+            return await asyncio.start_unix_server(connected, path=address.path, limit=MAX_HEADER)
+        return await asyncio.start_server(connected, address.host, address.port, limit=MAX_HEADER)
+    except OSError as error:
+        raise ServerError(_reason(error, address)) from error
+
+
+async def open_stdio() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return standard input and output as streams; raise `ServerError` where they are files."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(MAX_HEADER)
+    try:
+        _check_readable()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        # A copy of standard output, because the original leads nowhere while a library is kept quiet.
+        output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, output)
+    except ValueError as error:
+        raise ServerError(
+            "With stdio:// standard input and output must be pipes, not files or devices. "
+            "For files: cat IN | speechtl serve ... | cat > OUT"
+        ) from error
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def _check_readable() -> None:
+    """Raise `ValueError` where standard input is closed, or is a device such as /dev/null, which an event loop cannot wait for."""
+    if sys.stdin is None or sys.stdout is None:
+        raise ValueError
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):
+        raise ValueError
+
+
+def _clear(path: Path) -> None:
+    """Remove the socket that a server left behind when it was killed; refuse when one listens there, or when it is none."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ServerError(f"{path} is there already and no socket; give another --uri, or remove it.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        with suppress(ConnectionRefusedError):
+            probe.connect(str(path))
+            raise OSError(errno.EADDRINUSE, "in use")
+    path.unlink(missing_ok=True)
+
+
+def _reason(error: OSError, address: Address) -> str:
+    if error.errno == errno.EADDRINUSE:
+        see = f"See which: ss -ltnp 'sport = :{address.port}'. " if address.scheme == "tcp" else ""
+        return f"{address} is in use by another program. {see}End it, or give another --uri."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        ports = " Ports below 1024 belong to root; the usual one is 10400." if 0 < address.port < 1024 else ""
+        return f"{address} may not be listened at: permission denied.{ports}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{address} is no address of this machine; give tcp://0.0.0.0:{address.port or 10400} for all of its addresses."
+    if error.errno == errno.ENOENT and not address.path.parent.is_dir():
+        return f"{address} cannot be listened at: the folder {address.path.parent} does not exist."
+    return f"{address} cannot be listened at: {error.strerror or error}."

@@ -1,0 +1,1 @@
+"""Read sound: files of any format, and raw samples."""

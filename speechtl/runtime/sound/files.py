@@ -1,0 +1,202 @@
+"""Recordings in: any file that libsndfile reads, any rate, any number of channels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from speechtl.errors import AudioError
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.silence import silent_library
+from speechtl.runtime.sound import media
+from speechtl.runtime.sound.length import FLAC_UNKNOWN, counted_seconds, with_length
+
+if TYPE_CHECKING:
+    import soundfile
+    import soxr
+
+SoundFile: TypeAlias = "soundfile.SoundFile | media.MediaFile"
+UNREAD_SECONDS = 0.25  # at an end that is let pass: encoders fill the last frames, and decoders cut that off
+STREAMED_BYTES = 0x7F000000  # and more is announced by programs that cannot know how much will follow
+FLAT_TO = 5000.0  # hertz, up to which the quicker resampling leaves sound as it is
+HELD_BACK = 0.022  # seconds of sound at most that stand in it, from 44.1, 48 and 96 kHz
+BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no more memory than one of a minute
+
+
+def read_blocks(
+    path: Path | str, offset: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
+) -> Iterator[Samples]:
+    """Yield a recording as mono float32 blocks at 16 kHz; several channels are averaged.
+
+    `offset` and `duration` (seconds) choose a part. Raises `AudioError` when the file is missing, empty, not audio,
+    shorter than its header says, or holds samples that are not numbers.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        rate = file.samplerate
+        _check_length(file, path)
+        start = round(offset * rate)
+        frames = _frames(file, path)
+        wanted = max(frames - start, 0)
+        if duration is not None:
+            wanted = min(round(duration * rate), wanted)
+        if wanted == 0:
+            raise AudioError(f"{path} is {frames / rate:.2f} s long; the part from {offset:.2f} s on that was asked for is empty.")
+        _seek(file, path, start)
+        convert = resampler(rate)
+        done = 0
+        while done < wanted:
+            block = _read(file, path, min(round(block_seconds * rate), wanted - done))
+            done += len(block)
+            mono = _to_mono(block, path)
+            if convert is not None:
+                mono = convert.resample_chunk(mono, last=done >= wanted)
+            if len(mono):
+                yield mono
+
+
+def resampler(rate: int, *, highest: float | None = None) -> soxr.ResampleStream | None:
+    """Return a streaming converter from `rate` (hertz) to 16 kHz, or None where there is nothing to convert.
+
+    Where nothing above `highest` (hertz) will be looked at, it may hold back less sound: at the usual rates `HELD_BACK` in place of
+    twice as much.
+    """
+    if rate == SAMPLE_RATE:
+        return None
+    try:
+        import soxr
+    except ImportError as error:  # 32-bit ARM has no wheel of it everywhere
+        raise AudioError(
+            f"Sound of {rate} Hz needs the package soxr, which is not installed: pip install soxr. Or give 16000 Hz."
+        ) from error
+    quality = "LQ" if highest is not None and highest <= FLAT_TO else "HQ"
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=quality)
+
+
+def load_soundfile() -> Any:
+    """The module soundfile; raises `AudioError` where it, or the library below it, is not installed."""
+    try:
+        import soundfile
+    except ImportError as error:
+        raise AudioError(
+            "Sound files need the package soundfile, which is not installed. Install it with: pip install soundfile"
+        ) from error
+    except OSError as error:  # 32-bit ARM's package comes without the library
+        raise AudioError(f"Sound files need libsndfile ({error}). Install it with: sudo apt-get install libsndfile1") from error
+    return soundfile
+
+
+def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None) -> Samples:
+    """Return a whole recording, or a part of it, as mono float32 samples `(samples,)` at 16 kHz in [-1, 1]."""
+    blocks = list(read_blocks(path, offset, duration))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def describe(path: Path | str) -> tuple[int, int, float]:
+    """Return sample rate (hertz), channels and duration (seconds) as they will be read."""
+    with _open(Path(path)) as file:
+        return file.samplerate, file.channels, _frames(file, Path(path)) / file.samplerate
+
+
+def _open(path: Path) -> SoundFile:
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder; give an audio file.")
+    if not path.exists():
+        raise AudioError(f"{path} does not exist.")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes).")
+    soundfile = load_soundfile()
+    try:
+        with _silence(path):
+            # A name may be no UTF-8.
+            file = soundfile.SoundFile(with_length(path) or (os.fsencode(path) if os.name == "posix" else path))
+    except soundfile.SoundFileError as error:
+        if media.installed() and path.suffix.lower() in media.SUFFIXES:
+            return media.MediaFile(path)
+        what = f"{path} is not an audio file that can be read (WAV, FLAC, MP3, Ogg/Opus)"
+        raise AudioError(
+            f"{what}. {media.advice(path)}" if path.suffix.lower() in media.SUFFIXES else f"{what}: {_reason(error)}"
+        ) from error
+    return _whole(file, path)
+
+
+def _whole(file: soundfile.SoundFile, path: Path) -> SoundFile:
+    """Return the file, or the same one as PyAV reads it where libsndfile would end early; raise `AudioError` where neither will do."""
+    counted = counted_seconds(path) if file.format in ("MP3", "MPEG", "OGG") else None
+    announced = file.frames / file.samplerate
+    if counted is None or counted[0] <= announced + UNREAD_SECONDS:
+        return file
+    file.close()
+    if media.installed():
+        return media.MediaFile(path)
+    raise AudioError(
+        f"{path} holds {counted[0]:.1f} s of sound, of which the last {counted[0] - announced:.1f} s cannot be read (joined files, or MP3 "
+        f"of variable bit rate without a header that tells the length). {media.advice(path)}"
+    )
+
+
+def _frames(file: SoundFile, path: Path) -> int:
+    """Return how many frames there are to read: for MP3 without a header that tells them, those that were counted."""
+    if not isinstance(file, media.MediaFile) and file.format in ("MP3", "MPEG") and (counted := counted_seconds(path)) and not counted[1]:
+        return int(min(file.frames, counted[0] * file.samplerate))
+    if file.frames >= FLAC_UNKNOWN:
+        raise AudioError(f"{path} is damaged: its header does not tell the length, and no whole frame was found at its end.")
+    return int(file.frames)
+
+
+def _silence(path: Path) -> AbstractContextManager[None]:
+    """Return what keeps libmpg123 from writing over the terminal."""
+    with path.open("rb") as file:
+        beginning = file.read(3)
+    is_mp3 = beginning == b"ID3" or (len(beginning) > 1 and beginning[0] == 0xFF and beginning[1] & 0xE0 == 0xE0)
+    return silent_library() if is_mp3 else nullcontext()
+
+
+def _check_length(file: SoundFile, path: Path) -> None:
+    """Refuse a file without audio, and a WAV or AIFF file that was cut short, which libsndfile notes and otherwise passes over."""
+    if file.frames <= 0:
+        raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
+    note = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if note and int(note[2]) < int(note[1]) < STREAMED_BYTES:
+        raise AudioError(f"{path} is cut short: its header announces {note[1]} bytes of audio, and {note[2]} are there.")
+
+
+def _seek(file: SoundFile, path: Path, start: int) -> None:
+    if start == 0:
+        return
+    soundfile = load_soundfile()
+    try:
+        with _silence(path):
+            file.seek(start)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{path} is damaged: {_reason(error)}") from error
+
+
+def _read(file: SoundFile, path: Path, frames: int) -> Samples:
+    soundfile = load_soundfile()
+    try:
+        with _silence(path):
+            block: Samples = file.read(frames, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{path} is damaged: {_reason(error)}") from error
+    if len(block) < frames:
+        raise AudioError(
+            f"{path} is cut short: its header announces {file.frames} samples, and it ends {frames - len(block)} or more before that."
+        )
+    return block
+
+
+def _to_mono(block: Samples, path: Path) -> Samples:
+    if not np.isfinite(block).all():
+        raise AudioError(f"{path} holds samples that are not numbers (NaN or infinity).")
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split(": ", 1)[-1].strip().rstrip(".") + "."

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from speechtl.audio.evaluation.scoring import ScoredStream, Word, count
+from speechtl.audio.training.calibrate import RATES, Guises, calibrate, fit_tail
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.trigger import TriggerSettings
+
+STEP = 0.08
+TRIGGER = TriggerSettings(0.5, smoothing=1, refractory=1.0)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+def background(hours: float, seed: int, scale: float = 1.0, start: float = -8.0) -> ScoredStream:
+    """Return scores whose logit has a peak every second from an exponential distribution above `start`."""
+    random = np.random.default_rng(seed)
+    seconds = round(hours * 3600)
+    logits = np.full(round(seconds / STEP), -12.0)
+    logits[6 :: round(1 / STEP)][:seconds] = start + random.exponential(scale, len(logits[6 :: round(1 / STEP)][:seconds]))
+    return ScoredStream(sigmoid(logits).astype(np.float32), np.arange(len(logits)) * STEP, STEP, hours * 3600)
+
+
+def spoken(logits: list[float]) -> ScoredStream:
+    scores = np.full(100 * len(logits), 1e-5, np.float32)
+    words = []
+    for index, logit in enumerate(logits):
+        scores[100 * index + 50] = sigmoid(np.array(logit))
+        words.append(Word((100 * index + 45) * STEP, (100 * index + 49) * STEP, index))
+    return ScoredStream(scores, np.arange(len(scores)) * STEP, STEP, len(scores) * STEP, words)
+
+
+def test_an_exponential_tail_is_found_again():
+    expected = -8.0 + stats.expon(scale=1.5).isf(0.2 / 3750)  # peaks an hour: one in twelve and a half steps
+    tails = [fit_tail([background(0.3, 8 * number + seed, scale=1.5) for seed in range(8)], 1) for number in range(12)]
+    assert np.mean([tail.scale for tail in tails]) == pytest.approx(1.5, rel=0.15)  # 29 peaks tell one within 19 % (one standard error)
+    assert np.mean([tail.logit_for(0.2) for tail in tails]) == pytest.approx(expected, abs=0.7)
+
+
+def test_rarer_false_accepts_need_a_higher_threshold():
+    points = calibrate([spoken([3.0, 5.0])], [background(0.5, 1)], TRIGGER)
+    assert [point.false_accepts_per_hour for point in points] == list(RATES)
+    thresholds = [point.threshold for point in points]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert 0 < thresholds[-1] < thresholds[0] < 1
+
+
+def test_the_wanted_rate_is_met_on_hours_that_were_not_seen():
+    (point,) = calibrate([spoken([3.0])], [background(0.5, seed) for seed in range(4)], TRIGGER, rates=[2.0])
+    unseen = background(40.0, 99)
+    events = len(count(unseen, TriggerSettings(point.threshold, 1, 1.0)).false_accepts)
+    assert 0.3 < events / 40.0 < 8.0
+
+
+def test_an_operating_point_tells_what_it_does_with_exact_limits():
+    (point,) = calibrate([spoken([9.0, 9.0, -9.0, 9.0])], [background(0.5, 1)], TRIGGER, rates=[0.5])
+    exact = stats.binomtest(3, 4).proportion_ci(0.95, method="exact")
+    assert (point.clips, point.detected, point.recall) == (4, 3, 0.75)
+    assert (point.recall_low, point.recall_high) == pytest.approx((exact.low, exact.high))
+    assert point.hours == pytest.approx(0.5)
+    assert point.per_hour == point.events / 0.5
+    assert point.per_hour_high > point.per_hour
+
+
+def test_what_was_played_several_times_tells_no_more_than_once():
+    words, others = spoken([9.0, 9.0, -9.0, 9.0]), background(0.5, 1)
+    (once,) = calibrate([words], [others], TRIGGER, rates=[0.5])
+    (again,) = calibrate([words] * 2, [others] * 3, TRIGGER, rates=[0.5], guises=Guises(2, 3))
+    assert (again.clips, again.hours) == (2 * once.clips, pytest.approx(3 * once.hours))
+    assert (again.recall_low, again.recall_high) == pytest.approx((once.recall_low, once.recall_high))
+    assert again.per_hour_high == pytest.approx(stats.chi2.ppf(0.95, 2 * again.events / 3 + 2) / 2 / once.hours)
+
+
+def test_a_network_that_is_always_sure_still_gets_a_threshold_in_range():
+    loud = ScoredStream(np.ones(1000, np.float32), np.arange(1000) * STEP, STEP, 80.0)
+    silent = ScoredStream(np.zeros(1000, np.float32), np.arange(1000) * STEP, STEP, 80.0)
+    for stream in (loud, silent):
+        assert all(0 < point.threshold <= 1 for point in calibrate([spoken([3.0])], [stream], TRIGGER))
+
+
+def test_a_few_seconds_of_negatives_are_an_error():
+    with pytest.raises(SpeechtlError, match=r"0\.1 minutes.*Add negatives"):
+        fit_tail([background(3 / 3600, 1)], 1)
