@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +208,7 @@ def test_commands_that_need_nothing_run_one_after_the_other(workplace, monkeypat
     ran = 0
     for command in COMMANDS:
         if command.runs and command.words[0] == "speechtl":
-            words = [path for word in command.words for path in (sorted(glob(word)) if "*" in word else [word])]
+            words = [path for word in command.words for path in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
             monkeypatch.setattr(sys, "argv", words)
             with pytest.raises(SystemExit) as stopped:
                 main()
