@@ -22,7 +22,7 @@ import numpy.typing as npt
 from speechtl.arguments import output_folder
 from speechtl.audio.network.model import scorer_of
 from speechtl.audio.run import Run, load_run
-from speechtl.environments import environment
+from speechtl.cache import environment
 from speechtl.errors import SpeechtlError
 from speechtl.export.golden import golden_audio
 from speechtl.export.openwakeword import convert

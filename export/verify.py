@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechtl.environments import environment
+from speechtl.cache import environment
 from speechtl.errors import SpeechtlError
 from speechtl.files import writing
 from speechtl.progress import say

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from speechtl.plain import one_line
+from speechtl.text import one_line
 
 
 class PlainTable(Table):

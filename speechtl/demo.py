@@ -20,18 +20,17 @@ from speechtl.audio.run import load_run
 from speechtl.audio.scripts import LANGUAGES, LATIN, language_of
 from speechtl.audio.synthesis.positives import make_set, mixed_recording, voices_for
 from speechtl.audio.training.train import train
-from speechtl.counts import counted
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_run
 from speechtl.files import writing
-from speechtl.plain import echo
 from speechtl.progress import progress, say
+from speechtl.runs import alone, check_run_place
 from speechtl.runtime.detect_files import detect_file
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import GRACE
 from speechtl.settings import name_from
-from speechtl.workfolder import alone, check_run_place
+from speechtl.text import counted, echo
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # there in a checkout
 REAL_WORD = "computer"

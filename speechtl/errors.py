@@ -25,8 +25,7 @@ import errno
 import sys
 from collections.abc import Callable, Iterable
 
-from speechtl.counts import first_few
-from speechtl.plain import echo, one_line
+from speechtl.text import echo, first_few, one_line
 
 
 class SpeechtlError(Exception):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from speechtl.errors import DiskFullError, SpeechtlError
-from speechtl.plain import dumps
+from speechtl.text import dumps
 
 try:
     import fcntl

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechtl.counts import counted
+from speechtl.text import counted
 
 # Folders that systems and programs leave behind: no one put recordings or pictures of their own there.
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "$recycle.bin", "lost+found", "system volume information"}

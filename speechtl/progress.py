@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-from speechtl.plain import echo, one_line
+from speechtl.text import echo, one_line
 
 PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
 

@@ -18,7 +18,7 @@ import soundfile
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from speechtl.environments import environment
+from speechtl.cache import environment
 from speechtl.errors import SpeechtlError
 
 if sys.version_info >= (3, 11):

@@ -22,8 +22,8 @@ from speechtl.arguments import output_file, output_folder
 from speechtl.audio.data.align import align
 from speechtl.audio.data.manifest import Clip, read_manifest, write_manifest
 from speechtl.audio.data.stats import SplitStats, stats
-from speechtl.counts import counted
 from speechtl.errors import ManifestError, SpeechtlError, os_sentence
+from speechtl.text import counted
 
 SOURCE = re.compile(r"github:(?P<owner>[^/:@]+)/(?P<name>[^/:@]+)@(?P<commit>[0-9a-f]{40}):(?P<path>.+)")
 ONE_WORD = re.compile(r"wake_.*|precise_(?!not_wake).*")  # sets in which every recording says the wake word once

@@ -1,8 +1,8 @@
 """Pretrain the project's own encoder: phones by CTC, what a larger encoder hears, and words.
 
-    python training/pretrain.py training/recipes/conv-ctc.toml --out runs/conv-ctc
-    python training/pretrain.py training/recipes/conv-ctc.toml --out runs/conv-ctc --devices 2          (two processes, one machine)
-    python training/pretrain.py ... --devices 4 --nodes 2 --node-rank 0 --main-address 10.0.0.1         (on each of two hosts)
+    python training/pretrain.py training/recipes/pretraining/conv-ctc.toml --out runs/conv-ctc
+    python training/pretrain.py training/recipes/pretraining/conv-ctc.toml --out runs/conv-ctc --devices 2   (two processes, one machine)
+    python training/pretrain.py ... --devices 4 --nodes 2 --node-rank 0 --main-address 10.0.0.1   (on each of two hosts)
 
 Synthesised speech and rendered windows are kept in --cache, so that an interrupted run, or another one on the same data,
 goes on from there; --resume goes on with the training itself. Several hosts need --cache and --out on a shared disk.
@@ -27,9 +27,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
 from speechtl.arguments import at_least, output_folder
-from speechtl.audio.pretraining.pretrain import ENCODER, pretrain
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
+from speechtl.audio.pretraining.train import ENCODER, pretrain
 from speechtl.errors import INTERRUPTED, RecipeError, SpeechtlError, os_sentence
 from speechtl.files import cache_folder
 from speechtl.progress import say

@@ -12,10 +12,10 @@ from speechtl.audio.network.heads import Head, make_head
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.errors import RunError
 from speechtl.files import read_json, write_json
+from speechtl.runs import ABOUT, no_run
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.transfer import attach, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
-from speechtl.workfolder import ABOUT, no_run
 
 SCHEMA = 1
 WEIGHTS = "network.safetensors"

@@ -16,7 +16,7 @@ from speechtl.bench.stopwatch import STAGES
 from speechtl.bench.summary import RANKS
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import writing
-from speechtl.plain import picture_text
+from speechtl.text import picture_text
 
 FORMATS = ("png", "svg", "pdf")
 COLOURS = ("#3b6ea5", "#d08a2e")

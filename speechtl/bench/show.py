@@ -17,7 +17,7 @@ from speechtl.bench.pictures import SIZES
 from speechtl.bench.report import Report
 from speechtl.bench.summary import RANKS
 from speechtl.console import PlainTable, plain_console
-from speechtl.plain import one_line
+from speechtl.text import one_line
 
 Json = dict[str, Any]
 

@@ -17,10 +17,9 @@ from speechtl.cli.image import app as image_app
 from speechtl.cli.outputs import output_file, output_folder
 from speechtl.cli.study import advise, look
 from speechtl.cli.word_options import RefractoryOption, ThresholdOption
-from speechtl.counts import counted
 from speechtl.errors import INTERRUPTED, CheckFailedError, MissingExtraError, RecipeError, SpeechtlError, os_sentence, sentence_of
-from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import progress, say
+from speechtl.text import counted, echo, echo_json, one_line
 
 TRAIN_PACKAGES = {
     "torch",
@@ -145,7 +144,7 @@ def demo(
     run_demo(out, word, real)
 
 
-@app.command(epilog="Example: speechtl train training/recipes/computer.toml --out runs/computer")
+@app.command(epilog="Example: speechtl train training/recipes/words/computer.toml --out runs/computer")
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe (TOML).", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Without a recipe: the wake word's name.")] = None,
@@ -176,7 +175,7 @@ def train(
         from speechtl.audio.evaluation.report import training_summary
         from speechtl.audio.recipe import make_recipe, read_recipe
         from speechtl.audio.training.train import train as run_training
-        from speechtl.workfolder import begun
+        from speechtl.runs import begun
 
     if recipe is not None and (name or phrase or positives or negatives):
         raise RecipeError("A recipe says its own name, phrases, positives and negatives; leave out those options, or the recipe.")
@@ -342,7 +341,7 @@ def detect(
 app.command(epilog=LISTEN_EXAMPLE)(listen)
 app.command(epilog="Example: speechtl doctor computer.wake --device USB")(doctor)
 app.command(epilog=SERVE_EXAMPLE)(serve)
-app.command(epilog="Example: speechtl advise training/recipes/computer.toml")(advise)
+app.command(epilog="Example: speechtl advise training/recipes/words/computer.toml")(advise)
 app.command(epilog="Example: speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks")(look)
 app.add_typer(bench_app)
 app.add_typer(image_app)

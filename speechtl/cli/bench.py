@@ -11,9 +11,9 @@ from typer.core import TyperGroup
 
 from speechtl.cli.outputs import STDOUT, plot_file, report_file
 from speechtl.errors import CheckFailedError, ManifestError, SpeechtlError
-from speechtl.plain import echo_json
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say
+from speechtl.text import echo_json
 
 if TYPE_CHECKING:
     from speechtl.bench.stimulus import Spoken

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechtl.counts import are, counted, first_few, were
 from speechtl.errors import CheckFailedError
-from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say
+from speechtl.text import are, counted, echo, echo_json, first_few, one_line, were
 
 if TYPE_CHECKING:
     from speechtl.audio.data.folder_check import FolderReport

@@ -12,8 +12,8 @@ import typer
 from speechtl.cli.outputs import clips_folder
 from speechtl.cli.word_options import RefractoryOption, ThresholdOption
 from speechtl.errors import CheckFailedError, MissingExtraError, SpeechtlError
-from speechtl.plain import echo, echo_json, one_line
 from speechtl.progress import say
+from speechtl.text import echo, echo_json, one_line
 
 if TYPE_CHECKING:
     from speechtl.runtime.listen.commands import Detection

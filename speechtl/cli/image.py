@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechtl.cli.outputs import output_file, output_folder
-from speechtl.counts import counted
 from speechtl.errors import CheckFailedError, SpeechtlError
-from speechtl.plain import echo, echo_json
 from speechtl.progress import say
+from speechtl.text import counted, echo, echo_json
 
 if TYPE_CHECKING:
     from speechtl.image.recipe import ImageRecipe
@@ -23,7 +22,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interrupt
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
 
 
-@app.command(epilog="Example: speechtl image train training/recipes/road.toml --out runs/road")
+@app.command(epilog="Example: speechtl image train training/recipes/pictures/road.toml --out runs/road")
 def train(
     recipe: RecipeArgument,
     out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.", callback=output_folder)] = None,

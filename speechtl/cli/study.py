@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from speechtl.cli.outputs import output_folder
-from speechtl.plain import echo, echo_json
 from speechtl.progress import progress
+from speechtl.text import echo, echo_json
 
 MEASURED = ["head", "last:2", "all", "scratch"]
 

@@ -1,4 +1,4 @@
-"""Other guises of the same pictures: moved, turned, larger, mirrored, lighter; drawn anew for each, repeatable by seed."""
+"""Other copies of the same pictures: moved, turned, larger, mirrored, lighter; drawn anew for each, repeatable by seed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AugmentSection(Section):
         return bool(self.shift or self.rotate or self.scale or self.flip or self.light)
 
     def render(self, pixels: Tensor, seed: int) -> Tensor:
-        """Return bytes `(pictures, 3, height, width)` in another guise; the border's pixels fill what comes into view."""
+        """Return bytes `(pictures, 3, height, width)` in another copy; the border's pixels fill what comes into view."""
         random = torch.Generator().manual_seed(seed)
         count = len(pixels)
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechtl.counts import are, counted, none_can_be_used
 from speechtl.errors import ManifestError, PictureError
 from speechtl.image.manifest import Picture, read_pictures, targets_of, tasks_of
 from speechtl.image.recipe import ImageRecipe
 from speechtl.progress import progress
 from speechtl.runtime.pictures import PictureSettings, read_pixels
+from speechtl.text import are, counted, none_can_be_used
 from speechtl.transfer import Task
 
 READERS = 4  # threads

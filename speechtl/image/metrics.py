@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from speechtl.statistics import recall_limits
+from speechtl.limits import recall_limits
 from speechtl.transfer import Task
 
 Floats = NDArray[np.float64]

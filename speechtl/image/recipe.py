@@ -96,7 +96,7 @@ class TrainSection(Section):
     weight_decay: float = Field(default=1e-2, ge=0)
     """of AdamW"""
 
-    guises: int = Field(default=8, ge=1)
+    copies: int = Field(default=8, ge=1)
     """augmented copies of each picture, if layers are frozen"""
 
     seed: int = Field(default=0, ge=0)

@@ -11,10 +11,10 @@ from speechtl.errors import RunError
 from speechtl.files import read_json, write_json
 from speechtl.image.backbones import BACKBONES, PRETRAINED, SCRATCH, build_backbone, is_kept, kept_folder, load_backbone
 from speechtl.image.network import PictureNetwork, new_network
+from speechtl.runs import ABOUT, no_run
 from speechtl.runtime.pictures import PictureSettings
 from speechtl.transfer import Encoder, EncoderInfo, Task, cut, load_tensors, load_weights, save_tensors
 from speechtl.versions import versions
-from speechtl.workfolder import ABOUT, no_run
 
 SCHEMA = 1
 KIND = "image"

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechtl.counts import counted
 from speechtl.errors import RecipeError
 from speechtl.files import check_room
 from speechtl.image.augment import AugmentSection
@@ -22,9 +21,10 @@ from speechtl.image.network import PICTURES, PictureNetwork, new_network
 from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
 from speechtl.progress import progress, say
+from speechtl.runs import bind, finish, training_folder
+from speechtl.text import counted
 from speechtl.transfer import EncoderInfo, ExampleBatches, Policy, TaskLoss, at_one_rate, balance, check_inputs, fit, parse_policy
 from speechtl.transfer.checkpoint import checkpoint_bytes
-from speechtl.workfolder import bind, finish, training_folder
 
 PRETRAIN_POLICY = "all"
 CHECKPOINT = "checkpoint.safetensors"
@@ -106,7 +106,7 @@ def fit_pictures(
         batch_size=settings.batch_size,
         seed=settings.seed,
         render=augment.render if augment and augment.changes else None,
-        guises=settings.guises,
+        copies=settings.copies,
     )
     fit_settings = settings.fit_settings(len(batches))
     batches.frozen_front = policy.frozen_front(network, fit_settings.epochs)

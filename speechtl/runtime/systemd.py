@@ -10,8 +10,8 @@ import socket
 import time
 from collections.abc import Mapping
 
-from speechtl.plain import one_line
 from speechtl.progress import say
+from speechtl.text import one_line
 
 
 class Notifier:

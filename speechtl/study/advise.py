@@ -104,7 +104,7 @@ def _policy(target: Target) -> tuple[str, str]:
 
 
 def _sharing(target: Target) -> tuple[str, ...]:
-    """What to expect of several tasks in one network; `training/driving.py` measures it."""
+    """What to expect of several tasks in one network; `training/studies/driving.py` measures it."""
     if len(target.labels) < 2:
         return ()
     fewest, most = min(target.labels), max(target.labels)

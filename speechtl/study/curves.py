@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from speechtl.files import write_text, writing
-from speechtl.plain import picture_text
-from speechtl.statistics import mean_limits
+from speechtl.limits import mean_limits
+from speechtl.text import picture_text
 
 INCHES = (7.0, 4.6)
 DPI = 150

@@ -17,12 +17,12 @@ from speechtl.audio.encoders import AudioEncoder, load_encoder, parts_of, short_
 from speechtl.audio.run import load_run
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress, tracked
+from speechtl.runs import is_run
 from speechtl.runtime.features import front_end
 from speechtl.runtime.sound.files import read_audio
 from speechtl.study.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.study.tiles import draw_all_filters, draw_patches
 from speechtl.transfer import HeadOnly, parse_policy
-from speechtl.workfolder import is_run
 
 FRAMES = 152  # of a piece of sound that is looked at: 1.5 s
 PIECES = 600  # at most

@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechtl.counts import are, counted
 from speechtl.errors import PictureError, SpeechtlError
 from speechtl.image.backbones import BACKBONES, is_known, kept_folder
 from speechtl.image.data import read_all
 from speechtl.image.run import load_run, open_encoder
 from speechtl.progress import progress, say, tracked
+from speechtl.runs import is_run
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
 from speechtl.study.look import Excitation, compare, first_filters, middle_and_late
 from speechtl.study.tiles import draw_all_filters, draw_patches
+from speechtl.text import are, counted
 from speechtl.transfer import Encoder, HeadOnly, parse_policy
-from speechtl.workfolder import is_run
 
 PATCH = 72  # pixels at which patches are drawn
 LEAST = 16  # pixels of a picture that a patch shows at least

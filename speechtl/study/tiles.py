@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechtl.files import writing
-from speechtl.plain import picture_text
+from speechtl.text import picture_text
 
 DPI = 120
 LETTER = 0.085  # inches, of a title

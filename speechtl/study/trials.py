@@ -84,7 +84,7 @@ class PictureAsSpectrogram(nn.Module):
 
 def _know_audio_encoders() -> None:
     """Let picture recipes name encoders of sound, so that they can be refused by their input type, or measured by force."""
-    from speechtl.audio.encoders import ENCODERS, UNTAUGHT, AudioEncoder, build_encoder, load_encoder
+    from speechtl.audio.encoders import ENCODERS, RANDOM_INIT, AudioEncoder, build_encoder, load_encoder
     from speechtl.image.backbones import BACKBONES, register_backbone
 
     def network(encoder: AudioEncoder) -> SourceNetwork:
@@ -96,5 +96,5 @@ def _know_audio_encoders() -> None:
     def register(name: str) -> None:
         register_backbone(name, lambda: network(build_encoder(name)), lambda weights: network(load_encoder(name)))
 
-    for name in set(ENCODERS) - set(BACKBONES) - set(UNTAUGHT):
+    for name in set(ENCODERS) - set(BACKBONES) - set(RANDOM_INIT):
         register(name)

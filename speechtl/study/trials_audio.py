@@ -10,13 +10,13 @@ import numpy as np
 
 from speechtl.audio.data.clips import read_clips
 from speechtl.audio.data.manifest import Clip, write_manifest
-from speechtl.audio.encoders import data_input, load_encoder, untaught
+from speechtl.audio.encoders import data_input, load_encoder, random_init
 from speechtl.audio.recipe import Recipe, TransferSection, with_weights_from
 from speechtl.audio.training.train import train
-from speechtl.counts import counted
 from speechtl.errors import ManifestError
 from speechtl.settings import checked
 from speechtl.study.advise import SCRATCH, Target
+from speechtl.text import counted
 from speechtl.transfer import Encoder
 
 VALIDATION = 0.3  # of the speakers
@@ -75,7 +75,7 @@ def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
 
 def _transfer_of(way: str, encoder: str) -> dict[str, str]:
     if way == SCRATCH:
-        return {"encoder": untaught(encoder), "policy": "all"}
+        return {"encoder": random_init(encoder), "policy": "all"}
     other, slash, policy = way.rpartition("/")
     return {"encoder": other, "policy": policy} if slash else {"policy": policy}
 

@@ -13,13 +13,13 @@ from speechtl.transfer.network import TransferNetwork
 FRONT_BATCH = 16  # examples that go through the frozen front at a time
 MEASURED = 1000  # examples at most that tell the embeddings' mean and deviation
 
-Render = Callable[[Tensor, int], Tensor]  # inputs and a number to inputs in that guise
+Render = Callable[[Tensor, int], Tensor]  # inputs and a number to inputs in that copy
 
 
 class ExampleBatches:
     """Shuffled batches of inputs `(examples, ...)` and labels `(examples, ...)`, for `fit`.
 
-    `render` gives the inputs another guise in every epoch (augmentation). Behind a frozen front, `guises` of them are
+    `render` gives the inputs another copy in every epoch (augmentation). Behind a frozen front, `copies` of them are
     computed once, kept, and used in turn; where everything learns, every epoch has its own.
     """
 
@@ -33,7 +33,7 @@ class ExampleBatches:
         batch_size: int = 32,
         seed: int = 0,
         render: Render | None = None,
-        guises: int = 1,
+        copies: int = 1,
     ) -> None:
         self.inputs = inputs
         self.labels = labels
@@ -42,7 +42,7 @@ class ExampleBatches:
         self.batch_size = min(batch_size, len(inputs))
         self.seed = seed
         self.render = render
-        self.guises = guises if render else 1
+        self.copies = copies if render else 1
         self._kept: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
@@ -52,12 +52,12 @@ class ExampleBatches:
         """Yield `(inputs behind the frozen front, labels)` in an order that depends on the epoch's number alone."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.inputs), generator=random)[: len(self) * self.batch_size]
-        kept = self.guise(number % self.guises) if self.frozen_front else None
+        kept = self.copy(number % self.copies) if self.frozen_front else None
         for chosen in torch.split(order, self.batch_size):
             yield (self._rendered(self.inputs[chosen], number) if kept is None else kept[chosen]), self.labels[chosen]
 
-    def guise(self, number: int) -> Tensor:
-        """Return what the frozen front makes of all inputs in one guise; the first is as they are."""
+    def copy(self, number: int) -> Tensor:
+        """Return what the frozen front makes of all inputs in one copy; the first is as they are."""
         if number not in self._kept:
             parts = torch.split(self.inputs, FRONT_BATCH)
             outputs = [
@@ -77,7 +77,7 @@ class ExampleBatches:
         """
         measure = getattr(self.network.head, "measure", None)
         if measure is not None:
-            start = self.guise(0)[:MEASURED] if self.frozen_front else self.inputs[:MEASURED]
+            start = self.copy(0)[:MEASURED] if self.frozen_front else self.inputs[:MEASURED]
             measure(front_outputs(self.network, start, len(self.network.groups()) - 1, self.frozen_front, learning=True))
 
 

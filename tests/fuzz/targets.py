@@ -430,7 +430,7 @@ def _checkpoint(name: str, folder: Path) -> Target:
 
 def _given(name: str, folder: Path) -> Target:
     from speechtl.files import write_json as write
-    from speechtl.workfolder import GIVEN, begun_with
+    from speechtl.runs import GIVEN, begun_with
 
     given = {"recipe": {"name": "burst", "train": {"seed": 0}}, "recordings": "abc"}
     valid = _made(folder, GIVEN, lambda path: write(path, given)).read_bytes()
@@ -537,7 +537,7 @@ flip = true
 [train]
 steps = 12
 batch_size = 8
-guises = 2
+copies = 2
 """
 
 PRETRAINING_RECIPE = """name = "phones"
@@ -732,7 +732,7 @@ def _encoder(name: str, folder: Path) -> Target:
 def _idx(name: str, folder: Path) -> Target:
     import gzip
 
-    from speechtl.image.idx import read_idx
+    from mnist import read_idx
 
     plain = b"\0\0\x08\x03" + b"".join(size.to_bytes(4, "big") for size in (2, 5, 4)) + bytes(range(40))
     if name == "idx-gz":

@@ -30,14 +30,14 @@ def test_batches_behind_a_frozen_front_are_what_the_front_gives(network):
 def test_the_front_runs_once_for_each_guise(network):
     calls = []
     network.groups()[0][1].register_forward_hook(lambda *_: calls.append(1))
-    batches = ExampleBatches(INPUTS, LABELS, network, 4, batch_size=10, render=noise, guises=3)
+    batches = ExampleBatches(INPUTS, LABELS, network, 4, batch_size=10, render=noise, copies=3)
     for epoch in range(9):
         list(batches.epoch(epoch))
     assert len(calls) == 3 * 4  # four parts of 16 examples at most
 
 
 def test_augmentation_without_a_frozen_front_is_new_in_every_epoch_and_repeatable(network):
-    batches = ExampleBatches(INPUTS, LABELS, network, 0, batch_size=50, render=noise, guises=1)
+    batches = ExampleBatches(INPUTS, LABELS, network, 0, batch_size=50, render=noise, copies=1)
     sums = [float(next(batches.epoch(epoch))[0].sum()) for epoch in (0, 1, 0)]
     assert sums[0] != sums[1]
     assert sums[0] == sums[2]

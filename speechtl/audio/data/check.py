@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.data.manifest import TOLERANCE, Clip, PathLike, Progress, fault, read_manifests, workers_by_default
-from speechtl.counts import counted
 from speechtl.runtime.sound.files import describe
+from speechtl.text import counted
 
 BLOCK_BYTES = 1 << 20
 # A broken file costs one clip, which is skipped; these would make a result wrong without anyone noticing.

@@ -12,7 +12,7 @@ from speechtl.audio.data.folder import Note, read_folder, read_recording, readab
 from speechtl.audio.data.manifest import Clip, read_manifests
 from speechtl.audio.phrases import contains
 from speechtl.errors import ManifestError
-from speechtl.plain import one_line
+from speechtl.text import one_line
 
 _log = logging.getLogger("speechtl")
 

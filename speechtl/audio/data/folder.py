@@ -8,11 +8,11 @@ from pathlib import Path
 
 from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.manifest import Clip
-from speechtl.counts import are, counted
 from speechtl.errors import AudioError, ManifestError
 from speechtl.folders import SOUNDS, Folder, conversion, look_into
 from speechtl.runtime.sound import media
 from speechtl.runtime.sound.files import describe
+from speechtl.text import are, counted
 
 SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from speechtl.counts import are, counted
+from speechtl.text import are, counted
 
 Commercial = Literal["yes", "no", "unclear"]
 _ORDER: tuple[Commercial, ...] = ("yes", "unclear", "no")  # from best to worst

@@ -16,13 +16,12 @@ from urllib.parse import urlsplit
 
 from speechtl.audio.data.tables import UnusableError, reader_of, what_else, what_text
 from speechtl.audio.phrases import name_key
-from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError, did_you_mean
 from speechtl.files import cache_if_any, expanded, write_text
 from speechtl.folders import is_file
 from speechtl.json_lines import decode, json_lines
-from speechtl.plain import one_line
 from speechtl.runtime.sound.files import describe, read_blocks
+from speechtl.text import counted, none_can_be_used, one_line
 
 SPLITS = ("train", "validation", "test")
 TOLERANCE = 0.1  # seconds by which a recording may differ from the duration in its manifest

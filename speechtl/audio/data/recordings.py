@@ -14,11 +14,11 @@ from speechtl.audio.data.align import LONGEST_CLIP, find_word
 from speechtl.audio.data.manifest import TOLERANCE, Clip, fault
 from speechtl.audio.data.takes import Limits, cuts, has_word, repetitions
 from speechtl.audio.phrases import words
-from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError
 from speechtl.progress import tracked
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.sound.files import read_audio, read_blocks
+from speechtl.text import counted, none_can_be_used
 
 IN_MEMORY = 8000.0  # seconds of the recordings of one kind: 256 MB
 STEP = 640  # samples, a whole number of them at every usual rate: parts begin at a multiple, and resampling needs some on both sides

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from speechtl.counts import counted
 from speechtl.errors import AudioError
 from speechtl.folders import SOUNDS, is_file
 from speechtl.runtime.sound.files import describe
+from speechtl.text import counted
 
 MARGIN = 1.0  # seconds of sound around a labelled word, as far as no other label is there
 COLUMNS_SHOWN = 6

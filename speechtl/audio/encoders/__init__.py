@@ -27,10 +27,10 @@ ENCODERS: dict[str, tuple[Callable[[], AudioEncoder], Callable[[], AudioEncoder]
     "scratch:conv-ctc-tiny": (partial(conv_ctc.build, "conv-ctc-tiny"),) * 2,
 }
 OWN = rf"({'|'.join(conv_ctc.SIZES)}):(.+)"  # a size with a file of its own
-UNTAUGHT = [name for name, (build, load) in ENCODERS.items() if build is load]  # whose weights are random either way
+RANDOM_INIT = [name for name, (build, load) in ENCODERS.items() if build is load]  # whose weights are random either way
 
 
-def untaught(name: str) -> str:
+def random_init(name: str) -> str:
     """Return the name of the same network with random weights; for what cannot learn so, as two side by side, speech-embedding's."""
     return twin if (twin := f"scratch:{short_name(name)}") in ENCODERS else "scratch"
 
@@ -105,7 +105,7 @@ def _entry(name: str) -> tuple[Callable[[], AudioEncoder], Callable[[], AudioEnc
 
 __all__ = [
     "ENCODERS",
-    "UNTAUGHT",
+    "RANDOM_INIT",
     "AudioEncoder",
     "TimeConv",
     "audio_input",
@@ -115,9 +115,9 @@ __all__ = [
     "load_encoder",
     "own_weights",
     "parts_of",
+    "random_init",
     "short_name",
     "silence",
     "step",
     "taken_apart",
-    "untaught",
 ]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders.base import AudioEncoder, audio_input
 from speechtl.audio.encoders.streaming import TimeConv
-from speechtl.published import Published
+from speechtl.cache import Published
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer.network import EncoderInfo
 

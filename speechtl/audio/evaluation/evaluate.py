@@ -16,14 +16,14 @@ from speechtl.audio.evaluation.scoring import Counts, ScoredStream, count, score
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.model import scorer_of
 from speechtl.audio.run import load_run
-from speechtl.counts import counted
 from speechtl.errors import BundleError, ManifestError, RunError, did_you_mean
+from speechtl.limits import rate_high, recall_limits
 from speechtl.progress import progress
 from speechtl.runtime.bundle.wake_word import Word, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.trigger import TriggerSettings
-from speechtl.statistics import rate_high, recall_limits
+from speechtl.text import counted
 
 SCHEMA = 1
 SEED = 1

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.evaluation.streams import BEFORE, BEHIND, BETWEEN
-from speechtl.counts import counted
-from speechtl.plain import one_line
+from speechtl.limits import rate_high
 from speechtl.runtime.trigger import GRACE
-from speechtl.statistics import rate_high
+from speechtl.text import counted, one_line
 
 CLAIM = 0.5  # false accepts per hour that a maker wants to promise
 SHOWN = 12  # rows of a list or table; the rest is collapsed

@@ -98,7 +98,7 @@ class TrainSection(Section):
     packs: int = Field(default=2, ge=1)
     """different orders and speeds in which utterances are packed into windows"""
 
-    guises: int = Field(default=2, ge=1)
+    copies: int = Field(default=2, ge=1)
     """augmented copies of each pack: noise, rooms, levels"""
 
     precision: Precision = "32-true"

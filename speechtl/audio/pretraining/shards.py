@@ -34,15 +34,15 @@ RECIPE = 2  # raise it when the same settings give other windows
 
 @dataclass(frozen=True)
 class Shards:
-    """The folder of all rendered windows: `packs` orders of the utterances, each in several guises."""
+    """The folder of all rendered windows: `packs` orders of the utterances, each in several copies."""
 
     folder: Path
     packs: Sequence[Sequence[Window]]
-    guises: int
+    copies: int
     settings: dict[str, Any]  # everything else that decides what a window sounds like
 
     def __post_init__(self) -> None:
-        kept = {"recipe": RECIPE, "guises": self.guises, **self.settings}
+        kept = {"recipe": RECIPE, "copies": self.copies, **self.settings}
         digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
         object.__setattr__(self, "folder", self.folder / digest)
 
@@ -58,7 +58,7 @@ class Shards:
     def bytes_left(self, frames: int, bands: int, heard: int) -> int:
         """About how many bytes the files take that are not there yet; `heard` is the teacher's numbers of a window."""
         missing = sum(not path.exists() for pack in range(len(self.packs)) for path in self.names(pack))
-        return missing * WINDOWS * (self.guises * frames * bands + heard) * HALF
+        return missing * WINDOWS * (self.copies * frames * bands + heard) * HALF
 
     def render(self, renderer: Renderer, advance: Advance, workers: int = 1, *, rank: int = 0, world: int = 1) -> None:
         """Make the files that are not there yet, or the share of one of several; an interrupted call leaves whole files only.
@@ -137,7 +137,7 @@ def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -
 
 
 class ShardBatches:
-    """An epoch is one pack in one guise; batches of `(features, phones, counts, heard, words)`.
+    """An epoch is one pack in one copy; batches of `(features, phones, counts, heard, words)`.
 
     `counts` is -1 where nobody knows the phones; `words` are classes and the frames at which they end, -1 behind the last.
     The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
@@ -160,8 +160,8 @@ class ShardBatches:
 
     def part(self, number: int, rank: int, world: int) -> Iterator[Batch]:
         """Yield the share of one of `world` processes, which reads files of its own; begin again where they hold too little."""
-        passes = len(self.shards.packs) * self.shards.guises
-        pack, guise = divmod(number % passes, self.shards.guises)
+        passes = len(self.shards.packs) * self.shards.copies
+        pack, copy = divmod(number % passes, self.shards.copies)
         files = self.shards.names(pack)
         random = np.random.default_rng([self.seed, number])
         order = [int(index) for index in random.permutation(len(files))]
@@ -170,7 +170,7 @@ class ShardBatches:
         left: Batch | None = None
         steps = len(self) // world
         for first in itertools.cycle(range(0, len(own), self.together)):
-            parts = [read_shard(files[place], guise) for place in own[first : first + self.together]]
+            parts = [read_shard(files[place], copy) for place in own[first : first + self.together]]
             batch = _join(parts if left is None else [left, *parts])
             shuffled = torch.from_numpy(random.permutation(len(batch[0])))
             whole = len(shuffled) // self.batch_size * self.batch_size
@@ -183,18 +183,18 @@ class ShardBatches:
             left = tuple(tensor[shuffled[whole:]] for tensor in batch)
 
 
-def read_shard(path: Path, guise: int) -> Batch:
-    """One guise of the windows of a file; raises `RunError`, and removes the file, where it is damaged."""
+def read_shard(path: Path, copy: int) -> Batch:
+    """One copy of the windows of a file; raises `RunError`, and removes the file, where it is damaged."""
     try:
         tensors, _ = load_tensors(path)
         if missing := [name for name in SHARD_AXES if name not in tensors or tensors[name].dim() != SHARD_AXES[name]]:
             raise RunError(f"{path} is damaged: it holds no {missing[0]}.")
-        if not 0 <= guise < len(tensors["features"]):
+        if not 0 <= copy < len(tensors["features"]):
             raise RunError(f"{path} is damaged: it holds {len(tensors['features'])} augmented copies.")
     except RunError as error:
         path.unlink(missing_ok=True)  # it is only a cache
         raise RunError(f"{error} It has been removed; the same command with --resume renders it again.") from error
-    return tensors["features"][guise], tensors["phones"], tensors["counts"], tensors["heard"], tensors["words"]
+    return tensors["features"][copy], tensors["phones"], tensors["counts"], tensors["heard"], tensors["words"]
 
 
 def _join(parts: Sequence[Batch]) -> Batch:

@@ -15,9 +15,9 @@ from speechtl.audio.data.manifest import Clip, fault, read_manifests
 from speechtl.audio.pretraining.phones import numbers, transcribe
 from speechtl.audio.synthesis.base import SYNTHESISED
 from speechtl.audio.synthesis.sentences import plain
-from speechtl.counts import counted, none_can_be_used
 from speechtl.errors import AudioError, ManifestError
 from speechtl.runtime.sound.files import read_audio
+from speechtl.text import counted, none_can_be_used
 
 SHORTEST = 0.2  # seconds of a recording that is of use
 OFTEN = 10  # times that a word is said alone to become a class

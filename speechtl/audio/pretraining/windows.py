@@ -1,4 +1,4 @@
-"""Windows of one length, packed with utterances in random order, in several guises, and what the teacher hears in them."""
+"""Windows of one length, packed with utterances in random order, in several copies, and what the teacher hears in them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What is heard in a window: features `(guises, frames, bands)`, the teacher's embeddings `(steps, size)`, phones and words."""
+    """What is heard in a window: features `(copies, frames, bands)`, the teacher's embeddings `(steps, size)`, phones and words."""
 
     features: Floats
     heard: Floats
@@ -74,15 +74,15 @@ def pack(utterances: Sequence[Utterance], repeats: Callable[[Utterance], int], s
 
 
 class Renderer:
-    """Make a window's features in several guises, and the teacher's embeddings of the undisturbed sound."""
+    """Make a window's features in several copies, and the teacher's embeddings of the undisturbed sound."""
 
     def __init__(
-        self, augmenter: Augmenter, features: LogMelSettings, teacher: Teacher | None, guises: int, on_skip: Callable[[str], None]
+        self, augmenter: Augmenter, features: LogMelSettings, teacher: Teacher | None, copies: int, on_skip: Callable[[str], None]
     ) -> None:
         self.augmenter = augmenter
         self.log_mel = LogMel(features)
         self.teacher = teacher
-        self.guises = guises
+        self.copies = copies
         self.on_skip = on_skip
 
     def __call__(self, window: Window) -> Rendered:
@@ -93,8 +93,8 @@ class Renderer:
         random = np.random.default_rng(window.seed)
         tape, phones, words = self._tape(window, random)
         heard = self.teacher(tape) if self.teacher else np.zeros((0, 0), np.float32)
-        guises = [self.log_mel.compute(self.augmenter(tape, random)) for _ in range(self.guises)]
-        return Rendered(np.stack(guises), heard, phones, words)
+        copies = [self.log_mel.compute(self.augmenter(tape, random)) for _ in range(self.copies)]
+        return Rendered(np.stack(copies), heard, phones, words)
 
     def _tape(self, window: Window, random: np.random.Generator) -> tuple[Samples, list[int] | None, Words]:
         tape = quiet(int(SECONDS * SAMPLE_RATE), random)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from speechtl.audio.evaluation.scoring import ScoredStream, count
 from speechtl.errors import SpeechtlError
+from speechtl.limits import rate_high, recall_limits
 from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
-from speechtl.statistics import rate_high, recall_limits
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
 PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
@@ -41,7 +41,7 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class Guises:
+class Copies:
     """In how many conditions each recording was played: so many times fewer are independent of each other."""
 
     words: int = 1
@@ -87,12 +87,12 @@ def calibrate(
     negatives: Sequence[ScoredStream],
     trigger: TriggerSettings,
     rates: Sequence[float] = RATES,
-    guises: Guises = Guises(),
+    copies: Copies = Copies(),
 ) -> list[OperatingPoint]:
     """Return operating points for several rates of false accepts per hour, the rarest first."""
     tail = fit_tail(negatives, trigger.smoothing)
     return [
-        _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory), guises)
+        _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory), copies)
         for rate in rates
     ]
 
@@ -102,15 +102,15 @@ def _threshold(tail: Tail, per_hour: float) -> float:
 
 
 def _measure(
-    positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], rate: float, trigger: TriggerSettings, guises: Guises
+    positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], rate: float, trigger: TriggerSettings, copies: Copies
 ) -> OperatingPoint:
     delays = [delay for stream in positives for delay in count(stream, trigger).detected]
     detected = sum(delay is not None for delay in delays)
     events = sum(len(count(stream, trigger).false_accepts) for stream in negatives)
     hours = sum(stream.hours for stream in negatives)
-    low, high = recall_limits(detected / guises.words, len(delays) / guises.words)
+    low, high = recall_limits(detected / copies.words, len(delays) / copies.words)
     recall = detected / len(delays) if delays else 0.0
-    most = rate_high(events / guises.others, hours / guises.others)
+    most = rate_high(events / copies.others, hours / copies.others)
     return OperatingPoint(rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, most)
 
 

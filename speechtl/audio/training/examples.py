@@ -1,6 +1,6 @@
 """Training examples of one length: the word after a stretch of background, and windows of everything else.
 
-A round is one pass over the recordings in a new guise: each positive clip `repeats` times, and all negatives played
+A round is one pass over the recordings in a new copy: each positive clip `repeats` times, and all negatives played
 as one tape in random order, cut into windows that overlap by what the network needs to see before its first score.
 """
 

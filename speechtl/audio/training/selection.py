@@ -13,8 +13,8 @@ from speechtl.audio.data.folder import Note
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Kept, Recording, heard_only, load_recordings, note_cuts
 from speechtl.audio.recipe import Recipe
-from speechtl.counts import are, counted, first_few, were
 from speechtl.errors import ManifestError
+from speechtl.text import are, counted, first_few, were
 
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0

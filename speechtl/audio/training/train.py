@@ -15,7 +15,7 @@ import torch
 from speechtl.audio.augment import Augmenter, Sound, normalize_room, simulate_rooms
 from speechtl.audio.data.licences import verdict
 from speechtl.audio.data.recordings import Kept, RecordedSound, Recording
-from speechtl.audio.encoders import UNTAUGHT, data_input, load_encoder
+from speechtl.audio.encoders import RANDOM_INIT, data_input, load_encoder
 from speechtl.audio.evaluation.scoring import ScoredStream, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.heads import MEMBERS, divide, make_head
@@ -25,23 +25,23 @@ from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import save_run
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.batches import FRONT_BATCH, RoundBatches
-from speechtl.audio.training.calibrate import RATES, Guises, OperatingPoint, calibrate, fit_tail
+from speechtl.audio.training.calibrate import RATES, Copies, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.training.examples import ExampleMaker
 from speechtl.audio.training.selection import FOLDS, HELD_OUT, Data, prepare
-from speechtl.counts import counted
 from speechtl.files import check_room, size_of
 from speechtl.progress import Tally, progress, say
+from speechtl.runs import bind, finish, training_folder
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
+from speechtl.text import counted
 from speechtl.transfer import Batch, HeadOnly, Policy, at_one_rate, attach, check_inputs, fit, parse_policy
 from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.transfer.network import run_groups
-from speechtl.workfolder import bind, finish, training_folder
 
 ROOMS = 60
 VALIDATION_ROOMS = 8
 VALIDATION_SNR = 10.0  # dB
-GUISES = Guises(words=2, others=3)  # words are validated on clean and in noise, everything else in rooms, too
+COPIES = Copies(words=2, others=3)  # words are validated on clean and in noise, everything else in rooms, too
 CHECKPOINT = "checkpoint.safetensors"
 NO_FOLD = -1  # held out from a member that learns from all
 MEASURED = 400  # examples that tell the embeddings' mean and deviation
@@ -77,7 +77,7 @@ def _train(recipe: Recipe, out: Path, work: Path, resume: bool, calibrated: bool
     encoder = load_encoder(recipe.transfer.encoder)
     check_inputs(encoder, data_input(encoder))
     policy = parse_policy(recipe.transfer.policy)
-    if recipe.transfer.encoder in UNTAUGHT:
+    if recipe.transfer.encoder in RANDOM_INIT:
         policy = at_one_rate(policy)
     held_out = _held_out(policy, data, twins=calibrated) * len(encoder.parts)
     head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(held_out))
@@ -167,7 +167,7 @@ def _fit(
     )
     loss = WakeWordLoss(network.step_times(features.frames(maker.length)), held_out)
     check_room(work, batches.bytes_expected() + checkpoint_bytes(network) - size_of(work))
-    say("Making the examples of the first epoch, each in a guise of noise, room and speed.")
+    say("Making the examples of the first epoch, each in a copy of noise, room and speed.")
     before = started
 
     def tell(epoch: int, record: dict[str, Any]) -> None:
@@ -233,7 +233,7 @@ def _calibrate(network: WakeWordNetwork, held_out: list[int], recipe: Recipe, da
     shift = fit_tail(negatives, trigger.smoothing).logit_for(wanted)
     network.head.shift(shift)
     _shift_scores(shift, [*positives, *negatives])
-    points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}), GUISES)
+    points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}), COPIES)
     threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
     return TriggerSettings(threshold, trigger.smoothing, trigger.refractory), points
 
@@ -252,8 +252,8 @@ def _validation_streams(
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
     folds = sorted(set(held_out) - {NO_FOLD})
-    played = ((data.positives, GUISES.words), (data.negatives, GUISES.others))
-    total = sum(guises * sum(recording.fold in folds for recording in kind) for kind, guises in played)
+    played = ((data.positives, COPIES.words), (data.negatives, COPIES.others))
+    total = sum(copies * sum(recording.fold in folds for recording in kind) for kind, copies in played)
     positives, negatives = [], []
     with progress("calibrating, recording") as advance:
         tally = Tally(advance, total)
@@ -263,9 +263,9 @@ def _validation_streams(
                 listening = WakeWordNetwork(network.encoder, head)
                 words = [recording for recording in data.positives if recording.fold == fold]
                 others = [recording for recording in data.negatives if recording.fold == fold]
-                for one in conditions[: GUISES.words]:
+                for one in conditions[: COPIES.words]:
                     positives.append(pool.submit(_score, listening, tally(words_in_background(words, one, seed))))
-                for one in conditions[: GUISES.others]:
+                for one in conditions[: COPIES.others]:
                     negatives.append(pool.submit(_score, listening, tally(without_words(others, one, seed))))
             return [stream.result() for stream in positives], [stream.result() for stream in negatives]
         finally:

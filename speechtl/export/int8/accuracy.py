@@ -8,10 +8,10 @@ from typing import Any
 
 from speechtl.audio.evaluation.scoring import ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Passage
-from speechtl.counts import counted
+from speechtl.limits import rate_high
 from speechtl.runtime.bundle.wake_word import Word
 from speechtl.runtime.detector import Scorer
-from speechtl.statistics import rate_high
+from speechtl.text import counted
 
 RECALL_LOSS = 0.005  # that int8 may cost
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from speechtl.cache import Published
 from speechtl.image.backbones.weights import load_pretrained
 from speechtl.image.network import IMAGENET_MEAN, IMAGENET_STD, PICTURES, Normalize
-from speechtl.published import Published
 from speechtl.transfer import EncoderInfo, SourceNetwork, take_apart
 
 PUBLISHED = Published(

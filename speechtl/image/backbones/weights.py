@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from speechtl.cache import Published
 from speechtl.errors import WeightsError
 from speechtl.image.manifest import image_data
-from speechtl.published import Published
 from speechtl.transfer import load_weights
 
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from speechtl.errors import SpeechtlError
-from speechtl.plain import one_line
 from speechtl.runtime.listen.signals import KILL
+from speechtl.text import one_line
 
 AT_ONCE = 4  # commands that may run at the same time
 END_SECONDS = 0.2  # between asking a command to end and ending it

@@ -68,7 +68,7 @@ def test_it_does_so_whatever_the_number_of_files_and_the_batch(shards, together)
 def test_an_epochs_order_depends_on_its_number_alone(shards):
     batches = ShardBatches(shards, batch_size=4, seed=0)
     assert seen(batches.epoch(0)) == seen(batches.epoch(0))
-    assert seen(batches.epoch(0)) != seen(batches.epoch(4))  # the same pack and guise
+    assert seen(batches.epoch(0)) != seen(batches.epoch(4))  # the same pack and copy
 
 
 def test_epochs_go_through_packs_and_guises(shards):

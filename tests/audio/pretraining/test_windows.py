@@ -35,7 +35,7 @@ class Beep(Utterance):
 
 def renderer(**options):
     settings = AugmentSettings(noise_probability=0.0, room_probability=0.0, **{"speed_probability": 0.0, **options})
-    return Renderer(Augmenter([], [], settings), FEATURES, lambda samples: samples[: 5 * 249].reshape(-1, 5), guises=2, on_skip=print)
+    return Renderer(Augmenter([], [], settings), FEATURES, lambda samples: samples[: 5 * 249].reshape(-1, 5), copies=2, on_skip=print)
 
 
 def test_every_utterance_stands_in_the_windows_as_often_as_asked():
@@ -92,10 +92,10 @@ def test_a_recording_that_cannot_be_read_is_reported_and_its_window_has_no_text(
     assert "broken.wav" in reported[0]
 
 
-@pytest.mark.parametrize("guises", [1, 3])
-def test_without_a_teacher_nothing_is_heard(guises):
-    made = Renderer(Augmenter([], []), FEATURES, None, guises, print)(Window(tuple(utterances([1.0])), (0, 0, 4)))
-    assert len(made.features) == guises
+@pytest.mark.parametrize("copies", [1, 3])
+def test_without_a_teacher_nothing_is_heard(copies):
+    made = Renderer(Augmenter([], []), FEATURES, None, copies, print)(Window(tuple(utterances([1.0])), (0, 0, 4)))
+    assert len(made.features) == copies
     assert made.heard.size == 0
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from speechtl.audio.evaluation.scoring import ScoredStream, Word, count
-from speechtl.audio.training.calibrate import RATES, Guises, calibrate, fit_tail
+from speechtl.audio.training.calibrate import RATES, Copies, calibrate, fit_tail
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.trigger import TriggerSettings
 
@@ -68,7 +68,7 @@ def test_an_operating_point_tells_what_it_does_with_exact_limits():
 def test_what_was_played_several_times_tells_no_more_than_once():
     words, others = spoken([9.0, 9.0, -9.0, 9.0]), background(0.5, 1)
     (once,) = calibrate([words], [others], TRIGGER, rates=[0.5])
-    (again,) = calibrate([words] * 2, [others] * 3, TRIGGER, rates=[0.5], guises=Guises(2, 3))
+    (again,) = calibrate([words] * 2, [others] * 3, TRIGGER, rates=[0.5], copies=Copies(2, 3))
     assert (again.clips, again.hours) == (2 * once.clips, pytest.approx(3 * once.hours))
     assert (again.recall_low, again.recall_high) == pytest.approx((once.recall_low, once.recall_high))
     assert again.per_hour_high == pytest.approx(stats.chi2.ppf(0.95, 2 * again.events / 3 + 2) / 2 / once.hours)

@@ -85,9 +85,9 @@ def test_a_training_that_remembers_another_gives_the_network_that_it_gives_alone
         train(other, corpus / "third", calibrated=False, memory=memory)
 
 
-@pytest.mark.parametrize(("untaught", "rate_decay"), [((), 0.85), (("tiny",), 1.0)])
-def test_an_encoder_with_nothing_to_keep_learns_as_fast_in_front(recipe, corpus, monkeypatch, untaught, rate_decay):
-    monkeypatch.setattr(module, "UNTAUGHT", untaught)
+@pytest.mark.parametrize(("random_init", "rate_decay"), [((), 0.85), (("tiny",), 1.0)])
+def test_an_encoder_with_nothing_to_keep_learns_as_fast_in_front(recipe, corpus, monkeypatch, random_init, rate_decay):
+    monkeypatch.setattr(module, "RANDOM_INIT", random_init)
     recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": "all"})})
     about = train(recipe, corpus / "run", calibrated=False)
     assert about["policy"] == f"AllLayers(rate_decay={rate_decay})"

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.bundle.wake_word import open_bundle
+
+
+@pytest.mark.parametrize("name", ["export/export", "training/studies/added_words", "export/verify", "export/to_openwakeword"])
+def test_every_program_has_help_that_begins_with_what_to_type(load_program, name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        load_program(name).main(["--help"])
+    assert stopped.value.code == 0
+    assert f"python {name}.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("export/export", ["{}/none", "-o", "{}/a.wake"]),
+        ("training/studies/added_words", ["{}/none.wake"]),
+        ("export/verify", ["{}/none.wake"]),
+        ("export/to_openwakeword", ["{}/none", "--out", "{}/out"]),
+    ],
+)
+def test_what_is_not_there_is_one_sentence_and_exit_code_2(load_program, name, arguments, tmp_path, capsys):
+    assert load_program(name).main([argument.format(tmp_path) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{name.rsplit('/')[-1]}: ")
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cost_of_every_graph_is_measured(load_program, tiny_bundle):
+    bundle = open_bundle(tiny_bundle)
+    (row,) = load_program("export/export").measure(bundle, bundle.about)
+    assert row["graph"] == "model.onnx"
+    assert 0.0 < row["cpu_ms_per_step"] < 100.0
+    assert row["bytes"] == len(bundle.files["model.onnx"])
+
+
+def test_what_a_bundle_costs_is_compared_with_the_first(load_program, tiny_bundle):
+    first, second = load_program("training/studies/added_words").measure([tiny_bundle, tiny_bundle], rounds=2)
+    assert first["ratio"] == 1.0
+    assert (second["words"], second["graph"]) == (1, "model.onnx")
+    assert 0.0 < second["cpu_ms_per_second"] < 1000.0
+
+
+def test_a_runtime_reports_from_its_own_process(load_program, tiny_bundle):
+    import sys
+
+    results = load_program("export/verify").verify_in(Path(sys.executable), tiny_bundle, "onnxruntime")
+    assert [(result["graph"], result["ok"]) for result in results] == [("model.onnx", True)]
+    json.dumps(results)
+
+
+def test_what_was_measured_is_written_into_the_bundle_beside_what_it_says_of_others(load_program, tiny_bundle, tmp_path):
+    path = tmp_path / "a.wake"
+    path.write_bytes(tiny_bundle.read_bytes())
+    before = open_bundle(path)
+    other = {"graph": "model.onnx", "engine": "tflite-runtime", "largest_difference": 0.01, "tolerance": 0.1, "streams": 25, "ok": True}
+    load_program("export/verify").certify(path, [other])
+    after = open_bundle(path)
+    assert after.graphs["model.onnx"].measured == ("onnxruntime", "tflite-runtime")
+    assert after.about == {**before.about, "parity": [*before.about["parity"], other]}
+    assert dict(after.files) == dict(before.files)
+    load_program("export/verify").certify(path, [{**other, "ok": False}])
+    assert open_bundle(path).graphs["model.onnx"].measured == ("onnxruntime",)
+
+
+def test_scores_that_come_later_are_compared_where_they_belong(load_program):
+    own = np.zeros(60)
+    own[[20, 21, 40]] = (0.9, 0.5, 0.7)
+    compare = load_program("export/to_openwakeword").compare
+    assert compare(own, np.concatenate([np.zeros(7), own])) == (0.0, 7)
+    assert compare(own, own[3:]) == (0.0, -3)
+    with pytest.raises(SpeechtlError, match="--audio"):
+        compare(np.zeros(60), np.zeros(60))

@@ -1,0 +1,176 @@
+"""What each encoder is worth: recall on test speakers at half a false accept an hour, after few and many recordings of a word.
+
+    python training/studies/transfer.py training/recipes/words/computer.toml training/recipes/words/jarvis.toml --out runs/transfer
+
+Trains every way (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the shipped detector
+the recordings of split "test": negatives of manifests without one are for training alone. The threshold is the one at which
+the test negatives give that rate: what an encoder has learned is compared here, not how well a threshold was foretold. Each
+result is kept in transfer.csv at once; a second call goes on where the first one stopped, so give another --out to other
+settings or weights. Leaves transfer.csv and transfer.png, and prints a table for each word: of all that is in transfer.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from speechtl.arguments import at_least, output_folder
+from speechtl.audio.data.clips import read_clips
+from speechtl.audio.data.manifest import Clip, write_manifest
+from speechtl.audio.encoders import RANDOM_INIT
+from speechtl.audio.evaluation.evaluate import evaluate, open_model
+from speechtl.audio.network.model import OfflineEngine
+from speechtl.audio.recipe import Recipe, read_recipe
+from speechtl.audio.training.train import Memory, train
+from speechtl.errors import ManifestError, reported
+from speechtl.files import append_row, read_rows
+from speechtl.progress import say
+from speechtl.settings import PRECISIONS
+from speechtl.study.curves import Panel, Point, draw_panels, print_points
+from speechtl.study.trials_audio import changed
+from speechtl.text import counted
+
+WAYS = (
+    "scratch:conv-ctc/all",
+    "conv-ctc/head",
+    "conv-ctc/all",
+    "speech-embedding/head",
+    "speech-embedding/last:2",
+    "speech-embedding/all",
+    "speech-embedding+conv-ctc/head",
+)
+RATE = 0.5  # false accepts an hour
+SEEDED = 50  # with more clips than these, one seed is enough
+HEAD = "/head"  # how ways end that leave the encoder as it is
+COLUMNS = ("word", "way", "clips", "seed", "recall")
+THRESHOLDS = [float(1.0 / (1.0 + np.exp(-logit))) for logit in np.linspace(-14.0, 14.0, 281)]
+
+
+def main(argv: Sequence[str] | None = None) -> list[Point]:
+    """Train, evaluate, print and draw; return the points of the last word."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", type=Path, nargs="+")
+    parser.add_argument("--amounts", type=at_least(0), nargs="+", default=[5, 10, 20, 50, 0], help="training clips; 0 stands for all")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), help="encoder/policy")
+    parser.add_argument("--seeds", type=at_least(1), default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
+    parser.add_argument("--epochs", type=at_least(1), help="of each training, in place of the recipe's")
+    parser.add_argument("--batch-size", type=at_least(2), help="of each training, in place of the recipe's")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of each training, in place of the recipe's")
+    parser.add_argument("--out", type=output_folder, default="runs/transfer")
+    options = parser.parse_args(argv)
+    table = options.out / "transfer.csv"
+    done = _read(table)
+    changes = {key: value for key in ("epochs", "batch_size", "precision") if (value := getattr(options, key)) is not None}
+    recipes = [read_recipe(path, {"train": changes}) for path in options.recipes]
+    plans = [(recipe, _plan(recipe, options)) for recipe in recipes]
+    memory, embeddings = Memory(), defaultdict[tuple[str, int], Known](dict)
+    for seed in range(options.seeds):
+        memory.negatives.clear()  # no other seed needs them, and they are large
+        for recipe, plan in plans:
+            for way, clips in plan:
+                key = (recipe.name, way, clips, seed)
+                if key not in done and (clips <= SEEDED or seed == 0):
+                    known = embeddings[way, seed if way.split("/")[0] in RANDOM_INIT else 0]  # random weights differ from seed to seed
+                    done[key] = recall(recipe, way, clips, seed, memory, known)
+                    append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
+                    say(f"{recipe.name}, {way}, {counted(clips, 'clip')}, seed {seed}: recall {done[key]:.3f}")
+    panels = [Panel(f"recordings of {recipe.name!r}", _points(done, recipe.name)) for recipe in recipes]
+    for panel, recipe in zip(panels, recipes, strict=True):
+        print_points(panel.points, f"recall of {recipe.name!r}")
+    draw_panels(options.out / "transfer.png", panels, "Unseen speakers, 0.5 false accepts an hour", "recall")
+    return list(panels[-1].points)
+
+
+Known = dict[bytes, Tensor]  # embeddings of frames, by their digest
+
+
+class Remembered(nn.Module):
+    """A frozen encoder that does not encode the same frames twice."""
+
+    def __init__(self, encoder: nn.Module, known: Known) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.known = known
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the embeddings of frames `(1, 1, frames, bands)`."""
+        key = hashlib.blake2b(frames.cpu().numpy().tobytes(), digest_size=16).digest()
+        if key not in self.known:
+            self.known[key] = self.encoder(frames).cpu()
+        return self.known[key].to(frames.device)
+
+
+def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, known: Known) -> float:
+    """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives.
+
+    `memory` and, of a frozen encoder, `known` keep what another training need not do again.
+    """
+    pool = _pool(recipe)
+    chosen = [pool[index] for index in np.random.default_rng(seed).permutation(len(pool))[:clips]]
+    with tempfile.TemporaryDirectory() as folder:
+        positives = Path(folder) / "positives.jsonl"
+        write_manifest(positives, [dataclasses.replace(clip, audio_filepath=str(clip.path)) for clip in chosen])
+        train(changed(recipe, way, positives, seed), Path(folder) / "run", calibrated=False, memory=memory)
+        model = open_model(Path(folder) / "run")
+        if way.endswith(HEAD):
+            assert isinstance(model.scorer.engine, OfflineEngine)
+            encoder = model.scorer.engine.network.encoder
+            groups = nn.Sequential(*encoder.groups.values())
+            encoder.groups = nn.ModuleDict({"all": Remembered(groups, known)})
+        report = evaluate(model, recipe.data.positives, _test_negatives(recipe), thresholds=THRESHOLDS, kept=memory.recordings, note=say)
+    return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
+
+
+def _pool(recipe: Recipe) -> list[Clip]:
+    """Return the training recordings of the word that are on this machine."""
+    clips = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test"]
+    here = [clip for clip in clips if clip.path is not None]
+    if not here:
+        raise ManifestError(
+            f"None of the {len(clips)} training recordings of {recipe.name!r} is on this machine; fetch them with "
+            "speechtl data pull, or set SPEECHTL_DATA to where they are."
+        )
+    return here
+
+
+def _test_negatives(recipe: Recipe) -> list[Path]:
+    """Return the manifests of negatives that have people to test on; of those without, training has heard the people."""
+    tested = [path for path in recipe.data.negatives if any(clip.split == "test" for clip in read_clips([path]))]
+    if not tested:
+        raise ManifestError(f"None of the negatives of {recipe.name!r} has split 'test'; without them there is no rate of false accepts.")
+    return tested
+
+
+def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:
+    """Return the ways and amounts to train; raise `SpeechtlError` where one of them cannot be trained."""
+    _test_negatives(recipe)
+    for way in options.ways:
+        changed(recipe, way, options.out, seed=0)
+    available = len(_pool(recipe))
+    amounts = sorted({min(amount or available, available) for amount in options.amounts})
+    return [(way, amount) for amount in amounts for way in options.ways]
+
+
+def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:
+    """Return all that is known of a word, earlier calls' results, too, in the order of `WAYS`."""
+    known = [Point(way, clips, seed, value) for (word, way, clips, seed), value in done.items() if word == name]
+    return sorted(known, key=lambda point: (WAYS.index(point.way) if point.way in WAYS else len(WAYS), point.examples, point.seed))
+
+
+def _read(path: Path) -> dict[tuple[str, str, int, int], float]:
+    return {
+        (row["word"], row["way"], int(row["clips"]), int(row["seed"])): float(row["recall"]) for row in read_rows(path) if row["recall"]
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(reported(main))
