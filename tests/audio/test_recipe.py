@@ -132,7 +132,7 @@ def test_values_checked_are_those_given(tmp_path):
 
 @pytest.mark.parametrize("name", ["computer", "jarvis", "smart_mirror", "alexa"])
 def test_the_recipes_of_the_project_are_right_and_their_manifests_are_there(name, request):
-    recipe = read_recipe(request.config.rootpath / "training" / "recipes" / f"{name}.toml")
+    recipe = read_recipe(request.config.rootpath / "training" / "recipes" / "words" / f"{name}.toml")
     assert recipe.name == name
     for paths in (recipe.data.positives, recipe.data.negatives, recipe.data.noise):
         assert all(path.is_file() for path in paths)
