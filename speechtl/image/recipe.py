@@ -56,7 +56,7 @@ class TransferSection(Section):
     """or mobilenet, small, or one that you registered or pretrained"""
 
     weights: str = PRETRAINED
-    """or "scratch" (random initialization), or a safetensors file"""
+    """or "scratch" (random initialisation), or a safetensors file"""
 
     keep: str | None = None
     """last layer group of the backbone to keep, such as "fire7"; default: all but the output layer"""
