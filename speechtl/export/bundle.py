@@ -16,7 +16,7 @@ from speechtl.export.golden import golden as make_golden_file
 from speechtl.export.how_to_run import how_to_run
 from speechtl.export.int8 import calibration
 from speechtl.export.int8.accuracy import Accuracy, Check
-from speechtl.export.int8.rounding import ALL_LEVELS, FEW_LEVELS
+from speechtl.export.int8.scales import ALL_LEVELS, FEW_LEVELS
 from speechtl.export.join import check_joinable, describe_words
 from speechtl.export.onnx_graph import to_onnx
 from speechtl.export.step import ExportStep
