@@ -133,6 +133,9 @@ class TrainSection(Section):
 class CalibrateSection(Section):
     """The detector: target of the threshold, and settings of the trigger."""
 
+    enabled: bool = True
+    """false leaves the threshold at 0.5 and holds out no speakers, unless a manifest marks them"""
+
     false_accepts_per_hour: float = Field(default=0.3, gt=0)
     """target; a lower one misses more words"""
 
