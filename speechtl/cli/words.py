@@ -170,20 +170,26 @@ def export(
     golden: Annotated[bool, typer.Option("--golden/--no-golden", help="Include the golden audio that verify plays.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Export runs as one file for the device: graphs for every runtime, verified to give the scores of the network."""
+    """Export runs as one file for the device: graphs for every runtime, verified to give the scores of the network.
+
+    --json also measures what a step of every graph costs on this machine.
+    """
     from speechtl.files import check_room, size_of
 
     check_room(out, BUNDLE_SIZE * sum(map(size_of, runs)))
     with progress("loading"):
         from speechtl.audio.run import load_run
         from speechtl.export.bundle import export_runs, graphs_for
+        from speechtl.export.cost import step_costs
+    from speechtl.runtime.bundle.wake_word import open_bundle
     from speechtl.runtime.verify import table
 
     loaded = [load_run(run) for run in runs]
     about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden)
     size = out.stat().st_size
     if as_json:
-        echo_json({"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]}, indent=2)
+        document = {"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]}
+        echo_json({**document, "cost": step_costs(open_bundle(out))}, indent=2)
     else:
         echo(f"{table(about['parity'])}\n{out}: {size / 1e6:.2f} MB.")
 

@@ -272,6 +272,7 @@ def test_an_export_verifies_and_says_how_large_it_is(trained, tmp_path, call):
     said = json.loads(done.stdout)
     assert said["bytes"] == (tmp_path / "new" / "a.wake").stat().st_size
     assert all(result["ok"] for result in said["parity"])
+    assert [(row["graph"], row["cpu_ms_per_step"] > 0) for row in said["cost"]] == [("model.onnx", True)]
     assert call("verify", tmp_path / "new" / "a.wake").returncode == 0
 
 
