@@ -78,7 +78,7 @@ def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(hal
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == CheckFailedError.exit_code
-    assert "does not give the scores" in capsys.readouterr().err
+    assert "produces different scores" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
