@@ -19,6 +19,7 @@ TRAINING = (
     "pyroomacoustics",
     "onnx",
     "matplotlib",
+    "jinja2",
 )
 
 

@@ -31,6 +31,7 @@ TRAIN_PACKAGES = {
     "onnx",
     "onnxscript",
     "matplotlib",
+    "jinja2",
     "tomli",
 }
 BASE_PACKAGES = {"numpy", "soxr", "soundfile", "rich"}
