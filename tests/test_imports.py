@@ -20,6 +20,7 @@ TRAINING = (
     "onnx",
     "matplotlib",
     "jinja2",
+    "num2words",
 )
 
 

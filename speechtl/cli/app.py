@@ -32,6 +32,7 @@ TRAIN_PACKAGES = {
     "onnxscript",
     "matplotlib",
     "jinja2",
+    "num2words",
     "tomli",
 }
 BASE_PACKAGES = {"numpy", "soxr", "soundfile", "rich"}
