@@ -24,6 +24,8 @@ TRAIN_PACKAGES = {
     "onnx",
     "onnxscript",
     "matplotlib",
+    "jinja2",
+    "num2words",
     "tomli",
 }
 BASE_PACKAGES = {"numpy", "soxr", "soundfile", "rich"}
