@@ -263,7 +263,8 @@ def areas(network: PictureNetwork, test: Scenes, target: int) -> tuple[float, fl
 def others_in(test: Scenes, target: int) -> NDArray[np.int64]:
     """Number of the other objects in every scene."""
     labels = test[1].numpy()
-    return (labels.sum(axis=1) - labels[:, target]).astype(np.int64)
+    others: NDArray[np.int64] = (labels.sum(axis=1) - labels[:, target]).astype(np.int64)
+    return others
 
 
 def auc_within(scores: NDArray[np.float64], there: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
