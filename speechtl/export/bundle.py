@@ -17,7 +17,7 @@ from speechtl.export.golden import golden as make_golden_file
 from speechtl.export.how_to_run import how_to_run
 from speechtl.export.int8 import calibration
 from speechtl.export.int8.calibration import Accuracy, Check
-from speechtl.export.int8.rounding import ALL_LEVELS, FEW_LEVELS
+from speechtl.export.int8.scales import ALL_LEVELS, FEW_LEVELS
 from speechtl.export.onnx_graph import to_onnx
 from speechtl.export.step import ExportStep, share_encoder
 from speechtl.files import check_place, writing
