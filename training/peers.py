@@ -29,7 +29,8 @@ import numpy as np
 
 from speechtl.arguments import at_least
 from speechtl.bench.process import WorkerError, run_worker
-from speechtl.bench.stimulus import CHUNK_SAMPLES, SECOND, Int16, speech_like
+from speechtl.bench.stimulus import SECOND, Int16, speech_like
+from speechtl.bench.worker import CHUNK_SAMPLES
 from speechtl.errors import SpeechtlError, reported
 from speechtl.export.cost import GraphCost, graph_cost
 from speechtl.files import cache_folder, replace_folder

@@ -11,7 +11,7 @@ import pytest
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.export import bundle as module
 from speechtl.export.bundle import ORDER, export_run, export_runs, graphs_for
-from speechtl.export.int8.accuracy import Accuracy
+from speechtl.export.int8.calibration import Accuracy
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.engine.select import open_engine
@@ -220,7 +220,7 @@ def test_an_unknown_graph_is_refused_with_those_there_are(tiny_run, tmp_path):
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tiny_run, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(module, "_make", lambda *arguments: pytest.fail("the work has begun"))
+    monkeypatch.setattr(module, "ExportStep", lambda *arguments: pytest.fail("the work has begun"))
     with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is no folder"):
         export_runs([tiny_run], tmp_path / "file" / "a.wake", ["model.onnx"])
 

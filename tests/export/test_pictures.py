@@ -127,8 +127,7 @@ def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(halve
 def test_the_large_backbones_are_exported_exactly_and_as_int8(backbone, keep, grid):
     import onnxruntime
 
-    from speechtl.export.int8.pictures import quantise
-    from speechtl.export.pictures import Scored, to_onnx
+    from speechtl.export.pictures import Scored, quantise, to_onnx
     from speechtl.image.network import new_network
     from speechtl.image.run import open_encoder
     from speechtl.transfer import Task
