@@ -37,8 +37,8 @@ from speechtl.files import cache_folder, write_json
 from speechtl.progress import say
 from speechtl.runtime.bundle.wake_word import Bundle, Graph, open_bundle
 from speechtl.runtime.engine.select import RUNTIMES
-from speechtl.runtime.features import Floats, LogMel
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.features import LogMel
+from speechtl.runtime.samples import SAMPLE_RATE, Floats
 
 SCHEMA = 1
 PROBE = HERE / "probe.py"

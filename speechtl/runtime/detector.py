@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from speechtl.runtime.bundle.wake_word import Bundle, Word, open_bundle
 from speechtl.runtime.engine.select import open_engine
-from speechtl.runtime.engine.session import Floats
 from speechtl.runtime.features import Features, front_end
+from speechtl.runtime.samples import Floats
 from speechtl.runtime.trigger import Trigger
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
-from speechtl.runtime.engine.session import INPUT, OUTPUT, Array, Floats, Tensor
+from speechtl.runtime.engine.session import INPUT, OUTPUT, Tensor
+from speechtl.runtime.samples import Array, Floats
 
 
 class TfliteSession:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.errors import ProtocolError
-from speechtl.runtime.samples import Samples
+from speechtl.runtime.samples import Samples, from_int16
 from speechtl.runtime.server.wire import shown
 from speechtl.runtime.sound.files import resampler
 
@@ -77,7 +77,7 @@ def to_numbers(content: bytes, width: int) -> Samples:
     if width == 1:
         return (np.frombuffer(content, np.uint8).astype(np.float32) - np.float32(128.0)) / np.float32(128.0)
     if width == 2:
-        return np.frombuffer(content, "<i2").astype(np.float32) / np.float32(2.0**15)
+        return from_int16(np.frombuffer(content, "<i2"))
     if width == 3:
         padded = np.zeros((len(content) // 3, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(content, np.uint8).reshape(-1, 3)
