@@ -19,9 +19,7 @@ MODULES = sorted(
     if path.stem not in ("__init__", "plot")
 )
 COMMANDS = ["speechtl.cli.app", "speechtl.cli.bench", "speechtl.progress"]
-PICTURES = {
-    f"speechtl.{name}" for name in ("runtime.engine.pictures", "runtime.verify_pictures", "bench.prediction", "bench.picture_worker")
-}
+PICTURES = {f"speechtl.{name}" for name in ("runtime.engine.pictures", "bench.prediction", "bench.picture_worker")}
 # What is nothing without a package: its users import it where they can say so.
 NEEDS = {
     "wyoming": {f"speechtl.runtime.server.{name}" for name in ("server", "client", "models", "wire", "stream", "samples", "address")},

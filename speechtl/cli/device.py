@@ -62,7 +62,7 @@ def listen(
     as_json: Json = False,
 ) -> None:
     """Listen to a microphone and tell each wake word: a line for people, or JSON lines."""
-    from speechtl.runtime.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.listen.clips import ClipLimits, Clips, NearMisses
     from speechtl.runtime.listen.commands import Command
     from speechtl.runtime.listen.hearing import Hearing
@@ -199,7 +199,7 @@ def serve(
     Up to 32 clients at once, any rate and width of audio. A folder of bundles is watched, and SIGHUP opens all again.
     SIGTERM and Ctrl-C end it.
     """
-    from speechtl.runtime.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
 
     try:
         from speechtl.runtime.server.server import ServerSettings

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.choice import PerWord, refractory_times, thresholds
+from speechtl.runtime.bundle.choice import PerWord, refractory_times, thresholds
 
 METAVAR = "[WORD=]NUMBER"
 
