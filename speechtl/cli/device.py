@@ -209,7 +209,7 @@ def serve(
             raise
         raise MissingExtraError("The server", "serve") from error
     if zeroconf is not None:
-        from speechtl.runtime.server.announce import load_zeroconf
+        from speechtl.runtime.server.address import load_zeroconf
 
         load_zeroconf()
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
