@@ -267,7 +267,7 @@ def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recip
 DRIVER = """
 import importlib.util, os, sys
 from pathlib import Path
-from speechtl.audio.pretraining import pretrain
+from speechtl.audio.pretraining import train as pretrain
 from speechtl.transfer import save_tensors
 
 fit, out = pretrain._fit, Path(sys.argv[1])
