@@ -9,7 +9,7 @@ from typing import Any
 from speechtl.errors import MissingExtraError, SpeechtlError
 
 
-def read_toml(path: Path, content: str, error: type[SpeechtlError] = SpeechtlError) -> dict[str, Any]:
+def read_toml(path: Path, content: str = "a file", error: type[SpeechtlError] = SpeechtlError) -> dict[str, Any]:
     """The document of a TOML file; raises `error` where it cannot be read. `content` says what is expected ("a recipe file")."""
     if path.is_dir() or not path.exists():
         raise error(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give {content} (TOML).")

@@ -205,7 +205,7 @@ def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:
 def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:
     """Return all that is known of a word, earlier calls' results, too, in the order of `WAYS`."""
     known = [Point(way, clips, seed, value) for (word, way, clips, seed), value in done.items() if word == name]
-    return sorted(known, key=lambda point: (WAYS.index(point.way) if point.way in WAYS else len(WAYS), point.examples, point.seed))
+    return sorted(known, key=lambda point: (WAYS.index(point.policy) if point.policy in WAYS else len(WAYS), point.examples, point.seed))
 
 
 def _read(path: Path) -> dict[tuple[str, str, int, int], float]:

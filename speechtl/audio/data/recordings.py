@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.data.align import LONGEST_CLIP, find_word
 from speechtl.audio.data.manifest import TOLERANCE, Clip, fault, missing
@@ -17,7 +16,7 @@ from speechtl.audio.data.takes import Limits, cuts, has_word, repetitions
 from speechtl.audio.phrases import words
 from speechtl.errors import AudioError, ManifestError
 from speechtl.progress import tracked
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Int16, Samples, from_int16, to_int16
 from speechtl.runtime.sound.files import read_audio, read_blocks
 from speechtl.text import counted, none_can_be_used
 
@@ -26,7 +25,6 @@ STEP = 640  # samples, a whole number of them at every usual rate: parts begin a
 NAMED = 3  # recordings that a note names
 CACHED = 16_384  # decoded clips, for the next load of the same files
 
-Pcm = npt.NDArray[np.int16]
 Note = Callable[[str], None]
 
 
@@ -42,16 +40,16 @@ class OnDisk:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, part: slice) -> Pcm:
+    def __getitem__(self, part: slice) -> Int16:
         start, end, _ = part.indices(self.length)
         if (start, end) == (0, self.length):
-            return _fitted(_pcm(read_audio(self.path, self.offset, self.duration)), self.length)
+            return _fitted(to_int16(read_audio(self.path, self.offset, self.duration)), self.length)
         if end <= start:
             return np.zeros(0, np.int16)
         first = max(start // STEP - 1, 0) * STEP
         last = min(end + STEP, self.length)
         samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE)
-        return _fitted(_pcm(samples)[start - first :], end - start)
+        return _fitted(to_int16(samples)[start - first :], end - start)
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Recording:
     """
 
     clip: Clip
-    pcm: Pcm | OnDisk
+    pcm: Int16 | OnDisk
     word: tuple[float, float]
     fold: int = 0
     heard: bool = True
@@ -71,7 +69,7 @@ class Recording:
 
     def samples(self, part: slice = slice(None)) -> Samples:
         """Return the sound, or a part of it, as float32 in [-1, 1]."""
-        return self.pcm[part].astype(np.float32) / np.float32(32768.0)
+        return from_int16(self.pcm[part])
 
     @property
     def seconds(self) -> float:
@@ -190,7 +188,7 @@ def _decoded(
 ) -> list[Recording]:
     if in_memory or find_words:
         samples = read_audio(path, clip.offset, clip.duration or None)
-        length, heard = len(samples), bool(_pcm(samples).any())
+        length, heard = len(samples), bool(to_int16(samples).any())
     else:
         length, heard = _measure(clip, path)
     if length == 0:
@@ -198,7 +196,7 @@ def _decoded(
     if length / SAMPLE_RATE < clip.duration - TOLERANCE and (problem := fault(clip)):
         raise AudioError(problem)
     on_disk = OnDisk(path, clip.offset, clip.duration or None, length)
-    whole = Recording(clip, _pcm(samples) if in_memory else on_disk, (0.0, length / SAMPLE_RATE), heard=heard)
+    whole = Recording(clip, to_int16(samples) if in_memory else on_disk, (0.0, length / SAMPLE_RATE), heard=heard)
     if clip.word_start is not None and clip.word_end is not None:
         return [replace(whole, word=(clip.word_start, clip.word_end))]
     return _with_words(whole, samples, phrases) if find_words else [whole]
@@ -240,13 +238,9 @@ def _measure(clip: Clip, path: Path) -> tuple[int, bool]:
     length, heard = 0, False
     for block in read_blocks(path, clip.offset, clip.duration or None):
         length += len(block)
-        heard = heard or bool(_pcm(block).any())
+        heard = heard or bool(to_int16(block).any())
     return length, heard
 
 
-def _pcm(samples: Samples) -> Pcm:
-    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def _fitted(pcm: Pcm, length: int) -> Pcm:
+def _fitted(pcm: Int16, length: int) -> Int16:
     return pcm[:length] if len(pcm) >= length else np.pad(pcm, (0, length - len(pcm)))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from speechtl.audio.augment import mask
 from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training.examples import TAPE_SECONDS, ExampleMaker, Round
 from speechtl.errors import RunError
@@ -208,16 +209,8 @@ def _mask_sizes(features: Features) -> dict[str, int]:
     return {"bands": 0, "frames": 4} if isinstance(features, WaveformSettings) else {}
 
 
-def spec_augment(examples: Round, random: np.random.Generator, masks: int = 1, bands: int = 5, frames: int = 8) -> Tensor:
-    """Return features `(examples, 1, frames, bands)` with random bands and moments set to the mean (Park et al. 2019)."""
+def spec_augment(examples: Round, random: np.random.Generator, bands: int = 5, frames: int = 8) -> Tensor:
+    """Features `(examples, 1, frames, bands)` with random bands and moments set to the mean."""
     features = examples.features.copy()
-    for index in range(len(features)):
-        mean = features[index].mean()
-        for _ in range(masks):
-            width = int(random.integers(bands + 1))
-            low = int(random.integers(features.shape[2] - width))
-            features[index, :, low : low + width] = mean
-            length = int(random.integers(frames + 1))
-            start = int(random.integers(features.shape[1] - length))
-            features[index, start : start + length] = mean
+    mask(features, random, bands=bands, frames=frames)
     return torch.from_numpy(features)[:, None]

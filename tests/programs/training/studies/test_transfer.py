@@ -13,7 +13,7 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
     program = load_program("training/studies/transfer")
     arguments = [str(corpus / "word.toml"), "--amounts", "5", "--ways", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
     (point,) = program.main([*arguments, "--seeds", "1"])
-    assert (point.way, point.examples, point.seed) == ("tiny/head", 5, 0)
+    assert (point.policy, point.examples, point.seed) == ("tiny/head", 5, 0)
     assert 0.0 <= point.value <= 1.0
     assert (tmp_path / "out" / "transfer.png").exists()
     assert "Calibrating" not in capsys.readouterr().err  # the threshold is that of the test negatives
@@ -25,7 +25,7 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
     with (tmp_path / "out" / "transfer.csv").open() as file:
         assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1"]
     points = program.main([*arguments[:1], "--amounts", "8", "--ways", "tiny/last:1", "--seeds", "1", "--epochs", "1", *arguments[-2:]])
-    assert [(found.way, found.examples, found.seed) for found in points] == [
+    assert [(found.policy, found.examples, found.seed) for found in points] == [
         ("tiny/head", 5, 0),
         ("tiny/head", 5, 1),
         ("tiny/last:1", 8, 0),
