@@ -119,7 +119,7 @@ def _command(text: str) -> list[str]:
 
 def _words(manifests: list[Path], split: str) -> list[Spoken]:
     from speechtl.audio.data.manifest import read_manifests
-    from speechtl.audio.data.recordings import load_recordings, note_silent
+    from speechtl.audio.data.recordings import load_recordings, log_silent
     from speechtl.bench.stimulus import Spoken
 
     clips = read_manifests(manifests)
@@ -128,7 +128,7 @@ def _words(manifests: list[Path], split: str) -> list[Spoken]:
     if not clips:
         raise ManifestError(f"No recording of {', '.join(map(str, manifests))} has split {split!r}.")
     recordings = load_recordings(clips, find_words=True, on_skip=lambda problem: say(f"Skipped: {problem}"))
-    note_silent(recordings, say)
+    log_silent(recordings, say)
     return [Spoken(recording.samples(), *recording.word) for recording in recordings]
 
 

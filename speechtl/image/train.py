@@ -100,7 +100,7 @@ def fit_pictures(
     """
     batches = _batches(network, pixels, labels, settings, augment)
     fit_settings = settings.fit_settings(len(batches))
-    batches.frozen_front = policy.frozen_front(network, fit_settings.epochs)
+    batches.frozen_groups = policy.frozen_groups(network, fit_settings.epochs)
     batches.measure_embeddings()
     with progress("training, step") as advance:
         return fit(

@@ -3,7 +3,7 @@
 It knows tensors and layers, never audio or images.
 """
 
-from speechtl.transfer.batches import ExampleBatches, front_outputs
+from speechtl.transfer.batches import ExampleBatches, group_outputs
 from speechtl.transfer.checkpoint import load_tensors, load_weights, save_tensors
 from speechtl.transfer.fit import Batch, Batches, FitSettings, fit
 from speechtl.transfer.heads import Standardize, Task, TaskHead, TaskLoss, balance
@@ -35,7 +35,7 @@ __all__ = [
     "check_inputs",
     "cut",
     "fit",
-    "front_outputs",
+    "group_outputs",
     "load_tensors",
     "load_weights",
     "parse_policy",

@@ -10,7 +10,7 @@ from torch import Tensor
 from speechtl.transfer.fit import Batch
 from speechtl.transfer.network import TransferNetwork
 
-FRONT_BATCH = 16  # examples that go through the frozen front at a time
+FROZEN_BATCH = 16  # examples that go through the frozen front at a time
 MEASURED = 1000  # examples at most that tell the embeddings' mean and deviation
 
 Render = Callable[[Tensor, int], Tensor]  # inputs and a number to inputs in that copy
@@ -28,7 +28,7 @@ class ExampleBatches:
         inputs: Tensor,
         labels: Tensor,
         network: TransferNetwork,
-        frozen_front: int,
+        frozen_groups: int,
         *,
         batch_size: int = 32,
         seed: int = 0,
@@ -38,7 +38,7 @@ class ExampleBatches:
         self.inputs = inputs
         self.labels = labels
         self.network = network
-        self.frozen_front = frozen_front
+        self.frozen_groups = frozen_groups
         self.batch_size = min(batch_size, len(inputs))
         self.seed = seed
         self.render = render
@@ -52,16 +52,16 @@ class ExampleBatches:
         """Yield `(inputs behind the frozen front, labels)` in an order that depends on the epoch's number alone."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.inputs), generator=random)[: len(self) * self.batch_size]
-        kept = self.copy(number % self.copies) if self.frozen_front else None
+        kept = self.copy(number % self.copies) if self.frozen_groups else None
         for chosen in torch.split(order, self.batch_size):
             yield (self._rendered(self.inputs[chosen], number) if kept is None else kept[chosen]), self.labels[chosen]
 
     def copy(self, number: int) -> Tensor:
         """Return what the frozen front makes of all inputs in one copy; the first is as they are."""
         if number not in self._kept:
-            parts = torch.split(self.inputs, FRONT_BATCH)
+            parts = torch.split(self.inputs, FROZEN_BATCH)
             outputs = [
-                front_outputs(self.network, self._rendered(part, number * len(parts) + index) if number else part, self.frozen_front)
+                group_outputs(self.network, self._rendered(part, number * len(parts) + index) if number else part, self.frozen_groups)
                 for index, part in enumerate(parts)
             ]
             self._kept[number] = torch.cat(outputs)
@@ -77,12 +77,12 @@ class ExampleBatches:
         """
         measure = getattr(self.network.head, "measure", None)
         if measure is not None:
-            start = self.copy(0)[:MEASURED] if self.frozen_front else self.inputs[:MEASURED]
-            measure(front_outputs(self.network, start, len(self.network.groups()) - 1, self.frozen_front, learning=True))
+            start = self.copy(0)[:MEASURED] if self.frozen_groups else self.inputs[:MEASURED]
+            measure(group_outputs(self.network, start, len(self.network.groups()) - 1, self.frozen_groups, learning=True))
 
 
 @torch.no_grad()
-def front_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int = 0, *, learning: bool = False) -> Tensor:
+def group_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int = 0, *, learning: bool = False) -> Tensor:
     """Return what the groups from `start` to before `end` make of inputs, on the processor they came from.
 
     The groups run in evaluation mode, or as while `learning`; their mode is left as it is found.
@@ -94,7 +94,7 @@ def front_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int
     for group in groups:
         group.train(learning)
     parts = []
-    for part in torch.split(inputs, FRONT_BATCH):
+    for part in torch.split(inputs, FROZEN_BATCH):
         part = part.to(network.device)
         for group in groups:
             part = group(part)

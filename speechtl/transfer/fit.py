@@ -82,7 +82,7 @@ def fit(
 
     `on_step` is called after every step with the number of steps done, including those before an interruption, and the total.
     With `checkpoint` every epoch is saved there, with what `on_epoch` added to its record, and `resume` continues from it bit for bit.
-    Inputs of the batches enter at `policy.frozen_front(network, settings.epochs)`: the groups before it stay frozen, so their outputs
+    Inputs of the batches enter at `policy.frozen_groups(network, settings.epochs)`: the groups before it stay frozen, so their outputs
     may be computed once.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1, precision=settings.precision)  # type: ignore[arg-type]
@@ -114,7 +114,7 @@ class _Fitting:
     ) -> None:
         self.network, self.batches, self.loss, self.policy, self.settings, self.fabric = network, batches, loss, policy, settings, fabric
         policy.apply(network)
-        self.start = policy.frozen_front(network, settings.epochs)
+        self.start = policy.frozen_groups(network, settings.epochs)
         groups = policy.parameter_groups(network, settings.learning_rate, settings.epochs)
         self.peaks = [group["lr"] for group in groups]
         self.wrapped, self.optimizer = fabric.setup(network, torch.optim.AdamW(groups, weight_decay=settings.weight_decay))

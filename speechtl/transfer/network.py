@@ -129,7 +129,7 @@ class TransferNetwork(nn.Module):
         """Return the logits; `start` is the first group to run, for inputs that already went through those before it."""
         return run_groups((group for _, group in self.groups()[start:]), inputs)
 
-    def front(self, inputs: Tensor, end: int) -> Tensor:
+    def run_first(self, inputs: Tensor, end: int) -> Tensor:
         """Return what the groups before `end` make of the inputs."""
         return run_groups((group for _, group in self.groups()[:end]), inputs)
 

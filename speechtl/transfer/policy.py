@@ -25,7 +25,7 @@ class Policy:
         """Return the index of the frontmost group trained in this epoch, of so many groups with the head as the last."""
         raise NotImplementedError
 
-    def frozen_front(self, network: TransferNetwork, epochs: int) -> int:
+    def frozen_groups(self, network: TransferNetwork, epochs: int) -> int:
         """Return how many groups at the front stay frozen through all epochs and give so little that it may be cached."""
         frozen = self._frozen(network, epochs)
         return frozen if network.encoder.small_inside or frozen == len(network.groups()) - 1 else 0

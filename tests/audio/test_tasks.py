@@ -52,7 +52,7 @@ def test_word_voice_and_noise_type_are_told_by_one_network_from_incomplete_label
     encoder = load(embedding_path)
     network = attach(encoder, TaskHead(encoder.info.embedding_size, TASKS))
     policy = HeadOnly()
-    batches = ExampleBatches(features[:64], labels[:64], network, policy.frozen_front(network, 1), batch_size=16)
+    batches = ExampleBatches(features[:64], labels[:64], network, policy.frozen_groups(network, 1), batch_size=16)
     batches.measure_embeddings()
     fit(network, batches, TaskLoss(TASKS), policy, FitSettings(epochs=60, learning_rate=1e-2))
     with torch.no_grad():

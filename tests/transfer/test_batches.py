@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from speechtl.transfer import ExampleBatches, FitSettings, HeadOnly, LastLayers, Task, TaskHead, TaskLoss, attach, cut, fit, front_outputs
+from speechtl.transfer import ExampleBatches, FitSettings, HeadOnly, LastLayers, Task, TaskHead, TaskLoss, attach, cut, fit, group_outputs
 
 INPUTS = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
 LABELS = (INPUTS[:, :1] > 0).float()
@@ -24,7 +24,7 @@ def test_batches_behind_a_frozen_front_are_what_the_front_gives(network):
     batches = ExampleBatches(INPUTS, LABELS, network, 3, batch_size=50)
     (inputs, labels), (plain, same) = next(batches.epoch(4)), next(ExampleBatches(INPUTS, LABELS, network, 0, batch_size=50).epoch(4))
     assert torch.equal(labels, same)
-    torch.testing.assert_close(inputs, network.front(plain, 3).detach())
+    torch.testing.assert_close(inputs, network.run_first(plain, 3).detach())
 
 
 def test_the_front_runs_once_for_each_guise(network):
@@ -46,7 +46,7 @@ def test_augmentation_without_a_frozen_front_is_new_in_every_epoch_and_repeatabl
 def test_the_front_is_computed_in_evaluation_mode_and_the_mode_is_given_back(network):
     network.train()
     before = [buffer.clone() for buffer in network.buffers()]
-    front_outputs(network, INPUTS, 4)
+    group_outputs(network, INPUTS, 4)
     assert all(torch.equal(old, new) for old, new in zip(before, network.buffers(), strict=True))
     assert all(module.training for module in network.modules())
 
@@ -54,9 +54,9 @@ def test_the_front_is_computed_in_evaluation_mode_and_the_mode_is_given_back(net
 def test_a_task_is_learned_from_batches_behind_a_frozen_front(source):
     torch.manual_seed(0)
     network = attach(cut(source), TaskHead(5, [Task("positive")]))
-    labels = (network.front(INPUTS, 4)[:, :1] > 0.2).float()
+    labels = (network.run_first(INPUTS, 4)[:, :1] > 0.2).float()
     policy, settings = LastLayers(2), FitSettings(epochs=40, learning_rate=1e-2)
-    batches = ExampleBatches(INPUTS, labels, network, policy.frozen_front(network, settings.epochs), batch_size=10)
+    batches = ExampleBatches(INPUTS, labels, network, policy.frozen_groups(network, settings.epochs), batch_size=10)
     batches.measure_embeddings()
     history = fit(network, batches, TaskLoss(network.head.tasks), policy, settings)
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
@@ -66,4 +66,4 @@ def test_a_task_is_learned_from_batches_behind_a_frozen_front(source):
 
 def test_a_head_that_measures_nothing_is_left_alone(source):
     network = attach(cut(source), nn.Linear(5, 1))
-    ExampleBatches(INPUTS, LABELS, network, HeadOnly().frozen_front(network, 1)).measure_embeddings()
+    ExampleBatches(INPUTS, LABELS, network, HeadOnly().frozen_groups(network, 1)).measure_embeddings()

@@ -33,8 +33,8 @@ def _one_thread():
 def test_frozen_groups_keep_weights_and_statistics_bit_for_bit_and_trained_ones_change(network, toy_batches, policy):
     before = copy.deepcopy(network.state_dict())
     chosen = POLICIES[policy]
-    front = chosen.frozen_front(network, SETTINGS.epochs)
-    fit(network, toy_batches(front=lambda inputs: network.front(inputs, front)), loss, chosen, SETTINGS)
+    front = chosen.frozen_groups(network, SETTINGS.epochs)
+    fit(network, toy_batches(front=lambda inputs: network.run_first(inputs, front)), loss, chosen, SETTINGS)
     after = network.state_dict()
     for name, _ in network.groups():
         old, new = of_group(before, name), of_group(after, name)
@@ -70,10 +70,10 @@ def test_the_loss_falls(network, toy_batches, precision):
 def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(network, toy_batches, tmp_path, policy, fail_in):
     whole, broken, fresh = network, copy.deepcopy(network), copy.deepcopy(network)
     fresh.head[1].weight.data.zero_()  # what a resumed run starts from does not matter
-    front = policy.frozen_front(network, SETTINGS.epochs)
+    front = policy.frozen_groups(network, SETTINGS.epochs)
 
     def batches(of, **options):
-        return toy_batches(front=lambda inputs: of.front(inputs, front), **options)
+        return toy_batches(front=lambda inputs: of.run_first(inputs, front), **options)
 
     history = fit(whole, batches(whole), loss, policy, SETTINGS, checkpoint=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -60,7 +60,7 @@ def test_a_head_for_another_size_is_refused_with_both_sizes(source):
 def test_front_and_rest_together_are_the_whole_network(network, end):
     network.eval()
     inputs = torch.randn(4, 6)
-    torch.testing.assert_close(network(network.front(inputs, end), start=end), network(inputs), rtol=0, atol=0)
+    torch.testing.assert_close(network(network.run_first(inputs, end), start=end), network(inputs), rtol=0, atol=0)
 
 
 def test_tensors_and_their_description_survive_a_file(tmp_path):

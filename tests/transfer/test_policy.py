@@ -28,7 +28,7 @@ def collecting(network) -> list[str]:
 def test_a_policy_sets_gradients_and_mode_together(network, policy, trained):
     policy.apply(network)
     assert learning(network) == collecting(network) == trained
-    assert policy.frozen_front(network, 5) == len(NAMES) - len(trained)
+    assert policy.frozen_groups(network, 5) == len(NAMES) - len(trained)
     frozen = set(NAMES) - set(trained)
     assert not any(weights.requires_grad for name, group in network.groups() if name in frozen for weights in group.parameters())
 
@@ -41,7 +41,7 @@ def test_gradual_unfreezing_goes_from_the_head_to_the_front(network):
         assert learning(network) == collecting(network)
         order.append(learning(network))
     assert order == [NAMES[4:], NAMES[3:], NAMES[2:], NAMES[1:], NAMES, NAMES]
-    assert [policy.frozen_front(network, epochs) for epochs in (1, 3, 5, 9)] == [4, 2, 0, 0]
+    assert [policy.frozen_groups(network, epochs) for epochs in (1, 3, 5, 9)] == [4, 2, 0, 0]
 
 
 def test_several_groups_may_be_unfrozen_with_every_epoch(network):
@@ -77,6 +77,6 @@ def test_an_unknown_policy_is_an_error_that_lists_the_known(text):
 
 def test_what_is_large_inside_an_encoder_is_computed_again_and_not_kept(network):
     network.encoder.small_inside = False
-    assert LastLayers(n=2).frozen_front(network, 5) == 0
-    assert HeadOnly().frozen_front(network, 5) == 4
+    assert LastLayers(n=2).frozen_groups(network, 5) == 0
+    assert HeadOnly().frozen_groups(network, 5) == 4
     assert [group["name"] for group in LastLayers(n=2).parameter_groups(network, 1.0)] == ["three", "four", "head"]

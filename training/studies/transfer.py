@@ -121,10 +121,10 @@ class SharingTraining(Training):
     def batches(self) -> RoundBatches:
         """The batches of all epochs."""
         made = super().batches()
-        shared = SharedNegatives(made.maker, made.network, made.frozen_front, made.settings, folder=made.folder)
+        shared = SharedNegatives(made.maker, made.network, made.frozen_groups, made.settings, folder=made.folder)
         kinds = (self.data.negatives, self.data.noise)
         sounds = [[(recording.clip.where, recording.clip.sha256, recording.fold) for recording in kind] for kind in kinds]
-        frozen = made.frozen_front
+        frozen = made.frozen_groups
         encoder = self.recipe.transfer.encoder if frozen else self.network.encoder.features
         key = (encoder, frozen, self.network.context_seconds, self.recipe.train.seed, self.recipe.data.rooms, sounds)
         shared.rendered = self._negatives[repr(key)]

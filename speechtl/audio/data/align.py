@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.data.manifest import Clip, PathLike, Progress, fault, is_table, read_manifest, write_manifest
+from speechtl.audio.data.manifest import Clip, PathLike, fault, is_table, read_manifest, write_manifest
 from speechtl.audio.phrases import name_key, words
 from speechtl.errors import AudioError, ManifestError
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.progress import Advance
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples
 from speechtl.runtime.sound.files import read_audio
 
 WINDOW = 400  # samples, 25 ms
@@ -32,8 +33,6 @@ CLICK = 0.05  # seconds that a click of a mouse or a switch lasts at most
 SHORTEST = 0.2  # seconds; nothing shorter is a word
 LONGEST_CLIP = 10.0  # seconds; a longer recording holds more than one word
 NOT_WORDS = ("silence", "unknown", "noise", "background")
-
-Levels = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def find_word(samples: Samples) -> tuple[float, float] | None:
     return seconds_of(word[0], len(samples)), seconds_of(word[1], len(samples))
 
 
-def frame_levels(samples: Samples) -> Levels:
+def frame_levels(samples: Samples) -> Doubles:
     """Return how far (dB) every 25 ms window, one every 5 ms, stands above the background: `(frames,)`.
 
     Energy counts in each band against the background of that band, so that a vowel is heard in hiss and an "s" in hum.
@@ -79,11 +78,11 @@ def frame_levels(samples: Samples) -> Levels:
     background = np.percentile(energy[sounding], FLOOR_PERCENTILE, axis=0)
     # No band may count for much more than the others: a codec empties the upper ones where it saves bits.
     background = np.maximum(background, background.max() / EVENNESS)
-    levels: Levels = np.where(sounding, 10 * np.log10((energy / background).mean(axis=1) + 1e-9), -np.inf)
+    levels: Doubles = np.where(sounding, 10 * np.log10((energy / background).mean(axis=1) + 1e-9), -np.inf)
     return levels
 
 
-def band_energies(samples: Samples) -> tuple[Levels, npt.NDArray[np.bool_]]:
+def band_energies(samples: Samples) -> tuple[Doubles, npt.NDArray[np.bool_]]:
     """Return the energy of every frame in each band, `(frames, bands)`, and which frames are more than digital silence."""
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     edges = np.searchsorted(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), BANDS)
@@ -94,7 +93,7 @@ def band_energies(samples: Samples) -> tuple[Levels, npt.NDArray[np.bool_]]:
     return energy, energy.mean(axis=1) > DIGITAL_SILENCE
 
 
-def align_manifest(path: PathLike, progress: Progress | None = None) -> Aligned:
+def align_manifest(path: PathLike, progress: Advance | None = None) -> Aligned:
     """Write `word_start` and `word_end` into the lines of a manifest that say one word and have no limits yet."""
     clips = read_manifest(path)
     if is_table(path):
@@ -104,7 +103,7 @@ def align_manifest(path: PathLike, progress: Progress | None = None) -> Aligned:
     return aligned[1]
 
 
-def align(clips: list[Clip], progress: Progress | None = None) -> tuple[list[Clip], Aligned]:
+def align(clips: list[Clip], progress: Advance | None = None) -> tuple[list[Clip], Aligned]:
     """Return the clips with the limits that were found, and what was done."""
     result = []
     not_found: list[tuple[Clip, str]] = []
@@ -142,7 +141,7 @@ def _limits(clip: Clip) -> tuple[tuple[float, float] | None, str]:
     return limits, "nothing stands out from the background."
 
 
-def _strongest(levels: Levels, low: Levels, high: float) -> tuple[int, int] | None:
+def _strongest(levels: Doubles, low: Doubles, high: float) -> tuple[int, int] | None:
     """Return the frames of the segment that rises furthest and longest above its surroundings."""
     long_enough = [segment for segment in segments(levels, low, high) if (segment[1] - segment[0]) * HOP >= SHORTEST * SAMPLE_RATE]
     return max(long_enough, key=lambda segment: float(np.sum(np.maximum(levels - low, 0)[slice(*segment)])), default=None)
@@ -153,7 +152,7 @@ def seconds_of(frame: int, samples: int) -> float:
     return min(frame * HOP + (WINDOW - HOP) / 2, samples) / SAMPLE_RATE
 
 
-def _thresholds(levels: Levels, floor: float, peak: float) -> tuple[Levels, float]:
+def _thresholds(levels: Doubles, floor: float, peak: float) -> tuple[Doubles, float]:
     """Return the level that a word's frames exceed, for each frame, and the one that its loudest frame exceeds."""
     low = np.full(len(levels), max(floor + 5.0, peak - 40.0))
     loudest, reach = int(levels.argmax()), int(REACH * SAMPLE_RATE / HOP)
@@ -165,7 +164,7 @@ def _thresholds(levels: Levels, floor: float, peak: float) -> tuple[Levels, floa
     return low, max(floor + 8.0, peak - 20.0)
 
 
-def segments(levels: Levels, low: Levels, high: float) -> list[tuple[int, int]]:
+def segments(levels: Doubles, low: Doubles, high: float) -> list[tuple[int, int]]:
     """Return the runs of frames that exceed `low` and somewhere `high`; short pauses are joined, clicks left out."""
     above = np.concatenate([[False], levels > low, [False]])
     edges = np.flatnonzero(above[1:] != above[:-1]).reshape(-1, 2)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speechtl.audio.data.manifest import TOLERANCE, Clip, PathLike, Progress, fault, read_manifests, workers_by_default
+from speechtl.audio.data.manifest import TOLERANCE, Clip, PathLike, fault, read_manifests, workers_by_default
+from speechtl.progress import Advance
 from speechtl.runtime.sound.files import describe
 from speechtl.text import counted
 
@@ -64,7 +65,7 @@ class Report:
         return [problem for problem in self.problems if not problem.fatal]
 
 
-def validate(paths: Iterable[PathLike], *, hashes: bool = True, workers: int | None = None, progress: Progress | None = None) -> Report:
+def validate(paths: Iterable[PathLike], *, hashes: bool = True, workers: int | None = None, progress: Advance | None = None) -> Report:
     """Check every line of the manifests and every recording they name, and return all problems in the order of the lines.
 
     `hashes=False` leaves out the reading of whole files: hashes are not compared, and only the end of a recording is decoded.

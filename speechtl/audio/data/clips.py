@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechtl.audio.data.check import sha256_of
-from speechtl.audio.data.folder import Note, read_folder, read_recording, readable
+from speechtl.audio.data.folder import read_folder, read_recording, readable
 from speechtl.audio.data.manifest import Clip, read_manifests
 from speechtl.audio.phrases import contains
 from speechtl.errors import ManifestError
+from speechtl.progress import Log
 from speechtl.text import one_line
 
 _log = logging.getLogger("speechtl")
@@ -21,8 +22,8 @@ def _warn(sentence: str) -> None:
     _log.warning("%s", one_line(sentence))
 
 
-def read_clips(paths: Sequence[Path], note: Note = _warn) -> list[Clip]:
-    """The clips of manifests, of folders of recordings and of single ones; `note` hears what is passed over in folders."""
+def read_clips(paths: Sequence[Path], log: Log = _warn) -> list[Clip]:
+    """The clips of manifests, of folders of recordings and of single ones; `log` hears what is passed over in folders."""
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":
             raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
@@ -31,7 +32,7 @@ def read_clips(paths: Sequence[Path], note: Note = _warn) -> list[Clip]:
     clips = _with_hashes(read_manifests(manifests)) if manifests else []
     for path in paths:
         if path.is_dir():
-            clips += read_folder(path, note)
+            clips += read_folder(path, log)
     return clips + [read_recording(path) for path in recordings]
 
 

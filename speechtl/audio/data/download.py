@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 from speechtl import __version__
 from speechtl.audio.data.check import sha256_of
-from speechtl.audio.data.manifest import Clip, PathLike, Progress, cache_path, read_manifests
+from speechtl.audio.data.manifest import Clip, PathLike, cache_path, read_manifests
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.files import cache_folder
+from speechtl.progress import Advance
 
 BLOCK_BYTES = 1 << 16
 TIMEOUT = 30.0  # seconds without a byte
@@ -52,7 +53,7 @@ def pull(
     attempts: int = 4,
     backoff: float = 1.0,
     timeout: float = TIMEOUT,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Pulled:
     """Fetch every recording that is not on this machine yet, from its `url` into the cache.
 

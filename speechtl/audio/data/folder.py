@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +10,12 @@ from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.manifest import Clip
 from speechtl.errors import AudioError, ManifestError
 from speechtl.folders import SOUNDS, Folder, conversion, look_into
+from speechtl.progress import Log
 from speechtl.runtime.sound import media
 from speechtl.runtime.sound.files import describe
 from speechtl.text import are, counted
 
 SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"}
-
-Note = Callable[[str], None]
 
 
 def readable() -> set[str]:
@@ -36,14 +35,14 @@ def recordings_in(folder: Path) -> Folder:
     return found
 
 
-def read_folder(folder: Path, note: Note) -> list[Clip]:
-    """A clip for every recording below a folder; `note` hears what is passed over.
+def read_folder(folder: Path, log: Log) -> list[Clip]:
+    """A clip for every recording below a folder; `log` hears what is passed over.
 
     The first level of sub-folders of which there are several is taken for the speakers, else the first.
     """
     found = recordings_in(folder)
     if found.left_out:
-        note(left_out(found))
+        log(left_out(found))
     level = _level_of_speakers([path.relative_to(folder).parts[:-1] for path in found.files])
     clips = []
     for number, path in enumerate(found.files, 1):

@@ -14,8 +14,9 @@ import numpy as np
 from speechtl.audio.data.align import LONGEST_CLIP, find_word
 from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.folder import left_out, recordings_in
-from speechtl.audio.data.manifest import Progress, workers_by_default
+from speechtl.audio.data.manifest import workers_by_default
 from speechtl.errors import AudioError
+from speechtl.progress import Advance
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.sound.files import describe, read_audio, read_blocks
 
@@ -93,7 +94,7 @@ class FolderReport:
         }
 
 
-def look_at_folders(folders: Iterable[Path], progress: Progress | None = None) -> list[FolderReport]:
+def look_at_folders(folders: Iterable[Path], progress: Advance | None = None) -> list[FolderReport]:
     """Look at every recording of the folders; raises `ManifestError` where one of them holds none."""
     found = [recordings_in(folder) for folder in folders]
     files = [path for folder in found for path in folder.files]

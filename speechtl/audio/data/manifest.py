@@ -34,7 +34,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger("speechtl")
 
 PathLike = Path | str
-Progress = Callable[[int, int], None]  # called with how many are done, and of how many
 
 
 @dataclasses.dataclass(frozen=True)

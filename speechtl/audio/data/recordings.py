@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +15,7 @@ from speechtl.audio.data.manifest import TOLERANCE, Clip, fault, missing
 from speechtl.audio.data.takes import Limits, cuts, has_word, repetitions
 from speechtl.audio.phrases import words
 from speechtl.errors import AudioError, ManifestError
-from speechtl.progress import tracked
+from speechtl.progress import Log, tracked
 from speechtl.runtime.samples import SAMPLE_RATE, Int16, Samples, from_int16, to_int16
 from speechtl.runtime.sound.files import read_audio, read_blocks
 from speechtl.text import counted, none_can_be_used
@@ -24,8 +24,6 @@ IN_MEMORY = 8000.0  # seconds of the recordings of one kind: 256 MB
 STEP = 640  # samples, a whole number of them at every usual rate: parts begin at a multiple, and resampling needs some on both sides
 NAMED = 3  # recordings that a note names
 CACHED = 16_384  # decoded clips, for the next load of the same files
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def sounds_of(recordings: Iterable[Recording]) -> list[RecordedSound]:
 
 
 def load_recordings(
-    clips: Sequence[Clip], *, find_words: bool = False, phrases: Sequence[str] = (), on_skip: Note, workers: int = 2
+    clips: Sequence[Clip], *, find_words: bool = False, phrases: Sequence[str] = (), on_skip: Log, workers: int = 2
 ) -> list[Recording]:
     """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` when none is left.
 
@@ -121,33 +119,33 @@ def load_recordings(
     return recordings
 
 
-def heard_only(recordings: Sequence[Recording], what: str, note: Note) -> list[Recording]:
-    """Leave out recordings in which nothing is heard; `note` says which. `what` they should hold names them ("a word")."""
+def heard_only(recordings: Sequence[Recording], what: str, log: Log) -> list[Recording]:
+    """Leave out recordings in which nothing is heard; `log` says which. `what` they should hold names them ("a word")."""
     silent = [recording for recording in recordings if not recording.heard]
     if silent:
-        note(f"Left out {_count(silent)} without {what}: {_names(silent)}.")
+        log(f"Left out {_count(silent)} without {what}: {_names(silent)}.")
     return [recording for recording in recordings if recording.heard]
 
 
-def note_silent(recordings: Sequence[Recording], note: Note) -> None:
+def log_silent(recordings: Sequence[Recording], log: Log) -> None:
     """Say which recordings seem to hold no word, though they are counted."""
     silent = [recording for recording in recordings if not recording.heard]
     if silent:
-        note(
+        log(
             f"In {_count(silent)} of the word nothing but silence or noise was found: {_names(silent)}. "
             "Each counts as a miss unless something is detected; take broken recordings out of the set to leave them out."
         )
 
 
-def note_cuts(recordings: Sequence[Recording], note: Note) -> None:
+def log_cuts(recordings: Sequence[Recording], log: Log) -> None:
     """Say which files hold the word several times, and which may do."""
     files = {(recording.clip.where, recording.clip.audio_filepath): recording for recording in recordings if recording.times > 1}
     if files:
         times = sum(recording.times for recording in files.values())
-        note(f"Cut {_count(files.values())} at the pauses into {times} takes, as the word is said several times: {_names(files.values())}.")
+        log(f"Cut {_count(files.values())} at the pauses into {times} takes, as the word is said several times: {_names(files.values())}.")
     long = [recording for recording in recordings if _is_unclear(recording)]
     if long:
-        note(
+        log(
             f"Only one take is used of each recording of the word longer than {LONGEST_CLIP:.0f} s without takes that sound alike: "
             f"{_names(long)}. Cut them into takes, one a file."
         )

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
-import numpy.typing as npt
 from scipy.fft import dct
 
 from speechtl.audio.data.align import SHORTEST, band_energies, frame_levels, seconds_of, segments
 from speechtl.runtime.features import LogMel
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples
 
 # A steady noise, of whichever colour and level, moves by chance only. 500 noises of 0.25 to 5 s reach 5.7 and 5.1 dB; of 1,949 real
 # takes, also at -50 dBFS and cut to the word, every one exceeds one of the two limits.
@@ -36,7 +35,6 @@ MOST_FIT = 0.5  # of the sounds, at least, are the word
 MARGIN = 1.0  # seconds kept around a take
 
 Limits = tuple[float, float]  # start and end, in seconds
-Floats = npt.NDArray[np.float64]
 
 
 def has_word(samples: Samples) -> bool:
@@ -89,13 +87,13 @@ def _seconds_of_sign(sign: str) -> float:
     return SYLLABLE if unicodedata.east_asian_width(sign) in "WF" and not unicodedata.name(sign, "").startswith("FULLWIDTH") else LETTER
 
 
-def _averaged(energy: Floats, frames: int) -> Floats:
+def _averaged(energy: Doubles, frames: int) -> Doubles:
     sums = np.cumsum(np.concatenate([np.zeros((1, energy.shape[1])), energy]), axis=0)
-    averaged: Floats = (sums[frames:] - sums[:-frames]) / frames
+    averaged: Doubles = (sums[frames:] - sums[:-frames]) / frames
     return averaged
 
 
-def _contrast(energy: Floats) -> float:
+def _contrast(energy: Doubles) -> float:
     background = np.percentile(energy, 10, axis=0)
     background = np.maximum(background, background.max() / EVENNESS)
     levels = 10.0 * np.log10((energy / background).mean(axis=1) + 1e-9)
@@ -103,7 +101,7 @@ def _contrast(energy: Floats) -> float:
     return float(high - low)
 
 
-def _movement(energy: Floats) -> float:
+def _movement(energy: Doubles) -> float:
     levels = 10.0 * np.log10(np.maximum(energy, energy.max() * 10.0 ** (-RANGE / 10.0)))
     low, high = np.percentile(levels, [5, 95], axis=0)
     return float(np.sort(high - low)[-2:].mean())
@@ -141,13 +139,13 @@ def _sound_alike(samples: Samples, said: Sequence[Limits]) -> bool:
     return float(np.median(distances)) < (DISTANCE_OF_FEW if len(said) < FEW else DISTANCE)
 
 
-def _cepstra(samples: Samples) -> Floats:
+def _cepstra(samples: Samples) -> Doubles:
     """Return mel cepstra `(frames, 12)` without the level, the mean zero and the deviation one."""
     cepstra = dct(LogMel().compute(np.clip(samples, -1.0, 1.0)), type=2, norm="ortho", axis=1)[:, 1:13].astype(np.float64)
     return np.asarray((cepstra - cepstra.mean(axis=0)) / (cepstra.std() + 1e-6))
 
 
-def _distance(one: Floats, other: Floats) -> float:
+def _distance(one: Doubles, other: Doubles) -> float:
     """Return how far two series of frames are apart along the path that joins them best (dynamic time warping; Sakoe and Chiba 1978)."""
     costs = np.sqrt(((one[:, None] - other[None]) ** 2).sum(axis=-1)).tolist()
     above = [0.0] + [np.inf] * len(other)

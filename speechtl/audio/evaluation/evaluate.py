@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.audio.data.clips import read_clips, says
-from speechtl.audio.data.recordings import RecordedSound, Recording, heard_only, load_recordings, note_cuts, note_silent
+from speechtl.audio.data.recordings import RecordedSound, Recording, heard_only, load_recordings, log_cuts, log_silent
 from speechtl.audio.evaluation.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.model import scorer_of
@@ -100,8 +100,8 @@ def evaluate(
     Of manifests with splits, the lines of `split` are taken; every recording that training or validation has heard is left out.
     """
     spoken = choose(positives, split, model, note, find_words=True)
-    note_silent(spoken, note)
-    note_cuts(spoken, note)
+    log_silent(spoken, note)
+    log_cuts(spoken, note)
     silent = choose(negatives, split, model, note, without=model.phrases)
     clean = _score(model, words_in_background(spoken, Condition(), SEED), len(spoken), "playing positives")
     background = _score(model, without_words(silent, Condition(), SEED), len(silent), "playing negatives")

@@ -21,8 +21,8 @@ from speechtl.progress import tracked
 from speechtl.runtime.features import Features, WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
 
-FRONT_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache
-MASKED_BATCH = 64 * FRONT_BATCH  # examples that are masked at a time
+FROZEN_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache
+MASKED_BATCH = 64 * FROZEN_BATCH  # examples that are masked at a time
 DTYPES = {"F16": np.float16, "F32": np.float32}  # names of safetensors for what a round is stored in
 
 
@@ -39,7 +39,7 @@ class RoundBatches:
         self,
         maker: ExampleMaker,
         network: TransferNetwork,
-        frozen_front: int,
+        frozen_groups: int,
         settings: TrainSection,
         *,
         rounds_kept: int = 24,
@@ -47,7 +47,7 @@ class RoundBatches:
     ) -> None:
         self.maker = maker
         self.network = network
-        self.frozen_front = frozen_front
+        self.frozen_groups = frozen_groups
         self.settings = settings
         self.rounds_kept = rounds_kept
         self.folder = folder
@@ -72,7 +72,7 @@ class RoundBatches:
         heard = sum(min(seconds, TAPE_SECONDS / len(negatives)) for seconds in negatives)
         examples = len(maker.positives) * maker.repeats + heard / (maker.seconds - maker.context)
         frames = torch.from_numpy(maker.front_end.compute(np.zeros(maker.length, np.float32)))[None, None]
-        size = self._front(frames).numel() * (2 if self.frozen_front else frames.element_size())
+        size = self._run_frozen(frames).numel() * (2 if self.frozen_groups else frames.element_size())
         return round(self.settings.epochs * examples * size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -120,7 +120,7 @@ class RoundBatches:
                 return read_round(path)
             except RunError:
                 path.unlink()  # it is only a cache
-        parts = self._behind_front(self.maker.render_positives(number), (number, 2)), self.negatives(number)
+        parts = self._after_frozen(self.maker.render_positives(number), (number, 2)), self.negatives(number)
         inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
         inputs = _in_layout(inputs)
         if path is not None:
@@ -129,28 +129,28 @@ class RoundBatches:
 
     def negatives(self, number: int) -> Batch:
         """The negatives of round `number` after the frozen layers; they depend on no positive."""
-        return self._behind_front(self.maker.render_negatives(number), (number, 3))
+        return self._after_frozen(self.maker.render_negatives(number), (number, 3))
 
-    def _behind_front(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
+    def _after_frozen(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
         random = np.random.default_rng([self.maker.seed, *seed])
         sizes = _mask_sizes(self.maker.front_end.settings)
         parts = []
         for first in range(0, max(len(rendered.features), 1), MASKED_BATCH):
             masked = spec_augment(rendered.part(slice(first, first + MASKED_BATCH)), random, **sizes)
-            parts.append(self._front(masked).half() if self.frozen_front else masked)
+            parts.append(self._run_frozen(masked).half() if self.frozen_groups else masked)
         inputs = torch.cat(parts)
         return inputs, torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
 
     @torch.no_grad()
-    def _front(self, features: Tensor) -> Tensor:
+    def _run_frozen(self, features: Tensor) -> Tensor:
         """Run the frozen groups in evaluation mode, on the network's device; the others' mode is left alone."""
-        if self.frozen_front == 0:
+        if self.frozen_groups == 0:
             return features
-        for _, group in self.network.groups()[: self.frozen_front]:
+        for _, group in self.network.groups()[: self.frozen_groups]:
             group.eval()
-        parts = torch.split(features, FRONT_BATCH)
+        parts = torch.split(features, FROZEN_BATCH)
         moved = (part.to(self.network.device, memory_format=torch.channels_last) for part in parts)
-        listened = (self.network.front(part, self.frozen_front).cpu() for part in moved)
+        listened = (self.network.run_first(part, self.frozen_groups).cpu() for part in moved)
         return torch.cat(list(tracked("listening to examples, batch", listened, len(parts))))
 
 

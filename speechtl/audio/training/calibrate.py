@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.evaluation.scoring import ScoredStream, count
 from speechtl.errors import SpeechtlError
 from speechtl.limits import rate_high, recall_limits
+from speechtl.runtime.samples import Doubles
 from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
@@ -23,8 +23,6 @@ PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
 LEVEL = 10  # highest peaks: the last of them tells how far up the tail reaches
 SLOPE = 12.0  # peaks an hour that tell how fast it falls; more would reach below the tail, training/studies/README.md has the comparison
 HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def _measure(
     return OperatingPoint(rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, most)
 
 
-def _peaks(stream: ScoredStream, smoothing: int) -> Floats:
+def _peaks(stream: ScoredStream, smoothing: int) -> Doubles:
     smoothed = smooth(stream.scores, smoothing)
     window = max(round(PEAK_SECONDS / stream.step_seconds), 1)
     whole = smoothed[: len(smoothed) // window * window].reshape(-1, window)

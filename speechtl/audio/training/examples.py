@@ -18,9 +18,7 @@ from speechtl.audio.augment import Augmenter, change_speed
 from speechtl.audio.data.recordings import Recording
 from speechtl.progress import tracked
 from speechtl.runtime.features import Features, front_end
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
-
-Floats = npt.NDArray[np.float32]
+from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples
 
 SECONDS = 4.0  # of an example, unless one score needs nearly as much
 ROOM = 1.5  # seconds beyond what one score needs, at least

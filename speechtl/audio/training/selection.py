@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from speechtl.audio.data.clips import is_marked, named, read_clips, says
-from speechtl.audio.data.folder import Note
 from speechtl.audio.data.manifest import Clip
-from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, note_cuts
+from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, log_cuts
 from speechtl.audio.recipe import Recipe
 from speechtl.errors import ManifestError
+from speechtl.progress import Log
 from speechtl.text import are, counted, first_few, were
 
 MIN_POSITIVES = 5
@@ -49,52 +49,58 @@ class Data:
         return [recording.clip for kind in kinds for recording in kind]
 
 
-def prepare(recipe: Recipe, note: Note) -> Data:
-    """Read, choose and load the recordings of a recipe; `note` hears of everything left out.
+def prepare(recipe: Recipe, log: Log) -> Data:
+    """Select and load the recordings of a recipe; whatever is left out goes to the log.
 
     Lines with split "test" are never used. Without calibration there is one fold, unless the manifests mark validation recordings.
     Raises `ManifestError` when too little is left.
     """
     random = np.random.default_rng([recipe.train.seed, 1])
-    given = {kind: read_clips(getattr(recipe.data, kind), note) for kind in ("positives", "negatives", "noise")}
-    given["rooms"] = read_clips(recipe.data.rooms, note) if isinstance(recipe.data.rooms, list) else []
-    usable = _for_training(given, note)
-    others = _without(usable["negatives"], recipe.spoken, note)
-    negatives = _draw(others, recipe.data.negative_minutes, random, note)
-
-    def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
-        skipped: list[str] = []
-        recordings = load_recordings(clips, find_words=word, phrases=recipe.spoken, on_skip=skipped.append)
-        for problem in first_few(skipped):
-            note(f"Skipped: {problem}")
-        return recordings
-
-    words = heard_only(load(usable["positives"], word=True), "a word", note)
-    note_cuts(words, note)
+    usable = _for_training(_read(recipe, log), log)
+    others = _without(usable["negatives"], recipe.spoken, log)
+    negatives = _draw(others, recipe.data.negative_minutes, random, log)
+    words = heard_only(_load(usable["positives"], recipe, log, find_words=True), "a word", log)
+    log_cuts(words, log)
     positives = [recording.clip for recording in words]
-    fold_of: dict[str, int] = {}
-    if recipe.calibrate.enabled or is_marked(positives):
-        fold_of, negatives = _folds(positives, negatives, random, note)
-
-    def in_folds(recordings: Sequence[Recording]) -> list[Recording]:
-        return [replace(recording, fold=fold_of.get(_key(recording.clip, fold_of), 0)) for recording in recordings]
-
-    noise = heard_only(load(_enough_noise(usable["noise"])), "any sound", note)
+    marked = is_marked(positives)
+    folds: dict[str, int] = {}
+    if recipe.calibrate.enabled or marked:
+        folds, negatives = _folds(positives, negatives, random, log)
+    words = _in_folds(words, folds)
+    noise = heard_only(_load(_enough_noise(usable["noise"]), recipe, log), "any sound", log)
     held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
     data = Data(
-        _spread(in_folds(words)) if fold_of and not is_marked(positives) else in_folds(words),
-        in_folds(load(negatives)),
+        _spread(words) if folds and not marked else words,
+        _in_folds(_load(negatives, recipe, log), folds),
         [recording for index, recording in enumerate(noise) if index not in held_out],
         [recording for index, recording in enumerate(noise) if index in held_out],
-        heard_only(load(usable["rooms"]), "any sound", note),
-        is_marked(positives),
+        heard_only(_load(usable["rooms"], recipe, log), "any sound", log),
+        marked,
     )
     _check_amounts(data)
     return data
 
 
+def _read(recipe: Recipe, log: Log) -> dict[str, list[Clip]]:
+    rooms = recipe.data.rooms if isinstance(recipe.data.rooms, list) else []
+    kinds = {"positives": recipe.data.positives, "negatives": recipe.data.negatives, "noise": recipe.data.noise, "rooms": rooms}
+    return {kind: read_clips(paths, log) for kind, paths in kinds.items()}
+
+
+def _load(clips: Sequence[Clip], recipe: Recipe, log: Log, *, find_words: bool = False) -> list[Recording]:
+    skipped: list[str] = []
+    recordings = load_recordings(clips, find_words=find_words, phrases=recipe.spoken, on_skip=skipped.append)
+    for problem in first_few(skipped):
+        log(f"Skipped: {problem}")
+    return recordings
+
+
+def _in_folds(recordings: Sequence[Recording], folds: Mapping[str, int]) -> list[Recording]:
+    return [replace(recording, fold=folds.get(_key(recording.clip, folds), 0)) for recording in recordings]
+
+
 def _folds(
-    positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, note: Note
+    positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, log: Log
 ) -> tuple[dict[str, int], list[Clip]]:
     """The fold of every speaker (or of less, where there are too few), alike in size for both kinds, and the negatives that are divided so.
 
@@ -104,9 +110,9 @@ def _folds(
     people = {_speaker_key(clip) for clip in positives}
     divided = people if len(people) < FOLDS and not marked else set()
     if not named(positives):
-        note("Not all positives name a speaker, so validation may hear people who are learned from; put each person's into a sub-folder.")
+        log("Not all positives name a speaker, so validation may hear people who are learned from; put each person's into a sub-folder.")
     if divided:
-        note(
+        log(
             f"The positives are of fewer than {FOLDS} speakers, so validation hears other clips of the same people: expect worse of others."
         )
 
@@ -123,7 +129,7 @@ def _folds(
         if (marked and is_marked(negatives)) or _is_enough(negatives, settled.__getitem__, dealt, validated):
             break
     if way != "speaker" and _is_enough(negatives, settled.__getitem__, dealt, validated):
-        note(f"The negatives are of too few speakers to keep speakers apart in validation, so each {way} is on one side only.")
+        log(f"The negatives are of too few speakers to keep speakers apart in validation, so each {way} is on one side only.")
     return dealt, list(negatives)
 
 
@@ -204,7 +210,7 @@ def _file_key(clip: Clip) -> str:
 _WAYS: dict[str, Callable[[Clip], str]] = {"speaker": _speaker_key, "folder": _folder_key, "file": _file_key, "part": _part_key}
 
 
-def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, list[Clip]]:
+def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, list[Clip]]:
     """Leave out lines of split "test", whoever and whatever is tested on in any of the manifests, and recordings given before."""
     tested = [clip for clips in given.values() for clip in clips if clip.split == "test"]
     people = {clip.person for clip in tested if clip.person}
@@ -215,11 +221,11 @@ def _for_training(given: Mapping[str, Sequence[Clip]], note: Note) -> dict[str, 
         rest = [clip for clip in clips if clip.split != "test"]
         fresh = [clip for clip in rest if clip.person not in people and recordings.isdisjoint(clip.names)]
         if len(fresh) < len(rest):
-            note(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording another line has in split 'test'.")
+            log(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording another line has in split 'test'.")
         usable[kind] = [clip for clip in fresh if not _seen(clip, known)]
         if len(usable[kind]) < len(fresh):
             number = len(fresh) - len(usable[kind])
-            note(f"Left out {_kind(number, kind)} that {were(number)} given before, as another line or another kind.")
+            log(f"Left out {_kind(number, kind)} that {were(number)} given before, as another line or another kind.")
     return usable
 
 
@@ -235,15 +241,15 @@ def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
     return seen
 
 
-def _without(clips: Sequence[Clip], phrases: Sequence[str], note: Note) -> list[Clip]:
+def _without(clips: Sequence[Clip], phrases: Sequence[str], log: Log) -> list[Clip]:
     """Leave out negatives in which a phrase is said, as far as their text or label tells."""
     kept = [clip for clip in clips if not says(clip, phrases)]
     if len(kept) < len(clips):
-        note(f"Left out {_kind(len(clips) - len(kept), 'negatives')} whose text has {' or '.join(map(repr, phrases))}.")
+        log(f"Left out {_kind(len(clips) - len(kept), 'negatives')} whose text has {' or '.join(map(repr, phrases))}.")
     return kept
 
 
-def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, note: Note) -> list[Clip]:
+def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, log: Log) -> list[Clip]:
     """Return clips of so many minutes at most; where whole ones leave room, parts of longer ones."""
     drawn: list[Clip] = []
     too_long: list[Clip] = []
@@ -258,7 +264,7 @@ def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, no
     for clip in too_long[: int(left / SHORTEST_PART)]:
         part = max(left / len(too_long), SHORTEST_PART)
         drawn.append(replace(clip, offset=clip.offset + random.uniform(0.0, clip.duration - part), duration=part))
-        note(f"Took {part / 60.0:.1f} minutes of {clip.where}: all of it would be more than {minutes:g} minutes of negatives.")
+        log(f"Took {part / 60.0:.1f} minutes of {clip.where}: all of it would be more than {minutes:g} minutes of negatives.")
     return drawn
 
 

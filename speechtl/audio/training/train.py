@@ -18,7 +18,7 @@ from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import save_run
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.audio.training.batches import FRONT_BATCH, RoundBatches
+from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches
 from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.training.examples import ExampleMaker
 from speechtl.audio.training.selection import Data, prepare
@@ -128,7 +128,7 @@ class Training:
             repeats=settings.repeats,
             seed=settings.seed,
         )
-        frozen = self.policy.frozen_front(self.network, settings.epochs)
+        frozen = self.policy.frozen_groups(self.network, settings.epochs)
         return RoundBatches(maker, self.network, frozen, settings, folder=self.work / "rounds")
 
     def calibrate(self) -> tuple[TriggerSettings, list[OperatingPoint]]:
@@ -185,8 +185,8 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches) -> None
     """Let the head measure embeddings of groups that run as in the first epoch: while they learn, normalisation goes by the batch."""
     inputs = batches.round(0)[0]
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()].float()
-    groups = [group for _, group in network.groups()[batches.frozen_front : -1]]
-    network.head.standardize.measure(torch.cat([run_groups(groups, part.to(network.device)) for part in torch.split(spread, FRONT_BATCH)]))
+    groups = [group for _, group in network.groups()[batches.frozen_groups : -1]]
+    network.head.standardize.measure(torch.cat([run_groups(groups, part.to(network.device)) for part in torch.split(spread, FROZEN_BATCH)]))
 
 
 def _provenance(data: Data) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from speechtl.audio.augment import excerpt
 from speechtl.audio.data import recordings as module
 from speechtl.audio.data.clips import read_clips
-from speechtl.audio.data.recordings import OnDisk, RecordedSound, heard_only, load_recordings, note_silent
+from speechtl.audio.data.recordings import OnDisk, RecordedSound, heard_only, load_recordings, log_silent
 from speechtl.errors import ManifestError
 
 RATE = 16_000
@@ -120,7 +120,7 @@ def test_takes_without_a_word_are_known_by_their_movement(folder, bursts):
     }
     assert skipped == []
     notes: list[str] = []
-    note_silent(recordings, notes.append)
+    log_silent(recordings, notes.append)
     assert notes[0].startswith("In 3 recordings of the word nothing but silence or noise was found: hiss.wav, mute.wav, short.wav.")
 
 

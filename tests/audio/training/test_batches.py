@@ -105,7 +105,7 @@ def test_a_damaged_round_on_disk_is_rendered_again(maker, tiny_network, tmp_path
 def test_inputs_are_what_the_frozen_front_makes_of_the_features(maker, tiny_network):
     inputs, words, folds = batches(maker, tiny_network).round(0)
     features = RoundBatches(maker, tiny_network, 0, TrainSection(epochs=1, steps=1)).round(0)[0]
-    torch.testing.assert_close(inputs.float(), tiny_network.front(features, 2), rtol=1e-3, atol=1e-4)  # half precision
+    torch.testing.assert_close(inputs.float(), tiny_network.run_first(features, 2), rtol=1e-3, atol=1e-4)  # half precision
     assert len(words) == len(folds) == len(features)
 
 

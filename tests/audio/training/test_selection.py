@@ -62,7 +62,7 @@ def test_lines_of_the_test_split_are_never_used(manifest):
     positives = manifest("p", people(6) + [{"speaker": f"t{person}", "split": "test"} for person in range(2)])
     negatives = manifest("n", [*talk(), {"speaker": "t2", "duration": 30.0, "split": "test"}])
     noise = manifest("x", [{"split": "test"}, {}, {}, {}])
-    data = prepare(recipe(positives, negatives, noise=[str(noise)]), note=lambda text: None)
+    data = prepare(recipe(positives, negatives, noise=[str(noise)]), log=lambda text: None)
     used = data.clips()
     assert used
     assert not [clip for clip in used if clip.split == "test"]
@@ -84,7 +84,7 @@ def test_a_recording_that_is_tested_on_under_another_name_is_left_out(manifest):
     tested = manifest("q", [{"sha256": "ab" * 32, "split": "test"}, {"speaker": "q0"}])
     made = recipe(positives, manifest("n", talk()))
     both = made.model_copy(update={"data": made.data.model_copy(update={"positives": [positives, tested]})})
-    assert len(prepare(both, note=lambda text: None).positives) == 13  # 12 of p, and q0
+    assert len(prepare(both, log=lambda text: None).positives) == 13  # 12 of p, and q0
 
 
 def test_a_recording_given_as_the_word_and_as_something_else_is_no_negative(manifest):
@@ -113,7 +113,7 @@ def with_seed(recipe, seed: int):
 def test_no_speaker_is_in_two_folds(manifest, seed):
     positives = manifest("p", people(8))
     negatives = manifest("n", talk(8) + [{"speaker": f"p{person}", "duration": 20.0} for person in range(8)])
-    data = prepare(with_seed(recipe(positives, negatives), seed), note=lambda text: None)
+    data = prepare(with_seed(recipe(positives, negatives), seed), log=lambda text: None)
     found = folds([*data.positives, *data.negatives])
     assert len(found) == 16
     assert all(len(own) == 1 for own in found.values())
@@ -125,7 +125,7 @@ def test_no_speaker_is_in_two_folds(manifest, seed):
 def test_marked_validation_lines_are_the_held_out_fold_and_their_speakers_are_in_no_other(manifest):
     positives = manifest("p", people(6, split="train") + [{"speaker": f"v{person}", "split": "validation"} for person in range(3)])
     negatives = manifest("n", talk(8) + [{"speaker": f"{kind}{person}", "duration": 20.0} for kind in "pv" for person in range(3)])
-    data = prepare(recipe(positives, negatives), note=lambda text: None)
+    data = prepare(recipe(positives, negatives), log=lambda text: None)
     assert data.marked
     assert speakers(recording for recording in data.positives if recording.fold == HELD_OUT) == {"v0", "v1", "v2"}
     assert all(len(own) == 1 for own in folds([*data.positives, *data.negatives]).values())
@@ -134,7 +134,7 @@ def test_marked_validation_lines_are_the_held_out_fold_and_their_speakers_are_in
 def test_lines_without_a_mark_are_learned_from_where_others_are_marked(manifest):
     positives = manifest("p", [*people(6), {"speaker": "v", "split": "validation"}])
     negatives = manifest("n", [*talk(4), {"speaker": "w", "duration": 40.0, "split": "validation"}])
-    data = prepare(recipe(positives, negatives), note=lambda text: None)
+    data = prepare(recipe(positives, negatives), log=lambda text: None)
     assert speakers(recording for recording in data.positives if recording.fold == HELD_OUT) == {"v"}
     assert speakers(recording for recording in data.negatives if recording.fold == HELD_OUT) == {"w"}
 
@@ -143,7 +143,7 @@ def test_marks_in_the_negatives_alone_leave_negatives_for_every_fold(manifest):
     negatives = manifest(
         "n", talk(8, split="train") + [{"speaker": f"v{person}", "duration": 40.0, "split": "validation"} for person in range(3)]
     )
-    data = prepare(recipe(manifest("p", people(8)), negatives), note=lambda text: None)
+    data = prepare(recipe(manifest("p", people(8)), negatives), log=lambda text: None)
     assert {recording.fold for recording in data.positives} <= {recording.fold for recording in data.negatives}
     assert all(len(own) == 1 for own in folds([*data.positives, *data.negatives]).values())
 
@@ -159,7 +159,7 @@ def test_with_one_speaker_the_clips_are_divided_with_a_note_and_the_negatives_by
 
 
 def test_some_noise_is_kept_for_validation_alone(manifest):
-    data = prepare(recipe(manifest("p", people(8)), manifest("n", talk()), noise=[str(manifest("x", [{}] * 10))]), note=lambda text: None)
+    data = prepare(recipe(manifest("p", people(8)), manifest("n", talk()), noise=[str(manifest("x", [{}] * 10))]), log=lambda text: None)
     assert (len(data.noise), len(data.validation_noise)) == (8, 2)
     assert not files(data.noise) & files(data.validation_noise)
 
@@ -177,7 +177,7 @@ def test_negatives_in_which_the_word_is_said_are_left_out_with_a_note(manifest):
 
 
 def test_no_more_negatives_are_taken_than_asked_for(manifest):
-    data = prepare(recipe(manifest("p", people(6)), manifest("n", talk(20)), negative_minutes=5.0), note=lambda text: None)
+    data = prepare(recipe(manifest("p", people(6)), manifest("n", talk(20)), negative_minutes=5.0), log=lambda text: None)
     assert 200 < sum(recording.seconds for recording in data.negatives) <= 300
 
 
@@ -185,7 +185,7 @@ def test_no_more_negatives_are_taken_than_asked_for(manifest):
 def test_one_recording_that_is_too_long_does_not_shut_out_the_others(manifest, seed):
     negatives = manifest("n", talk(12) + [{"speaker": f"long{index}", "duration": 400.0} for index in range(4)])
     made = recipe(manifest("p", people(8)), negatives, negative_minutes=5.0)
-    data = prepare(with_seed(made, seed), note=lambda text: None)
+    data = prepare(with_seed(made, seed), log=lambda text: None)
     assert sum(recording.seconds for recording in data.negatives) >= 240
 
 
@@ -237,12 +237,12 @@ def test_whether_speakers_are_apart_is_known(manifest):
 
 def test_too_few_positives_are_an_error_with_numbers(manifest):
     with pytest.raises(ManifestError, match="There are 3 positive recordings to train on; at least 5 are needed"):
-        prepare(recipe(manifest("p", people(3, clips=1)), manifest("n", talk())), note=lambda text: None)
+        prepare(recipe(manifest("p", people(3, clips=1)), manifest("n", talk())), log=lambda text: None)
 
 
 def test_too_few_negatives_are_an_error_with_numbers(manifest):
     with pytest.raises(ManifestError, match=r"There are 15 s of negatives.*at least 30 s are needed"):
-        prepare(recipe(manifest("p", people(6)), manifest("n", talk(3, seconds=5.0))), note=lambda text: None)
+        prepare(recipe(manifest("p", people(6)), manifest("n", talk(3, seconds=5.0))), log=lambda text: None)
 
 
 def test_a_broken_recording_is_reported_and_left_out(manifest, tmp_path):

@@ -92,7 +92,7 @@ def test_embeddings_are_measured_as_they_are_while_the_groups_before_them_learn(
     def look(network, batches, *_, **__):
         groups = network.groups()
         with torch.no_grad():
-            embeddings = network.front(next(iter(batches.epoch(0)))[0].float(), len(groups) - 1)
+            embeddings = network.run_first(next(iter(batches.epoch(0)))[0].float(), len(groups) - 1)
         seen.append(float(network.head.standardize(embeddings).std()))
         seen.extend(float(group[1].running_mean.abs().sum()) for _, group in groups[:2])
         return []
