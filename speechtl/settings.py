@@ -14,7 +14,7 @@ from speechtl.errors import RecipeError, SpeechtlError, did_you_mean
 from speechtl.toml_files import read_toml
 
 MAX_NAME = 64  # characters
-MAX_NAME_BYTES = 200  # of UTF-8: file systems allow 255 for a name with what is put around it
+MAX_NAME_BYTES = 200  # of UTF-8: file systems allow 255 for a file name, including suffixes
 NAME_SIGNS = "_-."
 NAME_CATEGORIES = frozenset(("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"))  # letters, what is combined with them, digits
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of training
@@ -42,7 +42,7 @@ def read_recipe_file(path: Path, replacing: Mapping[str, Any] | None = None) -> 
 
 
 def checked(kind: type[Settings], values: dict[str, Any], source: str) -> Settings:
-    """Return values as settings; raise `RecipeError` that names every wrong key or value and where it stands."""
+    """Values as settings; raises `RecipeError` that names every wrong key or value and its place."""
     try:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
@@ -50,7 +50,7 @@ def checked(kind: type[Settings], values: dict[str, Any], source: str) -> Settin
 
 
 def known(value: str, what: str, names: Iterable[str]) -> str:
-    """Return a value that is one of the names; raise `ValueError` that suggests the nearest."""
+    """A value that is one of the names; raises `ValueError` that suggests the nearest."""
     names = list(names)
     if value not in names:
         raise ValueError(f"the {what} {value!r} is not known{did_you_mean(value, names)}; take one of: {', '.join(names)}")
@@ -58,7 +58,7 @@ def known(value: str, what: str, names: Iterable[str]) -> str:
 
 
 def known_name(value: str) -> str:
-    """Return a name in NFC; raise `ValueError` for what cannot be the name of a file, a word and a recipe at once."""
+    """A name in NFC; raises `ValueError` for a text that cannot name a file, a word and a recipe."""
     value = unicodedata.normalize("NFC", value)
     signs = all(sign in NAME_SIGNS or _in_word(sign) for sign in value)
     if not value or not signs or not value[0].isalnum() or len(value) > MAX_NAME or len(value.encode()) > MAX_NAME_BYTES:
@@ -70,7 +70,7 @@ def known_name(value: str) -> str:
 
 
 def name_from(text: str) -> str:
-    """Return a name made of a text, its other signs replaced by `_`; empty where there is no letter or digit in it."""
+    """A name made from a text, with other characters replaced by `_`; empty if the text has no letter or digit."""
     signs = "".join(sign if _in_word(sign) else " " for sign in unicodedata.normalize("NFC", text.lower()))
     name = "_".join(signs.split())
     while name and not name[0].isalnum():

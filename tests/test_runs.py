@@ -50,7 +50,7 @@ def test_a_finished_run_stays_until_the_next_one_is_done_and_that_is_said(tmp_pa
 
 def test_a_second_training_into_a_folder_is_refused_with_the_process_that_has_it(other, tmp_path):
     with (
-        pytest.raises(SpeechtlError, match=rf"run is at work: process {other.pid} on .*since .*choose another --out"),
+        pytest.raises(SpeechtlError, match=rf"run is running: process {other.pid} on .*since .*choose another --out"),
         training_folder(tmp_path / "run"),
     ):
         pass
@@ -106,7 +106,7 @@ def test_a_place_that_no_run_can_take_is_refused_before_the_work(tmp_path, monke
     with pytest.raises(SpeechtlError, match="nope cannot be written"), training_folder(tmp_path.joinpath("/proc/nope")):
         pass
     monkeypatch.setattr("os.path.ismount", lambda path: path == tmp_path)
-    with pytest.raises(SpeechtlError, match="is a disk or a volume"), training_folder(tmp_path):
+    with pytest.raises(SpeechtlError, match="is a disk or volume"), training_folder(tmp_path):
         pass
 
 
@@ -125,7 +125,7 @@ def test_every_kind_of_training_looks_at_its_folder_before_anything_else(kind, t
         else:
             (train if kind == "words" else train_pictures)(None, out)
 
-    with alone(tmp_path / "run"), pytest.raises(SpeechtlError, match="run is at work"):
+    with alone(tmp_path / "run"), pytest.raises(SpeechtlError, match="run is running"):
         begin(tmp_path / "run")
     with pytest.raises(SpeechtlError, match="cannot be written"):
         begin(tmp_path.joinpath("/proc/nope"))

@@ -1,6 +1,6 @@
-"""The transfer core: keep what a big network learned, cut off its output layer, attach new layers, train as much as the data carries.
+"""The transfer core: cut off the output layer of a pretrained network, attach new layers, and train as many layers as the data allows.
 
-It knows tensors and layers, never audio or images.
+It works on tensors and layers, and knows nothing of audio or images.
 """
 
 from speechtl.transfer.batches import ExampleBatches, group_outputs

@@ -1,4 +1,4 @@
-"""Batches of examples that fit in memory, with what the frozen front makes of them computed once."""
+"""Batches of examples that fit in memory; the outputs of the frozen layers are computed once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 from speechtl.transfer.fit import Batch
 from speechtl.transfer.network import TransferNetwork
 
-FROZEN_BATCH = 16  # examples that go through the frozen front at a time
-MEASURED = 1000  # examples at most that tell the embeddings' mean and deviation
+FROZEN_BATCH = 16  # examples that run through the frozen layers at a time
+MEASURED = 1000  # examples, at most, from which the embeddings' mean and deviation are computed
 
-Render = Callable[[Tensor, int], Tensor]  # inputs and a number to inputs in that copy
+Render = Callable[[Tensor, int], Tensor]  # inputs and the number of an augmented copy to the augmented inputs
 
 
 class ExampleBatches:
     """Shuffled batches of inputs `(examples, ...)` and labels `(examples, ...)`, for `fit`.
 
-    `render` gives the inputs another copy in every epoch (augmentation). Behind a frozen front, `copies` of them are
-    computed once, kept, and used in turn; where everything learns, every epoch has its own.
+    `render` augments the inputs. With frozen layers, their outputs for `copies` augmented copies are cached and used in turn;
+    otherwise every epoch has a new copy.
     """
 
     def __init__(
@@ -43,37 +43,37 @@ class ExampleBatches:
         self.seed = seed
         self.render = render
         self.copies = copies if render else 1
-        self._kept: dict[int, Tensor] = {}
+        self._cache: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.inputs) // self.batch_size
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield `(inputs behind the frozen front, labels)` in an order that depends on the epoch's number alone."""
+        """Yield `(outputs of the frozen layers, labels)` in an order that depends only on the epoch's number."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.inputs), generator=random)[: len(self) * self.batch_size]
-        kept = self.copy(number % self.copies) if self.frozen_groups else None
+        cached = self.copy(number % self.copies) if self.frozen_groups else None
         for chosen in torch.split(order, self.batch_size):
-            yield (self._rendered(self.inputs[chosen], number) if kept is None else kept[chosen]), self.labels[chosen]
+            yield (self._rendered(self.inputs[chosen], number) if cached is None else cached[chosen]), self.labels[chosen]
 
     def copy(self, number: int) -> Tensor:
-        """Return what the frozen front makes of all inputs in one copy; the first is as they are."""
-        if number not in self._kept:
+        """Outputs of the frozen layers for an augmented copy of all inputs; copy 0 is not augmented."""
+        if number not in self._cache:
             parts = torch.split(self.inputs, FROZEN_BATCH)
             outputs = [
                 group_outputs(self.network, self._rendered(part, number * len(parts) + index) if number else part, self.frozen_groups)
                 for index, part in enumerate(parts)
             ]
-            self._kept[number] = torch.cat(outputs)
-        return self._kept[number]
+            self._cache[number] = torch.cat(outputs)
+        return self._cache[number]
 
     def _rendered(self, inputs: Tensor, number: int) -> Tensor:
         return inputs if self.render is None else self.render(inputs, self.seed * 1_000_003 + number)
 
     def measure_embeddings(self) -> None:
-        """Let the head, where it wants to, measure the embeddings of the training examples.
+        """Let a head with `measure` measure the embeddings of the training examples.
 
-        Groups that will learn run as they do while learning: from scratch, their normalisation layers have no statistics yet.
+        Groups that will learn run in training mode: with random weights, their normalisation layers have no statistics yet.
         """
         measure = getattr(self.network.head, "measure", None)
         if measure is not None:
@@ -83,9 +83,9 @@ class ExampleBatches:
 
 @torch.no_grad()
 def group_outputs(network: TransferNetwork, inputs: Tensor, end: int, start: int = 0, *, learning: bool = False) -> Tensor:
-    """Return what the groups from `start` to before `end` make of inputs, on the processor they came from.
+    """Outputs of the groups from `start` to before `end`, on the device of the inputs.
 
-    The groups run in evaluation mode, or as while `learning`; their mode is left as it is found.
+    The groups run in evaluation mode, or in training mode if `learning`; afterwards they have their old mode.
     """
     groups = [group for _, group in network.groups()[start:end]]
     if not groups:

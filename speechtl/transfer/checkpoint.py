@@ -26,7 +26,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and their description back; raise `RunError` for a missing or damaged file."""
+    """The tensors of a file and their description; raises `RunError` for a missing or damaged file."""
     if not path.is_file():
         raise RunError(f"{path} is a folder; give the name of a file." if path.is_dir() else f"{path} does not exist.")
     try:
@@ -34,11 +34,11 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             about: dict[str, Any] = dict(parse_json((file.metadata() or {})["about"]))
             return {name: file.get_tensor(name) for name in list(file.keys())}, about
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged or no checkpoint of speechtl: {error}.") from error
+        raise RunError(f"{path} is damaged or not a checkpoint of speechtl: {error}.") from error
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, error: type[SpeechtlError] = RunError) -> None:
-    """Put tensors into a network; raise an error that names what is missing, left over or of another shape."""
+    """Load tensors into a network; raise an error that names tensors that are missing, unknown or of another shape."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
@@ -58,19 +58,19 @@ def _difference(expected: tuple[int, ...] | None, given: tuple[int, ...] | None)
 
 
 def checkpoint_bytes(network: nn.Module) -> int:
-    """How many bytes a training's checkpoint takes at most while it replaces the one before: weights, their average, two moments."""
+    """Largest size of a training's checkpoint while it replaces the previous one, in bytes: weights, their average, two moments."""
     state: Mapping[str, Tensor] = network.state_dict()
     return 2 * 4 * sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return an optimizer's state as named tensors."""
+    """The state of an optimizer as named tensors."""
     states = optimizer.state_dict()["state"]
     return {f"optimizer.{index}.{key}": torch.as_tensor(value) for index, state in states.items() for key, value in state.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put named tensors back into an optimizer of the same parameters."""
+    """Load named tensors into an optimizer of the same parameters."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

@@ -25,18 +25,18 @@ Record = dict[str, Any]
 
 
 class Batches(Protocol):
-    """Training data; what an epoch yields depends on its number alone, so that a resumed run sees the same."""
+    """Training data; an epoch depends only on its number, so that a resumed run has the same batches."""
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
+        """The number of batches in an epoch."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield batches: the inputs of the first trained group, then whatever the loss takes beside the logits."""
+        """Yield batches: the inputs of the first trained group, then the other arguments of the loss."""
 
 
 @runtime_checkable
 class PartedBatches(Batches, Protocol):
-    """Training data of which every process of a run reads a part of its own."""
+    """Training data of which every process reads its own part."""
 
     def part(self, number: int, rank: int, world: int) -> Iterator[Batch]:
         """Yield `len(self) // world` batches of an epoch for one of `world` processes."""
@@ -44,20 +44,20 @@ class PartedBatches(Batches, Protocol):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to train; saved with what it made."""
+    """Settings of the training loop; saved with the run."""
 
     epochs: int = 10
-    learning_rate: float = 1e-3  # of the head; the policy spreads it toward the front
+    learning_rate: float = 1e-3  # of the head; the policy lowers it toward the input
     weight_decay: float = 1e-2
-    warmup: float = 0.1  # of all steps, linear; then a cosine down to zero
-    averaging: float = 0.99  # decay of the moving average of the weights that is kept in the end
+    warmup: float = 0.1  # share of all steps, linear; then a cosine to zero
+    averaging: float = 0.99  # decay of the moving average of the weights, which is the result
     gradient_clip: float = 1.0  # norm
     precision: str = "32-true"
     seed: int = 0
 
 
 def steps_of(batches: Batches, processes: int) -> int:
-    """Return how many steps an epoch has for each of several processes; raise `SpeechtlError` where there is none."""
+    """The number of steps of an epoch in each process; raises `SpeechtlError` if there is none."""
     if len(batches) < processes:
         raise SpeechtlError(
             f"There are {len(batches)} batches in an epoch for {processes} processes; give more examples or a smaller batch_size."
@@ -107,7 +107,7 @@ def fit(
 
 
 class _Fitting:
-    """A network in training: with its optimizer, the average of its weights, and a record for each epoch so far."""
+    """A network in training, with its optimizer, the average of its weights, and a record for each epoch so far."""
 
     def __init__(
         self, network: TransferNetwork, batches: Batches, loss: Loss, policy: Policy, settings: FitSettings, fabric: Fabric
@@ -204,7 +204,7 @@ def _average_buffers(network: TransferNetwork, fabric: Fabric) -> None:
 
 
 class WeightAverage:
-    """An exponential moving average of the weights that learn (Polyak and Juditsky 1992); its start is not biased."""
+    """An exponential moving average of the trained weights (Polyak and Juditsky 1992), without bias toward the first values."""
 
     def __init__(self, network: TransferNetwork, decay: float) -> None:
         self.decay = decay
@@ -212,7 +212,7 @@ class WeightAverage:
         self.weights = {name: value.detach().clone() for name, value in network.named_parameters()}
 
     def update(self, network: TransferNetwork) -> None:
-        """Take the present weights into the average."""
+        """Update the average with the current weights."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 10.0))
         for name, value in network.named_parameters():
@@ -220,7 +220,7 @@ class WeightAverage:
                 self.weights[name].lerp_(value.detach(), 1.0 - decay)
 
     def put_into(self, network: TransferNetwork) -> None:
-        """Replace the weights that learned by their average; without an update nothing changes."""
+        """Replace the weights by their average; without an update nothing changes."""
         if self.updates:
             with torch.no_grad():
                 for name, value in network.named_parameters():

@@ -1,4 +1,4 @@
-"""New layers that serve every modality: one task or several at once behind a shared encoder."""
+"""Heads for every modality: one or several tasks on a shared encoder."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 FLOOR = 0.2  # of the typical deviation
-FIRST_LOGITS = 0.05  # their deviation
+FIRST_LOGITS = 0.05  # standard deviation
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something to tell about an input: which one of several classes, or, without classes, yes or no."""
+    """A classification task: one of several classes, or, without classes, yes or no."""
 
     name: str
     classes: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> int:
-        """How many logits the task needs: one for yes or no (a sigmoid), one for each class otherwise (a softmax)."""
+        """The number of logits: one for yes or no (sigmoid), otherwise one for each class (softmax)."""
         return len(self.classes) or 1
 
     def to_json(self) -> dict[str, Any]:
-        """Return the task as JSON stores it."""
+        """The task as JSON."""
         return {"name": self.name, "classes": list(self.classes)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Task:
-        """Read a task back."""
+        """The task from its JSON."""
         return cls(str(values["name"]), tuple(map(str, values["classes"])))
 
 
 class Standardize(nn.Module):
-    """Bring every embedding number to mean 0 and deviation 1, as measured once on the training examples.
+    """Standardizes embeddings to mean 0 and deviation 1, as measured once on the training examples.
 
-    Embeddings are `(batch, size, ...)` with `axes` more axes behind the numbers. No deviation counts as smaller than `floor`
-    times the typical one: few examples leave some numbers at zero, and a later example that does not must not drown all others.
+    Embeddings are `(batch, size, ...)` with `axes` more axes. Deviations are at least `floor` times the typical one: with few
+    examples some features are always zero, and a later example in which they are not must not dominate all other features.
     """
 
     mean: Tensor
@@ -53,7 +53,7 @@ class Standardize(nn.Module):
         self.register_buffer("scale", torch.ones(1, size, *[1] * axes))
 
     def measure(self, embeddings: Tensor) -> None:
-        """Take mean and deviation from embeddings."""
+        """Set mean and deviation from embeddings."""
         over = [axis for axis in range(embeddings.dim()) if axis != 1]
         deviation = embeddings.std(dim=over, keepdim=True)
         self.mean.copy_(embeddings.mean(dim=over, keepdim=True))
@@ -66,19 +66,18 @@ class Standardize(nn.Module):
 
 
 def start_output(layer: nn.Linear | nn.Conv1d) -> None:
-    """Let the first logits of standardized embeddings be small: with few examples, most of what chance put there would stay."""
+    """Initialise an output layer with small logits: with few examples, most of a random initialisation would remain."""
     nn.init.normal_(layer.weight, std=FIRST_LOGITS / layer.weight[0].numel() ** 0.5)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
 
 class TaskHead(nn.Module):
-    """Answers several tasks from one embedding: pooled, standardized, and one new output layer for all of them.
+    """A head for several tasks: pooling, standardization, and one output layer for all of them.
 
-    Embeddings are `(batch, input_size)` or `(batch, input_size, ...)` with places (pixels, moments) behind, which are
-    averaged; with `grid` above 1 the places of a picture are averaged in that many rows and columns, so that the head
-    still knows where something is. Logits are `(batch, outputs)`, the tasks' side by side. `hidden` puts one more layer
-    between.
+    Embeddings are `(batch, input_size)` or `(batch, input_size, ...)` with positions (pixels, frames), which are averaged;
+    with `grid` above 1 the positions of a picture are averaged in that many rows and columns, which keeps where something
+    is. Logits are `(batch, outputs)`, concatenated over the tasks. `hidden` is the size of one more layer.
     """
 
     def __init__(self, input_size: int, tasks: Sequence[Task], *, grid: int = 1, hidden: int = 0, dropout: float = 0.2) -> None:
@@ -98,37 +97,37 @@ class TaskHead(nn.Module):
             self.layers = nn.Sequential(nn.Dropout(dropout), output)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Return the logits `(batch, outputs)`."""
+        """Logits `(batch, outputs)`."""
         logits: Tensor = self.layers(self.standardize(self.pool(embeddings)))
         return logits
 
     def pool(self, embeddings: Tensor) -> Tensor:
-        """Return `(batch, numbers)` from embeddings with places."""
+        """Embeddings averaged over positions: `(batch, features)`."""
         if self.grid > 1:
             embeddings = nn.functional.adaptive_avg_pool2d(embeddings, self.grid)
             return embeddings.flatten(1)
         return embeddings.flatten(2).mean(dim=2) if embeddings.dim() > 2 else embeddings
 
     def measure(self, embeddings: Tensor) -> None:
-        """Measure mean and deviation of the embeddings, before training."""
+        """Measure the mean and deviation of embeddings before training."""
         self.standardize.measure(self.pool(embeddings))
 
     def split(self, outputs: Tensor) -> list[Tensor]:
-        """Return the part `(batch, task.outputs)` of each task."""
+        """The part `(batch, task.outputs)` of each task."""
         return list(torch.split(outputs, [task.outputs for task in self.tasks], dim=1))
 
     def scores(self, logits: Tensor) -> list[Tensor]:
-        """Return for each task its probabilities `(batch, task.outputs)`: of yes, or of every class."""
+        """Probabilities of each task `(batch, task.outputs)`: of yes, or of every class."""
         parts = zip(self.tasks, self.split(logits), strict=True)
         return [torch.softmax(part, dim=1) if task.classes else torch.sigmoid(part) for task, part in parts]
 
 
 class TaskLoss:
-    """The mean cross-entropy over all known labels; a label is NaN where nobody gave one.
+    """The mean cross-entropy over all known labels; a missing label is NaN.
 
-    A missing label has no gradient: its example teaches only the tasks whose labels it has, and the layers that they share.
-    `weights` says how much a label of each task counts (one each by default); `balance` gives those with which a task of few
-    labels counts as much as the others.
+    A missing label has no gradient: its example trains only the tasks of its other labels and the shared layers. `weights` are
+    those of a label of each task (default 1); `balance` computes weights with which a task of few labels counts as much as the
+    others.
     """
 
     def __init__(self, tasks: Sequence[Task], weights: Sequence[float] | None = None) -> None:
@@ -151,7 +150,7 @@ class TaskLoss:
 
 
 def balance(labels: Tensor) -> list[float]:
-    """Weights of the tasks' labels `(examples, tasks)` with which every task counts the same, however few labels it has; 0 without any."""
+    """Weights with which every task counts the same, from labels `(examples, tasks)`; 0 for a task without labels."""
     known = (~torch.isnan(labels)).sum(dim=0).double()
     mean = known.sum() / max(int((known > 0).sum()), 1)
     weights: list[float] = torch.where(known > 0, mean / known.clamp(min=1), 0.0).tolist()

@@ -1,7 +1,7 @@
-"""Networks made of a pretrained front and new layers at the end.
+"""Networks made of a pretrained encoder and new layers.
 
-A `SourceNetwork` is what somebody pretrained: ordered layer groups and an output layer for the old task. `cut` deletes
-that output layer, which leaves an `Encoder`; `attach` puts new layers in its place, which makes a `TransferNetwork`.
+A `SourceNetwork` is a pretrained network: ordered layer groups and an output layer for its task. `cut` deletes the output
+layer, which leaves an `Encoder`; `attach` adds new layers, which makes a `TransferNetwork`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from speechtl.errors import InputMismatchError, SpeechtlError, did_you_mean
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What goes into a network: a modality ("audio", "image", "text") and the properties that must agree."""
+    """The input of a network: a modality ("audio", "image", "text") and the properties that must agree."""
 
     modality: str
     properties: Mapping[str, Any] = field(default_factory=dict)
@@ -30,32 +30,32 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """Where an encoder comes from and what it takes and gives."""
+    """The source, input and output of an encoder."""
 
     name: str
     input: InputSpec
     embedding_size: int
     source: str = "unknown"
     licence: str = "unknown"
-    source_hours: float | None = None  # of recordings it was pretrained on, where that is published
-    source_examples: int | None = None  # labelled examples it was pretrained on, where that is published
-    group_sizes: Mapping[str, int] = field(default_factory=dict)  # numbers that each group gives, where a cut is meant to go deeper
+    source_hours: float | None = None  # of the pretraining recordings, if published
+    source_examples: int | None = None  # labelled examples of the pretraining, if published
+    group_sizes: Mapping[str, int] = field(default_factory=dict)  # output size of each group after which the network can be cut
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
+        """The fields as JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EncoderInfo:
-        """Read the fields back."""
+        """The fields from JSON."""
         given = values["input"]
         return cls(**{**values, "input": InputSpec(given["modality"], given["properties"])})
 
 
 class Encoder(nn.Module):
-    """Ordered layer groups, front to back, without an output layer."""
+    """Ordered layer groups from the input on, without an output layer."""
 
-    small_inside = True  # what a group in the middle gives may be kept for thousands of examples
+    small_inside = True  # outputs of inner groups are small enough to cache for thousands of examples
 
     def __init__(self, groups: Mapping[str, nn.Module], info: EncoderInfo) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class Encoder(nn.Module):
         self.info = info
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the embedding that the last group gives."""
+        """The embedding: the output of the last group."""
         for group in self.groups.values():
             inputs = group(inputs)
         return inputs
 
 
 class SourceNetwork(nn.Module):
-    """A pretrained network with the output layer of its own task."""
+    """A pretrained network with the output layer of its task."""
 
     def __init__(self, groups: Mapping[str, nn.Module], output: nn.Module, info: EncoderInfo) -> None:
         super().__init__()
@@ -78,16 +78,16 @@ class SourceNetwork(nn.Module):
         self.output = output
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return what the network was pretrained to say."""
+        """The outputs of the pretraining task."""
         outputs: Tensor = self.output(self.encoder(inputs))
         return outputs
 
 
 def take_apart(network: nn.Module, groups: Mapping[str, Sequence[str]], output: Sequence[str], info: EncoderInfo) -> SourceNetwork:
-    """Return any pretrained module as ordered groups and an output layer, sharing its weights.
+    """A pretrained module as ordered groups and an output layer that share its weights.
 
-    `groups` names the modules of each group, and `output` those of the output layer, in the order in which they run; a
-    name is that of `network.get_submodule`. Raise `SpeechtlError` for a name that is not there or weights that no name covers.
+    `groups` names the modules of each group, and `output` those of the output layer, in the order in which they run, as in
+    `network.get_submodule`. Raises `SpeechtlError` for an unknown name, or for weights that are in no named module.
     """
     parts = {name: _sequence(network, names) for name, names in groups.items()}
     source = SourceNetwork(parts, _sequence(network, output), info)
@@ -95,7 +95,7 @@ def take_apart(network: nn.Module, groups: Mapping[str, Sequence[str]], output: 
     left = [name for name, weights in network.named_parameters() if id(weights) not in taken]
     if left:
         raise SpeechtlError(
-            f"{len(left)} weights of the network are in none of the groups, the first is {left[0]!r}; name their modules, too."
+            f"{len(left)} weights of the network are in none of the groups, the first is {left[0]!r}; name their modules as well."
         )
     return source
 
@@ -118,19 +118,19 @@ class TransferNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def groups(self) -> list[tuple[str, nn.Module]]:
-        """Return the layer groups front to back: the encoder's, then the head as the last one."""
+        """The layer groups from the input on: those of the encoder, then the head."""
         return [*self.encoder.groups.items(), ("head", self.head)]
 
     def forward(self, inputs: Tensor, start: int = 0) -> Tensor:
-        """Return the logits; `start` is the first group to run, for inputs that already went through those before it."""
+        """Logits; `start` is the first group to run, for inputs that have passed the groups before it."""
         return run_groups((group for _, group in self.groups()[start:]), inputs)
 
     def run_first(self, inputs: Tensor, end: int) -> Tensor:
-        """Return what the groups before `end` make of the inputs."""
+        """Outputs of the groups before `end`."""
         return run_groups((group for _, group in self.groups()[:end]), inputs)
 
 
@@ -142,17 +142,17 @@ def run_groups(groups: Iterable[nn.Module], inputs: Tensor) -> Tensor:
 
 
 def cut(network: SourceNetwork | TransferNetwork, keep: str | None = None) -> Encoder:
-    """Delete the output layer (or the head of an earlier transfer) with its weights; keep all other layers.
+    """The network without its output layer (or the head of an earlier transfer).
 
-    With `keep` the groups behind that one are deleted, too: the last layers of a network know most of its old task, and
-    where the new one is far from it, what stands before carries more.
+    With `keep` the groups after that one are deleted as well: the last layers are the most specific to the old task, so
+    earlier layers transfer better to a distant task.
     """
     encoder = network.encoder
     if keep is None or keep == list(encoder.groups)[-1]:
         return encoder
     if keep not in encoder.info.group_sizes:
         known = ", ".join(encoder.info.group_sizes) or "none of its groups"
-        raise SpeechtlError(f"The network {encoder.info.name!r} cannot be cut behind {keep!r}; it can be behind: {known}.")
+        raise SpeechtlError(f"The network {encoder.info.name!r} cannot be cut after {keep!r}; it can be cut after: {known}.")
     names = list(encoder.groups)
     kept = {name: encoder.groups[name] for name in names[: names.index(keep) + 1]}
     return Encoder(kept, replace(encoder.info, embedding_size=encoder.info.group_sizes[keep]))
@@ -162,23 +162,23 @@ Network = TypeVar("Network", bound=TransferNetwork)
 
 
 def attach(encoder: Encoder, head: nn.Module, kind: type[Network] = TransferNetwork) -> Network:  # type: ignore[assignment]
-    """Put new layers, randomly initialised, behind the encoder; `kind` is a sub-class that knows more of its inputs."""
+    """The encoder with a new, randomly initialised head; `kind` is the class of the network."""
     expected = getattr(head, "input_size", encoder.info.embedding_size)
     if expected != encoder.info.embedding_size:
         raise SpeechtlError(
-            f"The head takes {expected} numbers and the encoder {encoder.info.name!r} gives "
+            f"The head takes embeddings of {expected} features and the encoder {encoder.info.name!r} has "
             f"{encoder.info.embedding_size}; make the head for this encoder."
         )
     return kind(encoder, head)
 
 
 def check_inputs(encoder: Encoder, data: InputSpec) -> None:
-    """Raise `InputMismatchError`, naming both sides, unless the data is what the encoder was pretrained on."""
+    """Raise `InputMismatchError` unless the data has the form of the encoder's pretraining data."""
     source = encoder.info.input
     if source.modality != data.modality:
         raise InputMismatchError(
-            f"The encoder {encoder.info.name!r} was pretrained on {source}, and the data is {data}. What it learned does not carry "
-            f"over to another kind of input; take an encoder that was pretrained on {data.modality}."
+            f"The encoder {encoder.info.name!r} was pretrained on {source}, and the data is {data}. What it learned does not transfer "
+            f"to another kind of input; take an encoder that was pretrained on {data.modality}."
         )
     keys = sorted(source.properties.keys() | data.properties.keys())
     different = [key for key in keys if source.properties.get(key) != data.properties.get(key)]

@@ -1,7 +1,7 @@
-"""How much of a pretrained network to train: only the new layers, the last few, all, or more and more.
+"""Fine-tuning policies: train only the new layers, the last few, all, or more with every epoch.
 
-Little data carries only the new layers or the last one or two; with more data all layers are trained, at smaller
-rates toward the front (Howard and Ruder 2018, section 3.2, call it discriminative fine-tuning).
+Little data suffices only for the new layers or the last one or two; with more data all layers are trained, at smaller rates
+toward the input (discriminative fine-tuning; Howard and Ruder 2018, section 3.2).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from speechtl.transfer.network import TransferNetwork
 
 @dataclass(frozen=True)
 class Policy:
-    """Train the last groups of a network; `rate_decay` is the factor from one group's learning rate to the one before it."""
+    """Trains the last groups of a network; `rate_decay` is the factor from a group's learning rate to that of the group before it."""
 
     rate_decay: float = 0.85
 
     def first_trained(self, groups: int, epoch: int) -> int:
-        """Return the index of the frontmost group trained in this epoch, of so many groups with the head as the last."""
+        """Index of the first group trained in this epoch, of `groups` groups with the head as the last."""
         raise NotImplementedError
 
     def frozen_groups(self, network: TransferNetwork, epochs: int) -> int:
-        """Return how many groups at the front stay frozen through all epochs and give so little that it may be cached."""
+        """Number of first groups that stay frozen in all epochs and whose outputs are small enough to cache."""
         frozen = self._frozen(network, epochs)
         return frozen if network.encoder.small_inside or frozen == len(network.groups()) - 1 else 0
 
@@ -35,7 +35,7 @@ class Policy:
         return min(self.first_trained(count, epoch) for epoch in range(max(epochs, 1)))
 
     def apply(self, network: TransferNetwork, epoch: int = 0) -> None:
-        """Set for every group, together, whether its weights learn and whether its normalisation layers collect statistics."""
+        """Freeze or unfreeze every group: both its weights and the statistics of its normalisation layers."""
         groups = network.groups()
         first = self.first_trained(len(groups), epoch)
         for index, (_, group) in enumerate(groups):
@@ -43,7 +43,7 @@ class Policy:
             group.requires_grad_(index >= first)
 
     def parameter_groups(self, network: TransferNetwork, rate: float, epochs: int = 1) -> list[dict[str, Any]]:
-        """Return an optimizer's parameter groups, front to back, each with its learning rate; the head's is `rate`."""
+        """Parameter groups of an optimizer from the input on, each with its learning rate; that of the head is `rate`."""
         groups = network.groups()
         last = len(groups) - 1
         return [
@@ -55,46 +55,46 @@ class Policy:
 
 @dataclass(frozen=True)
 class HeadOnly(Policy):
-    """Train only the new layers."""
+    """Trains only the new layers."""
 
     def first_trained(self, groups: int, epoch: int) -> int:
-        """Return the head's index."""
+        """Index of the head."""
         return groups - 1
 
 
 @dataclass(frozen=True)
 class LastLayers(Policy):
-    """Train the new layers and the last `n` of the encoder."""
+    """Trains the new layers and the last `n` groups of the encoder."""
 
     n: int = 2
 
     def first_trained(self, groups: int, epoch: int) -> int:
-        """Return the index of the n-th group before the head."""
+        """Index of the n-th group before the head."""
         return max(groups - 1 - self.n, 0)
 
 
 @dataclass(frozen=True)
 class AllLayers(Policy):
-    """Train everything, at smaller rates toward the front."""
+    """Trains all layers, at smaller rates toward the input."""
 
     def first_trained(self, groups: int, epoch: int) -> int:
-        """Return the first group."""
+        """Index of the first group."""
         return 0
 
 
 @dataclass(frozen=True)
 class GradualUnfreeze(Policy):
-    """Begin with the new layers and unfreeze `groups_per_epoch` more toward the front with every epoch."""
+    """Starts with the new layers and unfreezes `groups_per_epoch` more groups toward the input with every epoch."""
 
     groups_per_epoch: int = 2
 
     def first_trained(self, groups: int, epoch: int) -> int:
-        """Return the index that has been reached in this epoch."""
+        """Index of the first group that is unfrozen in this epoch."""
         return max(groups - 1 - epoch * self.groups_per_epoch, 0)
 
 
 def parse_policy(text: str) -> Policy:
-    """Read `head`, `last:N`, `all` or `gradual`."""
+    """The policy of `head`, `last:N`, `all` or `gradual`."""
     simple: dict[str, Policy] = {"head": HeadOnly(), "all": AllLayers(), "gradual": GradualUnfreeze()}
     if text in simple:
         return simple[text]
@@ -105,7 +105,7 @@ def parse_policy(text: str) -> Policy:
 
 
 def at_one_rate(policy: Policy) -> Policy:
-    """Return the policy for random weights: smaller rates in front keep what was learned before, and these have learned nothing."""
+    """The policy for random weights: smaller rates toward the input preserve pretrained weights, and here there are none."""
     return replace(policy, rate_decay=1.0)
 
 

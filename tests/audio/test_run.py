@@ -33,7 +33,7 @@ def test_a_run_read_back_gives_the_same_scores(folder, tiny_run):
 
 
 def test_a_folder_without_a_run_is_an_error(tmp_path):
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         load_run(tmp_path)
     with pytest.raises(RunError, match="does not exist"):
         load_run(tmp_path / "run")
@@ -41,7 +41,7 @@ def test_a_folder_without_a_run_is_an_error(tmp_path):
 
 def test_the_working_directory_without_a_run_is_an_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         load_run(".")
 
 

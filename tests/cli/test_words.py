@@ -199,7 +199,7 @@ def test_options_of_evaluate_take_several_values_once_the_model_is_named(tiny_bu
 
 
 def test_what_is_no_run_is_one_sentence(tmp_path, call):
-    assert_one_sentence(call("export", tmp_path, "-o", tmp_path / "a.wake"), "is no run")
+    assert_one_sentence(call("export", tmp_path, "-o", tmp_path / "a.wake"), "is not a run")
     assert_one_sentence(call("evaluate", tmp_path / "none", "--positives", "p", "--negatives", "n"), "does not exist")
 
 

@@ -120,7 +120,7 @@ def test_a_name_of_a_built_in_backbone_is_not_taken_by_pretraining(shapes):
 def test_what_is_in_the_way_is_not_overwritten(shapes):
     (shapes / "run").mkdir()
     (shapes / "run" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match="exists and is no run"):
+    with pytest.raises(RunError, match="exists and is not a run"):
         train(read_image_recipe(shapes / "shapes.toml"), shapes / "run")
     assert (shapes / "run" / "thesis.txt").read_text() == "mine"
 

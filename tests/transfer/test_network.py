@@ -52,7 +52,7 @@ class Sized(nn.Linear):
 
 
 def test_a_head_for_another_size_is_refused_with_both_sizes(source):
-    with pytest.raises(SpeechtlError, match="takes 12 numbers and the encoder 'toy' gives 5"):
+    with pytest.raises(SpeechtlError, match="takes embeddings of 12 features and the encoder 'toy' has 5"):
         attach(cut(source), Sized(12, 1))
 
 
@@ -127,7 +127,7 @@ def test_a_deeper_cut_removes_the_last_groups_too():
     assert encoder.info.embedding_size == 4
     assert attach(encoder, nn.Linear(4, 2))(torch.randn(5, 6)).shape == (5, 2)
     assert list(cut(source, keep="b").groups) == ["a", "b"]
-    with pytest.raises(SpeechtlError, match="cannot be cut behind 'c'; it can be behind: a, b"):
+    with pytest.raises(SpeechtlError, match="cannot be cut after 'c'; it can be cut after: a, b"):
         cut(source, keep="c")
 
 

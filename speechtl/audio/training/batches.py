@@ -1,4 +1,4 @@
-"""Batches for `fit`: rounds of examples, rendered epoch by epoch, with the frozen front computed once and kept."""
+"""Batches for `fit`: rounds of examples, rendered epoch by epoch, with the outputs of the frozen layers cached."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from speechtl.progress import tracked
 from speechtl.runtime.features import Features, WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
 
-FROZEN_BATCH = 4  # examples that go through the frozen front at a time: what fits the processor's cache
+FROZEN_BATCH = 4  # examples that run through the frozen layers at a time: small enough for the processor's cache
 MASKED_BATCH = 64 * FROZEN_BATCH  # examples that are masked at a time
-DTYPES = {"F16": np.float16, "F32": np.float32}  # names of safetensors for what a round is stored in
+DTYPES = {"F16": np.float16, "F32": np.float32}  # by their names in safetensors
 
 
 class RoundBatches:
     """An epoch renders one more round of examples and draws balanced batches from all rounds so far.
 
-    What the frozen front makes of a round is kept in half precision: with `folder` on disk, so that memory holds no more
-    than a batch of it and a resumed run need not compute it again, otherwise in memory. With SpecAugment, bands and
-    moments are masked before the front. While an epoch is drawn, the next round is made in the background; as a context
-    manager, this waits for it at the end.
+    The outputs of the frozen layers are cached in half precision: with `folder` on disk, so that memory holds no more than
+    a batch and a resumed run does not compute them again, otherwise in memory. SpecAugment masks the inputs of the frozen
+    layers. While an epoch is drawn, the next round is rendered in the background; as a context manager, this waits for it
+    at the end.
     """
 
     def __init__(
@@ -66,17 +66,17 @@ class RoundBatches:
         return self.settings.steps
 
     def bytes_expected(self) -> int:
-        """About how many bytes all rounds take on disk."""
+        """Approximate size of all rounds on disk, in bytes."""
         maker = self.maker
         negatives = [sum(recording.seconds for recording in recordings) for recordings in maker.by_fold.values()]
-        heard = sum(min(seconds, TAPE_SECONDS / len(negatives)) for seconds in negatives)
-        examples = len(maker.positives) * maker.repeats + heard / (maker.seconds - maker.context)
+        seconds = sum(min(seconds, TAPE_SECONDS / len(negatives)) for seconds in negatives)
+        examples = len(maker.positives) * maker.repeats + seconds / (maker.seconds - maker.context)
         frames = torch.from_numpy(maker.front_end.compute(np.zeros(maker.length, np.float32)))[None, None]
         size = self._run_frozen(frames).numel() * (2 if self.frozen_groups else frames.element_size())
         return round(self.settings.epochs * examples * size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield `(front outputs, words, folds)` batches, half of them positives."""
+        """Yield batches `(outputs of the frozen layers, words, folds)`; half of each are positives."""
         first = max(number + 1 - self.rounds_kept, 0)
         self._rounds = {index: self._rounds.get(index) or self._made(index) for index in range(first, number + 1)}
         if number + 1 < self.settings.epochs:
@@ -113,13 +113,13 @@ class RoundBatches:
         return self.folder / f"round-{number:03d}.safetensors" if self.folder else None
 
     def round(self, number: int) -> Batch:
-        """Return round `number` behind the frozen front, from disk where it is already there."""
+        """Round `number` after the frozen layers, from disk if it is there."""
         path = self._path(number)
         if path is not None and path.exists():
             try:
                 return read_round(path)
             except RunError:
-                path.unlink()  # it is only a cache
+                path.unlink()  # only a cache
         parts = self._after_frozen(self.maker.render_positives(number), (number, 2)), self.negatives(number)
         inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
         inputs = _in_layout(inputs)
@@ -143,15 +143,15 @@ class RoundBatches:
 
     @torch.no_grad()
     def _run_frozen(self, features: Tensor) -> Tensor:
-        """Run the frozen groups in evaluation mode, on the network's device; the others' mode is left alone."""
+        """Outputs of the frozen groups, in evaluation mode, on the network's device; the mode of other groups is not changed."""
         if self.frozen_groups == 0:
             return features
         for _, group in self.network.groups()[: self.frozen_groups]:
             group.eval()
         parts = torch.split(features, FROZEN_BATCH)
         moved = (part.to(self.network.device, memory_format=torch.channels_last) for part in parts)
-        listened = (self.network.run_first(part, self.frozen_groups).cpu() for part in moved)
-        return torch.cat(list(tracked("listening to examples, batch", listened, len(parts))))
+        outputs = (self.network.run_first(part, self.frozen_groups).cpu() for part in moved)
+        return torch.cat(list(tracked("encoding examples, batch", outputs, len(parts))))
 
 
 @dataclass(frozen=True)
@@ -163,12 +163,12 @@ class Stored:
     rows: Tensor | TensorOnDisk
 
     def inputs(self, indices: npt.NDArray[np.intp]) -> Tensor:
-        """Return the inputs of some examples."""
+        """The inputs of some examples."""
         return self.rows[indices]
 
 
 class TensorOnDisk:
-    """A tensor of a safetensors file of which single rows are read: mapping the file would fill memory page by page."""
+    """A tensor in a safetensors file, read row by row: a memory map would fill memory page by page."""
 
     def __init__(self, path: Path, name: str) -> None:
         with path.open("rb") as file:
@@ -186,12 +186,12 @@ class TensorOnDisk:
             for row, index in zip(rows, indices.tolist(), strict=True):
                 file.seek(self._start + index * size)
                 if file.readinto(row.data) != size:
-                    raise RunError(f"{self._path} ends early: it was changed during the training; start again with --resume.")
+                    raise RunError(f"{self._path} is truncated: it was changed during the training; run again with --resume.")
         return torch.from_numpy(rows)
 
 
 def read_round(path: Path) -> Batch:
-    """A round that an earlier training left on disk; raises `RunError` where it is damaged."""
+    """A round that an earlier training left on disk; raises `RunError` if it is damaged."""
     tensors, _ = load_tensors(path)
     inputs, words, folds = (tensors.get(name) for name in ("inputs", "words", "folds"))
     if inputs is None or words is None or folds is None or not inputs.dim() == 4 or not len(inputs) == len(words) == len(folds):
@@ -200,17 +200,17 @@ def read_round(path: Path) -> Batch:
 
 
 def _in_layout(inputs: Tensor) -> Tensor:
-    """Return inputs in one layout in memory, new or from disk: layers round differently with another."""
+    """Inputs in one memory layout, whether new or from disk: layers round differently in another layout."""
     return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _mask_sizes(features: Features) -> dict[str, int]:
-    """Return how much is masked at most; samples have no bands, and their frames are twice as long."""
+    """Largest masks; samples have no bands, and their frames are twice as long."""
     return {"bands": 0, "frames": 4} if isinstance(features, WaveformSettings) else {}
 
 
 def spec_augment(examples: Round, random: np.random.Generator, bands: int = 5, frames: int = 8) -> Tensor:
-    """Features `(examples, 1, frames, bands)` with random bands and moments set to the mean."""
+    """Features `(examples, 1, frames, bands)` with random bands and frames set to the mean."""
     features = examples.features.copy()
     mask(features, random, bands=bands, frames=frames)
     return torch.from_numpy(features)[:, None]

@@ -1,7 +1,7 @@
 """Choose the detector's threshold on validation recordings, for a rate of false accepts.
 
-The validation recordings are minutes where the target is hours, so the rate beyond what was seen is extrapolated:
-the highest scores of a network follow an exponential tail (peaks over threshold; Coles 2001, section 4.2).
+The target is one false accept in hours, and the validation recordings are minutes, so the rate is extrapolated: the highest
+scores of a network follow an exponential tail (peaks over threshold; Coles 2001, section 4.2).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from speechtl.limits import rate_high, recall_limits
 from speechtl.runtime.samples import Doubles
 from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
 
-RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
-PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
-LEVEL = 10  # highest peaks: the last of them tells how far up the tail reaches
-SLOPE = 12.0  # peaks an hour that tell how fast it falls; more would reach below the tail, training/studies/README.md has the comparison
+RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour with a threshold in the bundle
+PEAK_SECONDS = 1.0  # window of a stream in which only the highest score counts
+LEVEL = 10  # the score of this peak, from the highest down, is the level of the tail
+SLOPE = 12.0  # peaks per hour from which the slope is estimated; more would reach below the tail (training/studies/README.md)
 HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
 
 
 @dataclass(frozen=True)
 class Tail:
-    """How often a stream without the word reaches a score: `per_hour(x) = rate * exp(-(x - start) / scale)` for logits x."""
+    """Rate at which a stream without the word reaches a logit x: `per_hour(x) = rate * exp(-(x - start) / scale)`."""
 
     start: float
     scale: float
     rate: float  # per hour, at `start`
 
     def logit_for(self, per_hour: float) -> float:
-        """Return the logit that is reached so often."""
+        """The logit that is reached `per_hour` times an hour."""
         return self.start + self.scale * float(np.log(self.rate / per_hour))
 
 
 @dataclass(frozen=True)
 class Copies:
-    """In how many conditions each recording was played: so many times fewer are independent of each other."""
+    """Number of conditions in which each recording is played; only one of these copies counts as independent."""
 
     words: int = 1
     others: int = 1
@@ -48,9 +48,9 @@ class Copies:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold and what it does on the validation recordings; limits are 95 %, as if each recording had been played once."""
+    """A threshold and its results on the validation recordings; the 95 % limits count each recording once."""
 
-    false_accepts_per_hour: float  # aimed at
+    false_accepts_per_hour: float  # target
     threshold: float
     clips: int
     detected: int
@@ -63,18 +63,18 @@ class OperatingPoint:
     per_hour_high: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
+        """The fields as JSON."""
         return asdict(self)
 
 
 def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
-    """Fit the tail of the smoothed scores of streams without the word."""
+    """The tail of the smoothed scores of streams without the word."""
     peaks = np.sort(np.concatenate([_peaks(stream, smoothing) for stream in streams]))[::-1]
     hours = sum(stream.hours for stream in streams)
     level = min(LEVEL, len(peaks) - 1)
     if level < 3:
         raise SpeechtlError(
-            f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs at least a few. Add negatives of other speakers."
+            f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs a few. Add negatives of other speakers."
         )
     slope = min(max(round(SLOPE * hours), level), len(peaks) - 1)
     return Tail(float(peaks[level]), max(float(np.mean(peaks[:slope] - peaks[slope])), 0.05), level / hours)
@@ -87,7 +87,7 @@ def calibrate(
     rates: Sequence[float] = RATES,
     copies: Copies = Copies(),
 ) -> list[OperatingPoint]:
-    """Return operating points for several rates of false accepts per hour, the rarest first."""
+    """Operating points for several rates of false accepts per hour, the lowest first."""
     tail = fit_tail(negatives, trigger.smoothing)
     return [
         _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory), copies)

@@ -1,7 +1,7 @@
-"""Training examples of one length: the word after a stretch of background, and windows of everything else.
+"""Training examples of one length: the word in background, and windows of all negatives.
 
-A round is one pass over the recordings in a new copy: each positive clip `repeats` times, and all negatives played
-as one tape in random order, cut into windows that overlap by what the network needs to see before its first score.
+A round is one pass over the recordings, newly augmented: each positive clip `repeats` times, and all negatives in random order,
+joined and cut into windows that overlap by the context that the network needs before its first score.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from speechtl.progress import tracked
 from speechtl.runtime.features import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples
 
-SECONDS = 4.0  # of an example, unless one score needs nearly as much
-ROOM = 1.5  # seconds beyond what one score needs, at least
-TAIL = 0.5  # seconds that stand behind a word at least
-TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn anew for each
-MOST_POSITIVES = 4096  # examples of the word in a round, drawn anew for each where there are more: an epoch takes some 2,000
+SECONDS = 4.0  # of an example, unless one score needs nearly that much context
+ROOM = 1.5  # seconds beyond the context of one score, at least
+TAIL = 0.5  # seconds after a word, at least
+TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn again for each round
+MOST_POSITIVES = 4096  # examples of the word in a round, drawn again for each round if there are more; an epoch takes about 2,000
 FADE = SAMPLE_RATE // 50  # samples
 
 
 @dataclass(frozen=True)
 class Example:
-    """Samples of one example, from recordings of one fold; for positives the word's limits in seconds, else None."""
+    """Samples of one example, from recordings of one fold; `word` is the start and end of the word in seconds, None for negatives."""
 
     samples: Samples
     fold: int
@@ -38,7 +38,7 @@ class Example:
 
 
 class _Rendered(NamedTuple):
-    """What a round keeps of an example: its samples would be five times as large as its features."""
+    """An example as a round stores it: features take a fifth of the memory of samples."""
 
     features: Floats
     word: tuple[float, float]
@@ -47,19 +47,19 @@ class _Rendered(NamedTuple):
 
 @dataclass(frozen=True)
 class Round:
-    """Examples of a round as features `(examples, frames, bands)`, the words' limits, NaN for negatives, and the folds."""
+    """Examples of a round: features `(examples, frames, bands)`, start and end of the words (NaN for negatives), and folds."""
 
     features: Floats
     words: Floats  # (examples, 2) seconds
     folds: npt.NDArray[np.int64]  # of the recordings in each example
 
     def part(self, chosen: slice) -> Round:
-        """Return some of the examples."""
+        """Some of the examples."""
         return Round(self.features[chosen], self.words[chosen], self.folds[chosen])
 
 
 class ExampleMaker:
-    """Render rounds from recordings; what a round holds depends on the seed and its number alone, and its negatives on no positive."""
+    """Renders rounds from recordings. A round depends only on the seed and its number, and its negatives on no positive."""
 
     def __init__(
         self,
@@ -87,9 +87,9 @@ class ExampleMaker:
         self.length = int(self.seconds * SAMPLE_RATE)
 
     def render_positives(self, number: int, workers: int = 2) -> Round:
-        """Return every positive of round `number`, `repeats` times; where only a part of the word is heard, it is no word.
+        """Every positive of round `number`, `repeats` times; examples with only the beginning of the word are negatives.
 
-        Of more than `MOST_POSITIVES` so many are drawn.
+        If there are more than `MOST_POSITIVES`, that many are drawn.
         """
         count = len(self.positives) * self.repeats
         indices = np.arange(count)
@@ -100,13 +100,13 @@ class ExampleMaker:
         return self._render(jobs, (self.seed, number, 0), workers)
 
     def render_negatives(self, number: int, workers: int = 2) -> Round:
-        """Return the windows over all negatives of round `number`."""
+        """The windows of all negatives of round `number`."""
         random = np.random.default_rng([self.seed, number])
         windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
         return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), workers)
 
     def _render(self, jobs: Sequence[tuple[Recording | Example, int]], seed: tuple[int, ...], workers: int) -> Round:
-        """Render recordings or examples, each with the number that belongs to it in the round."""
+        """Render recordings or examples, each with its number in the round as seed."""
         frames = self.front_end.compute(np.zeros(self.length, np.float32))
         features = np.empty((len(jobs), *frames.shape), np.float32)
         words = np.empty((len(jobs), 2), np.float32)
@@ -124,12 +124,12 @@ class ExampleMaker:
         return _Rendered(features, example.word or (np.nan, np.nan), example.fold)
 
     def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
-        """Return windows over a fold's negatives in random order, each a little faster or slower, with short pauses between."""
+        """Windows of a fold's negatives, joined in random order, each slightly faster or slower, with short pauses between."""
         pieces: list[Samples] = [np.zeros(int(self.context * SAMPLE_RATE), np.float32)]
         left = int(TAPE_SECONDS / len(self.by_fold) * SAMPLE_RATE)
         for index in random.permutation(len(negatives)):
             samples = negatives[index].samples()
-            if len(samples) > left:  # a part of it, another one in every round
+            if len(samples) > left:  # a different part in every round
                 start = int(random.integers(len(samples) - left + 1))
                 samples = samples[start : start + left]
             left -= len(samples)
@@ -153,18 +153,18 @@ class ExampleMaker:
         tape = self._background(self.by_fold.get(recording.fold, ()), random)
         offset = int((word_end - end) * SAMPLE_RATE)
         first, last = max(offset, 0), min(offset + len(clip), self.length)
-        if first < last:  # of a long word, or of the beginning of one, nothing may be left
+        if first < last:  # nothing of a long or partial word may be left
             tape[first:last] = clip[first - offset : last - offset]
         return Example(tape, recording.fold, None if partial else (start + offset / SAMPLE_RATE, word_end))
 
     def _background(self, others: Sequence[Recording], random: np.random.Generator) -> Samples:
-        """Return what stands around a word's clip: nothing, or other speech that begins somewhere."""
+        """The background of a word's clip: silence, or other speech that begins at a random time."""
         tape = np.zeros(self.length, np.float32)
         if others and random.random() < 0.4:
             other = others[int(random.integers(len(others)))].samples()
             shift = int(random.integers(self.length))
-            kept = other[: self.length - shift]
-            tape[shift : shift + len(kept)] = kept
+            part = other[: self.length - shift]
+            tape[shift : shift + len(part)] = part
         return tape
 
 

@@ -1,4 +1,4 @@
-"""From a recipe's manifests to the recordings to train on and those to validate on, with no speaker on both sides."""
+"""The training and validation recordings of a recipe, with no speaker in both."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from speechtl.text import are, counted, first_few, were
 
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
-SHORTEST_PART = 30.0  # seconds of a recording of which not all is taken
+SHORTEST_PART = 30.0  # seconds taken from a recording that is too long to take whole
 
 FOLDS = 4
-HELD_OUT = 0  # the fold that is validated on where not every fold is
-VALIDATION_NOISE = 0.2  # of the noise files, used in validation only
-SHORTEST_NOISE_PART = 5.0  # seconds, where noise files are too few to keep one for validation
+HELD_OUT = 0  # the validation fold, where not every fold is validated
+VALIDATION_NOISE = 0.2  # share of the noise files that only validation uses
+SHORTEST_PIECE = 5.0  # seconds, when one recording is divided between folds
 
 
 @dataclass(frozen=True)
 class Data:
-    """Everything a training run hears; every recording of a word or of speech belongs to a fold, with all of its speaker's."""
+    """All recordings of a training; each positive and negative belongs to a fold, together with the others of its speaker."""
 
     positives: list[Recording]
     negatives: list[Recording]
     noise: list[Recording]
     validation_noise: list[Recording]
     rooms: list[Recording]
-    marked: bool  # the manifests themselves say what to validate on; it is the held-out fold
+    marked: bool  # the manifests mark the validation recordings; these are the held-out fold
 
     @property
     def apart(self) -> bool:
-        """Whether everybody who says the word is named and in one fold only."""
+        """Whether every speaker of the word is named and in one fold only."""
         places = {(recording.clip.person, recording.fold) for recording in self.positives}
         return named([recording.clip for recording in self.positives]) and len(places) == len({speaker for speaker, _ in places})
 
     def clips(self) -> list[Clip]:
-        """Return every clip used, for provenance."""
+        """Every clip used, for provenance."""
         kinds = (self.positives, self.negatives, self.noise, self.validation_noise, self.rooms)
         return [recording.clip for kind in kinds for recording in kind]
 
@@ -102,18 +102,20 @@ def _in_folds(recordings: Sequence[Recording], folds: Mapping[str, int]) -> list
 def _folds(
     positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, log: Log
 ) -> tuple[dict[str, int], list[Clip]]:
-    """The fold of every speaker (or of less, where there are too few), alike in size for both kinds, and the negatives that are divided so.
+    """The fold of every speaker, and the negatives, divided into parts where there are too few speakers to fill the folds.
 
-    Where positives have lines with split "validation", those are the held-out fold, and all other lines are learned from.
+    Folds have similar lengths. If positives have lines with split "validation", these are the held-out fold, and all others are
+    training data.
     """
     marked = is_marked(positives)
-    people = {_speaker_key(clip) for clip in positives}
-    divided = people if len(people) < FOLDS and not marked else set()
+    speakers = {_speaker_key(clip) for clip in positives}
+    divided = speakers if len(speakers) < FOLDS and not marked else set()
     if not named(positives):
-        log("Not all positives name a speaker, so validation may hear people who are learned from; put each person's into a sub-folder.")
+        log("Some positives name no speaker, so speakers may be in both training and validation; use one sub-folder per speaker.")
     if divided:
         log(
-            f"The positives are of fewer than {FOLDS} speakers, so validation hears other clips of the same people: expect worse of others."
+            f"The positives have fewer than {FOLDS} speakers, so validation uses other clips of the same speakers; "
+            "expect worse results for new speakers."
         )
 
     def key(clip: Clip) -> str:
@@ -121,22 +123,22 @@ def _folds(
 
     folds = _deal(positives, key, {}, marked, random)
     validated = {HELD_OUT} if marked else set(folds.values())
-    for way, key_of in _WAYS.items():
-        if way == "part":
+    for unit, key_of in _UNITS.items():
+        if unit == "part":
             negatives = [part for clip in negatives for part in (_parts(clip, FOLDS) if key(clip) not in folds else [clip])]
-        settled = {clip: key(clip) if way == "speaker" or key(clip) in folds else key_of(clip) for clip in negatives}
+        settled = {clip: key(clip) if unit == "speaker" or key(clip) in folds else key_of(clip) for clip in negatives}
         dealt = _deal(negatives, settled.__getitem__, folds, marked, random)
         if (marked and is_marked(negatives)) or _is_enough(negatives, settled.__getitem__, dealt, validated):
             break
-    if way != "speaker" and _is_enough(negatives, settled.__getitem__, dealt, validated):
-        log(f"The negatives are of too few speakers to keep speakers apart in validation, so each {way} is on one side only.")
+    if unit != "speaker" and _is_enough(negatives, settled.__getitem__, dealt, validated):
+        log(f"The negatives have too few speakers to hold speakers out, so each {unit} is either in training or in validation.")
     return dealt, list(negatives)
 
 
 def _deal(
     clips: Sequence[Clip], key: Callable[[Clip], str], known: Mapping[str, int], marked: bool, random: np.random.Generator
 ) -> dict[str, int]:
-    """Add the folds of clips to those that are known, so that all folds become alike in length."""
+    """Add folds for the clips that have none, so that all folds have similar lengths."""
     folds = dict(known)
     if marked and is_marked(clips):
         folds |= {key(clip): HELD_OUT for clip in clips if clip.split == "validation"}
@@ -154,14 +156,14 @@ def _deal(
 
 
 def _spread(words: list[Recording]) -> list[Recording]:
-    """Spread takes that were cut from one file over all folds where there are fewer files or speakers than folds."""
+    """Spread takes cut from one file over all folds if there are fewer files or speakers than folds."""
     if len({_speaker_key(recording.clip) for recording in words}) >= FOLDS:
         return words
     return [replace(one, fold=index % FOLDS) if one.times > 1 else one for index, one in enumerate(words)]
 
 
 def _is_enough(negatives: Sequence[Clip], key: Callable[[Clip], str], folds: Mapping[str, int], validated: set[int]) -> bool:
-    """Whether every fold that is validated on has enough negatives."""
+    """Whether every validation fold has enough negatives."""
     seconds = dict.fromkeys(validated, 0.0)
     for clip in negatives:
         fold = folds[key(clip)]
@@ -170,15 +172,15 @@ def _is_enough(negatives: Sequence[Clip], key: Callable[[Clip], str], folds: Map
 
 
 def _parts(clip: Clip, number: int) -> list[Clip]:
-    """A clip cut into equal parts, at whole seconds; a short one stays whole."""
-    if clip.duration < number * SHORTEST_NOISE_PART:
+    """A clip in equal parts, cut at whole seconds; a short clip stays whole."""
+    if clip.duration < number * SHORTEST_PIECE:
         return [clip]
     cuts = [*(float(int(index * clip.duration / number)) for index in range(number)), clip.duration]
     return [replace(clip, offset=clip.offset + start, duration=end - start) for start, end in pairwise(cuts)]
 
 
 def _enough_noise(noise: Sequence[Clip]) -> list[Clip]:
-    """Noise of which some can be kept for validation alone: so few files that none would be are cut into parts."""
+    """Noise clips, cut into parts if they are too few to hold one out for validation."""
     if round(VALIDATION_NOISE * len(noise)) > 0:
         return list(noise)
     return [part for clip in noise for part in _parts(clip, round(1 / VALIDATION_NOISE))]
@@ -206,12 +208,12 @@ def _file_key(clip: Clip) -> str:
     return f"file {clip.sha256 or clip.path or clip.audio_filepath}"
 
 
-# What is on one side only, as narrow as it has to be.
-_WAYS: dict[str, Callable[[Clip], str]] = {"speaker": _speaker_key, "folder": _folder_key, "file": _file_key, "part": _part_key}
+# Units that folds do not divide, from the largest to the smallest.
+_UNITS: dict[str, Callable[[Clip], str]] = {"speaker": _speaker_key, "folder": _folder_key, "file": _file_key, "part": _part_key}
 
 
 def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, list[Clip]]:
-    """Leave out lines of split "test", whoever and whatever is tested on in any of the manifests, and recordings given before."""
+    """The clips without test lines, without speakers and recordings of test lines in any manifest, and without duplicates."""
     tested = [clip for clips in given.values() for clip in clips if clip.split == "test"]
     people = {clip.person for clip in tested if clip.person}
     recordings = {name for clip in tested for name in clip.names}
@@ -221,11 +223,11 @@ def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, li
         rest = [clip for clip in clips if clip.split != "test"]
         fresh = [clip for clip in rest if clip.person not in people and recordings.isdisjoint(clip.names)]
         if len(fresh) < len(rest):
-            log(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording another line has in split 'test'.")
+            log(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording is also in split 'test'.")
         usable[kind] = [clip for clip in fresh if not _seen(clip, known)]
         if len(usable[kind]) < len(fresh):
             number = len(fresh) - len(usable[kind])
-            log(f"Left out {_kind(number, kind)} that {were(number)} given before, as another line or another kind.")
+            log(f"Left out {_kind(number, kind)} that {were(number)} already given, in another line or as another kind.")
     return usable
 
 
@@ -234,7 +236,7 @@ def _kind(number: int, kind: str) -> str:
 
 
 def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
-    """Say whether the same part of the same recording is known already; from now on it is."""
+    """Whether the same part of the same recording has been seen; from now on it has."""
     parts = {(name, clip.offset) for name in clip.names}
     seen = not known.isdisjoint(parts)
     known |= parts
@@ -242,15 +244,15 @@ def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
 
 
 def _without(clips: Sequence[Clip], phrases: Sequence[str], log: Log) -> list[Clip]:
-    """Leave out negatives in which a phrase is said, as far as their text or label tells."""
-    kept = [clip for clip in clips if not says(clip, phrases)]
-    if len(kept) < len(clips):
-        log(f"Left out {_kind(len(clips) - len(kept), 'negatives')} whose text has {' or '.join(map(repr, phrases))}.")
-    return kept
+    """The negatives whose text and label do not contain a phrase."""
+    others = [clip for clip in clips if not says(clip, phrases)]
+    if len(others) < len(clips):
+        log(f"Left out {_kind(len(clips) - len(others), 'negatives')} whose text contains {' or '.join(map(repr, phrases))}.")
+    return others
 
 
 def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, log: Log) -> list[Clip]:
-    """Return clips of so many minutes at most; where whole ones leave room, parts of longer ones."""
+    """Random clips of at most `minutes` in total; parts of longer clips fill what whole clips leave."""
     drawn: list[Clip] = []
     too_long: list[Clip] = []
     seconds = 0.0
@@ -264,7 +266,7 @@ def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, lo
     for clip in too_long[: int(left / SHORTEST_PART)]:
         part = max(left / len(too_long), SHORTEST_PART)
         drawn.append(replace(clip, offset=clip.offset + random.uniform(0.0, clip.duration - part), duration=part))
-        log(f"Took {part / 60.0:.1f} minutes of {clip.where}: all of it would be more than {minutes:g} minutes of negatives.")
+        log(f"Took {part / 60.0:.1f} minutes of {clip.where}, to stay within {minutes:g} minutes of negatives.")
     return drawn
 
 
@@ -280,6 +282,6 @@ def _check_amounts(data: Data) -> None:
         if seconds < MIN_NEGATIVE_SECONDS:
             total = sum(recording.seconds for recording in data.negatives)
             raise ManifestError(
-                f"There are {total:.0f} s of negatives, of which {seconds:.0f} s could be validated on at a time; "
+                f"There are {total:.0f} s of negatives, of which one fold has {seconds:.0f} s for validation; "
                 f"at least {MIN_NEGATIVE_SECONDS:.0f} s are needed. Give more negatives."
             )

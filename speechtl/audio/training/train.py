@@ -39,7 +39,7 @@ MEASURED = 400  # examples from which the embeddings' mean and deviation are com
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
-    """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description.
+    """Train a recipe and write the run to `out`, complete or not at all; return its description.
 
     Work in progress is kept in `OUT.partial`, from where `resume` continues after an interruption.
     """
@@ -92,7 +92,7 @@ class Training:
         batches = self.batches()
         times = self.network.step_times(self.network.encoder.features.frames(batches.maker.length))
         check_room(self.work, batches.bytes_expected() + checkpoint_bytes(self.network) - size_of(self.work))
-        say("Making the examples of the first epoch, each in a copy of noise, room and speed.")
+        say("Rendering the examples of the first epoch, each with its own noise, room and speed.")
         before = self.started
 
         def time_epoch(_epoch: int, record: dict[str, Any]) -> None:
@@ -182,7 +182,7 @@ def _rooms(recipe: Recipe, data: Data) -> list[Samples]:
 
 @torch.no_grad()
 def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches) -> None:
-    """Let the head measure embeddings of groups that run as in the first epoch: while they learn, normalisation goes by the batch."""
+    """Measure the embeddings with groups in the mode of the first epoch: groups that learn normalise by the batch."""
     inputs = batches.round(0)[0]
     spread = inputs[torch.linspace(0, len(inputs) - 1, min(MEASURED, len(inputs))).long()].float()
     groups = [group for _, group in network.groups()[batches.frozen_groups : -1]]

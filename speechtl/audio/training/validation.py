@@ -23,7 +23,7 @@ from speechtl.transfer import HeadOnly, Policy
 ROOMS = 8
 SNR = 10.0  # dB
 COPIES = Copies(words=2, others=3)  # words are validated on clean and in noise, everything else also in rooms
-NO_FOLD = -1  # held out from a member that learns from all
+NO_FOLD = -1  # of a member that learns from all folds
 
 
 def held_out_folds(policy: Policy, data: Data, *, validated: bool = True) -> list[int]:
@@ -31,7 +31,7 @@ def held_out_folds(policy: Policy, data: Data, *, validated: bool = True) -> lis
 
     With a frozen encoder, an out-of-fold head for every fold is trained beside the shipped head, from all other folds, so that
     all recordings can be validated on, while the shipped head learns from all of them (cross-validation). An encoder that
-    learns would carry over what it heard, so then one fold is held out from everything.
+    learns would memorise its recordings, so in that case one fold is held out from everything.
     """
     if data.marked or (validated and not isinstance(policy, HeadOnly)):
         return [HELD_OUT] * MEMBERS
@@ -79,7 +79,7 @@ def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStrea
 
 
 def shift_scores(shift: float, streams: Iterable[ScoredStream]) -> None:
-    """Shift the logits of scored streams down, as `Head.shift` does those of a head."""
+    """Lower the logits of scored streams, as `Head.shift` lowers those of a head."""
     for stream in streams:
         scores = np.clip(stream.scores.astype(np.float64), 1e-12, 1.0 - 1e-7)
         stream.scores = (1.0 / (1.0 + (1.0 - scores) / scores * np.exp(shift))).astype(np.float32)

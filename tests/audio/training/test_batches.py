@@ -185,7 +185,7 @@ def test_a_round_on_disk_that_is_cut_short_during_the_training_is_an_error(maker
     next(drawn)
     with (tmp_path / "round-000.safetensors").open("r+b") as file:
         file.truncate(3000)
-    with pytest.raises(RunError, match="start again with --resume"):
+    with pytest.raises(RunError, match="run again with --resume"):
         next(drawn)
 
 

@@ -94,7 +94,7 @@ def test_a_recording_given_as_the_word_and_as_something_else_is_no_negative(mani
     data = prepare(recipe(positives, negatives), notes.append)
     assert len(data.positives) == 6
     assert "p2" not in speakers(data.negatives)
-    assert any("Left out 1 negative that was given before" in note for note in notes)
+    assert any("Left out 1 negative that was already given" in note for note in notes)
 
 
 def folds(recordings) -> dict[str, set[int]]:
@@ -154,7 +154,7 @@ def test_with_one_speaker_the_clips_are_divided_with_a_note_and_the_negatives_by
     notes = []
     data = prepare(recipe(positives, negatives), notes.append)
     assert len(folds(data.positives)["me"]) > 1
-    assert any("the same people" in note for note in notes)
+    assert any("the same speakers" in note for note in notes)
     assert all(len(own) == 1 for own in folds(data.negatives).values())
 
 
@@ -232,7 +232,7 @@ def test_whether_speakers_are_apart_is_known(manifest):
     for name, lines, apart in (("p", people(6), True), ("q", people(2, clips=4), False), ("r", [{} for _ in range(12)], False)):
         notes = []
         assert prepare(recipe(manifest(name, lines), negatives), notes.append).apart is apart
-        assert any("name a speaker" in note for note in notes) is (name == "r")
+        assert any("name no speaker" in note for note in notes) is (name == "r")
 
 
 def test_too_few_positives_are_an_error_with_numbers(manifest):

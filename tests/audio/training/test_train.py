@@ -176,7 +176,7 @@ def test_resuming_on_an_encoder_of_other_weights_is_refused(recipe, corpus, tiny
     other = tiny().encoder
     other.info = dataclasses.replace(other.info, source="mine.safetensors, sha256 00")
     monkeypatch.setattr(module, "load_encoder", lambda name: other)
-    with pytest.raises(RunError, match="begun with another recipe or other data"):
+    with pytest.raises(RunError, match="started with another recipe or other data"):
         train(recipe, corpus / "run", resume=True)
 
 
@@ -208,7 +208,7 @@ def test_the_time_that_was_spent_before_an_interruption_counts(recipe, corpus, m
 def test_a_folder_that_is_no_run_is_not_replaced(recipe, corpus):
     (corpus / "run").mkdir()
     (corpus / "run" / "precious.txt").write_text("mine")
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         train(recipe, corpus / "run")
     assert (corpus / "run" / "precious.txt").read_text() == "mine"
 
