@@ -1,6 +1,6 @@
-"""Make one recording sound like many: other rooms, noises, distances, microphones and speeds.
+"""Augmentation of recordings: rooms, noises, distances, microphones and speeds.
 
-Every random choice is drawn from a generator that is passed in, so the same seed gives the same sound.
+All random choices come from a generator that is passed in, so the same seed gives the same sound.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FRAME = SAMPLE_RATE // 50  # samples: 20 ms, for levels
-ACTIVE_RANGE = 20.0  # dB below the loudest frame: what still counts as speech
+ACTIVE_RANGE = 20.0  # dB below the loudest frame that count as speech
 ROOM_SECONDS = 0.5
 
 
 class Sound(Protocol):
-    """Samples that may be read only where they are looked at."""
+    """Samples that may be read in parts."""
 
     def __len__(self) -> int: ...
 
@@ -34,20 +34,20 @@ class Sound(Protocol):
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How often and how far to change a sound."""
+    """Probabilities and ranges of augmentation."""
 
     noise_probability: float = 0.85
     snr_db: tuple[float, float] = (-5.0, 20.0)
     room_probability: float = 0.5
-    level_dbfs: tuple[float, float] = (-45.0, -12.0)  # of the loudest frames after all else
-    tilt_db: float = 6.0  # of a random slope over the band, up or down: microphones differ
+    level_dbfs: tuple[float, float] = (-45.0, -12.0)  # of the loudest frames, set last
+    tilt_db: float = 6.0  # of a random slope over the band, up or down, as microphones have
     speed: tuple[float, float] = (0.88, 1.14)
-    word_speed: tuple[float, float] = (0.7, 1.15)  # of the word on top of that: some people say it twice as slowly as others
+    word_speed: tuple[float, float] = (0.7, 1.15)  # of the word, in addition: some people take twice as long as others
     speed_probability: float = 0.5  # of either
 
 
 def active_level(samples: Samples) -> float:
-    """Return the RMS of the frames within 20 dB of the loudest 20 ms frame: the level of a sound without its pauses."""
+    """RMS of the frames within 20 dB of the loudest 20 ms frame: the level of a sound without its pauses."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     if len(frames) == 0:
         return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
@@ -56,9 +56,9 @@ def active_level(samples: Samples) -> float:
 
 
 def mix(speech: Samples, noise: Samples, snr_db: float, speech_level: float | None = None) -> Samples:
-    """Add noise (as long as the speech) so that the active level of the speech stands `snr_db` above that of the noise.
+    """Speech with noise of the same length; the active level of the speech is `snr_db` above that of the noise.
 
-    Both levels leave out pauses: a single bark at 10 dB is 10 dB below the word, however long the silence around it.
+    Both levels exclude pauses: a single bark at 10 dB is 10 dB below the word, regardless of the silence around it.
     """
     level = active_level(speech) if speech_level is None else speech_level
     noise_level = active_level(noise)
@@ -68,7 +68,7 @@ def mix(speech: Samples, noise: Samples, snr_db: float, speech_level: float | No
 
 
 def excerpt(sounds: Sequence[Sound], length: int, random: np.random.Generator) -> Samples:
-    """Return `length` samples of a randomly chosen sound (none is empty) from a random place on, repeated where it is too short."""
+    """`length` samples of a random sound (none is empty) from a random position, repeated if it is too short."""
     sound = sounds[int(random.integers(len(sounds)))]
     start = int(random.integers(len(sound)))
     repeats = (start + length) // len(sound) + 1
@@ -76,26 +76,26 @@ def excerpt(sounds: Sequence[Sound], length: int, random: np.random.Generator) -
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:
-    """Play faster (factor above 1) or slower; the pitch moves along."""
+    """Samples played faster (factor above 1) or slower; the pitch changes too."""
     changed: Samples = soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE, quality="MQ")
     return changed
 
 
 def in_room(samples: Samples, room: Samples) -> Samples:
-    """Let a sound pass through a room's impulse response; its length and the time of the direct sound stay."""
+    """A sound convolved with a room's impulse response; its length and the time of the direct sound do not change."""
     size = next_fast_len(len(samples) + len(room) - 1, real=True)
     wet = irfft(rfft(samples, size) * rfft(room, size), size)
     return np.asarray(wet[: len(samples)], np.float32)
 
 
 def tilt(samples: Samples, slope_db: float) -> Samples:
-    """Raise or lower the treble against the bass by `slope_db` over the band, around 1 kHz."""
+    """Samples with a spectral slope of `slope_db` over the band, around 1 kHz."""
     octaves = np.log2(np.maximum(rfftfreq(len(samples), 1.0 / SAMPLE_RATE), 60.0).astype(np.float32) / 1000.0)
     return np.asarray(irfft(rfft(samples) * 10.0 ** (slope_db * octaves / 7.0 / 20.0), len(samples)), np.float32)
 
 
 class Augmenter:
-    """Rooms, then noise, then the microphone's tilt and level, each with its probability."""
+    """Applies a room, noise, and the tilt and level of a microphone, each with its probability."""
 
     def __init__(self, noises: Sequence[Sound], rooms: Sequence[Samples], settings: AugmentSettings | None = None) -> None:
         self.noises = [noise for noise in noises if len(noise)]
@@ -103,7 +103,7 @@ class Augmenter:
         self.settings = settings or AugmentSettings()
 
     def __call__(self, samples: Samples, random: np.random.Generator) -> Samples:
-        """Return a changed copy of the same length."""
+        """An augmented copy of the same length."""
         chosen = self.settings
         level = active_level(samples)
         if self.rooms and random.random() < chosen.room_probability:
@@ -114,24 +114,24 @@ class Augmenter:
         return set_level(samples, random.uniform(*chosen.level_dbfs))
 
     def speed(self, random: np.random.Generator) -> float:
-        """Draw a factor for `change_speed`; often 1."""
+        """A random factor for `change_speed`; often 1."""
         return float(random.uniform(*self.settings.speed)) if random.random() < self.settings.speed_probability else 1.0
 
     def word_speed(self, random: np.random.Generator) -> float:
-        """Draw a factor for a word: further from 1 than that of other speech, and evenly on a logarithmic scale."""
+        """A random factor for a word: further from 1 than for other speech, and uniform on a logarithmic scale."""
         slow, fast = np.log(self.settings.word_speed)
         own = float(np.exp(random.uniform(slow, fast))) if random.random() < self.settings.speed_probability else 1.0
         return own * self.speed(random)
 
 
 def set_level(samples: Samples, dbfs: float) -> Samples:
-    """Bring the active level to `dbfs` (0 dBFS is a full-scale square wave); what exceeds full scale is clipped."""
+    """Samples with an active level of `dbfs` (0 dBFS is a full-scale square wave), clipped at full scale."""
     changed: Samples = np.clip(at_level(samples, dbfs), -1.0, 1.0)
     return changed
 
 
 def at_level(samples: Samples, dbfs: float) -> Samples:
-    """Return samples whose active level is `dbfs`, however large that makes them; silence stays silence."""
+    """Samples with an active level of `dbfs`, without clipping; silence stays silence."""
     level = active_level(samples)
     return samples * np.float32(10.0 ** (dbfs / 20.0) / level) if level > 0.0 else samples
 
@@ -153,7 +153,7 @@ def mask(features: Samples | Tensor, random: np.random.Generator, *, bands: int,
 
 
 def simulate_rooms(count: int, seed: int) -> list[Samples]:
-    """Return impulse responses of random furnished rooms by the image-source method (Allen and Berkley 1979)."""
+    """Impulse responses of random furnished rooms by the image-source method (Allen and Berkley 1979)."""
     return [_simulate_room(np.random.default_rng([seed, index])) for index in range(count)]
 
 
@@ -164,7 +164,7 @@ def _simulate_room(random: np.random.Generator) -> Samples:
     reverberation = random.uniform(0.15, 0.6)
     try:
         absorption, order = pyroomacoustics.inverse_sabine(reverberation, size)
-    except ValueError:  # the room is too large to be that dry with real walls
+    except ValueError:  # the room is too large for that reverberation time
         absorption, order = 0.9, 3
     room = pyroomacoustics.ShoeBox(size, fs=SAMPLE_RATE, materials=pyroomacoustics.Material(absorption), max_order=min(order, 12))
     room.add_source(random.uniform(0.3, size - 0.3))
@@ -174,7 +174,7 @@ def _simulate_room(random: np.random.Generator) -> Samples:
 
 
 def normalize_room(response: npt.ArrayLike) -> Samples:
-    """Cut an impulse response to begin with its direct sound, at most half a second long, with energy one."""
+    """An impulse response that starts with its direct sound, is at most half a second long, and has unit energy."""
     response = np.asarray(response, np.float32)
     first = int(np.argmax(np.abs(response)))
     kept = response[max(first - 16, 0) :][: int(ROOM_SECONDS * SAMPLE_RATE)]

@@ -11,8 +11,8 @@ A phrase is looked for
 - at the beginning of words in Hangul, where particles follow without a space: 컴퓨터 is said in 컴퓨터를;
 - anywhere in scripts without spaces: Han, Kana, Thai, Lao, Khmer, Burmese, Tibetan and others.
 
-Spaces, hyphens and punctuation within a phrase may be left out of the text or differ from those in it. To leave out a negative in which
-the phrase is perhaps not said costs little; to teach the phrase as a negative costs a lot. So what is doubtful counts as said.
+Spaces, hyphens and punctuation within a phrase may differ from those in the text. Leaving out a negative that may not contain the
+phrase costs little; training with the phrase as a negative costs a lot. So doubtful cases count as said.
 Other spellings (traditional for simplified Han, hiragana for katakana, an accent left out) are not known here: list them as phrases.
 """
 
@@ -38,24 +38,24 @@ DOTTED_I = re.compile("\u0131|i\u0307")  # Turkish ı and İ: in other languages
 
 
 def folded(text: str) -> str:
-    """Return a text without differences of encoding and case, and without signs that may be left out; idempotent."""
+    """The text without differences of encoding and case, and without signs that may be left out; idempotent."""
     while (simpler := _simpler(text)) != text:
         text = simpler
     return text
 
 
 def words(text: str) -> str:
-    """Return the words of a text, folded, one space between them; letters, combining marks and digits make words."""
+    """The words of a text, folded and separated by one space; words consist of letters, combining marks and digits."""
     return " ".join("".join(sign if _in_word(sign) else " " for sign in folded(text)).split())
 
 
 def name_key(name: str) -> str:
-    """Return that in which two spellings of one name agree: NFC or NFD, upper or lower case, more blanks or fewer."""
+    """A key that is the same for all spellings of a name: NFC or NFD, upper or lower case, more or fewer spaces."""
     return " ".join(folded(name).split())
 
 
 def contains(text: str, phrases: Sequence[str]) -> bool:
-    """Say whether one of the phrases is said in a text, word for word."""
+    """Whether a text contains one of the phrases, word for word."""
     spoken = words(text)
     return any(pattern.search(spoken) for pattern in map(_pattern, phrases) if pattern is not None)
 
@@ -75,7 +75,7 @@ def _in_word(sign: str) -> bool:
 
 
 def _pattern(phrase: str) -> re.Pattern[str] | None:
-    """Return what finds a phrase in `words` of a text; None for a phrase without words."""
+    """The pattern that finds a phrase in `words` of a text; None for a phrase without words."""
     spoken = words(phrase)
     if len(spoken) > 1:
         spoken = spoken.removesuffix(LONG_VOWEL)
@@ -87,12 +87,12 @@ def _pattern(phrase: str) -> re.Pattern[str] | None:
 
 
 def _no_letter(look: str) -> str:
-    """Return an assertion that no letter of a script with spaces stands there."""
+    """An assertion that there is no letter of a script with spaces."""
     return f"(?{look}[^ {UNSPACED}{HANGUL}])"
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Return code points, in order, as the inside of a regular expression's brackets."""
+    """Code points, in order, as a character set of a regular expression."""
     known = set(numbers)
     starts = [number for number in numbers if number - 1 not in known]
     ends = [number for number in numbers if number + 1 not in known]

@@ -1,4 +1,4 @@
-"""A run: the folder that training leaves, with the network, how it was made, and what it can do."""
+"""Runs: folders with a trained network, its description and its operating points."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from speechtl.versions import versions
 
 SCHEMA = 1
 WEIGHTS = "network.safetensors"
-MOST_WORDS, MOST_MEMBERS = 1000, 100  # of a head: what a file may announce, as memory is taken for them before its weights are read
+MOST_WORDS, MOST_MEMBERS = 1000, 100  # of a head: limits for files, as memory is allocated before weights are read
 REQUIRED = ("name", "phrases", "operating_points", "encoder", "policy", "data", "licence", "versions")
 
 
@@ -50,10 +50,10 @@ def save_run(folder: Path, network: WakeWordNetwork, about: Mapping[str, Any]) -
 
 
 def load_run(folder: Path | str) -> Run:
-    """Read a run back; raise `RunError` when it is missing, unfinished or damaged."""
+    """A run from its folder; raises `RunError` if it is missing, unfinished or damaged."""
     folder = Path(folder)
     if not (folder / ABOUT).is_file():
-        raise no_run(folder, f"go on with: speechtl train ... --out {folder} --resume")
+        raise no_run(folder, f"resume it with: speechtl train ... --out {folder} --resume")
     try:
         about = read_json(folder / ABOUT, RunError)
         if about["schema"] > SCHEMA:

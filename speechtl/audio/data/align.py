@@ -1,4 +1,4 @@
-"""Find where a single spoken word stands in a short clip: end-pointing by energy against an adaptive noise floor."""
+"""Locate a single spoken word in a short clip: end-pointing by energy with an adaptive noise floor."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from speechtl.runtime.sound.files import read_audio
 
 WINDOW = 400  # samples, 25 ms
 HOP = 80  # samples, 5 ms
-FRAMES_AT_A_TIME = 2048  # bounds the memory of a long recording to some 20 MB
+FRAMES_AT_A_TIME = 2048  # limits the memory of a long recording to about 20 MB
 BANDS = (200.0, 500.0, 1000.0, 2000.0, 3500.0, 5000.0, 7000.0)  # hertz, borders: above mains hum, up to the fricatives
-EVENNESS = 1000.0  # at most so many times less background (30 dB) is taken to be in one band than in another
-FLOOR_PERCENTILE = 15  # of frame levels: the background, as long as the word leaves a sixth of the clip free
+EVENNESS = 1000.0  # largest ratio between the backgrounds of two bands (30 dB)
+FLOOR_PERCENTILE = 15  # of frame levels: the background, if the word leaves a sixth of the clip free
 DIGITAL_SILENCE = 1e-8  # mean power of a bin (one bit of 16 gives 1e-8); windows below are padding, not background
-CONTRAST = 9.0  # dB by which the loudest part must stand above the background
-DIP = 0.04  # seconds between two sounds, as from "s" to "m", over which a weak one is joined to a strong one
-GAP = 0.3  # seconds inside a word or between two that belong together ("smart mirror")
-REACH = 0.9  # seconds from the loudest frame: beyond them is background, not word
-FEWEST = 15  # frames that tell the level of a background
-LONG_FROM_START = 0.9  # seconds; so long a "word" that starts with the clip has background in front
-OPENING = 0.25  # seconds of a clip that are background then
-CLICK = 0.05  # seconds that a click of a mouse or a switch lasts at most
-SHORTEST = 0.2  # seconds; nothing shorter is a word
-LONGEST_CLIP = 10.0  # seconds; a longer recording holds more than one word
+CONTRAST = 9.0  # dB of the loudest part above the background, at least
+DIP = 0.04  # seconds between two sounds, such as "s" and "m", over which a weak one is joined to a strong one
+GAP = 0.3  # seconds of a pause within a word or phrase ("smart mirror")
+REACH = 0.9  # seconds from the loudest frame; beyond that is background
+FEWEST = 15  # frames needed to estimate a background level
+LONG_FROM_START = 0.9  # seconds; a longer "word" at the start of the clip includes background
+OPENING = 0.25  # seconds of the clip that are background in that case
+CLICK = 0.05  # seconds of a click of a mouse or a switch, at most
+SHORTEST = 0.2  # seconds of a word, at least
+LONGEST_CLIP = 10.0  # seconds; a longer recording contains more than one word
 NOT_WORDS = ("silence", "unknown", "noise", "background")
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """What `align_manifest` did: lines that got limits, that had them or need none, and that have none, with the reason."""
+    """Result of `align_manifest`: numbers of lines with new limits and of unchanged lines, and lines without limits, with the reason."""
 
     found: int
     kept: int
@@ -45,7 +45,7 @@ class Aligned:
 
 
 def find_word(samples: Samples) -> tuple[float, float] | None:
-    """Return start and end (seconds) of the one spoken word in 16 kHz mono samples, None when nothing stands out."""
+    """Start and end (seconds) of the single spoken word in 16 kHz mono samples, None if nothing exceeds the background."""
     if len(samples) < WINDOW:
         return None
     levels = frame_levels(samples)
@@ -67,23 +67,23 @@ def find_word(samples: Samples) -> tuple[float, float] | None:
 
 
 def frame_levels(samples: Samples) -> Doubles:
-    """Return how far (dB) every 25 ms window, one every 5 ms, stands above the background: `(frames,)`.
+    """Level of every 25 ms window, one every 5 ms, above the background in dB: `(frames,)`.
 
-    Energy counts in each band against the background of that band, so that a vowel is heard in hiss and an "s" in hum.
+    The energy of each band is relative to the background of that band, so that a vowel is detected in hiss and an "s" in hum.
     Windows of digital silence are minus infinity.
     """
     energy, sounding = band_energies(samples)
     if not sounding.any():
         return np.full(len(energy), -np.inf)
     background = np.percentile(energy[sounding], FLOOR_PERCENTILE, axis=0)
-    # No band may count for much more than the others: a codec empties the upper ones where it saves bits.
+    # No band may dominate: codecs remove the upper bands to save bits.
     background = np.maximum(background, background.max() / EVENNESS)
     levels: Doubles = np.where(sounding, 10 * np.log10((energy / background).mean(axis=1) + 1e-9), -np.inf)
     return levels
 
 
 def band_energies(samples: Samples) -> tuple[Doubles, npt.NDArray[np.bool_]]:
-    """Return the energy of every frame in each band, `(frames, bands)`, and which frames are more than digital silence."""
+    """Energy of every frame in each band, `(frames, bands)`, and whether each frame is above digital silence."""
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     edges = np.searchsorted(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), BANDS)
     energy = np.empty((len(windows), len(BANDS) - 1))
@@ -94,7 +94,7 @@ def band_energies(samples: Samples) -> tuple[Doubles, npt.NDArray[np.bool_]]:
 
 
 def align_manifest(path: PathLike, progress: Advance | None = None) -> Aligned:
-    """Write `word_start` and `word_end` into the lines of a manifest that say one word and have no limits yet."""
+    """Write `word_start` and `word_end` into the lines of a manifest with one word and no limits."""
     clips = read_manifest(path)
     if is_table(path):
         raise ManifestError(f"{path} is a table of another form, which would be overwritten; words are aligned in manifests (JSON lines).")
@@ -104,7 +104,7 @@ def align_manifest(path: PathLike, progress: Advance | None = None) -> Aligned:
 
 
 def align(clips: list[Clip], progress: Advance | None = None) -> tuple[list[Clip], Aligned]:
-    """Return the clips with the limits that were found, and what was done."""
+    """The clips with the limits that were found, and the counts."""
     result = []
     not_found: list[tuple[Clip, str]] = []
     found = 0
@@ -123,7 +123,7 @@ def align(clips: list[Clip], progress: Advance | None = None) -> tuple[list[Clip
 
 
 def says_one_word(clip: Clip) -> bool:
-    """Tell whether the clip's label is all that is said in it."""
+    """Whether nothing but the label is spoken in the clip."""
     if clip.label is None or name_key(clip.label) in NOT_WORDS:
         return False
     return clip.text is None or words(clip.text) == words(clip.label)
@@ -142,18 +142,18 @@ def _limits(clip: Clip) -> tuple[tuple[float, float] | None, str]:
 
 
 def _strongest(levels: Doubles, low: Doubles, high: float) -> tuple[int, int] | None:
-    """Return the frames of the segment that rises furthest and longest above its surroundings."""
+    """First and last frame of the segment with the largest area above its threshold."""
     long_enough = [segment for segment in segments(levels, low, high) if (segment[1] - segment[0]) * HOP >= SHORTEST * SAMPLE_RATE]
     return max(long_enough, key=lambda segment: float(np.sum(np.maximum(levels - low, 0)[slice(*segment)])), default=None)
 
 
 def seconds_of(frame: int, samples: int) -> float:
-    """Return the time of a frame's border; a level belongs to the middle of its window."""
+    """The time of a frame's border; a level belongs to the middle of its window."""
     return min(frame * HOP + (WINDOW - HOP) / 2, samples) / SAMPLE_RATE
 
 
 def _thresholds(levels: Doubles, floor: float, peak: float) -> tuple[Doubles, float]:
-    """Return the level that a word's frames exceed, for each frame, and the one that its loudest frame exceeds."""
+    """The threshold of a word's frames, for each frame, and that of its loudest frame."""
     low = np.full(len(levels), max(floor + 5.0, peak - 40.0))
     loudest, reach = int(levels.argmax()), int(REACH * SAMPLE_RATE / HOP)
     # Noise suppression often makes the background before a word louder or softer than the one after it.
@@ -165,7 +165,7 @@ def _thresholds(levels: Doubles, floor: float, peak: float) -> tuple[Doubles, fl
 
 
 def segments(levels: Doubles, low: Doubles, high: float) -> list[tuple[int, int]]:
-    """Return the runs of frames that exceed `low` and somewhere `high`; short pauses are joined, clicks left out."""
+    """Runs of frames that exceed `low` and somewhere `high`; short pauses are bridged, clicks left out."""
     above = np.concatenate([[False], levels > low, [False]])
     edges = np.flatnonzero(above[1:] != above[:-1]).reshape(-1, 2)
     runs = _bridge([(int(start), int(end)) for start, end in edges], DIP)

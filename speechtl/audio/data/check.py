@@ -1,4 +1,4 @@
-"""Is every recording of a manifest there, whole and the one described, and do the splits keep speakers apart?"""
+"""Check manifests: recordings that are missing, broken, changed or duplicate, and speakers in several splits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from speechtl.runtime.sound.files import describe
 from speechtl.text import counted
 
 BLOCK_BYTES = 1 << 20
-# A broken file costs one clip, which is skipped; these would make a result wrong without anyone noticing.
+# A broken file costs one clip, which is skipped; these would invalidate a result without notice.
 FATAL = ("hash", "duplicate", "speaker")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with one line; `kind` is missing, broken, duration, hash, duplicate or speaker."""
+    """A problem of one line; `kind` is missing, broken, duration, hash, duplicate or speaker."""
 
     kind: str
     manifest: Path
@@ -31,44 +31,44 @@ class Problem:
 
     @property
     def fatal(self) -> bool:
-        """Tell whether the data set is wrong, rather than one file broken (which training skips and reports)."""
+        """Whether the data set is wrong, not just one file broken (which training skips and reports)."""
         return self.kind in FATAL
 
     def __str__(self) -> str:
         return f"{self.manifest}:{self.line}: {self.message}" if self.line else self.message
 
     def to_json(self) -> dict[str, Any]:
-        """Return the problem for a program to read."""
+        """The problem as JSON."""
         return {"kind": self.kind, "fatal": self.fatal, "manifest": str(self.manifest), "line": self.line, "message": self.message}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `validate` found; `clips` is how many lines were looked at."""
+    """Result of `validate`; `clips` is the number of lines checked."""
 
     clips: int
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Tell whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
     @property
     def fatal(self) -> list[Problem]:
-        """Return the problems that make the data set wrong."""
+        """The problems that make the data set wrong."""
         return [problem for problem in self.problems if problem.fatal]
 
     @property
     def broken(self) -> list[Problem]:
-        """Return the problems of single files."""
+        """The problems of single files."""
         return [problem for problem in self.problems if not problem.fatal]
 
 
 def validate(paths: Iterable[PathLike], *, hashes: bool = True, workers: int | None = None, progress: Advance | None = None) -> Report:
-    """Check every line of the manifests and every recording they name, and return all problems in the order of the lines.
+    """All problems of manifests and their recordings, in the order of the lines.
 
-    `hashes=False` leaves out the reading of whole files: hashes are not compared, and only the end of a recording is decoded.
+    `hashes=False` does not read whole files: hashes are not compared, and only the end of a recording is decoded.
     Raises `ManifestError` when a manifest itself cannot be read.
     """
     clips = read_manifests(paths)
@@ -80,7 +80,7 @@ def validate(paths: Iterable[PathLike], *, hashes: bool = True, workers: int | N
 
 
 def duplicates(clips: Iterable[Clip], digests: Mapping[Path, str] | None = None) -> list[Problem]:
-    """Return a problem for every clip whose recording stands in an earlier line; `digests` adds the hashes of the files."""
+    """A problem for every clip whose recording is also in an earlier line; `digests` adds the hashes of the files."""
     first: dict[tuple[str, float], Clip] = {}
     problems = []
     for clip in clips:
@@ -96,7 +96,7 @@ def duplicates(clips: Iterable[Clip], digests: Mapping[Path, str] | None = None)
 
 
 def split_leaks(clips: Iterable[Clip]) -> list[Problem]:
-    """Return a problem for every speaker who stands in more than one split; lines without a split count as training."""
+    """A problem for every speaker in more than one split; lines without a split count as training."""
     speakers: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:
         if clip.person is not None:
@@ -145,7 +145,7 @@ def _look_at_files(
 def _look_at_file(path: Path, clips: Sequence[Clip], hashes: bool) -> tuple[list[Problem], str | None]:
     digest = None
     problems = []
-    parts = any(clip.offset for clip in clips)  # lines that share out one long recording
+    parts = any(clip.offset for clip in clips)  # lines that divide one long recording
     if hashes:
         try:
             digest = sha256_of(path)

@@ -1,4 +1,4 @@
-"""The clips that manifests and folders name."""
+"""The clips of manifests, folders and single recordings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _warn(sentence: str) -> None:
 
 
 def read_clips(paths: Sequence[Path], log: Log = _warn) -> list[Clip]:
-    """The clips of manifests, of folders of recordings and of single ones; `log` hears what is passed over in folders."""
+    """The clips of manifests, folders of recordings and single recordings; files that are skipped in folders are logged."""
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":
             raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
@@ -37,7 +37,7 @@ def read_clips(paths: Sequence[Path], log: Log = _warn) -> list[Clip]:
 
 
 def _with_hashes(clips: Sequence[Clip]) -> list[Clip]:
-    """Return clips that can all be recognised: a manifest may leave out the hash of a file."""
+    """The clips with the hashes that their manifests leave out."""
     unknown = {clip.path for clip in clips if clip.path is not None and clip.sha256 is None}
     hashes = {path: sha256_of(path) for path in sorted(unknown) if path.is_file()}
     return [replace(clip, sha256=hashes[clip.path]) if clip.sha256 is None and clip.path in hashes else clip for clip in clips]
@@ -49,10 +49,10 @@ def named(clips: Sequence[Clip]) -> bool:
 
 
 def is_marked(clips: Sequence[Clip]) -> bool:
-    """Whether the manifests themselves choose validation recordings."""
+    """Whether the manifests mark validation recordings."""
     return any(clip.split == "validation" for clip in clips)
 
 
 def says(clip: Clip, phrases: Sequence[str]) -> bool:
-    """Say whether one of the phrases is in a clip's text or label, as `phrases.contains` looks for it."""
+    """Whether the text or label of a clip contains one of the phrases, as in `phrases.contains`."""
     return any(contains(text, phrases) for text in (clip.text, clip.label) if text)

@@ -26,7 +26,7 @@ BLOCK_BYTES = 1 << 16
 TIMEOUT = 30.0  # seconds without a byte
 LONGEST_WAIT = 60.0  # seconds between two attempts, also when the server asks for more
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_AGAIN = (408, 425, 429, 500, 502, 503, 504)  # HTTP answers after which another attempt makes sense
+_AGAIN = (408, 425, 429, 500, 502, 503, 504)  # HTTP status codes to retry
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Pulled:
 
 
 class _FailedError(Exception):
-    """One recording cannot be fetched; `again` tells whether another attempt makes sense, and after how many seconds."""
+    """One recording cannot be fetched; `again` says whether to retry, `wait` after how many seconds."""
 
     def __init__(self, reason: str, again: bool = False, wait: float = 0.0) -> None:
         self.again, self.wait = again, wait
@@ -57,13 +57,13 @@ def pull(
 ) -> Pulled:
     """Fetch every recording that is not on this machine yet, from its `url` into the cache.
 
-    An interrupted download goes on where it ended; a failing one is tried `attempts` times, `backoff` seconds apart and
-    doubling. Raises `CheckFailedError` with all recordings that could not be fetched, `SpeechtlError` when the disk is full.
+    An interrupted download is resumed; a failing one is tried `attempts` times, `backoff` seconds apart and doubling.
+    Raises `CheckFailedError` with all recordings that could not be fetched, `SpeechtlError` when the disk is full.
     """
     clips = read_manifests(paths)
     absent = [clip for clip in clips if clip.path is None]
     if absent:
-        cache_folder()  # complains where there can be none
+        cache_folder()  # raises if there is no place for one
     wanted, failures = _targets(absent)
     stop = threading.Event()
     size = 0
@@ -132,7 +132,7 @@ def _attempt(clip: Clip, target: Path, timeout: float, stop: threading.Event) ->
 
 
 class _Nothing:
-    """What stands in for a response when the server has no bytes after those we hold."""
+    """Replaces a response if the server has no bytes after those already downloaded."""
 
     def __enter__(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Folders of recordings: which files are learned from, and whose they are."""
+"""Folders of recordings: the files that are used, and their speakers."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", 
 
 
 def readable() -> set[str]:
-    """The endings of recordings that can be read here: with PyAV, those of phones, too."""
+    """The suffixes of recordings that can be read here; with PyAV also those of phones."""
     return SUFFIXES | media.SUFFIXES if media.installed() else SUFFIXES
 
 
 def recordings_in(folder: Path) -> Folder:
-    """Find the recordings of a folder and count what else is in it; raises `ManifestError` where none can be read."""
+    """The recordings of a folder and the number of other files; raises `ManifestError` if it has no readable recording."""
     found = look_into(folder, readable(), SOUNDS)
     if not found.files:
         other = f" It has {', '.join(found.left_out)}." if found.left_out else ""
         raise ManifestError(
-            f"{folder} holds no recordings that can be read ({', '.join(sorted(readable()))}) and no manifest was given."
+            f"{folder} contains no recordings that can be read ({', '.join(sorted(readable()))}) and no manifest was given."
             f"{other}{_convert(found)}"
         )
     return found
 
 
 def read_folder(folder: Path, log: Log) -> list[Clip]:
-    """A clip for every recording below a folder; `log` hears what is passed over.
+    """A clip for every recording in a folder and its sub-folders; files that are skipped are logged.
 
-    The first level of sub-folders of which there are several is taken for the speakers, else the first.
+    The speakers are the first level with several sub-folders, otherwise the first level.
     """
     found = recordings_in(folder)
     if found.left_out:
@@ -54,33 +54,33 @@ def read_folder(folder: Path, log: Log) -> list[Clip]:
 
 
 def read_recording(path: Path) -> Clip:
-    """A clip for one recording that is given by itself."""
+    """A clip for a single recording."""
     try:
         duration, digest = describe(path)[2], sha256_of(path)
     except (AudioError, OSError):
-        duration, digest = 0.0, None  # loading it says what is wrong
+        duration, digest = 0.0, None  # loading reports the error
     return Clip(path.name, duration, sha256=digest, manifest=path.parent, line=1, path=path)
 
 
 def left_out(found: Folder) -> str:
-    """A sentence that counts what was passed over, with the command that converts recordings of other kinds."""
+    """A sentence that counts skipped files, with the command that converts recordings of other formats."""
     number = len(found.files)
-    return f"{found.path}: {counted(number, 'recording')} {are(number)} used; passed over: {', '.join(found.left_out)}.{_convert(found)}"
+    return f"{found.path}: {counted(number, 'recording')} {are(number)} used; skipped: {', '.join(found.left_out)}.{_convert(found)}"
 
 
 def _convert(found: Folder) -> str:
     if not found.unread:
         return ""
     install = "" if media.installed() or media.SUFFIXES.isdisjoint(found.unread) else " (or read them with: pip install 'speechtl[media]')"
-    return f" Convert recordings of other kinds with: {conversion(found.path, found.unread)}{install}"
+    return f" Convert recordings of other formats with: {conversion(found.path, found.unread)}{install}"
 
 
 def _level_of_speakers(folders: Sequence[tuple[str, ...]]) -> int:
-    """The first level at which recordings are in different folders, 0 where there is none."""
+    """The first level at which recordings are in different folders, 0 if there is none."""
     deepest = max(map(len, folders), default=0)
     return next((level for level in range(deepest) if len({parts[level] for parts in folders if len(parts) > level}) > 1), 0)
 
 
 def _text(name: str) -> str:
-    """A name of which every character can be written down."""
+    """A name that can be encoded as UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What is wrong with the recordings of a folder: silence, clipping, length, doubles, and whether a word is found in them."""
+"""Check the recordings of a folder: silence, clipping, length, duplicates, and whether they contain a word."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from speechtl.runtime.sound.files import describe, read_audio, read_blocks
 
 SILENT_DB = -70.0  # dBFS of the loudest sample: a muted microphone is at or below the last bits of 16
 FULL_SCALE = 0.999
-CLIPPED = 1e-3  # of all samples: more is heard
-SHORTEST = 0.2  # seconds: nothing shorter holds a word
+CLIPPED = 1e-3  # share of samples; more is audible
+SHORTEST = 0.2  # seconds of a word, at least
 
 
 @dataclass(frozen=True)
 class Look:
-    """One recording: lengths in seconds, levels in dBFS; `word` is its place in a short one; `problems` are by kind."""
+    """Measurements of one recording: lengths in seconds, levels in dBFS, start and end of the word in a short one, problems by kind."""
 
     path: Path
     rate: int = 0
@@ -59,7 +59,7 @@ class Look:
 
 @dataclass(frozen=True)
 class FolderReport:
-    """The recordings of a folder, and a sentence about what was passed over."""
+    """The recordings of a folder, and a sentence about the files that were skipped."""
 
     folder: Path
     looks: Sequence[Look]
@@ -76,7 +76,7 @@ class FolderReport:
         return {"folder": str(self.folder), "passed_over": list(self.passed_over), "recordings": [look.to_json() for look in self.looks]}
 
     def summary(self) -> dict[str, str]:
-        """The numbers of the folder, by what they are."""
+        """The figures of the folder, by their names."""
         read = [look for look in self.looks if look.rate]
         short = [look for look in read if look.is_short]
         lengths = [look.seconds for look in read] or [0.0]
@@ -95,7 +95,7 @@ class FolderReport:
 
 
 def look_at_folders(folders: Iterable[Path], progress: Advance | None = None) -> list[FolderReport]:
-    """Look at every recording of the folders; raises `ManifestError` where one of them holds none."""
+    """Check every recording of the folders; raises `ManifestError` if one of them contains none."""
     found = [recordings_in(folder) for folder in folders]
     files = [path for folder in found for path in folder.files]
     looks: list[Look] = []

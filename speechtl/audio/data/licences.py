@@ -1,4 +1,4 @@
-"""What the licences of recordings and encoder allow a trained model to be used for."""
+"""Whether the licences of recordings and encoder allow commercial use of a trained model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Commercial = Literal["yes", "no", "unclear"]
 _ORDER: tuple[Commercial, ...] = ("yes", "unclear", "no")  # from best to worst
 FREE = "no conditions"
 
-# Patterns over SPDX identifiers (https://spdx.org/licenses), which do not distinguish case; the first that fits decides.
+# Patterns of SPDX identifiers (https://spdx.org/licenses), which ignore case; the first that matches decides.
 _RULES: tuple[tuple[str, Commercial, str], ...] = (
     (r".*(^|-)nc(-|$).*|.*non-?commercial.*", "no", "non-commercial use only"),
     (r"cc-by-sa-\d(\.\d)?(-[a-z]{2,3})?", "yes", "name the authors; what is made from it may have to be shared under the same licence"),
@@ -28,21 +28,21 @@ _RULES: tuple[tuple[str, Commercial, str], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model may be used commercially, with a reason for every licence involved, the gravest first."""
+    """Whether a model may be used commercially, with a reason for every licence, the most restrictive first."""
 
     commercial: Commercial
     reasons: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the verdict for a program to read."""
+        """The verdict as JSON."""
         return asdict(self)
 
 
 def verdict(licences: Iterable[str | None], others: Mapping[str, str | None]) -> Verdict:
-    """Judge a model by the licence of each clip it was trained on (one entry a clip, None when unknown) and of all else that it is made of.
+    """The verdict on a model, from the licences of its training clips (one entry per clip, None if unknown) and of its other parts.
 
-    `others` names that, such as `the encoder is`, and its licences. This is bookkeeping, not legal advice: anything not known to be
-    permissive is `unclear`.
+    `others` are the licences of other parts by the beginning of a sentence, such as `the encoder is`. This is bookkeeping, not legal
+    advice: a licence that is not known to be permissive is `unclear`.
     """
     judged = [(*judge(licence), f"{_clips(count)} {_called(licence)}") for licence, count in _counted(licences)]
     judged += [(*judge(licence), f"{subject} {_called(licence)}") for subject, licence in others.items()]
@@ -51,7 +51,7 @@ def verdict(licences: Iterable[str | None], others: Mapping[str, str | None]) ->
 
 
 def judge(licence: str | None) -> tuple[Commercial, str]:
-    """Return whether one licence (an SPDX identifier, or several joined by AND, OR) allows commercial use, and why."""
+    """Whether one licence (an SPDX identifier, or several joined by AND, OR) allows commercial use, and why."""
     if not licence or licence.strip().upper() in ("", "NOASSERTION", "NONE", "UNKNOWN"):
         return "unclear", "no licence is named"
     if alternatives := _split(licence, "OR"):
@@ -69,7 +69,7 @@ def judge(licence: str | None) -> tuple[Commercial, str]:
 
 
 def all_of(licences: Iterable[str]) -> str:
-    """Return one expression for what is under all of these at once; of alternatives the most permissive, as `judge` takes no brackets."""
+    """One expression for all of these licences together; of alternatives the most permissive, as `judge` accepts no brackets."""
     chosen = (min(_split(licence, "OR") or [licence], key=lambda one: _ORDER.index(judge(one)[0])) for licence in licences)
     return " AND ".join(dict.fromkeys(one for licence in chosen for one in _split(licence, "AND") or [licence]))
 

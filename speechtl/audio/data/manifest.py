@@ -1,4 +1,4 @@
-"""Manifests: JSON lines that say where recordings are, what is said in them, by whom, and where they come from."""
+"""Manifests: JSON lines with the path, text, speaker and source of recordings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from speechtl.text import counted, none_can_be_used, one_line
 
 SPLITS = ("train", "validation", "test")
 TOLERANCE = 0.1  # seconds by which a recording may differ from the duration in its manifest
-TAIL = 0.05  # seconds read from the end of a recording to see that it is whole
+TAIL = 0.05  # seconds read from the end of a recording to check that it is complete
 
 _TEXTS = ("audio_filepath", "text", "label", "speaker", "split", "source", "url", "license", "sha256", "source_sha256")
 _NUMBERS = ("duration", "offset", "word_start", "word_end")
@@ -38,7 +38,7 @@ PathLike = Path | str
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One line of a manifest; times are in seconds, `path` is None while the recording is not on this machine."""
+    """One line of a manifest; times are in seconds, `path` is None if the recording is not on this machine."""
 
     audio_filepath: str
     duration: float
@@ -61,26 +61,26 @@ class Clip:
 
     @property
     def where(self) -> str:
-        """Return the manifest and the line, as `file:line`."""
+        """The manifest and the line, as `file:line`."""
         return f"{self.manifest}:{self.line}"
 
     @property
     def person(self) -> str | None:
-        """The speaker, however the name is written; None where it is not known."""
+        """The speaker, without differences of spelling; None if unknown."""
         return name_key(self.speaker or "") or None
 
     @property
     def names(self) -> set[str]:
-        """Return everything that identifies the recording: hashes, and its file where it is on this machine."""
+        """Everything that identifies the recording: hashes, and its path if it is on this machine."""
         return {name for name in (self.sha256, self.source_sha256, self.path and str(self.path.resolve())) if name}
 
     @property
     def short_hash(self) -> str | None:
-        """Return what bundles remember a recording by: the beginning of its hash, enough to tell a million recordings apart."""
+        """The start of the hash, by which bundles identify recordings; long enough to distinguish a million of them."""
         return self.sha256[:12] if self.sha256 else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the line as written: known keys in their order, then the others; keys without a value are left out."""
+        """The line as JSON: known keys in their order, then the others; keys without a value are left out."""
         known = {name: getattr(self, name) for name in _ORDER}
         if not self.offset:
             known["offset"] = None
@@ -91,12 +91,12 @@ _ORDER = tuple(field.name for field in dataclasses.fields(Clip) if field.name no
 
 
 def read_manifest(path: PathLike) -> list[Clip]:
-    """Return the clips of one manifest, or raise `ManifestError` with every line that is wrong."""
+    """The clips of one manifest; raises `ManifestError` with every wrong line."""
     return read_manifests([path])
 
 
 def read_manifests(paths: Iterable[PathLike]) -> list[Clip]:
-    """Return the clips of several manifests, each read once; `ManifestError` lists the wrong lines of all of them."""
+    """The clips of several manifests, each read once; raises `ManifestError` with the wrong lines of all of them."""
     clips: list[Clip] = []
     problems: list[str] = []
     for path in distinct(paths):
@@ -107,18 +107,18 @@ def read_manifests(paths: Iterable[PathLike]) -> list[Clip]:
 
 
 def distinct(paths: Iterable[PathLike]) -> list[Path]:
-    """Return the paths in their order, each file once, however it is written."""
+    """The paths in their order, each file once."""
     return list({Path(path).resolve(): Path(path) for path in reversed(list(paths))}.values())[::-1]
 
 
 def write_manifest(path: PathLike, clips: Iterable[Clip]) -> None:
-    """Write clips as JSON lines; the file is complete or untouched, whatever happens."""
+    """Write clips as JSON lines; the file is written completely or not at all."""
     path = Path(path).resolve()
     write_text(path, "".join(json.dumps(clip.to_json(), ensure_ascii=False) + "\n" for clip in clips))
 
 
 def cache_path(clip: Clip) -> Path | None:
-    """Return where the clip's original stands in the cache (whether or not it is there), None when it has no url or hash."""
+    """The path of the clip's original in the cache, whether or not it exists; None without url or hash."""
     digest = clip.source_sha256 or clip.sha256
     cache = cache_if_any()
     if clip.url is None or digest is None or cache is None:
@@ -127,7 +127,7 @@ def cache_path(clip: Clip) -> Path | None:
 
 
 def resolve(clip: Clip) -> Path | None:
-    """Find the clip's file: from the manifest's folder, then $SPEECHTL_DATA, then the cache; None when it is in none."""
+    """The clip's file: in the manifest's folder, else in $SPEECHTL_DATA, else in the cache; None if it is in none of them."""
     names = [expanded(clip.audio_filepath)]
     if "\\" in names[0]:
         names.append(names[0].replace("\\", "/"))  # written on Windows
@@ -139,7 +139,7 @@ def resolve(clip: Clip) -> Path | None:
 
 
 def fault(clip: Clip, *, whole: bool = False) -> str | None:
-    """Say why a clip cannot be used (missing, not audio, cut short), or return None; `whole` decodes all of it."""
+    """Why a clip cannot be used (missing, not audio, truncated), or None; `whole` decodes all of it."""
     if clip.path is None:
         return missing(clip)
     try:
@@ -155,9 +155,9 @@ def fault(clip: Clip, *, whole: bool = False) -> str | None:
 
 
 def usable(clips: Sequence[Clip], on_skip: Callable[[Clip, str], None] | None = None, *, workers: int | None = None) -> list[Clip]:
-    """Return the clips whose recording is there and opens; report each of the others to `on_skip(clip, reason)`.
+    """The clips whose recording exists and can be opened; each of the others is reported to `on_skip(clip, reason)`.
 
-    Without `on_skip` the others are logged as warnings. Raises `ManifestError` when no clip is left.
+    Without `on_skip` they are logged as warnings. Raises `ManifestError` if no clip is left.
     """
     on_skip = on_skip or _warn
     with ThreadPoolExecutor(workers or workers_by_default()) as pool:
@@ -173,7 +173,7 @@ def usable(clips: Sequence[Clip], on_skip: Callable[[Clip, str], None] | None = 
 
 
 def workers_by_default() -> int:
-    """Return how many threads to read files with."""
+    """The number of threads that read files."""
     return min(os.cpu_count() or 1, 8)
 
 
@@ -224,7 +224,7 @@ def _parse_text(text: str, path: Path, problems: list[str]) -> list[Clip]:
 
 
 def is_table(path: PathLike) -> bool:
-    """Whether a file that stands for a manifest has another form than JSON lines."""
+    """Whether a file given as manifest is a table and not JSON lines."""
     data = _read(Path(path), [])
     if data is None or what_else(data, Path(path)):
         return False
@@ -248,7 +248,7 @@ def _read(path: Path, problems: list[str]) -> bytes | None:
 
 
 def _parse_entry(entry: Any, path: Path, number: int, problems: list[str], *, measured: bool) -> Clip | None:
-    """The clip of an object; an error says what is wrong. Only a `measured` length, of a recording that cannot be read, may be 0."""
+    """The clip of a JSON object; problems are added to the list. Only a `measured` duration, of an unreadable recording, may be 0."""
     if not isinstance(entry, dict):
         if isinstance(entry, UnusableError):
             problems.append(f"{entry}.")
@@ -306,9 +306,9 @@ def _wrong_values(known: dict[str, Any], measured: bool) -> list[str]:
 
 
 def _is_whole(text: str, key: str) -> bool:
-    """Say whether a text can be written down: JSON may hold one half of a surrogate pair.
+    """Whether a text can be encoded: JSON may contain one half of a surrogate pair.
 
-    Some of these halves stand for the bytes of a file name that is no UTF-8.
+    In file names some of these halves represent bytes that are not UTF-8.
     """
     allowed = range(0xDC80, 0xDD00) if key == "audio_filepath" else range(0)
     return not any(0xD800 <= ord(sign) <= 0xDFFF and ord(sign) not in allowed for sign in text)

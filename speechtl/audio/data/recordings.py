@@ -1,4 +1,4 @@
-"""Recordings as int16: those that fit a budget stay in memory, the others are decoded whenever they are used."""
+"""Recordings as int16, in memory up to a limit; the others are decoded whenever they are used."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from speechtl.runtime.sound.files import read_audio, read_blocks
 from speechtl.text import counted, none_can_be_used
 
 IN_MEMORY = 8000.0  # seconds of the recordings of one kind: 256 MB
-STEP = 640  # samples, a whole number of them at every usual rate: parts begin at a multiple, and resampling needs some on both sides
-NAMED = 3  # recordings that a note names
+STEP = 640  # samples, an integer at every usual rate: parts start at a multiple, and resampling needs some on both sides
+NAMED = 3  # recordings that a log line names
 CACHED = 16_384  # decoded clips, for the next load of the same files
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Samples that are decoded when they are sliced; `length` of them, from `offset` (seconds) on."""
+    """Samples that are decoded when they are sliced: `length` samples from `offset` (seconds) on."""
 
     path: Path
     offset: float
@@ -52,10 +52,11 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip and its sound; `word` is where the word stands (seconds from the start of the sound), `fold` who is held out together.
+    """A clip and its samples.
 
-    Nothing is `heard` in silence, and, where a word was looked for, in noise alone. A file in which the word is said several times
-    is as many recordings; `times` says how many.
+    `word` is the start and end of the word in seconds. `fold` is the group of recordings that is held out together. `heard` is false
+    for silence and, if a word was looked for, for noise. A file with several takes of the word gives several recordings; `times` is
+    their number.
     """
 
     clip: Clip
@@ -66,17 +67,17 @@ class Recording:
     times: int = 1
 
     def samples(self, part: slice = slice(None)) -> Samples:
-        """Return the sound, or a part of it, as float32 in [-1, 1]."""
+        """All samples, or a part of them, as float32 in [-1, 1]."""
         return from_int16(self.pcm[part])
 
     @property
     def seconds(self) -> float:
-        """The length of the sound."""
+        """Duration in seconds."""
         return len(self.pcm) / SAMPLE_RATE
 
 
 class RecordedSound:
-    """The samples of a recording, of which only the part that is asked for is read."""
+    """The samples of a recording; only the requested part is read."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -89,17 +90,17 @@ class RecordedSound:
 
 
 def sounds_of(recordings: Iterable[Recording]) -> list[RecordedSound]:
-    """The sounds of recordings, each read in parts."""
+    """Recordings as sequences of samples."""
     return [RecordedSound(recording) for recording in recordings]
 
 
 def load_recordings(
     clips: Sequence[Clip], *, find_words: bool = False, phrases: Sequence[str] = (), on_skip: Log, workers: int = 2
 ) -> list[Recording]:
-    """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` when none is left.
+    """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` if none is left.
 
-    `find_words` looks for the word in clips whose manifest does not say where it stands; a clip in which one of the `phrases` is said
-    several times is cut at the pauses. Files that have not changed since an earlier call come from a cache.
+    `find_words` locates the word in clips whose manifest does not; a clip with several takes of one of the `phrases` is cut at the
+    pauses. Files that have not changed since an earlier call come from a cache.
     """
 
     def load(clip: Clip, in_memory: bool) -> list[Recording] | AudioError:
@@ -120,7 +121,7 @@ def load_recordings(
 
 
 def heard_only(recordings: Sequence[Recording], what: str, log: Log) -> list[Recording]:
-    """Leave out recordings in which nothing is heard; `log` says which. `what` they should hold names them ("a word")."""
+    """The recordings that are not silent; the others are logged as being without `what` ("a word")."""
     silent = [recording for recording in recordings if not recording.heard]
     if silent:
         log(f"Left out {_count(silent)} without {what}: {_names(silent)}.")
@@ -128,31 +129,31 @@ def heard_only(recordings: Sequence[Recording], what: str, log: Log) -> list[Rec
 
 
 def log_silent(recordings: Sequence[Recording], log: Log) -> None:
-    """Say which recordings seem to hold no word, though they are counted."""
+    """Log the recordings in which no word was found, although they count."""
     silent = [recording for recording in recordings if not recording.heard]
     if silent:
         log(
-            f"In {_count(silent)} of the word nothing but silence or noise was found: {_names(silent)}. "
-            "Each counts as a miss unless something is detected; take broken recordings out of the set to leave them out."
+            f"Only silence or noise was found in {_count(silent)} of the word: {_names(silent)}. "
+            "Each counts as a miss unless something is detected; remove broken recordings to leave them out."
         )
 
 
 def log_cuts(recordings: Sequence[Recording], log: Log) -> None:
-    """Say which files hold the word several times, and which may do."""
+    """Log the files that were cut into takes, and those that may contain several takes."""
     files = {(recording.clip.where, recording.clip.audio_filepath): recording for recording in recordings if recording.times > 1}
     if files:
         times = sum(recording.times for recording in files.values())
-        log(f"Cut {_count(files.values())} at the pauses into {times} takes, as the word is said several times: {_names(files.values())}.")
+        log(f"Cut {_count(files.values())} at the pauses into {times} takes of the word: {_names(files.values())}.")
     long = [recording for recording in recordings if _is_unclear(recording)]
     if long:
         log(
-            f"Only one take is used of each recording of the word longer than {LONGEST_CLIP:.0f} s without takes that sound alike: "
-            f"{_names(long)}. Cut them into takes, one a file."
+            f"Recordings of the word longer than {LONGEST_CLIP:.0f} s in which no similar takes were found count as one take: "
+            f"{_names(long)}. Cut them into takes, one per file."
         )
 
 
 def _is_unclear(recording: Recording) -> bool:
-    """Whether nothing tells where the word stands, or how often, in a recording that is too long for one take."""
+    """Whether a recording is too long for one take, and neither the manifest nor its sound locates the word."""
     clip = recording.clip
     return recording.heard and recording.times == 1 and recording.seconds > LONGEST_CLIP and clip.word_start is None and clip.text is None
 
@@ -171,7 +172,7 @@ def _fit_in_memory(clips: Sequence[Clip]) -> list[bool]:
 
 
 def _load(clip: Clip, find_words: bool, phrases: tuple[str, ...], in_memory: bool) -> list[Recording]:
-    """The recordings in a clip; raises `AudioError` where nothing can be used."""
+    """The recordings of a clip; raises `AudioError` if it cannot be used."""
     if clip.path is None:
         raise AudioError(missing(clip))
     status = clip.path.stat() if clip.path.exists() else None
@@ -201,7 +202,7 @@ def _decoded(
 
 
 def _with_words(whole: Recording, samples: Samples, phrases: Sequence[str]) -> list[Recording]:
-    """Return the recording with its word, or one recording for each time that the phrase is said."""
+    """The recording with its word located, or one recording for each take of the phrase."""
     if not has_word(samples):
         return [replace(whole, heard=False)]
     said = repetitions(samples, phrases) if phrases and _may_repeat(whole.clip, phrases) else []
@@ -211,12 +212,12 @@ def _with_words(whole: Recording, samples: Samples, phrases: Sequence[str]) -> l
 
 
 def _may_repeat(clip: Clip, phrases: Sequence[str]) -> bool:
-    """Whether nothing but the phrase is said, as far as the manifest tells."""
+    """Whether the clip may contain several takes: the manifest does not say that anything else is spoken."""
     return clip.text is None or words(clip.text) in map(words, phrases)
 
 
 def _part(whole: Recording, samples: Samples, said: Limits, cut: tuple[int, int], times: int) -> Recording:
-    """Return the take between two cuts; `said` are the word's limits in the whole, in seconds."""
+    """The take between two cuts; `said` is the start and end of the word in the whole recording, in seconds."""
     first, last = cut
     start, end = first / SAMPLE_RATE, last / SAMPLE_RATE
     clip = replace(whole.clip, offset=whole.clip.offset + start, duration=end - start)
@@ -232,7 +233,7 @@ def _part(whole: Recording, samples: Samples, said: Limits, cut: tuple[int, int]
 
 
 def _measure(clip: Clip, path: Path) -> tuple[int, bool]:
-    """Return how many samples a clip has, and whether any of them is not zero, without keeping it."""
+    """The number of samples of a clip, and whether any of them is not zero, without holding them in memory."""
     length, heard = 0, False
     for block in read_blocks(path, clip.offset, clip.duration or None):
         length += len(block)

@@ -1,4 +1,4 @@
-"""How much is in a manifest: clips, hours, speakers, labels and licences of every split."""
+"""Statistics of manifests: clips, hours, speakers, labels and licences of every split."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class SplitStats:
     licences: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts for a program to read."""
+        """The counts as JSON."""
         return asdict(self) | {"manifest": str(self.manifest), "hours": round(self.hours, 4)}
 
 
 def stats(paths: Iterable[PathLike]) -> list[SplitStats]:
-    """Count every split of every manifest, in the order given; raises `ManifestError` when one cannot be read."""
+    """Statistics of every split of every manifest, in the order given; raises `ManifestError` if one cannot be read."""
     rows = []
     for path in distinct(paths):
         clips = read_manifest(path)

@@ -1,4 +1,4 @@
-"""Tables that people have in place of manifests: Common Voice, Audacity's labels, Edge Impulse's labels, a JSON array."""
+"""Tables of other tools that are read like manifests: Common Voice, Audacity labels, Edge Impulse labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from speechtl.folders import SOUNDS, is_file
 from speechtl.runtime.sound.files import describe
 from speechtl.text import counted
 
-MARGIN = 1.0  # seconds of sound around a labelled word, as far as no other label is there
+MARGIN = 1.0  # seconds of sound around a labelled word, up to the next label
 COLUMNS_SHOWN = 6
 MAX_DIGITS = 16  # of a number of milliseconds
 _LABEL = re.compile(r"(\d+(?:[.,]\d+)?)\t(\d+(?:[.,]\d+)?)(?:\t(.*))?")
@@ -36,11 +36,11 @@ class UnusableError(ValueError):
     """Why a line of a table cannot be used."""
 
 
-Entries = Iterator[tuple[int, Any]]  # the number of a line or of an entry, and what would stand in a manifest
+Entries = Iterator[tuple[int, Any]]  # the number of a line or an entry, and the corresponding line of a manifest
 
 
 def what_else(data: bytes, path: Path) -> str | None:
-    """What a file is that is no text: the end of a sentence that begins with its name; None where it may be a manifest."""
+    """The end of a sentence that says what a binary file is; None for a possible manifest."""
     for magic, what in _MAGIC.items():
         if data.startswith(magic):
             return what
@@ -50,7 +50,7 @@ def what_else(data: bytes, path: Path) -> str | None:
 
 
 def reader_of(text: str, path: Path) -> Callable[[str, Path], Entries] | None:
-    """What reads a table of a known form; None for anything else."""
+    """The reader of a table of a known form; None for anything else."""
     first = next((line for line in text.split("\n") if line.strip()), "").rstrip("\r")
     columns = first.split("\t")
     if "path" in columns and "sentence" in columns:
@@ -63,7 +63,7 @@ def reader_of(text: str, path: Path) -> Callable[[str, Path], Entries] | None:
 
 
 def what_text(text: str, path: Path) -> str | None:
-    """What a text is that is neither a manifest nor a table that can be read, as `what_else`."""
+    """The end of a sentence that says what a text is that is neither a manifest nor a known table; None for a possible manifest."""
     lines = [line for line in text.splitlines() if line.strip()]
     if path.suffix.lower() == ".toml" or (lines and not lines[0].lstrip().startswith("{") and _RECIPE.search(text)):
         return "a recipe (TOML); give it to speechtl train RECIPE, and here a manifest (JSON lines) or a folder"
@@ -94,7 +94,7 @@ def _is_json(text: str, kind: type) -> bool:
 
 
 def _common_voice(text: str, path: Path) -> Entries:
-    """Lines of a table of Common Voice, whose recordings are in `clips` beside it."""
+    """Lines of a Common Voice table, whose recordings are in the folder `clips` beside it."""
     lengths = _common_voice_lengths(path)
     lines = ((number, line.rstrip("\r").split("\t")) for number, line in enumerate(text.split("\n"), 1) if line.strip())
     _, columns = next(lines)
@@ -120,7 +120,7 @@ def _common_voice(text: str, path: Path) -> Entries:
 
 
 def _common_voice_lengths(path: Path) -> dict[str, float]:
-    """Seconds of every recording, where the table of lengths is there."""
+    """Seconds of every recording, if there is a table of lengths."""
     try:
         text = (path.parent / "clip_durations.tsv").read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -130,7 +130,7 @@ def _common_voice_lengths(path: Path) -> dict[str, float]:
 
 
 def _audacity(text: str, path: Path) -> Entries:
-    """Labels of the recording beside them that has the same name: each is a word, with some sound around it."""
+    """Labels of the recording of the same name beside them: each is a word, with some sound around it."""
     sound = _sound_beside(path)
     length = _length(sound) if sound else 0.0
     labels = []
@@ -138,8 +138,8 @@ def _audacity(text: str, path: Path) -> Entries:
         if found := _LABEL.fullmatch(line.strip("\r\n")):
             start, end = (float(time.replace(",", ".")) for time in found.groups()[:2])
             labels.append((start, end, found[3], number))
-        elif line.strip() and not line.startswith("\\"):  # which begins the frequencies of the label before
-            yield number, UnusableError(f"{line[:40]!r} is no label (start, end and name, with tabs between)")
+        elif line.strip() and not line.startswith("\\"):  # a backslash starts the frequencies of the previous label
+            yield number, UnusableError(f"{line[:40]!r} is not a label (start, end and name, separated by tabs)")
     if sound is None:
         yield 1, UnusableError(f"no recording named {path.stem} is beside these labels; put it there")
         return
@@ -175,7 +175,7 @@ def _sound_beside(path: Path) -> Path | None:
 
 
 def _edge_impulse(text: str, path: Path) -> Entries:
-    """Files of a data set that was exported from Edge Impulse."""
+    """Files of a data set exported from Edge Impulse."""
     for number, file in enumerate(json.loads(text)["files"], 1):
         if not isinstance(file, dict) or not isinstance(file.get("path"), str):
             yield number, UnusableError("a file without 'path'")
@@ -187,7 +187,7 @@ def _edge_impulse(text: str, path: Path) -> Entries:
 
 
 def _length(path: Path) -> float:
-    """Seconds of a recording; 0 where it cannot be read, which loading it reports."""
+    """Seconds of a recording; 0 if it cannot be read, which loading reports."""
     try:
         return describe(path)[2]
     except (AudioError, OSError, ValueError):

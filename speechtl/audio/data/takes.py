@@ -1,4 +1,4 @@
-"""What a take of the word holds: nothing but noise, the word once, or the word several times with pauses between."""
+"""Takes of the word in a recording: none, only one, or several with pauses between."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from speechtl.audio.data.align import SHORTEST, band_energies, frame_levels, sec
 from speechtl.runtime.features import LogMel
 from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples
 
-# A steady noise, of whichever colour and level, moves by chance only. 500 noises of 0.25 to 5 s reach 5.7 and 5.1 dB; of 1,949 real
-# takes, also at -50 dBFS and cut to the word, every one exceeds one of the two limits.
+# The level of steady noise, of any colour and level, varies only by chance: 500 noises of 0.25 to 5 s reach 5.7 and 5.1 dB. Each of
+# 1,949 real takes, also at -50 dBFS and cut to the word, exceeds one of the two limits.
 SHORT_MEAN, LONG_MEAN = 6, 20  # frames over which energy is averaged: 30 and 100 ms
 SHORT_CONTRAST = 6.8  # dB of the 98th above the 10th percentile, all bands together
-LONG_CONTRAST = 6.4  # dB of the 95th above the 5th percentile, in the two bands that move most
-EVENNESS = 1000.0  # at most so many times less background in one band than in another
-RANGE = 40.0  # dB below the loudest: nothing further down counts
+LONG_CONTRAST = 6.4  # dB of the 95th above the 5th percentile, in the two bands that vary most
+EVENNESS = 1000.0  # largest ratio between the backgrounds of two bands
+RANGE = 40.0  # dB below the loudest; anything softer is ignored
 
-BELOW_PEAK = 30.0  # dB: what is softer is a pause
+BELOW_PEAK = 30.0  # dB; anything softer is a pause
 LETTER, SYLLABLE = 0.06, 0.2  # seconds of a letter of an alphabet, and of a sign for a syllable
-SHORTER, LONGER = 0.6, 2.5  # times the expected length: limits of how quickly and slowly it is said
-DRAWL = 0.6  # seconds on top of it
-UNKNOWN_LENGTH = (SHORTEST, 3.0)  # seconds, of phrases without letters
-INNER_PAUSE = 0.6  # seconds between two words of one phrase at most
+SHORTER, LONGER = 0.6, 2.5  # limits of the length, relative to the expected one
+DRAWL = 0.6  # seconds added to the longest length
+UNKNOWN_LENGTH = (SHORTEST, 3.0)  # seconds, for phrases without letters
+INNER_PAUSE = 0.6  # seconds between two words of one phrase, at most
 ALIKE = (0.6, 1.7)  # times the median length
 COMPARED = 8  # takes that are compared with each other
-FEW = 4  # takes; fewer must sound more alike, as any two sounds may be equally long
-DISTANCE_OF_FEW, DISTANCE = 1.0, 1.5  # of cepstra along the best path; other words are about 1.5 apart, of one speaker 0.4 to 1.1
-MOST_FIT = 0.5  # of the sounds, at least, are the word
+FEW = 4  # takes; fewer must be more similar, as any two sounds may have the same length
+DISTANCE_OF_FEW, DISTANCE = 1.0, 1.5  # of cepstra along the best path; different words are about 1.5 apart, takes of one speaker 0.4 to 1.1
+MOST_FIT = 0.5  # smallest share of sounds that are the word
 MARGIN = 1.0  # seconds kept around a take
 
 Limits = tuple[float, float]  # start and end, in seconds
 
 
 def has_word(samples: Samples) -> bool:
-    """Whether anything in 16 kHz mono samples moves as a voice does, at whatever level; steady noise and silence do not."""
+    """Whether the level of 16 kHz mono samples varies like that of a voice, at any level; steady noise and silence do not."""
     if len(samples) < SHORTEST * SAMPLE_RATE:
         return False
     energy, sounding = band_energies(samples)
@@ -49,9 +49,9 @@ def has_word(samples: Samples) -> bool:
 
 
 def repetitions(samples: Samples, phrases: Sequence[str]) -> list[Limits]:
-    """Return where one of the phrases is said, if it is said at least twice and little else is; otherwise nothing.
+    """Start and end of each take of one of the phrases, if there are at least two and little else; otherwise nothing.
 
-    Sounds count as the phrase when pauses stand around them, they are about as long as the phrase and as each other, and sound alike.
+    Takes are sounds between pauses that are about as long as the phrase and as each other, and sound similar.
     """
     shortest, longest = expected_seconds(phrases)
     sounds = _joined(_sounds(samples), shortest, longest)
@@ -66,7 +66,7 @@ def repetitions(samples: Samples, phrases: Sequence[str]) -> list[Limits]:
 
 
 def cuts(said: Sequence[Limits], length: int) -> list[tuple[int, int]]:
-    """Return from which to which sample each take is kept: to the middle of the pauses, and no further than a second."""
+    """First and last sample of each take: up to the middle of the pauses, and at most one second from the word."""
     middles = [(one[1] + other[0]) / 2 for one, other in pairwise(said)]
     starts = [max(start - MARGIN, middle) for (start, _), middle in zip(said, [0.0, *middles], strict=True)]
     ends = [min(end + MARGIN, middle) for (_, end), middle in zip(said, [*middles, length / SAMPLE_RATE], strict=True)]
@@ -74,7 +74,7 @@ def cuts(said: Sequence[Limits], length: int) -> list[tuple[int, int]]:
 
 
 def expected_seconds(phrases: Sequence[str]) -> Limits:
-    """Return how long the phrases take at least and at most."""
+    """The shortest and the longest duration of the phrases."""
     lengths = [length for phrase in phrases if (length := sum(map(_seconds_of_sign, phrase)))]
     if not lengths:
         return UNKNOWN_LENGTH
@@ -108,7 +108,7 @@ def _movement(energy: Doubles) -> float:
 
 
 def _sounds(samples: Samples) -> list[Limits]:
-    """Return the limits of everything between pauses."""
+    """Start and end of every sound between pauses."""
     levels = frame_levels(samples)
     sounding = levels[np.isfinite(levels)]
     if len(sounding) == 0:
@@ -120,7 +120,7 @@ def _sounds(samples: Samples) -> list[Limits]:
 
 
 def _joined(sounds: Sequence[Limits], shortest: float, longest: float) -> list[Limits]:
-    """Join what is too short for the phrase to its neighbour, if that is near and both are not too long for the phrase."""
+    """Sounds in which those too short for the phrase are joined to near neighbours, unless that is too long for the phrase."""
     joined: list[Limits] = []
     for start, end in sounds:
         if joined:
@@ -140,13 +140,13 @@ def _sound_alike(samples: Samples, said: Sequence[Limits]) -> bool:
 
 
 def _cepstra(samples: Samples) -> Doubles:
-    """Return mel cepstra `(frames, 12)` without the level, the mean zero and the deviation one."""
+    """Mel cepstra `(frames, 12)` without the level, with mean 0 and deviation 1."""
     cepstra = dct(LogMel().compute(np.clip(samples, -1.0, 1.0)), type=2, norm="ortho", axis=1)[:, 1:13].astype(np.float64)
     return np.asarray((cepstra - cepstra.mean(axis=0)) / (cepstra.std() + 1e-6))
 
 
 def _distance(one: Doubles, other: Doubles) -> float:
-    """Return how far two series of frames are apart along the path that joins them best (dynamic time warping; Sakoe and Chiba 1978)."""
+    """Distance of two series of frames along their best alignment (dynamic time warping; Sakoe and Chiba 1978)."""
     costs = np.sqrt(((one[:, None] - other[None]) ** 2).sum(axis=-1)).tolist()
     above = [0.0] + [np.inf] * len(other)
     for row in costs:

@@ -90,7 +90,7 @@ def test_what_phones_record_is_read_where_pyav_is_installed(tmp_path):
 
 def test_a_folder_of_recordings_that_are_not_read_is_an_error_with_the_command(no_pyav, tmp_path):
     (tmp_path / "a.amr").write_bytes(b"x")
-    with pytest.raises(ManifestError, match=r"holds no recordings.*1 \.amr file.*ffmpeg"):
+    with pytest.raises(ManifestError, match=r"contains no recordings.*1 \.amr file.*ffmpeg"):
         read_clips([tmp_path])
 
 
@@ -155,7 +155,7 @@ def test_speakers_are_the_first_folders_that_differ(tmp_path, files, expected):
 
 
 @pytest.mark.parametrize(
-    ("negatives", "way"),
+    ("negatives", "unit"),
     [
         ({"n/long.wav": 160.0}, "part"),
         ({f"n/librivox/{index}.wav": 25.0 for index in range(8)}, "file"),
@@ -164,13 +164,13 @@ def test_speakers_are_the_first_folders_that_differ(tmp_path, files, expected):
         ({f"n/{person}/{index}.wav": 20.0 for person in range(4) for index in range(2)}, None),
     ],
 )
-def test_negatives_of_too_few_speakers_are_divided_no_narrower_than_needed(positives, negatives, way):
+def test_negatives_of_too_few_speakers_are_divided_no_narrower_than_needed(positives, negatives, unit):
     for name, seconds in negatives.items():
         record(positives / name, seconds)
     notes = []
     data = prepare(folder_recipe(positives), notes.append)
-    assert ([note for note in notes if "too few speakers" in note] != []) is (way is not None)
-    assert way is None or f"each {way} is on one side only" in " ".join(notes)
+    assert ([note for note in notes if "too few speakers" in note] != []) is (unit is not None)
+    assert unit is None or f"each {unit} is either in training or in validation" in " ".join(notes)
     seconds = [sum(recording.seconds for recording in data.negatives if recording.fold == fold) for fold in range(4)]
     assert min(seconds) >= 30
     assert sum(seconds) == pytest.approx(sum(negatives.values()))

@@ -121,7 +121,7 @@ def test_takes_without_a_word_are_known_by_their_movement(folder, bursts):
     assert skipped == []
     notes: list[str] = []
     log_silent(recordings, notes.append)
-    assert notes[0].startswith("In 3 recordings of the word nothing but silence or noise was found: hiss.wav, mute.wav, short.wav.")
+    assert notes[0].startswith("Only silence or noise was found in 3 recordings of the word: hiss.wav, mute.wav, short.wav.")
 
 
 @pytest.mark.parametrize("budget", [8000.0, 0.0])
