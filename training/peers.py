@@ -236,25 +236,17 @@ def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> 
 
 def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
     """Print the medians for people: a drawn table on a terminal, Markdown elsewhere."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import measurement_table, plain_console
 
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else 160, highlight=False)
-    table = Table("contender", box=box.SIMPLE_HEAD if terminal else box.MARKDOWN)
-    table.columns[0].no_wrap = True
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
+    console = plain_console()
+    table = measurement_table("contender", *HEADINGS)
     for row in rows:
         network = ["-", "-"] if row.network is None else [f"{row.network.weights:,}", f"{row.network.multiply_adds / 1e6:.1f}"]
         measured = ["-"] * len(MEASURES) if row.reason else [cell(row, name, first=row is rows[0]) for name in MEASURES]
         table.add_row(row.name, *network, *measured)
     console.print(table)
     for row in rows:
-        console.print(
-            f"{row.name}: " + (row.reason or ", ".join(f"{name} {version}" for name, version in row.versions.items())), soft_wrap=True
-        )
+        console.print(f"{row.name}: " + (row.reason or ", ".join(f"{name} {version}" for name, version in row.versions.items())))
     about, audio = document["machine"], document["audio"]
     for line in (
         f"{about['processor']}, {about['cores']} cores, {about['system']}, load {about['load']}; "
@@ -262,7 +254,7 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
         f"Median of {document['repetitions']} (how many times the first row): CPU in ms per second of audio, memory in MB of 2**20 bytes, "
         "start until ready for audio.",
     ):
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 def cell(row: Row, measure: str, first: bool) -> str:

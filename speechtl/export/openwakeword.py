@@ -21,7 +21,7 @@ from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.onnx_graph import network_to_onnx
 from speechtl.export.step import lean
 from speechtl.files import write_json, writing
-from speechtl.quiet import quiet
+from speechtl.runtime.silence import quiet
 
 ENCODER = "speech-embedding"
 WINDOW = 16  # embeddings that openWakeWord keeps

@@ -11,8 +11,8 @@ import torch
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
 from speechtl.export.unconverted import explain
-from speechtl.quiet import quiet
 from speechtl.runtime.engine.session import INPUT, OUTPUT
+from speechtl.runtime.silence import quiet
 
 
 def to_tflite(step: ExportStep) -> bytes:

@@ -58,7 +58,7 @@ def print_points(points: Sequence[Point], measure: str) -> None:
     table = PlainTable(measure, *(str(amount) for amount in amounts))
     for way in dict.fromkeys(point.way for point in points):
         table.add_row(way, *(cells.get((way, amount), "") for amount in amounts))
-    plain_console(160).print(table)
+    plain_console().print(table)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT, Array, Floats, Tensor
+from speechtl.runtime.silence import quiet
 
 
 class TfliteSession:

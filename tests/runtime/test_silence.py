@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from speechtl.quiet import quiet
+from speechtl.runtime.silence import quiet
 
 
 def test_nothing_that_the_block_writes_comes_through_and_what_follows_does(capfd):
