@@ -16,9 +16,9 @@ from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
 from speechtl.export.int8.scales import weight_scales
 from speechtl.export.onnx_graph import to_bytes
-from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
+from speechtl.runtime.silence import quiet
 
 Floats = npt.NDArray[np.float32]
 

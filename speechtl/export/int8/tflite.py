@@ -17,9 +17,9 @@ from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
 from speechtl.export.int8.scales import ALL_LEVELS, weight_scales
 from speechtl.export.int8.tflite_model import Graph, read_model, write_model
-from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
+from speechtl.runtime.silence import quiet
 
 Floats = npt.NDArray[np.float32]
 
