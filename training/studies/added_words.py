@@ -20,7 +20,9 @@ import numpy as np
 
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.detector import Detector
+from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.runtime.detector import Detector, Scorer
+from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.samples import SAMPLE_RATE
 
 ROUNDS, SECONDS, CHUNK = 60, 20, 1280
@@ -49,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(paths: Sequence[Path], graph: str | None = None, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Return medians for each bundle: milliseconds of the processor a second of audio, and the ratio to the first in the same round."""
-    detectors = [Detector.open(path, graph=graph) for path in paths]
+    bundles = [open_bundle(path) for path in paths]
+    engines = [open_engine(bundle, graph) for bundle in bundles]
+    detectors = [Detector(Scorer.on(engine, bundle), bundle.words) for engine, bundle in zip(engines, bundles, strict=True)]
     sound = np.random.default_rng(0).normal(0.0, 0.05, SECONDS * SAMPLE_RATE).astype(np.float32)
     times = np.zeros((rounds, len(detectors)))
     for number in range(rounds):
@@ -62,11 +66,11 @@ def measure(paths: Sequence[Path], graph: str | None = None, rounds: int = ROUND
         {
             "bundle": str(path),
             "words": detector.scorer.words,
-            "graph": detector.scorer.engine.graph,
+            "graph": engine.graph,
             "cpu_ms_per_second": round(statistics.median(spent), 4),
             "ratio": round(statistics.median(spent / times[:, 0]), 4),
         }
-        for path, detector, spent in zip(paths, detectors, times.T, strict=True)
+        for path, detector, engine, spent in zip(paths, detectors, engines, times.T, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 def _find() -> Callable[[bytes], Any]:
     for module in ("_sha2", "_sha256", "hashlib"):  # of Python 3.12, of those before, and of builds without either
         try:
-            return importlib.import_module(module).sha256  # type: ignore[no-any-return]
+            return importlib.import_module(module).sha256
         except ImportError:
             continue
     raise ImportError("This Python has no SHA-256.")
