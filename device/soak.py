@@ -26,6 +26,7 @@ import numpy as np
 
 from speechtl.bench import stimulus as audio
 from speechtl.bench.stopwatch import Resampler
+from speechtl.bench.worker import CHUNK_SAMPLES
 from speechtl.errors import CheckFailedError, reported
 from speechtl.progress import progress
 from speechtl.runtime.bundle.wake_word import open_bundle
@@ -128,7 +129,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def soak(detector: Detector, heard: Int16, hours: float, tolerance: float = SAME_SCORE) -> Soak:
     """Play the audio (16 kHz) to a detector, as a microphone of 48 kHz gives it, until so many hours have passed."""
     step = detector.scorer.frames_per_step * detector.scorer.features.hop
-    heard = np.pad(heard, (0, -len(heard) % math.lcm(audio.CHUNK_SAMPLES, step)))  # so that all passes are cut alike
+    heard = np.pad(heard, (0, -len(heard) % math.lcm(CHUNK_SAMPLES, step)))  # so that all passes are cut alike
     recorded, convert = audio.to_microphone(heard), resampler(audio.MICROPHONE_RATE, highest=detector.scorer.features.highest)
     assert convert is not None
     seen = Soak(passes=max(round(hours * 3600.0 * SAMPLE_RATE / len(heard)), FEWEST_PASSES))

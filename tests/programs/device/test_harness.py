@@ -1,5 +1,4 @@
 import getpass
-import importlib.util
 import json
 import os
 import re
@@ -16,12 +15,9 @@ PROGRAM = Path(__file__).parents[3] / "device" / "harness.py"
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
 
 
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("harness", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def program(load_program):
+    return load_program("device/harness")
 
 
 class Device:
