@@ -21,18 +21,28 @@ from speechtl.audio.data.licences import all_of
 from speechtl.audio.data.manifest import Clip, read_manifests
 from speechtl.audio.data.recordings import RecordedSound, Recording, heard_only, load_recordings
 from speechtl.audio.encoders import conv_ctc
-from speechtl.audio.pretraining.card import write_card
-from speechtl.audio.pretraining.evaluate import Recognition, WordAccuracy, recognition, word_accuracy
+from speechtl.audio.pretraining.data import (
+    LONGEST,
+    OFTEN,
+    SECONDS,
+    Note,
+    Renderer,
+    Teacher,
+    Utterance,
+    pack,
+    read_tested,
+    read_utterances,
+    with_words,
+    word_classes,
+)
+from speechtl.audio.pretraining.evaluate import Recognition, WordAccuracy, recognition, word_accuracy, write_card
 from speechtl.audio.pretraining.network import PretrainingHead, PretrainingLoss, PretrainingNetwork
 from speechtl.audio.pretraining.phones import transcribe
 from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teacher
-from speechtl.audio.pretraining.utterances import OFTEN, Note, Utterance, read_tested, read_utterances, with_words, word_classes
-from speechtl.audio.pretraining.windows import LONGEST, SECONDS, Renderer, Teacher, pack
 from speechtl.audio.synthesis.base import SYNTHESISED
-from speechtl.audio.synthesis.corpus import make_corpus
-from speechtl.audio.synthesis.corpus_plan import draw_plan
+from speechtl.audio.synthesis.corpus import draw_plan, make_corpus
 from speechtl.audio.synthesis.sentences import contains_phrase, plain
 from speechtl.audio.synthesis.speak import missing_synthesizers
 from speechtl.audio.synthesis.texts import usable_words

@@ -15,8 +15,7 @@ import soxr
 from speechtl.audio.scripts import ENGLISH, RECORD, language_of, longest, speakable
 from speechtl.audio.synthesis.base import RawSpeech, Synthesizer, Utterance, Voice
 from speechtl.audio.synthesis.espeak import find_espeak
-from speechtl.audio.synthesis.festival import find_festival
-from speechtl.audio.synthesis.flite import find_flite
+from speechtl.audio.synthesis.festival_flite import find_festival, find_flite
 from speechtl.audio.synthesis.sentences import plain
 from speechtl.errors import AudioError, MissingExtraError
 from speechtl.progress import say

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from speechtl.audio.synthesis.base import Synthesizer, Utterance, Voice
-from speechtl.audio.synthesis.flite import Flite
+from speechtl.audio.synthesis.festival_flite import Flite
 from speechtl.audio.synthesis.speak import find_synthesizers, speak, speak_many, voices
 from speechtl.errors import AudioError
 

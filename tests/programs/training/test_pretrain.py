@@ -74,7 +74,7 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
 
 
 def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("speechtl.audio.pretraining.utterances.OFTEN", 2)
+    monkeypatch.setattr("speechtl.audio.pretraining.data.OFTEN", 2)
     settings = ["tasks.words=1", "words.hours=0.004", "words.vocabulary=2"]
     command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert load_program("training/pretrain").main([*command, *(part for one in settings for part in ("--set", one))]) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from speechtl.audio.synthesis.base import Utterance
-from speechtl.audio.synthesis.festival import Festival, find_festival
+from speechtl.audio.synthesis.festival_flite import Festival, find_festival
 from speechtl.errors import AudioError
 
 FESTIVAL = shutil.which("festival")
