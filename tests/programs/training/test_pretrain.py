@@ -267,18 +267,18 @@ def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recip
 DRIVER = """
 import importlib.util, os, sys
 from pathlib import Path
-from speechtl.audio.pretraining import pretrain
+from speechtl.audio.pretraining import train as pretrain
 from speechtl.transfer import save_tensors
 
-fit, out = pretrain._fit, Path(sys.argv[1])
+fit, out = pretrain._Pretraining.fit, Path(sys.argv[1])
 pretrain.ROOMS = 2
 
-def fit_and_keep(network, *others):
-    history = fit(network, *others)
+def fit_and_keep(run, network, *others):
+    history = fit(run, network, *others)
     save_tensors(out / ("weights-of-" + os.environ.get("LOCAL_RANK", "0")), network.state_dict(), {})
     return history
 
-pretrain._fit = fit_and_keep
+pretrain._Pretraining.fit = fit_and_keep
 spec = importlib.util.spec_from_file_location("program", sys.argv[2])
 program = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(program)
@@ -346,7 +346,7 @@ def test_what_is_synthesised_without_and_what_failed_is_noted(load_program, reci
     from speechtl.audio.synthesis import corpus as spoken_corpus
 
     speak = spoken_corpus.speak_many
-    monkeypatch.setattr("speechtl.audio.pretraining.train.missing_synthesizers", lambda: ["festival"])
+    monkeypatch.setattr("speechtl.audio.pretraining.corpora.missing_synthesizers", lambda: ["festival"])
     monkeypatch.setattr(
         spoken_corpus, "speak_many", lambda synthesizer, utterances: [AudioError("hoarse"), *speak(synthesizer, utterances)[1:]]
     )
