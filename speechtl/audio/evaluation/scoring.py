@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.evaluation.streams import Passage
 from speechtl.runtime.detector import Scorer
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Floats
 from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refractory_steps, smooth
 
 
@@ -27,8 +26,8 @@ class Word:
 class ScoredStream:
     """The raw scores of a stream and what is true of it."""
 
-    scores: npt.NDArray[np.float32]
-    times: npt.NDArray[np.float64]
+    scores: Floats
+    times: Doubles
     step_seconds: float
     seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
     words: list[Word] = field(default_factory=list)

@@ -16,7 +16,6 @@ from speechtl.audio.data.recordings import Recording, heard_only, load_recording
 from speechtl.audio.pretraining.data import (
     LONGEST,
     OFTEN,
-    Note,
     Utterance,
     read_tested,
     read_utterances,
@@ -31,7 +30,7 @@ from speechtl.audio.synthesis.sentences import contains_phrase, plain
 from speechtl.audio.synthesis.speak import missing_synthesizers
 from speechtl.audio.synthesis.texts import usable_words
 from speechtl.errors import RecipeError
-from speechtl.progress import progress
+from speechtl.progress import Log, progress
 from speechtl.text import counted
 
 WORD_PHONES = (4, 11)  # of the words to be told apart: shorter ones are too much alike
@@ -64,16 +63,16 @@ class CorporaReader:
     recipe: PretrainingRecipe
     cache: Path
     fabric: Fabric
-    note: Note
+    log: Log
 
     def read(self) -> Corpora:
         """All corpora of the recipe; raises `RecipeError` where there are no words to be told apart."""
         recipe = self.recipe
-        tested = read_tested(recipe.data.test, longest=LONGEST, note=self.note) if recipe.data.test else []
+        tested = read_tested(recipe.data.test, longest=LONGEST, log=self.log) if recipe.data.test else []
         noises = self._noises()
         recorded, validation = self._recordings(tested)
         if (recipe.speech.hours or recipe.words.hours) and (absent := missing_synthesizers()):
-            self.note(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
+            self.log(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
         synthesised = [*self._sentences(), *self._words()]
         classes = word_classes([*recorded, *synthesised]) if recipe.tasks.words else {}
         if recipe.tasks.words and not classes:
@@ -84,28 +83,26 @@ class CorporaReader:
     def _noises(self) -> list[Recording]:
         manifests = self.recipe.data.noise
         clips = [clip for clip in read_manifests(manifests) if clip.split != "test"] if manifests else []
-        return heard_only(load_recordings(clips, on_skip=self.note), "any sound", self.note) if clips else []
+        return heard_only(load_recordings(clips, on_skip=self.log), "any sound", self.log) if clips else []
 
     def _recordings(self, tested: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
         """Return what is trained on and, of other speakers, what is validated on."""
         data = self.recipe.data
         if not data.transcribed and not data.unlabelled:
             return [], []
-        found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, note=self.note, tested=tested)
+        found = read_utterances(data.transcribed, data.unlabelled, longest=LONGEST, log=self.log, tested=tested)
         usable = [one for one in found if not (one.clip.text and contains_phrase(one.clip.text, data.without))]
         if len(usable) < len(found):
-            self.note(
-                f"Left out {counted(len(found) - len(usable), 'recording')} in which one of these is said: {', '.join(data.without)}."
-            )
+            self.log(f"Left out {counted(len(found) - len(usable), 'recording')} in which one of these is said: {', '.join(data.without)}.")
         kept_out = _validated(usable, data.validation, self.recipe.train.seed)
         learned = [one for one, out in zip(usable, kept_out, strict=True) if not out]
         validation = [one for one, out in zip(usable, kept_out, strict=True) if out and one.phones]
         if not validation:
-            self.note(
+            self.log(
                 "There is no error rate on validation speakers: too few people of the manifests have transcripts, so nobody is held out."
             )
         if mute := sum(kept_out) - len(validation):
-            self.note(f"Left out {mute} recordings without a transcript, of people who are held out for validation.")
+            self.log(f"Left out {mute} recordings without a transcript, of people who are held out for validation.")
         return learned, validation
 
     def _sentences(self) -> list[Utterance]:
@@ -152,9 +149,9 @@ class CorporaReader:
                     progress=advance,
                 )
             if skipped:
-                self.note(f"Left out {len(skipped)} utterances that could not be synthesised; the first: {skipped[0]}")
+                self.log(f"Left out {len(skipped)} utterances that could not be synthesised; the first: {skipped[0]}")
         self.fabric.barrier()
-        spoken = read_utterances([folder / "manifest.jsonl"], [], longest=LONGEST, note=self.note)
+        spoken = read_utterances([folder / "manifest.jsonl"], [], longest=LONGEST, log=self.log)
         up_to = np.cumsum([one.clip.duration for one in spoken]) / 3600.0
         return spoken[: int(np.searchsorted(up_to, section.hours)) + 1]
 

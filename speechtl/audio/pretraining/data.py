@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.augment import Augmenter, at_level, change_speed
 from speechtl.audio.data.align import find_word
@@ -19,8 +18,9 @@ from speechtl.audio.pretraining.phones import numbers, transcribe
 from speechtl.audio.synthesis.base import SYNTHESISED
 from speechtl.audio.synthesis.sentences import plain
 from speechtl.errors import AudioError, ManifestError
+from speechtl.progress import Log
 from speechtl.runtime.features import LogMel, LogMelSettings
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples
 from speechtl.runtime.sound.files import read_audio
 from speechtl.text import counted, none_can_be_used
 
@@ -28,8 +28,6 @@ SHORTEST = 0.2  # seconds of a recording that is of use
 OFTEN = 10  # times that a word is said alone to become a class
 KEPT = "they, or whoever speaks in them, are kept for tests"
 PHONES_A_SECOND = 25.0  # more cannot be said: the text is another's
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,19 +41,19 @@ class Utterance:
     phones: tuple[int, ...] | None
     word: int | None = None
 
-    def pcm(self) -> npt.NDArray[np.float32]:
+    def pcm(self) -> Samples:
         """Decode the recording: samples in [-1, 1] at 16 kHz."""
         assert self.clip.path is not None
         return read_audio(self.clip.path, self.clip.offset, self.clip.duration)
 
 
 def read_utterances(
-    transcribed: Sequence[Path], unlabelled: Sequence[Path], *, longest: float, note: Note, tested: Sequence[Utterance] = ()
+    transcribed: Sequence[Path], unlabelled: Sequence[Path], *, longest: float, log: Log, tested: Sequence[Utterance] = ()
 ) -> list[Utterance]:
     """Return the utterances of manifests, without lines of split "test" and without whoever speaks in those, or in what is `tested`.
 
     `longest` (seconds) is what a window holds. What cannot be used - too long or short, without a text or with one that
-    cannot be said, missing or broken - is counted and reported to `note`. Raises `ManifestError` when nothing is left.
+    cannot be said, missing or broken - is counted and reported to `log`. Raises `ManifestError` when nothing is left.
     """
     clips = {kind: read_manifests(paths) if paths else [] for kind, paths in (("transcribed", transcribed), ("unlabelled", unlabelled))}
     for_tests = {clip.person for several in clips.values() for clip in several if clip.split == "test"}
@@ -72,17 +70,17 @@ def read_utterances(
                 left_out[problem] += 1
             else:
                 found.append(Utterance(clip, tuple(numbers(said)) if said is not None else None))
-    sound = _sound(found, left_out, note)
+    sound = _sound(found, left_out, log)
     if not sound:
         raise ManifestError(f"{none_can_be_used(sum(map(len, clips.values())), 'recording')} for pretraining.")
     return sound
 
 
-def read_tested(manifests: Sequence[Path], *, longest: float, note: Note) -> list[Utterance]:
-    """Return the utterances of split "test", of which nothing may have been learned; what cannot be used is reported to `note`."""
+def read_tested(manifests: Sequence[Path], *, longest: float, log: Log) -> list[Utterance]:
+    """Return the utterances of split "test", of which nothing may have been learned; what cannot be used is reported to `log`."""
     clips = [clip for clip in read_manifests(manifests) if clip.split == "test"]
     if not clips:
-        note(f'No error rate on test speakers: no line of {" or ".join(map(str, manifests))} is of split "test".')
+        log(f'No error rate on test speakers: no line of {" or ".join(map(str, manifests))} is of split "test".')
     phones = transcribe([clip.text or "" for clip in clips])
     left_out: Counter[str] = Counter()
     found: list[Utterance] = []
@@ -92,7 +90,7 @@ def read_tested(manifests: Sequence[Path], *, longest: float, note: Note) -> lis
             left_out[problem] += 1
         else:
             found.append(Utterance(clip, tuple(numbers(said))))
-    return _sound(found, left_out, note, of="test ")
+    return _sound(found, left_out, log, of="test ")
 
 
 def word_classes(utterances: Sequence[Utterance]) -> dict[str, int]:
@@ -138,7 +136,7 @@ def _fault(utterance: Utterance) -> str | None:
     return problem
 
 
-def _sound(utterances: Sequence[Utterance], left_out: Counter[str], note: Note, of: str = "") -> list[Utterance]:
+def _sound(utterances: Sequence[Utterance], left_out: Counter[str], log: Log, of: str = "") -> list[Utterance]:
     """Return those whose recording is there and whole; report the others, and what was left out before."""
     with ThreadPoolExecutor(4) as pool:
         faults = list(pool.map(_fault, utterances))
@@ -147,11 +145,10 @@ def _sound(utterances: Sequence[Utterance], left_out: Counter[str], note: Note, 
             left_out[f"missing or broken (the first: {problem.rstrip('.')})"] = sum(map(bool, faults))
             break
     for problem, count in left_out.items():
-        note(f"Left out {counted(count, f'{of}recording')}: {problem}.")
+        log(f"Left out {counted(count, f'{of}recording')}: {problem}.")
     return [utterance for utterance, problem in zip(utterances, faults, strict=True) if not problem]
 
 
-Floats = npt.NDArray[np.float32]
 Words = list[tuple[int, int]]  # classes and the log-mel frames at which they end
 Teacher = Callable[[Samples], Floats]  # samples to embeddings (steps, size)
 
@@ -211,9 +208,7 @@ def pack(utterances: Sequence[Utterance], repeats: Callable[[Utterance], int], s
 class Renderer:
     """Make a window's features in several copies, and the teacher's embeddings of the undisturbed sound."""
 
-    def __init__(
-        self, augmenter: Augmenter, features: LogMelSettings, teacher: Teacher | None, copies: int, on_skip: Callable[[str], None]
-    ) -> None:
+    def __init__(self, augmenter: Augmenter, features: LogMelSettings, teacher: Teacher | None, copies: int, on_skip: Log) -> None:
         self.augmenter = augmenter
         self.log_mel = LogMel(features)
         self.teacher = teacher

@@ -87,7 +87,7 @@ class _Pretraining:
         _check_out(self.out, self.resume)
         start = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else None  # this and the next complain before any work is done
         teach, teacher = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
-        corpora = CorporaReader(recipe, self.cache, fabric, self.note).read()
+        corpora = CorporaReader(recipe, self.cache, fabric, self.log).read()
         shards = self.render(corpora, teach)
         batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
         steps_of(batches, fabric.world_size)  # complains before anything is noted in `out`
@@ -117,7 +117,7 @@ class _Pretraining:
         fabric.barrier()
         return about
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Keep a note, and print it."""
         if self.fabric.is_global_zero:  # every process reads the same
             self.notes.append(text)

@@ -16,7 +16,7 @@ import itertools
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ from speechtl.audio.synthesis.speak import find_synthesizers, speak_many
 from speechtl.audio.synthesis.texts import single_words, spoken_texts, usable_words
 from speechtl.errors import AudioError, SpeechtlError
 from speechtl.files import locked, parse_json, read_json, replace_folder, write_json, write_text
+from speechtl.progress import Advance, Log
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 RATES = (0.8, 1.3)
@@ -123,8 +124,6 @@ LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter:
 EXTRA_SECONDS = 1.2  # that a text may take besides its letters
 
 Line = dict[str, Any]  # of a manifest
-OnSkip = Callable[[str], None]
-Progress = Callable[[int, int], None]  # seconds of speech that there are, and that are wanted
 
 
 def make_corpus(
@@ -136,8 +135,8 @@ def make_corpus(
     without: Sequence[str] = (),
     alone: bool = False,
     workers: int = 2,
-    on_skip: OnSkip | None = None,
-    progress: Progress | None = None,
+    on_skip: Log | None = None,
+    progress: Advance | None = None,
 ) -> Path:
     """Write about so many hours of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
 
@@ -191,7 +190,7 @@ def _agree(folder: Path, plan: CorpusPlan) -> None:
     raise SpeechtlError(f"{folder} was begun with other settings ({wanted}); give another folder, or the same settings.")
 
 
-def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip: OnSkip, progress: Progress) -> list[Line]:
+def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip: Log, progress: Advance) -> list[Line]:
     """Make shards until there are enough hours, and return their lines."""
     for leftover in folder.glob(".?????.part"):  # of a process that was killed
         shutil.rmtree(leftover)

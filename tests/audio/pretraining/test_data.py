@@ -17,7 +17,7 @@ pytest.importorskip("espeakng_loader")
 
 def read(transcribed, unlabelled=(), longest=10.0):
     notes = []
-    return read_utterances(list(transcribed), list(unlabelled), longest=longest, note=notes.append), notes
+    return read_utterances(list(transcribed), list(unlabelled), longest=longest, log=notes.append), notes
 
 
 def test_transcripts_become_phones_and_other_recordings_have_none(manifest):
@@ -64,24 +64,24 @@ def test_nothing_is_learned_from_tests_or_from_those_who_speak_in_them(manifest)
 
 
 def test_nothing_is_learned_from_those_who_speak_in_tests_of_another_manifest(manifest):
-    tested = read_tested([manifest("test.jsonl", ["yes"], split="test")], longest=10.0, note=print)
+    tested = read_tested([manifest("test.jsonl", ["yes"], split="test")], longest=10.0, log=print)
     other = manifest("train.jsonl", ["no", "go"])
     other.write_text(other.read_text().replace('train.jsonl-0"', 'test.jsonl-0"'))
     notes: list[str] = []
-    found = read_utterances([other], [], longest=10.0, note=notes.append, tested=tested)
+    found = read_utterances([other], [], longest=10.0, log=notes.append, tested=tested)
     assert [one.clip.text for one in found] == ["go"]
     assert notes == ["Left out 1 recording: they, or whoever speaks in them, are kept for tests."]
 
 
 def test_tests_are_read_for_tests(manifest):
     tested = manifest("test.jsonl", ["yes", "no"], split="test")
-    assert [one.clip.text for one in read_tested([tested, manifest("train.jsonl")], longest=9.0, note=print)] == ["yes", "no"]
+    assert [one.clip.text for one in read_tested([tested, manifest("train.jsonl")], longest=9.0, log=print)] == ["yes", "no"]
 
 
 def test_tests_that_cannot_be_used_are_counted_by_their_reason(manifest):
     notes = []
     tested = [manifest("a.jsonl", ["yes", None, "..."], split="test"), manifest("b.jsonl", ["no"], seconds=3.0, split="test")]
-    assert [one.clip.text for one in read_tested(tested, longest=2.0, note=notes.append)] == ["yes"]
+    assert [one.clip.text for one in read_tested(tested, longest=2.0, log=notes.append)] == ["yes"]
     assert [note.partition(":")[0] for note in notes] == ["Left out 1 test recording"] * 3
     assert "no text" in notes[0]
 
