@@ -42,7 +42,7 @@ class WindowEncoder(AudioEncoder):
 
 
 @dataclass(frozen=True)
-class Teacher:
+class TeacherNetwork:
     """A pretrained network that tells what it hears in whole recordings."""
 
     info: EncoderInfo
@@ -105,7 +105,7 @@ def source(name: str, bundle: Any, model: Any) -> SourceNetwork:
     return SourceNetwork(groups, model.aux or nn.Identity(), _info(name, bundle))
 
 
-def teacher(name: str, layer: int = -1) -> Teacher:
+def teacher(name: str, layer: int = -1) -> TeacherNetwork:
     """Return a pretrained network as a teacher: what its `layer` gives (0 is the first block), or with `+layers` the mean of all."""
     bundle = _bundle(name)
     blocks = bundle._params["encoder_num_layers"]
@@ -113,7 +113,7 @@ def teacher(name: str, layer: int = -1) -> Teacher:
         raise SpeechtlError(f"{name} has the layers 0 to {blocks - 1}; {layer} is none of them.")
     model = _pretrained(name, bundle).eval().requires_grad_(False)
     averaged = name.endswith(LAYERS)
-    return Teacher(_info(name, bundle), model, None if averaged else layer, bundle._normalize_waveform)
+    return TeacherNetwork(_info(name, bundle), model, None if averaged else layer, bundle._normalize_waveform)
 
 
 def weights_path(bundle: Any) -> Path:

@@ -14,7 +14,7 @@ from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refrac
 
 
 @dataclass(frozen=True)
-class Word:
+class PlayedWord:
     """Where a word stands in a stream, in seconds, and whose it is."""
 
     start: float
@@ -30,7 +30,7 @@ class ScoredStream:
     times: Doubles
     step_seconds: float
     seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
-    words: list[Word] = field(default_factory=list)
+    words: list[PlayedWord] = field(default_factory=list)
     passages: list[tuple[float, str, float]] = field(default_factory=list)  # start, file, and where its first sample would be (seconds)
 
     @property
@@ -59,7 +59,7 @@ def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> 
         lead = passage.word[0] - passage.recording.word[0] if passage.word is not None else 0.0
         stream.passages.append((start, clip.audio_filepath, start + lead - clip.offset))
         if passage.word is not None:
-            stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
+            stream.words.append(PlayedWord(start + passage.word[0], start + passage.word[1], index))
         else:
             stream.seconds += passage.recording.seconds
         scores.append(scorer.feed(passage.samples))

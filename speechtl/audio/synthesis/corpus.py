@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from speechtl.audio.synthesis.base import LEVELS, PLAIN, SYNTHESISED, Synthesizer, Utterance, Voice, loudness_and_gain
+from speechtl.audio.synthesis.base import LEVELS, PLAIN, SYNTHESISED, SpokenText, Synthesizer, Voice, loudness_and_gain
 from speechtl.audio.synthesis.sentences import sentences
 from speechtl.audio.synthesis.speak import find_synthesizers, speak_many
 from speechtl.audio.synthesis.texts import single_words, spoken_texts, usable_words
@@ -72,16 +72,16 @@ class CorpusPlan:
             "drawn_from": digest.hexdigest(),
         }
 
-    def utterances(self, index: int, count: int) -> list[Utterance]:
+    def utterances(self, index: int, count: int) -> list[SpokenText]:
         """Return the utterances of a shard."""
         random = np.random.default_rng([self.seed, index])
         texts = single_words(random, self.words) if self.alone else spoken_texts(random, self.words, self.without)
         return [self._utterance(text, random) for text in itertools.islice(texts, count)]
 
-    def _utterance(self, text: str, random: np.random.Generator) -> Utterance:
+    def _utterance(self, text: str, random: np.random.Generator) -> SpokenText:
         voice = self.voices[int(random.choice(len(self.voices), p=self.shares))]
         rate, pitch = (float(np.exp(random.uniform(*np.log(limits)))) for limits in (RATES, PITCHES))
-        return Utterance(text, voice, rate, pitch)
+        return SpokenText(text, voice, rate, pitch)
 
 
 def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alone: bool = False) -> CorpusPlan:
@@ -269,7 +269,7 @@ def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
     (beside / "lines.jsonl").write_text("".join(map(_json, lines)), encoding="utf-8")
 
 
-def _spoken(utterances: Sequence[Utterance], synthesizers: Sequence[Synthesizer]) -> Mapping[int, Samples | AudioError]:
+def _spoken(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> Mapping[int, Samples | AudioError]:
     """Return what was spoken, by the utterance's place; each synthesiser says all of its own at once."""
     spoken: dict[int, Samples | AudioError] = {}
     for synthesizer in synthesizers:
@@ -278,7 +278,7 @@ def _spoken(utterances: Sequence[Utterance], synthesizers: Sequence[Synthesizer]
     return spoken
 
 
-def _absurd(utterance: Utterance, speech: Samples) -> str | None:
+def _absurd(utterance: SpokenText, speech: Samples) -> str | None:
     seconds = utterance.rate * len(speech) / SAMPLE_RATE
     shortest, longest = (limit * len(utterance.text) for limit in LETTER_SECONDS)
     if shortest <= seconds <= longest + EXTRA_SECONDS:
@@ -301,7 +301,7 @@ def _flac(samples: Samples) -> tuple[bytes, float]:
     return file.getvalue(), len(samples) / SAMPLE_RATE
 
 
-def _line(path: str, utterance: Utterance, flac: bytes, duration: float) -> Line:
+def _line(path: str, utterance: SpokenText, flac: bytes, duration: float) -> Line:
     return {
         "audio_filepath": path,
         "duration": duration,

@@ -17,8 +17,8 @@ from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.synthesis.base import (
     SECONDS_TO_WAIT,
     RawSpeech,
+    SpokenText,
     Synthesizer,
-    Utterance,
     Voice,
     read_speech,
     run,
@@ -55,14 +55,14 @@ class Festival:
         present = run([self._program, "--pipe"], "(print (voice.list))").decode().strip().strip("()").split()
         return [Voice(self.name, "en-us", timbre) for timbre, voice in VOICES.items() if voice in present]
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         """Return 16 or 32 kHz samples."""
         speech = self.speak_many([utterance])[0]
         if isinstance(speech, AudioError):
             raise speech
         return speech
 
-    def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+    def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Speak one after the other in one process, which takes a quarter of a second to start, and in a new one after a crash."""
         left = list(utterances)
         spoken: list[RawSpeech | AudioError] = []
@@ -85,7 +85,7 @@ def find_festival() -> Synthesizer | None:
     return Festival(program) if program else None
 
 
-def _script(utterance: Utterance, path: Path) -> str:
+def _script(utterance: SpokenText, path: Path) -> str:
     timbre = utterance.voice.timbre
     if timbre not in VOICES:
         return ""
@@ -105,7 +105,7 @@ def _quoted(text: str) -> str:
     return json.dumps(" ".join(plain.split()))
 
 
-def _read(path: Path, utterance: Utterance, failure: AudioError | None) -> RawSpeech | AudioError:
+def _read(path: Path, utterance: SpokenText, failure: AudioError | None) -> RawSpeech | AudioError:
     if not path.exists():
         return failure or AudioError(f"The voice {utterance.voice.name} could not say {utterance.text!r}.")
     try:
@@ -137,7 +137,7 @@ class Flite:
         kept = [timbre for timbre in ACCENTS if timbre in present and not (timbre == "kal" and "kal16" in present)]
         return [Voice(self.name, ACCENTS[timbre], timbre) for timbre in kept]
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         """Return samples at 8 or 16 kHz, as the voice has them."""
         if utterance.voice.timbre not in ACCENTS:  # flite would take another without a word
             raise AudioError(f"flite has no voice {utterance.voice.timbre!r}.")
@@ -150,7 +150,7 @@ class Flite:
             samples, sample_rate = read_speech(path, utterance)
         return samples, round(sample_rate * shift)
 
-    def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+    def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Speak each text in a process of its own, which starts in milliseconds."""
         return speak_singly(self, utterances)
 

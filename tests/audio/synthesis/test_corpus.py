@@ -21,7 +21,7 @@ import soundfile
 from speechtl.audio.data.manifest import read_manifest, usable
 from speechtl.audio.data.recordings import load_recordings
 from speechtl.audio.synthesis import corpus as spoken_corpus
-from speechtl.audio.synthesis.base import RawSpeech, Utterance
+from speechtl.audio.synthesis.base import RawSpeech, SpokenText
 from speechtl.audio.synthesis.corpus import make_corpus
 from speechtl.audio.synthesis.espeak import find_espeak
 from speechtl.audio.synthesis.sentences import contains_phrase
@@ -144,7 +144,7 @@ class _Failing:
         self.voices = found.voices
         self.turn = itertools.count()
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         return self._found.speak(utterance)
 
     def speak_many(self, utterances: Any) -> list[RawSpeech | AudioError]:
