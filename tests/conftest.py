@@ -359,12 +359,11 @@ def tiny_pipeline(monkeypatch, tmp_path):
     """Return a function that lets torchaudio have a network TINY, like another but small; its weights are in torch.hub's cache."""
     import torch
 
-    from speechtl.audio.encoders import torchaudio_import as _torchaudio
     from speechtl.audio.encoders import torchaudio_pipelines as pipelines
 
     torch.set_num_threads(1)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    library = _torchaudio.torchaudio()
+    library = pipelines.torchaudio()
 
     def make(like: str = "HUBERT_BASE", **changes):
         pattern = getattr(library.pipelines, like)
