@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from speechtl.export.int8.tflite_model import Graph, read_model
+from speechtl.export.int8.tflite_model import TfliteGraph, read_model
 
 ONNX_CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 ONNX_PRODUCTS = {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
@@ -79,7 +79,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
 
 
 def _tflite_cost(graph: bytes) -> GraphCost:
-    read = Graph(read_model(graph))
+    read = TfliteGraph(read_model(graph))
     counted: dict[int, int] = {}
     multiply_adds = 0
     for operator in read.operators:

@@ -33,15 +33,13 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
     """
     try:
         import onnx
-        from onnxruntime.quantization import CalibrationMethod, QuantType
-        from onnxruntime.quantization.calibrate import TensorsData
-        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+        import onnxruntime.quantization  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("Export of int8 to ONNX", "train") from error
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
-    watched = _WatchedOnnx(model, states)
-    kept = _float_nodes(model)
-    ranges = measure(watched, states, streams, watched.frames, silent_steps)
+    instrumented = _InstrumentedOnnx(model, states)
+    left_float = _float_nodes(model)
+    ranges = measure(instrumented, states, streams, instrumented.frames, silent_steps)
     _saturate(model, ranges)
     share(
         ranges,
@@ -50,6 +48,20 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
             *([state.name, state.output] for state in states),
         ],
     )
+    quantised = _quantise(model, ranges, left_float, _scales(model, left_float, levels))
+    _channels_last_frames(quantised)
+    for state in states:
+        _int8_state(quantised, state)
+    onnx.checker.check_model(quantised)
+    return to_bytes(quantised)
+
+
+def _quantise(model: Any, ranges: Ranges, left_float: Collection[str], scales: Mapping[str, Any]) -> Any:
+    """The model with quantised activations and weights, made by ONNX Runtime's quantizer."""
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
     limits = {name: (np.float32(found.low), np.float32(found.high)) for name, found in ranges.items()}
     with quiet():
         quantizer = QDQQuantizer(
@@ -60,21 +72,16 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
             nodes_to_quantize=[],
-            nodes_to_exclude=kept,
+            nodes_to_exclude=left_float,
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "LeakyRelu", "Relu", "Clip", *ONE_SCALE],
-            extra_options={"TensorQuantOverrides": _scales(model, kept, levels)},
+            extra_options={"TensorQuantOverrides": scales},
         )
         quantizer.quantize_model()
-    quantised = quantizer.model.model
     quantizer.model.topological_sort()
-    _channels_last_frames(quantised)
-    for state in states:
-        _int8_state(quantised, state)
-    onnx.checker.check_model(quantised)
-    return to_bytes(quantised)
+    return quantizer.model.model
 
 
-class _WatchedOnnx:
+class _InstrumentedOnnx:
     """The float graph with every tensor as an output."""
 
     def __init__(self, model: Any, states: list[State]) -> None:
@@ -106,12 +113,12 @@ class _WatchedOnnx:
         return {**inputs, **dict(zip(self._names, self._session.run(self._names, inputs), strict=True))}
 
 
-def _scales(model: Any, kept: Collection[str], levels: int) -> dict[str, list[dict[str, Any]]]:
+def _scales(model: Any, left_float: Collection[str], levels: int) -> dict[str, list[dict[str, Any]]]:
     """The scale of every channel of the weights of convolutions that become int8, by name, as the quantizer takes them."""
     from onnx import numpy_helper
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.name not in kept]
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.name not in left_float]
     scales = {}
     for name in (node.input[1] for node in convolutions if node.input[1] in constants):
         found = weight_scales(numpy_helper.to_array(constants[name]), 0, levels).reshape(-1)
@@ -139,21 +146,21 @@ def _float_nodes(model: Any) -> list[str]:
     """Return the nodes before and with the first convolution, and with and behind the output layer."""
     front, made_of_features = {INPUT}, set()
     constants = {tensor.name for tensor in model.graph.initializer}  # the ends of a slice, say, which many nodes share
-    kept: list[str] = []
+    left_float: list[str] = []
     for node in model.graph.node:
         if front & set(node.input):
-            kept.append(node.name)
+            left_float.append(node.name)
             if node.op_type != "Conv":
                 front |= set(node.output)
                 made_of_features |= set(node.input) - constants
     behind = {OUTPUT}
     for node in reversed(model.graph.node):
         if behind & set(node.output):
-            kept.append(node.name)
+            left_float.append(node.name)
             if node.op_type not in ("Conv", "Gemm", "MatMul"):
                 behind |= set(node.input)
-    kept += [node.name for node in model.graph.node if made_of_features & set(node.input)]
-    return kept
+    left_float += [node.name for node in model.graph.node if made_of_features & set(node.input)]
+    return left_float
 
 
 def _int8_state(model: Any, state: State) -> None:

@@ -16,21 +16,21 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass
-class Range:
+class TensorRange:
     """The lowest and highest number that a tensor held."""
 
     low: float
     high: float
 
-    def widen(self, other: Range) -> None:
+    def widen(self, other: TensorRange) -> None:
         """Take in another range."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
 
-Ranges = dict[str, Range]
+Ranges = dict[str, TensorRange]
 
 
-class Watched(Protocol):
+class InstrumentedGraph(Protocol):
     """A float graph that shows all its tensors."""
 
     def start(self) -> Mapping[str, Floats]:
@@ -40,7 +40,7 @@ class Watched(Protocol):
         """Return all float tensors by name after a step."""
 
 
-def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
+def measure(graph: InstrumentedGraph, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
     """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
 
     Each begins in zero states and counts from the step on at which these are forgotten.
@@ -52,7 +52,7 @@ def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], 
             tensors = graph.step(part, current)
             for name, values in tensors.items() if index >= silent_steps else ():
                 if values.size:
-                    found = Range(float(values.min()), float(values.max()))
+                    found = TensorRange(float(values.min()), float(values.max()))
                     ranges.setdefault(name, found).widen(found)
             current = {state.name: tensors[state.output] for state in states}
     if not ranges:

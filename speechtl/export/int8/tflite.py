@@ -16,7 +16,7 @@ import numpy.typing as npt
 from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
 from speechtl.export.int8.scales import ALL_LEVELS, weight_scales
-from speechtl.export.int8.tflite_model import Graph, read_model, write_model
+from speechtl.export.int8.tflite_model import TfliteGraph, read_model, write_model
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
@@ -38,10 +38,10 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
             from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe
     except ImportError as error:
         raise MissingExtraError("Export of int8 to TFLite", "export") from error
-    graph = Graph(read_model(content))
-    watched = _WatchedTflite(content, states)
-    kept = _float_operators(graph)
-    ranges = measure(watched, states, streams, watched.frames, silent_steps)
+    graph = TfliteGraph(read_model(content))
+    instrumented = _InstrumentedTflite(content, states)
+    left_float = _float_operators(graph)
+    ranges = measure(instrumented, states, streams, instrumented.frames, silent_steps)
     _saturate(graph, ranges)
     share(
         ranges,
@@ -52,17 +52,17 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
     )
     with quiet():
         made = quantizer.Quantizer(bytearray(content), recipe.static_wi8_ai8())
-        for scope in (*kept, f"{INPUT};", f"{OUTPUT};"):
+        for scope in (*left_float, f"{INPUT};", f"{OUTPUT};"):
             made.update_quantization_recipe(
                 f"^{scope}", qtyping.TFLOperationName.ALL_SUPPORTED, None, algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
         values = {name: _limits(found.low, found.high) for name, found in ranges.items()}
-        values |= _weight_limits(graph, kept, levels)
+        values |= _weight_limits(graph, left_float, levels)
         quantised = bytes(made.quantize(values, enable_progress_report=False).quantized_model)
     return _finish(quantised, states)
 
 
-class _WatchedTflite:
+class _InstrumentedTflite:
     """The float graph, whose memory keeps every tensor."""
 
     def __init__(self, content: bytes, states: list[State]) -> None:
@@ -72,7 +72,7 @@ class _WatchedTflite:
             self._interpreter = Interpreter(model_content=content, num_threads=1, experimental_preserve_all_tensors=True)
             self._interpreter.allocate_tensors()
         self._inputs = {value["name"]: value for value in self._interpreter.get_input_details()}
-        self._watched = [value for value in self._interpreter.get_tensor_details() if value["dtype"] == np.float32 and value["name"]]
+        self._float_tensors = [value for value in self._interpreter.get_tensor_details() if value["dtype"] == np.float32 and value["name"]]
         self._states = states
         self.frames = int(self._inputs[INPUT]["shape"][1])
 
@@ -88,7 +88,7 @@ class _WatchedTflite:
             self._interpreter.set_tensor(self._inputs[name]["index"], values)
         self._interpreter.invoke()
         shown: dict[str, Floats] = {}
-        for tensor in self._watched:
+        for tensor in self._float_tensors:
             try:
                 shown[tensor["name"]] = self._interpreter.get_tensor(tensor["index"])
             except ValueError:  # fused away: no operator of its own writes it
@@ -96,16 +96,16 @@ class _WatchedTflite:
         return shown
 
 
-def _names(graph: Graph, operator: Any) -> list[str]:
+def _names(graph: TfliteGraph, operator: Any) -> list[str]:
     return [graph.name(int(tensor)) for tensor in (*operator.inputs, *operator.outputs) if tensor >= 0]
 
 
-def _weight_limits(graph: Graph, kept: Collection[str], levels: int) -> dict[str, dict[str, Floats]]:
+def _weight_limits(graph: TfliteGraph, left_float: Collection[str], levels: int) -> dict[str, dict[str, Floats]]:
     """The range of every channel of the weights that become int8, by name."""
     limits = {}
     for operator in graph.operators:
         kind, weights = graph.kind(operator), int(operator.inputs[1]) if len(operator.inputs) > 1 else -1
-        if kind in CHANNELS and graph.is_constant(weights) and graph.scope(operator) not in kept:
+        if kind in CHANNELS and graph.is_constant(weights) and graph.scope(operator) not in left_float:
             highest = ALL_LEVELS * weight_scales(graph.values(weights), CHANNELS[kind], levels)
             limits[graph.name(weights)] = {"min": -highest, "max": highest}
     return limits
@@ -115,7 +115,7 @@ def _limits(low: float, high: float) -> dict[str, Floats]:
     return {"min": np.full((1, 1, 1, 1), low, np.float32), "max": np.full((1, 1, 1, 1), high, np.float32)}
 
 
-def _saturate(graph: Graph, ranges: Ranges) -> None:
+def _saturate(graph: TfliteGraph, ranges: Ranges) -> None:
     """Let `max(leaky_relu(x), c)` clip by the lowest number of x that int8 can hold: nothing below `c / slope` matters."""
     for operator in graph.operators:
         clip = _clip(graph, operator)
@@ -127,7 +127,7 @@ def _saturate(graph: Graph, ranges: Ranges) -> None:
             ranges[graph.name(int(tensor))].low = low if tensor in found else low / leaky.builtinOptions.alpha
 
 
-def _clip(graph: Graph, operator: Any) -> tuple[Any, float] | None:
+def _clip(graph: TfliteGraph, operator: Any) -> tuple[Any, float] | None:
     """Return the leaky ReLU behind which an operator clips, and from where on."""
     if graph.kind(operator) != "MAXIMUM":
         return None
@@ -139,29 +139,29 @@ def _clip(graph: Graph, operator: Any) -> tuple[Any, float] | None:
     return None
 
 
-def _float_operators(graph: Graph) -> list[str]:
+def _float_operators(graph: TfliteGraph) -> list[str]:
     """Return the scopes of all operators before and with the first convolution, and with and behind the output layer."""
     front = {graph.tensor(INPUT)}
-    kept: list[Any] = []
+    left_float: list[Any] = []
     reached: set[int] = set()
     for operator in graph.operators:  # everything made of the features up to the first convolution
         if front & {int(tensor) for tensor in operator.inputs}:
-            kept.append(operator)
+            left_float.append(operator)
             if graph.kind(operator) not in CONVOLUTIONS:
                 front |= {int(tensor) for tensor in operator.outputs}
                 reached |= {int(tensor) for tensor in operator.inputs}
     wanted = {graph.tensor(OUTPUT)} | {tensor for tensor in reached if tensor not in graph.graph.inputs}
     for operator in reversed(graph.operators):  # what makes the scores, back to the output layer; and what joins the features
         if wanted & {int(tensor) for tensor in operator.outputs}:
-            kept.append(operator)
+            left_float.append(operator)
             if graph.kind(operator) not in CONVOLUTIONS:
                 wanted |= {int(tensor) for tensor in operator.inputs}
-    return sorted(map(graph.scope, kept))
+    return sorted(map(graph.scope, left_float))
 
 
 def _finish(content: bytes, states: list[State]) -> bytes:
     """Let int8 states go in and out as they are, activate in int8, and drop clips that saturation has taken over."""
-    graph = Graph(read_model(content))
+    graph = TfliteGraph(read_model(content))
     _activate_int8(graph)
     _drop_clips(graph)
     _int8_states(graph, states)
@@ -169,7 +169,7 @@ def _finish(content: bytes, states: list[State]) -> bytes:
     return write_model(graph.model)
 
 
-def _activate_int8(graph: Graph) -> None:
+def _activate_int8(graph: TfliteGraph) -> None:
     """The quantizer leaves LEAKY_RELU in float between two conversions; runtimes have it in int8."""
     for operator in graph.operators:
         before = graph.producer.get(int(operator.inputs[0])) if len(operator.inputs) else None
@@ -185,7 +185,7 @@ def _activate_int8(graph: Graph) -> None:
             graph.index()
 
 
-def _drop_clips(graph: Graph) -> None:
+def _drop_clips(graph: TfliteGraph) -> None:
     for operator in graph.operators:
         if graph.kind(operator) != "MAXIMUM":
             continue
@@ -198,7 +198,7 @@ def _drop_clips(graph: Graph) -> None:
                 break
 
 
-def _int8_states(graph: Graph, states: list[State]) -> None:
+def _int8_states(graph: TfliteGraph, states: list[State]) -> None:
     """Take the conversions away that stand between a float state and the int8 that the graph computes with."""
     signature = graph.model.signatureDefs[0]
     taken = {entry.name.decode(): entry for entry in signature.inputs}
@@ -218,7 +218,7 @@ def _int8_states(graph: Graph, states: list[State]) -> None:
         graph.tensors[entry.tensorIndex].name = name.encode()
 
 
-def _lowest(graph: Graph, tensor: int) -> float:
+def _lowest(graph: TfliteGraph, tensor: int) -> float:
     """Return the lowest number that an int8 tensor can hold."""
     quantisation = graph.tensors[tensor].quantization
     if quantisation is None or quantisation.scale is None or len(quantisation.scale) != 1:
@@ -226,11 +226,11 @@ def _lowest(graph: Graph, tensor: int) -> float:
     return float(quantisation.scale[0] * (-128 - int(quantisation.zeroPoint[0])))
 
 
-def _scale(graph: Graph, tensor: int) -> float:
+def _scale(graph: TfliteGraph, tensor: int) -> float:
     return float(graph.tensors[tensor].quantization.scale[0])
 
 
-def _constant(graph: Graph, tensor: int) -> float:
+def _constant(graph: TfliteGraph, tensor: int) -> float:
     held = graph.tensors[tensor]
     number = int(np.frombuffer(bytes(graph.model.buffers[held.buffer].data), np.int8)[0])
     return float((number - int(held.quantization.zeroPoint[0])) * held.quantization.scale[0])

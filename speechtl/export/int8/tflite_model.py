@@ -23,7 +23,7 @@ def write_model(model: Any) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-class Graph:
+class TfliteGraph:
     """The one graph of a model, with what makes and what takes each tensor."""
 
     def __init__(self, model: Any) -> None:
