@@ -111,7 +111,7 @@ def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run
     assert max(np.abs(held).max() for held in int8_weights(bundle.files["model.int8.onnx"])) <= 72  # finer steps did not help either
     assert open_engine(bundle).graph == "model.onnx"
     assert open_engine(bundle, "model.int8.onnx").graph == "model.int8.onnx"
-    assert "90 of 100 words where fp32 hears 100" in capsys.readouterr().err
+    assert "90 of 100 words where fp32 detects 100" in capsys.readouterr().err
 
 
 INT8 = [

@@ -1,7 +1,7 @@
 """Quantise an ONNX step graph to int8: static QDQ, uint8 activations, int8 weights per channel.
 
-As in TFLite, the features with the first convolution and the output layer with its sigmoid stay float. States are uint8 and
-channels last: ONNX Runtime computes int8 so, and would turn every state round twice a step otherwise.
+As in TFLite, the features, the first convolution, and the output layer with its sigmoid stay float. States are uint8 and channels last,
+the layout in which ONNX Runtime computes int8, so that they need not be transposed twice per step.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ONE_SCALE = ("Concat", "Slice", "Reshape", "Transpose", "MaxPool")  # their inpu
 
 
 def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int) -> bytes:
-    """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on.
+    """The int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings on which ranges are measured.
 
-    Weights of convolutions take `levels` steps above and below zero, at most `ALL_LEVELS`: with fewer a bundle packs better.
+    Weights of convolutions take `levels` steps above and below zero, at most `ALL_LEVELS`; fewer levels compress better.
     """
     try:
         import onnx
@@ -104,17 +104,17 @@ class _InstrumentedOnnx:
         self.frames = int(self._shapes[INPUT][2])
 
     def start(self) -> Mapping[str, Floats]:
-        """Return zero states by name."""
+        """Zero states by name."""
         return {state.name: np.zeros(state.shape, np.float32) for state in self._states}
 
     def step(self, frames: Floats, states: Mapping[str, Floats]) -> Mapping[str, Floats]:
-        """Return all float tensors by name after a step."""
+        """All float tensors by name after a step."""
         inputs = {INPUT: frames[None, None], **states}
         return {**inputs, **dict(zip(self._names, self._session.run(self._names, inputs), strict=True))}
 
 
 def _scales(model: Any, left_float: Collection[str], levels: int) -> dict[str, list[dict[str, Any]]]:
-    """The scale of every channel of the weights of convolutions that become int8, by name, as the quantizer takes them."""
+    """Scales of every channel of int8 convolution weights, by name, in the quantizer's format."""
     from onnx import numpy_helper
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -127,7 +127,7 @@ def _scales(model: Any, left_float: Collection[str], levels: int) -> dict[str, l
 
 
 def _saturate(model: Any, ranges: Ranges) -> None:
-    """Let `max(leaky_relu(x), c)` clip by the lowest number of x that uint8 can hold: nothing below `c / slope` matters."""
+    """Let `max(leaky_relu(x), c)` be clipped by saturation: the lowest uint8 value of x becomes `c / slope`."""
     from onnx import numpy_helper
 
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -143,9 +143,9 @@ def _saturate(model: Any, ranges: Ranges) -> None:
 
 
 def _float_nodes(model: Any) -> list[str]:
-    """Return the nodes before and with the first convolution, and with and behind the output layer."""
+    """Nodes up to and including the first convolution, and from the output layer on."""
     front, made_of_features = {INPUT}, set()
-    constants = {tensor.name for tensor in model.graph.initializer}  # the ends of a slice, say, which many nodes share
+    constants = {tensor.name for tensor in model.graph.initializer}  # such as the ends of a slice, which many nodes share
     left_float: list[str] = []
     for node in model.graph.node:
         if front & set(node.input):
@@ -153,18 +153,18 @@ def _float_nodes(model: Any) -> list[str]:
             if node.op_type != "Conv":
                 front |= set(node.output)
                 made_of_features |= set(node.input) - constants
-    behind = {OUTPUT}
+    wanted = {OUTPUT}
     for node in reversed(model.graph.node):
-        if behind & set(node.output):
+        if wanted & set(node.output):
             left_float.append(node.name)
             if node.op_type not in ("Conv", "Gemm", "MatMul"):
-                behind |= set(node.input)
+                wanted |= set(node.input)
     left_float += [node.name for node in model.graph.node if made_of_features & set(node.input)]
     return left_float
 
 
 def _int8_state(model: Any, state: State) -> None:
-    """Let a state go in and out as the graph computes with it, in place of float behind and before a conversion."""
+    """Make a state an int8 input and output, instead of a float one with conversions."""
     from onnx import TensorProto, helper
 
     graph = model.graph
@@ -190,7 +190,7 @@ def _int8_state(model: Any, state: State) -> None:
 
 
 def _set_free(graph: Any, producer: Any, name: str) -> None:
-    """Take a name away from what a node gives; the node goes, too, when nothing else in the graph takes that."""
+    """Rename the output of a node, so that its name is free; remove the node if nothing else uses that output."""
     consumers = [node for node in graph.node if name in node.input]
     if not consumers:
         graph.node.remove(producer)

@@ -1,4 +1,4 @@
-"""What numbers the tensors of a float graph hold on real recordings: what int8 has to cover."""
+"""Ranges of the tensors of a float graph on real recordings, which int8 has to cover."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass
 class TensorRange:
-    """The lowest and highest number that a tensor held."""
+    """The lowest and highest value of a tensor."""
 
     low: float
     high: float
 
     def widen(self, other: TensorRange) -> None:
-        """Take in another range."""
+        """Include another range."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
 
@@ -31,19 +31,19 @@ Ranges = dict[str, TensorRange]
 
 
 class InstrumentedGraph(Protocol):
-    """A float graph that shows all its tensors."""
+    """A float graph that returns all its tensors."""
 
     def start(self) -> Mapping[str, Floats]:
-        """Return zero states by name."""
+        """Zero states by name."""
 
     def step(self, frames: Floats, states: Mapping[str, Floats]) -> Mapping[str, Floats]:
-        """Return all float tensors by name after a step."""
+        """All float tensors by name after a step."""
 
 
 def measure(graph: InstrumentedGraph, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
-    """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
+    """The range of every tensor over log-mel frames `(frames, bands)` of recordings, with `frames` per step.
 
-    Each begins in zero states and counts from the step on at which these are forgotten.
+    Each recording starts from zero states; its first `silent_steps` steps, which still depend on them, are not counted.
     """
     ranges: Ranges = {}
     for stream in streams:
@@ -61,7 +61,7 @@ def measure(graph: InstrumentedGraph, states: Sequence[State], streams: Iterable
 
 
 def share(ranges: Ranges, groups: Sequence[Sequence[str]]) -> None:
-    """Give one range to all tensors of a group, where groups overlap to all of both."""
+    """Give all tensors of a group one common range; groups that overlap are merged."""
     leader: dict[str, str] = {}
 
     def find(name: str) -> str:

@@ -1,8 +1,7 @@
 """Quantise a TFLite step graph to int8: weights per channel, activations by ranges measured on real recordings.
 
-The features and the first convolution, which takes them, stay float, and so does the output layer with its sigmoid: a score in
-256 steps could not tell 0.97 from 0.98. States are int8. A state and the new one that replaces it get one scale, so a stream
-carries them from step to step without rounding them again.
+The features, the first convolution, and the output layer with its sigmoid stay float: a score of 256 steps could not distinguish 0.97
+from 0.98. States are int8. A state and its successor have the same scale, so they are not rounded again from step to step.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", 
 
 
 def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int) -> bytes:
-    """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on.
+    """The int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings on which ranges are measured.
 
-    Weights take `levels` steps above and below zero, at most `ALL_LEVELS`: with fewer a bundle packs better.
+    Weights take `levels` steps above and below zero, at most `ALL_LEVELS`; fewer levels compress better.
     """
     try:
         with quiet():
@@ -63,7 +62,7 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
 
 
 class _InstrumentedTflite:
-    """The float graph, whose memory keeps every tensor."""
+    """The float graph, with an interpreter that preserves every tensor."""
 
     def __init__(self, content: bytes, states: list[State]) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -77,11 +76,11 @@ class _InstrumentedTflite:
         self.frames = int(self._inputs[INPUT]["shape"][1])
 
     def start(self) -> Mapping[str, Floats]:
-        """Return zero states by name."""
+        """Zero states by name."""
         return {state.name: np.zeros(self._inputs[state.name]["shape"], np.float32) for state in self._states}
 
     def step(self, frames: Floats, states: Mapping[str, Floats]) -> Mapping[str, Floats]:
-        """Return all float tensors by name after a step."""
+        """All float tensors by name after a step."""
         given = self._inputs[INPUT]
         self._interpreter.set_tensor(given["index"], frames.reshape(given["shape"]))
         for name, values in states.items():
@@ -91,7 +90,7 @@ class _InstrumentedTflite:
         for tensor in self._float_tensors:
             try:
                 shown[tensor["name"]] = self._interpreter.get_tensor(tensor["index"])
-            except ValueError:  # fused away: no operator of its own writes it
+            except ValueError:  # fused into another operator
                 continue
         return shown
 
@@ -101,7 +100,7 @@ def _names(graph: TfliteGraph, operator: Any) -> list[str]:
 
 
 def _weight_limits(graph: TfliteGraph, left_float: Collection[str], levels: int) -> dict[str, dict[str, Floats]]:
-    """The range of every channel of the weights that become int8, by name."""
+    """Ranges of every channel of the weights that become int8, by name."""
     limits = {}
     for operator in graph.operators:
         kind, weights = graph.kind(operator), int(operator.inputs[1]) if len(operator.inputs) > 1 else -1
@@ -116,7 +115,7 @@ def _limits(low: float, high: float) -> dict[str, Floats]:
 
 
 def _saturate(graph: TfliteGraph, ranges: Ranges) -> None:
-    """Let `max(leaky_relu(x), c)` clip by the lowest number of x that int8 can hold: nothing below `c / slope` matters."""
+    """Let `max(leaky_relu(x), c)` be clipped by saturation: the lowest int8 value of x becomes `c / slope`."""
     for operator in graph.operators:
         clip = _clip(graph, operator)
         if clip is None:
@@ -140,18 +139,18 @@ def _clip(graph: TfliteGraph, operator: Any) -> tuple[Any, float] | None:
 
 
 def _float_operators(graph: TfliteGraph) -> list[str]:
-    """Return the scopes of all operators before and with the first convolution, and with and behind the output layer."""
+    """Scopes of the operators up to and including the first convolution, and from the output layer on."""
     front = {graph.tensor(INPUT)}
     left_float: list[Any] = []
     reached: set[int] = set()
-    for operator in graph.operators:  # everything made of the features up to the first convolution
+    for operator in graph.operators:  # from the features to the first convolution
         if front & {int(tensor) for tensor in operator.inputs}:
             left_float.append(operator)
             if graph.kind(operator) not in CONVOLUTIONS:
                 front |= {int(tensor) for tensor in operator.outputs}
                 reached |= {int(tensor) for tensor in operator.inputs}
     wanted = {graph.tensor(OUTPUT)} | {tensor for tensor in reached if tensor not in graph.graph.inputs}
-    for operator in reversed(graph.operators):  # what makes the scores, back to the output layer; and what joins the features
+    for operator in reversed(graph.operators):  # from the scores back to the output layer, and what joins the features
         if wanted & {int(tensor) for tensor in operator.outputs}:
             left_float.append(operator)
             if graph.kind(operator) not in CONVOLUTIONS:
@@ -160,7 +159,7 @@ def _float_operators(graph: TfliteGraph) -> list[str]:
 
 
 def _finish(content: bytes, states: list[State]) -> bytes:
-    """Let int8 states go in and out as they are, activate in int8, and drop clips that saturation has taken over."""
+    """Make states int8 inputs and outputs, activate in int8, and remove clips that saturation has replaced."""
     graph = TfliteGraph(read_model(content))
     _activate_int8(graph)
     _drop_clips(graph)
@@ -170,7 +169,7 @@ def _finish(content: bytes, states: list[State]) -> bytes:
 
 
 def _activate_int8(graph: TfliteGraph) -> None:
-    """The quantizer leaves LEAKY_RELU in float between two conversions; runtimes have it in int8."""
+    """Move LEAKY_RELU to int8, which the quantizer leaves in float between two conversions."""
     for operator in graph.operators:
         before = graph.producer.get(int(operator.inputs[0])) if len(operator.inputs) else None
         after = graph.consumers.get(int(operator.outputs[0]), [])
@@ -199,7 +198,7 @@ def _drop_clips(graph: TfliteGraph) -> None:
 
 
 def _int8_states(graph: TfliteGraph, states: list[State]) -> None:
-    """Take the conversions away that stand between a float state and the int8 that the graph computes with."""
+    """Remove the conversions between float states and the int8 tensors of the graph."""
     signature = graph.model.signatureDefs[0]
     taken = {entry.name.decode(): entry for entry in signature.inputs}
     given = {entry.name.decode(): entry for entry in signature.outputs}
@@ -219,7 +218,7 @@ def _int8_states(graph: TfliteGraph, states: list[State]) -> None:
 
 
 def _lowest(graph: TfliteGraph, tensor: int) -> float:
-    """Return the lowest number that an int8 tensor can hold."""
+    """The lowest value that an int8 tensor can represent."""
     quantisation = graph.tensors[tensor].quantization
     if quantisation is None or quantisation.scale is None or len(quantisation.scale) != 1:
         return -np.inf
