@@ -160,7 +160,7 @@ def test_a_word_is_trained_evaluated_exported_and_verified(tiny_pipeline, corpus
     assert report["positives"]["clips"] == 3
 
     about = export_runs([run], corpus / "a.wake", graphs_for([run]))
-    assert "model.onnx alone, without int8 and TFLite" in capsys.readouterr().err
+    assert "model.onnx only, without int8 and TFLite" in capsys.readouterr().err
     assert list(about["graphs"]) == ["model.onnx"]
     bundle = open_bundle(corpus / "a.wake")
     assert bundle.features == run.network.encoder.features
