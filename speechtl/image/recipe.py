@@ -33,7 +33,7 @@ class PictureSection(Section):
     grey: bool = False
 
     def settings(self) -> PictureSettings:
-        """Return the form."""
+        """The settings for reading pictures."""
         return PictureSettings(self.size, self.shape, self.grey)
 
 
@@ -69,7 +69,7 @@ class TrainSection(Section):
     seed: int = Field(default=0, ge=0)
 
     def fit_settings(self, batches: int) -> FitSettings:
-        """Return the settings of the training loop for so many batches an epoch."""
+        """Settings of the training loop, given the number of batches per epoch."""
         return FitSettings(
             epochs=max(round(self.steps / batches), 1),
             learning_rate=self.learning_rate,
@@ -96,7 +96,7 @@ def read_image_recipe(path: Path | str) -> ImageRecipe:
 
 
 def make_image_recipe(values: dict[str, Any], *, base: Path, source: str) -> ImageRecipe:
-    """Check values as they stand in a recipe; relative paths start at `base`."""
+    """Check the values of a recipe; paths are relative to `base`."""
     recipe = checked(ImageRecipe, values, source)
     data = recipe.data.model_copy(update={"train": [_found(base, path) for path in recipe.data.train]})
     weights = recipe.transfer.weights
