@@ -98,7 +98,7 @@ def to_microphone(samples: Int16) -> Int16:
     """
     count = len(samples) * FACTOR
     spectrum = np.fft.rfft(samples.astype(np.float64))
-    spectrum[-1] *= 1.0 if len(samples) % 2 else 0.5  # the highest frequency of an even count stands for both signs
+    spectrum[-1] *= 1.0 if len(samples) % 2 else 0.5  # the highest frequency of an even number of samples counts for both signs
     made: Int16 = np.clip(np.round(np.fft.irfft(spectrum, count) * FACTOR), -32768, 32767).astype(np.int16)
     return made
 

@@ -110,7 +110,7 @@ def check_joinable(runs: Sequence[Run]) -> None:
     names = [run.name for run in runs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise SpeechtlError(f"Two of the runs are called {twice!r}; events could not be told apart. Give runs of different names.")
+        raise SpeechtlError(f"Two of the runs are called {twice!r}; their events could not be distinguished. Give runs of different names.")
     if not share_encoder([run.network for run in runs]):
         trained = ", ".join(f"{run.name} on {run.network.encoder.info.name} with {run.about['policy']}" for run in runs)
         raise SpeechtlError(

@@ -127,7 +127,7 @@ def _saturate(graph: TfliteGraph, ranges: Ranges) -> None:
 
 
 def _clip(graph: TfliteGraph, operator: Any) -> tuple[Any, float] | None:
-    """Return the leaky ReLU behind which an operator clips, and from where on."""
+    """The leaky ReLU whose output an operator clips, and the limit; None if it does not clip one."""
     if graph.kind(operator) != "MAXIMUM":
         return None
     constants = [graph.constant(int(tensor)) for tensor in operator.inputs]
