@@ -14,6 +14,7 @@ SpeechtlError                  exit code 2: something given is missing, malforme
 ├── ProtocolError              what a client of the server sends is no Wyoming event, or not usable
 ├── DiskFullError              what is to be written has no room
 ├── MissingExtraError          an optional dependency is not installed
+├── StoppedError               exit code 130: a person interrupted the work
 └── CheckFailedError           exit code 1: the check that a command makes did not pass
 
 Messages are sentences for the person who can act: what was given, what is allowed, what to do next.
@@ -26,6 +27,8 @@ import sys
 from collections.abc import Callable, Iterable
 
 from speechtl.text import echo, first_few, one_line
+
+INTERRUPTED = 130  # exit code of a program that Ctrl-C stopped, as in shells
 
 
 class SpeechtlError(Exception):
@@ -94,13 +97,16 @@ class MissingExtraError(SpeechtlError):
         super().__init__(f"{what} needs packages that are not installed. Install them with: pip install 'speechtl[{extra}]'")
 
 
+class StoppedError(SpeechtlError):
+    """A person interrupted the work."""
+
+    exit_code = INTERRUPTED
+
+
 class CheckFailedError(SpeechtlError):
     """The check that a command makes did not pass."""
 
     exit_code = 1
-
-
-INTERRUPTED = 130  # what a program that was stopped by Ctrl-C ends with, as shells have it
 
 
 def os_sentence(error: OSError) -> str:

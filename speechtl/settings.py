@@ -29,7 +29,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of training
 class Section(BaseModel):
     """A part of a recipe; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 Settings = TypeVar("Settings", bound=Section)

@@ -19,10 +19,10 @@ MODULES = sorted(
     if path.stem != "__init__"
 )
 COMMANDS = ["speechtl.cli.app", "speechtl.cli.bench", "speechtl.progress"]
-PICTURES = {f"speechtl.{name}" for name in ("runtime.engine.pictures", "runtime.verify_pictures", "bench.prediction")}
+PICTURES = {f"speechtl.{name}" for name in ("runtime.engine.pictures", "bench.prediction")}
 # What is nothing without a package: its users import it where they can say so.
 NEEDS = {
-    "wyoming": {f"speechtl.runtime.server.{name}" for name in ("server", "client", "models", "wire", "stream", "samples", "address")},
+    "wyoming": {f"speechtl.runtime.server.{name}" for name in ("server", "client", "models", "wire", "stream", "address")},
     "onnxruntime": {"speechtl.runtime.engine.onnx", *PICTURES},
     "rich": {"speechtl.bench.show"},
     "PIL": {"speechtl.runtime.pictures", "speechtl.runtime.bundle.pictures", *PICTURES},

@@ -19,7 +19,8 @@ from speechtl.errors import SpeechtlError
 from speechtl.progress import Advance
 from speechtl.runtime.bundle.archive import PICTURE_KIND, bundle_kind
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
-from speechtl.runtime.machine import read_condition, read_machine, versions
+from speechtl.runtime.machine import PACKAGES, read_condition, read_machine
+from speechtl.versions import versions
 
 if TYPE_CHECKING:
     from speechtl.runtime.bundle.pictures import PictureBundle
@@ -62,7 +63,7 @@ def bench(
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine.to_json(),
         "condition": {"before": before.to_json(), "after": read_condition().to_json()},
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         "repetitions": repetitions,
         **measured,
     }

@@ -19,9 +19,8 @@ from speechtl.bench.worker import CHUNK_SAMPLES
 from speechtl.errors import BundleError
 from speechtl.files import sha256_of
 from speechtl.runtime.bundle.wake_word import Bundle
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Array, Int16, from_int16, to_int16, to_symmetric_int16
 
-Int16 = npt.NDArray[np.int16]
 Doubles = npt.NDArray[np.float64]
 
 SEED = 48
@@ -29,7 +28,6 @@ MICROPHONE_RATE = 48_000  # hertz
 FACTOR = MICROPHONE_RATE // SAMPLE_RATE
 CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE
 SECOND = Unit("second", "audio_seconds", CHUNK_SECONDS)  # of audio, which workers process in chunks
-FULL_SCALE = 32767.0
 QUIET = 10.0 ** (-75.0 / 20.0)  # root mean square of a quiet room
 SILENCE_SECONDS, QUIET_SECONDS, SPEECH_SECONDS, NOISE_SECONDS = 2, 4, 20, 4  # followed by the golden audio
 BEFORE_SECONDS = 2.0  # of a quiet room before a word
@@ -66,9 +64,9 @@ def schedule(golden: Mapping[str, npt.NDArray[Any]]) -> Int16:
     random = np.random.default_rng(SEED)
     parts = [
         np.zeros(SILENCE_SECONDS * SAMPLE_RATE, np.int16),
-        to_int16(room_noise(QUIET_SECONDS * SAMPLE_RATE, random)),
+        to_symmetric_int16(room_noise(QUIET_SECONDS * SAMPLE_RATE, random)),
         speech_like(SPEECH_SECONDS, SEED),
-        to_int16(0.1 * random.standard_normal(NOISE_SECONDS * SAMPLE_RATE)),
+        to_symmetric_int16(0.1 * random.standard_normal(NOISE_SECONDS * SAMPLE_RATE)),
         as_int16(golden["audio"]),
     ]
     samples = np.concatenate(parts)
@@ -110,7 +108,7 @@ def golden_words(bundle: Bundle) -> list[Spoken]:
     audio = as_int16(golden["audio"])
     if any(not 0 <= start < end <= len(audio) for start, end in limits.tolist()):
         raise BundleError(f"{bundle.path} is damaged: a word lies outside of its golden audio.")
-    return [Spoken(audio[start:end] / 32768.0, 0.0, (end - start) / SAMPLE_RATE) for start, end in limits.tolist()]
+    return [Spoken(from_int16(audio[start:end]), 0.0, (end - start) / SAMPLE_RATE) for start, end in limits.tolist()]
 
 
 def passages(words: Sequence[Spoken], phases: int, after: float = AFTER_SECONDS) -> Iterator[PlayedWord]:
@@ -123,7 +121,7 @@ def passages(words: Sequence[Spoken], phases: int, after: float = AFTER_SECONDS)
             samples = room_noise(count + -count % CHUNK_SAMPLES, random)
             samples[first : first + len(word.samples)] += word.samples
             begin = first / SAMPLE_RATE
-            yield PlayedWord(to_microphone(to_int16(samples)), begin + word.start, begin + word.end)
+            yield PlayedWord(to_microphone(to_symmetric_int16(samples)), begin + word.start, begin + word.end)
 
 
 def chunks(samples: Int16, rate: int) -> Iterator[Int16]:
@@ -133,15 +131,9 @@ def chunks(samples: Int16, rate: int) -> Iterator[Int16]:
         yield samples[start : start + length]
 
 
-def to_int16(samples: Doubles) -> Int16:
-    """Round float samples in [-1, 1] to int16."""
-    made: Int16 = np.clip(np.round(samples * FULL_SCALE), -32768, 32767).astype(np.int16)
-    return made
-
-
-def as_int16(samples: npt.NDArray[Any]) -> Int16:
+def as_int16(samples: Array) -> Int16:
     """Golden audio, which is stored as int16 or float, as int16."""
-    return samples if samples.dtype == np.int16 else to_int16(samples.astype(np.float64))
+    return samples if samples.dtype == np.int16 else to_int16(samples)
 
 
 def camera_picture(width: int, height: int, number: int) -> npt.NDArray[np.uint8]:

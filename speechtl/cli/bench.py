@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from speechtl.cli.outputs import STDOUT, plot_file, report_file
+from speechtl.cli.options import STDOUT, Command, EngineOption, GraphOption, JsonFileOption, plot_file
 from speechtl.errors import CheckFailedError, ManifestError, SpeechtlError
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
     from speechtl.bench.stimulus import Spoken
 
 SPLIT = "test"
-JSON_HELP = "Write one JSON document to this file, or to standard output where none is named."
+EXAMPLE = """Example: speechtl bench computer.wake --json here.json   then, with the report of another machine:
+speechtl bench compare here.json there.json"""
 
 
 class BenchGroup(TyperGroup):
-    """`bench NAME.wake` is `bench run NAME.wake`, and `--json` without a file means standard output."""
+    """A group in which `bench NAME.wake` is `bench run NAME.wake`."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put in what may be left out."""
-        if args and args[0] not in self.commands:
-            args = ["run", *args]
-        full = []
-        for index, argument in enumerate(args):
-            full.append(argument)
-            if argument == "--json" and (index + 1 == len(args) or args[index + 1].startswith("--")):
-                full.append(STDOUT)
-        return list(super().parse_args(ctx, full))
+    ignore_unknown_options = True  # those of `run`
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names, else `run` with all the words."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["run", *args])
 
 
-app = typer.Typer(name="bench", help="Measure what a bundle costs on this machine; compare machines.", cls=BenchGroup, no_args_is_help=True)
-
-
-@app.command(
-    epilog="Example: speechtl bench computer.wake --json here.json   then, with the report of another machine: "
-    "speechtl bench compare here.json there.json"
+app = typer.Typer(
+    name="bench",
+    help="Measure what a bundle costs on this machine; compare machines. `bench NAME.wake` is `bench run NAME.wake`.",
+    epilog=EXAMPLE,
+    cls=BenchGroup,
+    no_args_is_help=True,
+    add_help_option=False,  # `bench --help` is that of `run`, which names the other command
 )
+
+
+@app.command(epilog=EXAMPLE, cls=Command)
 def run(
     bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle, of a wake word or for pictures.", show_default=False)],
-    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP, callback=report_file)] = None,
-    graph: Annotated[str | None, typer.Option(help="Which graph of the bundle to run; by default the one it prefers.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
-    repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes, and passes over the audio or the pictures.")] = 5,
+    json_file: JsonFileOption = None,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
+    repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Number of repetitions, each in a new process.")] = 5,
     positives: Annotated[
-        list[Path] | None, typer.Option(metavar="MANIFEST", help="Recordings of the word, for the detection delay; may be repeated.")
+        list[Path] | None, typer.Option(metavar="MANIFEST...", help="Recordings of the word, for the detection delay.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Which lines of manifests that have splits.", show_default=SPLIT)] = None,
+    split: Annotated[str | None, typer.Option(help="Split to use (manifests with splits).", show_default=SPLIT)] = None,
     python: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="What starts a fresh Python, where this one cannot start itself (emulators).")
+        str | None, typer.Option(metavar="COMMAND", help="Command that starts Python, where this one cannot start itself (emulators).")
     ] = None,
 ) -> None:
     """Measure a bundle on this machine: time and CPU of every stage, memory, start; of a wake word also missed deadlines and delay."""
@@ -77,15 +77,15 @@ def run(
         _write(json_file, report)
 
 
-@app.command(epilog="Example: speechtl bench compare here.json there.json --budget device/budgets.toml --plot compared.png")
+@app.command(cls=Command, epilog="Example: speechtl bench compare here.json there.json --budget device/budgets.toml --plot compared.png")
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="A report of speechtl bench.", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one.", show_default=False)],
-    budget: Annotated[Path | None, typer.Option(metavar="FILE", help="Budgets that both must keep (TOML).")] = None,
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="The report to compare it with.", show_default=False)],
+    budget: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of limits that both reports must meet.")] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw the two beside each other (PNG, SVG or PDF).", callback=plot_file)
+        Path | None, typer.Option(metavar="FILE.png", help="Plot both side by side (PNG, SVG or PDF).", callback=plot_file)
     ] = None,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="[FILE]", help=JSON_HELP, callback=report_file)] = None,
+    json_file: JsonFileOption = None,
 ) -> None:
     """Compare two reports: ratios, score drift between machines, budgets. Exit code 1 where scores drift or a budget is broken."""
     from speechtl.bench.compare import compare as compare_reports

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from speechtl.cli.options import JsonOption
 from speechtl.errors import CheckFailedError
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say
 from speechtl.text import are, counted, echo, echo_json, first_few, one_line, were
 
 if TYPE_CHECKING:
+    from speechtl.audio.data.check import Problem
     from speechtl.audio.data.folder_check import FolderReport
     from speechtl.audio.data.stats import SplitStats
 
@@ -28,14 +30,13 @@ Manifests = Annotated[
 Sources = Annotated[
     list[Path], typer.Argument(metavar="MANIFEST|FOLDER...", help="Manifests (JSON lines) or folders of recordings.", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 
 
 @app.command(epilog="Example: speechtl data verify data_manifests/wake_computer.jsonl my_recordings")
 def verify(
     manifests: Sources,
     hashes: Annotated[bool, typer.Option(help="Compare hashes and decode whole recordings.")] = True,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check that every recording is there, whole and the one described, stands once, and that splits share no speaker.
 
@@ -55,19 +56,10 @@ def verify(
         if folder.note:
             say(folder.note)
     if as_json:
-        _write_json(
-            {
-                "manifests": list(map(str, manifests)),
-                "clips": report.clips,
-                "ok": report.ok,
-                "problems": [p.to_json() for p in report.problems],
-                **_folders_to_json(folders),
-            }
-        )
+        document = {"manifests": list(map(str, manifests)), "clips": report.clips, "ok": report.ok}
+        echo_json({**document, "problems": [p.to_json() for p in report.problems], **_folders_to_json(folders)}, indent=2)
     else:
-        for kind in dict.fromkeys(problem.kind for problem in report.problems):
-            for sentence in first_few(str(problem) for problem in report.problems if problem.kind == kind):
-                echo(one_line(sentence if not sentence.startswith("and ") else f"{sentence} of this kind ({kind}); all with --json"))
+        _print_problems(report.problems)
     if not report.ok:
         wrong = f"{len(report.fatal)} that {'makes' if len(report.fatal) == 1 else 'make'}"
         raise CheckFailedError(
@@ -78,11 +70,17 @@ def verify(
     echo(f"{counted(report.clips, 'clip')} {are(report.clips)} there and as described.", err=as_json)
 
 
+def _print_problems(problems: Sequence[Problem]) -> None:
+    for kind in dict.fromkeys(problem.kind for problem in problems):
+        for sentence in first_few(str(problem) for problem in problems if problem.kind == kind):
+            echo(one_line(sentence if not sentence.startswith("and ") else f"{sentence} of this kind ({kind}); all with --json"))
+
+
 @app.command(epilog="Example: speechtl data pull data_manifests/wake_computer.jsonl")
 def pull(
     manifests: Manifests,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Downloads at a time.")] = 4,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch the recordings that are not on this machine into the cache ($SPEECHTL_CACHE); resumable, checked by hash.
 
@@ -94,14 +92,15 @@ def pull(
     with progress_of("fetching recordings") as progress:
         done = fetch(manifests, workers=workers, progress=progress)
     if as_json:
-        _write_json({"fetched": done.fetched, "present": done.present, "bytes": done.bytes, "cache": str(cache_if_any() or "")})
+        counts = {"fetched": done.fetched, "present": done.present, "bytes": done.bytes}
+        echo_json({**counts, "cache": str(cache_if_any() or "")}, indent=2)
     else:
         where = f" ({done.bytes / 1e6:.1f} MB) into {cache_if_any()}" if done.fetched else ""
         echo(f"{counted(done.fetched, 'recording')} fetched{where}, {done.present} {were(done.present)} here already.")
 
 
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
-def stats(manifests: Sources, as_json: Json = False) -> None:
+def stats(manifests: Sources, as_json: JsonOption = False) -> None:
     """Count clips, hours, speakers, labels and licences of every split; of a folder, measure lengths, levels and words."""
     from speechtl.audio.data.folder_check import look_at_folders
     from speechtl.audio.data.stats import stats as count
@@ -110,14 +109,8 @@ def stats(manifests: Sources, as_json: Json = False) -> None:
     with progress_of("looking at recordings") as progress:
         folders = look_at_folders([path for path in manifests if path.is_dir()], progress)
     if as_json:
-        _write_json(
-            {
-                "splits": [row.to_json() for row in rows],
-                "clips": sum(row.clips for row in rows),
-                "hours": round(sum(row.hours for row in rows), 4),
-                **_folders_to_json(folders),
-            }
-        )
+        total = {"clips": sum(row.clips for row in rows), "hours": round(sum(row.hours for row in rows), 4)}
+        echo_json({"splits": [row.to_json() for row in rows], **total, **_folders_to_json(folders)}, indent=2)
     else:
         if rows:
             _print_table(rows)
@@ -126,7 +119,7 @@ def stats(manifests: Sources, as_json: Json = False) -> None:
 
 
 @app.command(epilog="Example: speechtl data align my_word.jsonl")
-def align(manifests: Manifests, as_json: Json = False) -> None:
+def align(manifests: Manifests, as_json: JsonOption = False) -> None:
     """Find where the word stands in clips that say nothing else, and write `word_start` and `word_end` into the manifests.
 
     Lines that have limits already keep them. Lines in which nothing stands out are listed and left without.
@@ -150,7 +143,7 @@ def align(manifests: Manifests, as_json: Json = False) -> None:
         for path, aligned in done.items()
     ]
     if as_json:
-        _write_json({"manifests": counts})
+        echo_json({"manifests": counts}, indent=2)
     else:
         for path, aligned in done.items():
             echo(f"{path}: {aligned.found} found, {aligned.kept} kept as they were, {len(aligned.not_found)} not found.")
@@ -185,7 +178,3 @@ def _folders_to_json(folders: Sequence[FolderReport]) -> dict[str, Any]:
 def _some(labels: dict[str, int], most: int = 3) -> str:
     names = list(labels)[:most]
     return ", ".join(names) + (f" and {len(labels) - most} more" if len(labels) > most else "") or "-"
-
-
-def _write_json(document: dict[str, Any]) -> None:
-    echo_json(document, indent=2)

@@ -1,112 +1,146 @@
-"""The commands `speechtl listen` and `speechtl doctor`. Heavy imports happen inside."""
+"""The commands `speechtl listen`, `doctor` and `serve`. Heavy imports happen inside."""
 
 from __future__ import annotations
 
-import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechtl.cli.outputs import clips_folder
-from speechtl.cli.word_options import RefractoryOption, ThresholdOption
+from speechtl.cli.options import (
+    BundlesArgument,
+    EngineOption,
+    GraphOption,
+    JsonOption,
+    RefractoryOption,
+    ThresholdOption,
+    clips_folder,
+    finite,
+)
 from speechtl.errors import CheckFailedError, MissingExtraError, SpeechtlError
 from speechtl.progress import say
 from speechtl.text import echo, echo_json, one_line
 
 if TYPE_CHECKING:
+    from speechtl.runtime.bundle.choice import Choice
+    from speechtl.runtime.listen.clips import Clips
     from speechtl.runtime.listen.commands import Detection
     from speechtl.runtime.listen.hearing import Hearing
-    from speechtl.runtime.listen.loop import Source
+    from speechtl.runtime.listen.loop import Listener, Source
+    from speechtl.runtime.listen.signals import Signals
 
-Json = Annotated[bool, typer.Option("--json", help="Write for programs: JSON on standard output, everything else on standard error.")]
+LISTEN_EXAMPLE = """speechtl listen computer.wake --device USB --on-detect './lights.sh toggle'
+
+The environment of the command has SPEECHTL_NAME, SPEECHTL_SCORE, SPEECHTL_TIME (seconds since the start) and SPEECHTL_AT (date and time).
+A folder of bundles is watched, and SIGHUP reloads all bundles; SIGTERM and Ctrl-C end the program within a second."""
+
 DeviceOption = Annotated[str | None, typer.Option(help="Microphone: its name, part of it, or its number; see doctor.")]
-ChannelOption = Annotated[int, typer.Option(min=1, max=64, help="Which of the microphone's channels to listen to.")]
-RateOption = Annotated[int | None, typer.Option(min=4000, max=384_000, help="Open it at this rate (hertz), not the first one it has.")]
-
-LISTEN_EXAMPLE = """Example: speechtl listen computer.wake --device USB --on-detect './lights.sh toggle'
-
-The command is told SPEECHTL_NAME, SPEECHTL_SCORE, SPEECHTL_TIME (seconds since the start) and SPEECHTL_AT (date and time).
-A folder of bundles is watched, and SIGHUP loads all again; SIGTERM and Ctrl-C end within a second."""
+ChannelOption = Annotated[int, typer.Option(min=1, max=64, help="Channel of the microphone to listen to.")]
+RateOption = Annotated[int | None, typer.Option(min=4000, max=384_000, help="Sample rate (Hz); default: the first that works.")]
+CommandOption = Annotated[str | None, typer.Option(metavar="CMD", help="Command to run on every event, without a shell.")]
+SecondsOption = Annotated[float, typer.Option(min=0.1, max=86_400, callback=finite, help="A command that runs longer is stopped.")]
+ClipsOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Save the audio around events and near misses.", callback=clips_folder)
+]
+ClipsOfOption = Annotated[
+    list[str] | None, typer.Option("--clips", metavar="WORD", help="Save clips of this word only; may be repeated.", show_default=False)
+]
+DaysOption = Annotated[float, typer.Option(min=0.0, callback=finite, help="Delete clips that are older (days).")]
+MegabytesOption = Annotated[float, typer.Option(min=0.1, callback=finite, help="Delete the oldest clips above this total size (MB).")]
+GateOption = Annotated[bool, typer.Option("--gate", help="Run the network only near speech (voice-activity gate).")]
+FileOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Play a recording in place of the microphone.")]
+UriOption = Annotated[str, typer.Option(help="Address: tcp://HOST:PORT (0.0.0.0: for the whole network), unix://PATH or stdio://.")]
+ZeroconfOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Announce the server under this name, so that Home Assistant finds it.")
+]
 
 
 def listen(
-    bundles: Annotated[
-        list[Path], typer.Argument(metavar="NAME.wake...", help="Bundles, or folders of them that are watched.", show_default=False)
-    ],
+    bundles: BundlesArgument,
     device: DeviceOption = None,
     channel: ChannelOption = 1,
     rate: RateOption = None,
     threshold: ThresholdOption = None,
     refractory: RefractoryOption = None,
-    graph: Annotated[str | None, typer.Option(help="Which graph of the bundles to run.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
-    on_detect: Annotated[str | None, typer.Option(metavar="CMD", help="Command to run on every event, without a shell.")] = None,
-    shell: Annotated[bool, typer.Option("--shell", help="Give the command to /bin/sh.")] = False,
-    on_detect_seconds: Annotated[
-        float, typer.Option(min=0.1, max=86_400, callback=_finite, help="A command that runs longer is stopped.")
-    ] = 60.0,
-    save_clips: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the seconds around events and near misses.", callback=clips_folder)
-    ] = None,
-    clips_of: Annotated[
-        list[str] | None, typer.Option("--clips", metavar="WORD", help="Keep clips of this word only; may be repeated.", show_default=False)
-    ] = None,
-    clips_days: Annotated[float, typer.Option(min=0.0, callback=_finite, help="Clips older than that are removed.")] = 30.0,
-    clips_mb: Annotated[
-        float, typer.Option(min=0.1, callback=_finite, help="The oldest clips are removed beyond so many megabytes.")
-    ] = 200.0,
-    gate: Annotated[bool, typer.Option("--gate", help="Run the network only near speech (voice-activity gate).")] = False,
-    dry_run: Annotated[Path | None, typer.Option(metavar="FILE", help="Play a recording as if it were the microphone.")] = None,
-    as_json: Json = False,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
+    on_detect: CommandOption = None,
+    shell: Annotated[bool, typer.Option("--shell", help="Run the command with /bin/sh.")] = False,
+    on_detect_seconds: SecondsOption = 60.0,
+    save_clips: ClipsOption = None,
+    clips_of: ClipsOfOption = None,
+    clips_days: DaysOption = 30.0,
+    clips_mb: MegabytesOption = 200.0,
+    gate: GateOption = False,
+    dry_run: FileOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Listen to a microphone and tell each wake word: a line for people, or JSON lines."""
-    from speechtl.runtime.choice import Choice, refractory_times, thresholds
-    from speechtl.runtime.listen.clips import ClipLimits, Clips, NearMisses
+    """Listen to a microphone and report each wake word: a line for people, or JSON lines."""
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.listen.commands import Command
-    from speechtl.runtime.listen.hearing import Hearing
     from speechtl.runtime.listen.loop import Listener
     from speechtl.runtime.listen.signals import Signals
-    from speechtl.runtime.microphone.voice_gate import Gate
     from speechtl.runtime.microphone.watch import InputWatch
-    from speechtl.runtime.systemd import Notifier
 
     if dry_run is not None and (device is not None or rate is not None or channel != 1):
         raise SpeechtlError("--dry-run plays a file in place of the microphone; leave out --device, --rate and --channel.")
     if shell and on_detect is None:
-        raise SpeechtlError("--shell says how to run --on-detect; give that, too.")
+        raise SpeechtlError("--shell says how to run the command of --on-detect; give --on-detect CMD, too.")
     if clips_of and save_clips is None:
-        raise SpeechtlError("--clips says of which words to keep clips; say where with --save-clips DIR, too.")
+        raise SpeechtlError("--clips says of which words to save clips; give their folder with --save-clips DIR, too.")
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine, tuple(clips_of or ()))
     with Signals() as signals:
         command = Command(on_detect, _note, shell=shell, seconds=on_detect_seconds) if on_detect is not None else None
-        clips, near = None, NearMisses()
-        if save_clips is not None:
-            clips = Clips(save_clips, _note, ClipLimits(clips_days, clips_mb), choice.clips)
-
-        def on_score(scored: Any, threshold: float) -> None:
-            missed = near.feed(scored, threshold)
-            if missed is not None and clips is not None:
-                clips.add(missed, near=True)
-
-        hearing = Hearing(
-            bundles,
-            choice=choice,
-            channel=channel,
-            gate=Gate() if gate else None,
-            on_score=on_score if clips is not None else None,
-            note=_note,
-        )
+        clips = _clips(save_clips, clips_days, clips_mb, choice) if save_clips is not None else None
+        hearing = _hearing(bundles, choice, channel, gate, clips)
         source = _source(dry_run, device, rate, channel)
-        _say_start(hearing, source)
-        tell = _tell_json if as_json else _tell
-        listener = Listener(source, hearing, InputWatch(_note, channel), tell, _note, command, clips)
-        try:
-            tally = listener.run(signals, Notifier())
-        finally:
-            listener.close()
-    _say_end(tally.seconds, tally.detections, getattr(source, "overruns", 0))
+        tell = _print_json if as_json else _print
+        _run(Listener(source, hearing, InputWatch(_note, channel), tell, _note, command, clips), signals)
+
+
+def _clips(folder: Path, days: float, megabytes: float, choice: Choice) -> Clips:
+    from speechtl.runtime.listen.clips import ClipLimits, Clips
+
+    return Clips(folder, _note, ClipLimits(days, megabytes), choice.clips)
+
+
+def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clips: Clips | None) -> Hearing:
+    """The detectors of the bundles; clips of near misses are saved while they listen."""
+    from speechtl.runtime.listen.clips import NearMisses
+    from speechtl.runtime.listen.hearing import Hearing
+    from speechtl.runtime.microphone.voice_gate import Gate
+
+    near = NearMisses()
+
+    def on_score(scored: Any, threshold: float) -> None:
+        missed = near.feed(scored, threshold)
+        if missed is not None and clips is not None:
+            clips.add(missed, near=True)
+
+    return Hearing(
+        bundles,
+        choice=choice,
+        channel=channel,
+        gate=Gate() if gate else None,
+        on_score=on_score if clips is not None else None,
+        note=_note,
+    )
+
+
+def _run(listener: Listener, signals: Signals) -> None:
+    """Listen until a signal or the end of the source."""
+    from speechtl.runtime.systemd import Notifier
+
+    source = listener.source
+    _note(f"Listening for {listener.hearing.bundles.described} to {source.describe()}. Ctrl-C ends it.")
+    try:
+        tally = listener.run(signals, Notifier())
+    finally:
+        listener.close()
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(tally.detections.items())) or "none"
+    overruns = getattr(source, "overruns", 0)
+    lost = f"; {overruns} blocks of sound were lost because they were not read in time" if overruns else ""
+    _note(f"Listened for {tally.seconds:.0f} s; detections: {counts}{lost}.")
 
 
 def doctor(
@@ -114,10 +148,10 @@ def doctor(
     device: DeviceOption = None,
     channel: ChannelOption = 1,
     rate: RateOption = None,
-    seconds: Annotated[float, typer.Option(min=1.0, max=60.0, callback=_finite, help="How long to listen.")] = 3.0,
-    as_json: Json = False,
+    seconds: Annotated[float, typer.Option(min=1.0, max=60.0, callback=finite, help="How long to listen.")] = 3.0,
+    as_json: JsonOption = False,
 ) -> None:
-    """Look for what is wrong with the microphone, the runtime and the machine, and say what to do."""
+    """Check the microphone, the runtime and the machine; prints what is wrong and what to do."""
     from speechtl.runtime.doctor import examine
 
     checks = examine(bundle, device=device, channel=channel, rate=rate, seconds=seconds)
@@ -130,12 +164,6 @@ def doctor(
             echo(one_line(f"        -> {check.do}"))
     if failed:
         raise CheckFailedError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(check.name for check in failed)}.")
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise typer.BadParameter(f"it must be a number; got {value}.")
-    return value
 
 
 def _source(dry_run: Path | None, device: str | None, rate: int | None, channel: int) -> Source:
@@ -153,53 +181,30 @@ def _note(sentence: str) -> None:
     say(f"speechtl: {sentence}")
 
 
-def _tell(detection: Detection) -> None:
+def _print(detection: Detection) -> None:
     echo(one_line(f"{detection.at}  {detection.name} at {detection.time:.2f} s (score {detection.score:.2f})"))
-    sys.stdout.flush()
 
 
-def _tell_json(detection: Detection) -> None:
+def _print_json(detection: Detection) -> None:
     line = {"name": detection.name, "time": round(detection.time, 3), "score": round(detection.score, 4), "at": detection.at}
     echo_json(line)
-    sys.stdout.flush()
-
-
-def _say_start(hearing: Hearing, source: Source) -> None:
-    _note(f"Listening for {hearing.bundles.described} to {source.describe()}. Ctrl-C ends it.")
-
-
-def _say_end(seconds: float, detections: dict[str, int], overruns: int) -> None:
-    counted = ", ".join(f"{name} {count}" for name, count in sorted(detections.items())) or "none"
-    lost = f"; {overruns} blocks of sound were lost because they were not read in time" if overruns else ""
-    _note(f"Listened for {seconds:.0f} s; detections: {counted}{lost}.")
-
-
-SERVE_EXAMPLE = "Example: speechtl serve computer.wake --uri tcp://0.0.0.0:10400 --zeroconf kitchen"
-
-Bundles = Annotated[
-    list[Path], typer.Argument(metavar="NAME.wake...", help="Bundles to serve, or folders of them that are watched.", show_default=False)
-]
-Uri = Annotated[str, typer.Option(help="Where to listen: tcp://HOST:PORT (0.0.0.0: for the whole network), unix://PATH or stdio://.")]
-Graph = Annotated[str | None, typer.Option(help="Which graph of the bundles to run.")]
-Engine = Annotated[str | None, typer.Option(help="What runs it: onnxruntime, ai-edge-litert or tflite-runtime.")]
-Zeroconf = Annotated[str | None, typer.Option(metavar="NAME", help="Announce the server under this name, so that Home Assistant finds it.")]
 
 
 def serve(
-    bundles: Bundles,
-    uri: Uri = "tcp://127.0.0.1:10400",
+    bundles: BundlesArgument,
+    uri: UriOption = "tcp://127.0.0.1:10400",
     threshold: ThresholdOption = None,
     refractory: RefractoryOption = None,
-    graph: Graph = None,
-    engine: Engine = None,
-    zeroconf: Zeroconf = None,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
+    zeroconf: ZeroconfOption = None,
 ) -> None:
     """Serve wake words over the Wyoming protocol, to Home Assistant and voice satellites.
 
-    Up to 32 clients at once, any rate and width of audio. A folder of bundles is watched, and SIGHUP opens all again.
+    Up to 32 clients at once, any rate and width of audio. A folder of bundles is watched, and SIGHUP reloads all bundles.
     SIGTERM and Ctrl-C end it.
     """
-    from speechtl.runtime.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
 
     try:
         from speechtl.runtime.server.server import ServerSettings
@@ -209,7 +214,7 @@ def serve(
             raise
         raise MissingExtraError("The server", "serve") from error
     if zeroconf is not None:
-        from speechtl.runtime.server.announce import load_zeroconf
+        from speechtl.runtime.server.address import load_zeroconf
 
         load_zeroconf()
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechtl.cli.outputs import output_file, output_folder
-from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.cli.options import (
+    BundleArgument,
+    BundleOption,
+    GraphOption,
+    JsonOption,
+    PicturesOption,
+    RecipeArgument,
+    ResumeOption,
+    RunOption,
+    UnitsOption,
+)
+from speechtl.cli.words import check_parity
+from speechtl.errors import SpeechtlError
 from speechtl.progress import say
 from speechtl.text import counted, echo, echo_json
 
@@ -17,17 +28,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="image", help="The same transfer for pictures.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")]
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
-
 
 @app.command(epilog="Example: speechtl image train training/recipes/pictures/road.toml --out runs/road")
 def train(
     recipe: RecipeArgument,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run; by default runs/NAME.", callback=output_folder)] = None,
-    resume: Resume = False,
-    as_json: Json = False,
+    out: RunOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a network for pictures by transfer; prints its accuracy on pictures it has not seen, with 95 % limits."""
     from speechtl.image.train import train as run_training
@@ -38,7 +45,7 @@ def train(
 
 
 @app.command(epilog="Example: speechtl image pretrain runs/own/own-mnist.toml")
-def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = False) -> None:
+def pretrain(recipe: RecipeArgument, resume: ResumeOption = False, as_json: JsonOption = False) -> None:
     """Train a network from nothing on a large labelled source and keep it as a backbone, for input that nobody has trained for.
 
     The recipe's name is from then on one that other recipes may use: backbone = "NAME".
@@ -55,7 +62,7 @@ def pretrain(recipe: RecipeArgument, resume: Resume = False, as_json: Json = Fal
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or a bundle.", show_default=False)],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures.", show_default=False)],
-    graph: Annotated[str | None, typer.Option(help="Which graph of a bundle to run.")] = None,
+    graph: GraphOption = None,
 ) -> None:
     """Tell what is in pictures: one JSON line each, with the answer and the probabilities of every task."""
     from speechtl.image.predict import predict_files
@@ -75,8 +82,8 @@ def predict(
 def look(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of a backbone.", show_default=False)],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Files or folders.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.", callback=output_folder)] = Path("looks"),
-    units: Annotated[int, typer.Option(min=1, max=24, help="Units of each layer.")] = 6,
+    out: PicturesOption = Path("looks"),
+    units: UnitsOption = 6,
     patches: Annotated[int, typer.Option(min=1, max=24, help="Patches of each unit.")] = 6,
 ) -> None:
     """Draw what layers see: the first filters, and the patches that excite units most, before and after training."""
@@ -89,9 +96,9 @@ def look(
 @app.command(epilog="Example: speechtl image export runs/digits -o digits.wake")
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.", show_default=False, callback=output_file)],
+    out: BundleOption,
     int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Also write an int8 graph, calibrated on the recipe's pictures.")] = True,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Export a run as one file for a device without torch, and prove that it gives the network's scores."""
     from speechtl.export.pictures import export_image_run
@@ -103,28 +110,27 @@ def export(
         echo_json(document, indent=2)
         return
     echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
-    _tell_parity(about["parity"])
+    _print_parity(about["parity"])
 
 
 @app.command(epilog="Example: speechtl image verify digits.wake")
 def verify(
-    bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle of a picture network.", show_default=False)],
-    as_json: Json = False,
+    bundle: BundleArgument,
+    as_json: JsonOption = False,
 ) -> None:
     """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
     from speechtl.runtime.bundle.pictures import open_picture_bundle
-    from speechtl.runtime.verify_pictures import verify_pictures
+    from speechtl.runtime.verify import verify_pictures
 
     results = [result.to_json() for result in verify_pictures(open_picture_bundle(bundle))]
     if as_json:
         echo_json(results, indent=2)
     else:
-        _tell_parity(results)
-    if not results or not all(result["ok"] for result in results):
-        raise CheckFailedError(f"{bundle} does not give the scores it was made with on this machine.")
+        _print_parity(results)
+    check_parity(bundle, results)
 
 
-def _tell_parity(results: list[dict[str, Any]]) -> None:
+def _print_parity(results: list[dict[str, Any]]) -> None:
     for result in results:
         echo(
             f"{result['graph']}: largest difference {result['largest_difference']:.1e} over {result['streams']} pictures, "

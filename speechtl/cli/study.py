@@ -1,4 +1,4 @@
-"""`speechtl advise`: does transfer make sense here, and which policy."""
+"""`speechtl advise` and `speechtl look`: does transfer make sense here, with which policy, and what an encoder hears."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from speechtl.cli.outputs import output_folder
+from speechtl.cli.options import JsonOption, PicturesOption, UnitsOption
 from speechtl.progress import progress
 from speechtl.text import echo, echo_json
 
@@ -23,7 +23,7 @@ def advise(
     examples: Annotated[int | None, typer.Option(min=2, help="With --measure: from so many examples; by default all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="With --measure: trainings of each.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Measure an encoder of another input type, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say whether transfer makes sense for a recipe and how much of the network to train, with the reasons.
 
@@ -57,8 +57,8 @@ def advise(
 def look(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of an encoder.", show_default=False)],
     recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="Manifests or folders.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.", callback=output_folder)] = Path("looks"),
-    units: Annotated[int, typer.Option(min=1, max=24, help="Units of each layer.")] = 6,
+    out: PicturesOption = Path("looks"),
+    units: UnitsOption = 6,
     patches: Annotated[int, typer.Option(min=1, max=24, help="Moments of each unit.")] = 6,
 ) -> None:
     """Draw what an encoder hears: its first filters, and the moments of sound that excite units most, before and after training."""

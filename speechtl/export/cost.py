@@ -1,4 +1,4 @@
-"""Weights and multiply-adds of a graph, read from an ONNX or TFLite file.
+"""Cost of a graph: weights and multiply-adds, read from an ONNX or TFLite file, and CPU time of a step on this machine.
 
 Counts convolutions and matrix products, nearly all of a network: the numbers in their constants, without biases, and a multiply-add for
 every weight and every output that it contributes to.
@@ -6,11 +6,17 @@ every weight and every output that it contributes to.
 
 from __future__ import annotations
 
+import statistics
+import time
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from speechtl.export.int8.tflite_model import TfliteGraph, read_model
+from speechtl.runtime.bundle.wake_word import Bundle
+from speechtl.runtime.engine.select import Engine, pairs
 
 ONNX_CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 ONNX_PRODUCTS = {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
@@ -20,6 +26,7 @@ TFLITE_INPUTS = {  # axes of the weights, or of the second factor, that are summ
     "FULLY_CONNECTED": slice(1, 2),
     "BATCH_MATMUL": slice(-2, -1),
 }
+REPETITIONS, STEPS = 40, 50  # of every measurement of time; steps are taken in one run
 WEIGHTS_AT = {"QLinearConv": 3, "QLinearMatMul": 3}  # index of the input; 1 for all others
 
 
@@ -92,3 +99,27 @@ def _tflite_cost(graph: bytes) -> GraphCost:
         outputs = prod(int(size) for size in read.tensors[int(operator.outputs[0])].shape)
         multiply_adds += outputs * prod(shape[TFLITE_INPUTS[kind]])
     return GraphCost(sum(counted.values()), multiply_adds)
+
+
+def step_costs(bundle: Bundle) -> list[dict[str, Any]]:
+    """CPU milliseconds per step (80 ms of audio, one thread) of every graph in every runtime on this machine, as JSON stores them.
+
+    Medians over repetitions in which the graphs take turns, so that other load on the machine affects all of them.
+    """
+    engines = [Engine(bundle, graph, runtime) for graph, runtime in pairs(bundle)]
+    frames = np.random.default_rng(0).uniform(4.0, 10.0, (STEPS * bundle.frames_per_step, bundle.features.bands)).astype(np.float32)
+    times: list[list[float]] = [[] for _ in engines]
+    for _ in range(REPETITIONS):
+        for engine, measured in zip(engines, times, strict=True):
+            begin = time.process_time()
+            engine.run(frames)
+            measured.append((time.process_time() - begin) / STEPS * 1000.0)
+    return [
+        {
+            "graph": engine.graph,
+            "engine": engine.runtime,
+            "bytes": len(bundle.files[engine.graph]),
+            "cpu_ms_per_step": round(statistics.median(measured), 4),
+        }
+        for engine, measured in zip(engines, times, strict=True)
+    ]

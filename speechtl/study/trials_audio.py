@@ -29,7 +29,7 @@ class AudioTrials:
     measure = "recall"
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        self.recipe = recipe.model_copy(update={"calibrate": recipe.calibrate.model_copy(update={"enabled": True})})
         encoder = load_encoder(recipe.transfer.encoder)
         self.encoder: Encoder = encoder
         self._input = data_input(encoder)

@@ -3,7 +3,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from speechtl.export.cost import GraphCost, graph_cost
+from speechtl.export.cost import GraphCost, graph_cost, step_costs
 from speechtl.runtime.bundle.wake_word import open_bundle
 
 
@@ -55,3 +55,10 @@ def test_every_graph_of_a_bundle_costs_the_same(full_bundle):
 
 def test_the_published_encoder_costs_42_million_a_window(embedding_path):
     assert graph_cost(embedding_path.read_bytes(), "embedding_model.onnx") == GraphCost(326_808, 41_955_840)
+
+
+def test_the_time_of_a_step_is_measured_for_every_graph(tiny_bundle):
+    bundle = open_bundle(tiny_bundle)
+    (row,) = step_costs(bundle)
+    assert (row["graph"], row["engine"], row["bytes"]) == ("model.onnx", "onnxruntime", len(bundle.files["model.onnx"]))
+    assert 0.0 < row["cpu_ms_per_step"] < 100.0

@@ -16,7 +16,7 @@ from speechtl.image.run import load_run
 from speechtl.runtime.bundle.pictures import open_picture_bundle
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine.pictures import PictureEngine
-from speechtl.runtime.verify_pictures import verify_pictures
+from speechtl.runtime.verify import verify_pictures
 
 
 def test_the_bundle_carries_both_graphs_and_their_certificate(halves):
@@ -78,7 +78,7 @@ def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(hal
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == CheckFailedError.exit_code
-    assert "does not give the scores" in capsys.readouterr().err
+    assert "produces different scores" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def _answer(path: Path) -> None:
 
 def _verify_pictures(path: Path) -> None:
     from speechtl.runtime.bundle.pictures import open_picture_bundle
-    from speechtl.runtime.verify_pictures import verify_pictures
+    from speechtl.runtime.verify import verify_pictures
 
     verify_pictures(open_picture_bundle(path))
 

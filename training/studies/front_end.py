@@ -23,7 +23,7 @@ from speechtl.audio.encoders.speech_embedding import find_weights, load
 from speechtl.console import PlainTable, plain_console
 from speechtl.errors import reported
 from speechtl.runtime.features import LogMel, LogMelSettings
-from speechtl.runtime.samples import Samples
+from speechtl.runtime.samples import INT16_SCALE, Samples
 from speechtl.runtime.sound.files import read_audio
 
 FLOORS_DB = (-100.0, 0.0, 10.0, 15.0, 20.0, 25.0, 30.0)
@@ -57,7 +57,7 @@ def _compare(clips: list[Samples], floor: float, published: onnxruntime.Inferenc
     features, embeddings = [], []
     for samples in clips:
         ours = log_mel.compute(samples)
-        theirs = published.run(None, {"input": samples[None] * 32768.0})[0].reshape(ours.shape) / 10.0 + 2.0
+        theirs = published.run(None, {"input": samples[None] * INT16_SCALE})[0].reshape(ours.shape) / 10.0 + 2.0
         ours_embedded, theirs_embedded = (encoder(torch.from_numpy(frames)[None, None]).numpy() for frames in (ours, theirs))
         features.append(np.abs(ours - theirs).mean())
         embeddings.append(np.sqrt(((ours_embedded - theirs_embedded) ** 2).mean() / (theirs_embedded**2).mean()))

@@ -8,7 +8,7 @@ from speechtl.errors import SpeechtlError
 from speechtl.runtime.bundle.wake_word import open_bundle
 
 
-@pytest.mark.parametrize("name", ["export/export", "export/verify", "export/to_openwakeword"])
+@pytest.mark.parametrize("name", ["export/verify", "export/to_openwakeword"])
 def test_every_program_has_help_that_begins_with_what_to_type(load_program, name, capsys):
     with pytest.raises(SystemExit) as stopped:
         load_program(name).main(["--help"])
@@ -19,7 +19,6 @@ def test_every_program_has_help_that_begins_with_what_to_type(load_program, name
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("export/export", ["{}/none", "-o", "{}/a.wake"]),
         ("export/verify", ["{}/none.wake"]),
         ("export/to_openwakeword", ["{}/none", "--out", "{}/out"]),
     ],
@@ -30,14 +29,6 @@ def test_what_is_not_there_is_one_sentence_and_exit_code_2(load_program, name, a
     assert said.startswith(f"{name.rsplit('/')[-1]}: ")
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_cost_of_every_graph_is_measured(load_program, tiny_bundle):
-    bundle = open_bundle(tiny_bundle)
-    (row,) = load_program("export/export").measure(bundle, bundle.about)
-    assert row["graph"] == "model.onnx"
-    assert 0.0 < row["cpu_ms_per_step"] < 100.0
-    assert row["bytes"] == len(bundle.files["model.onnx"])
 
 
 def test_a_runtime_reports_from_its_own_process(load_program, tiny_bundle):

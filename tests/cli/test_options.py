@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from speechtl.cli.app import app, main
-from speechtl.cli.outputs import CHECKS, clips_folder, output_folder
+from speechtl.cli.options import CHECKS, clips_folder, output_folder
 from speechtl.errors import DiskFullError, SpeechtlError
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def test_the_options_that_name_outputs_are_found():
 
 @pytest.mark.parametrize(("words", "option"), PLACES, ids=NAMES)
 def test_an_option_is_tried_or_known_to_be_read(words, option):
-    assert checks_of(option), f"{' '.join(words)} {option.opts[-1]}: give it a callback of speechtl.cli.outputs, or add it to READ here"
+    assert checks_of(option), f"{' '.join(words)} {option.opts[-1]}: give it a callback of speechtl.cli.options, or add it to READ here"
 
 
 def refused(words, option, place, monkeypatch, capsys, tmp_path) -> str:
@@ -135,4 +135,4 @@ def test_every_output_of_every_program_is_tried_when_its_arguments_are_read():
             default = keywords.get("default")
             assert default is None or isinstance(default, ast.Constant), f"{program} {names}: argparse tries only a default that is text"
             tried.append((program, names[-1]))
-    assert {("pretrain.py", "--out"), ("export.py", "--out"), ("emulate.py", "--json")} <= set(tried)
+    assert {("pretrain.py", "--out"), ("to_openwakeword.py", "--out"), ("emulate.py", "--json")} <= set(tried)

@@ -1,0 +1,272 @@
+"""The commands of wake words: `speechtl demo`, `train`, `evaluate`, `export`, `verify` and `detect`. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechtl.cli.options import (
+    SOURCES,
+    BundleArgument,
+    BundleOption,
+    EngineOption,
+    GraphOption,
+    JsonOption,
+    RefractoryOption,
+    ResumeOption,
+    RunOption,
+    SplitOption,
+    ThresholdOption,
+    output_folder,
+)
+from speechtl.errors import CheckFailedError, RecipeError, SpeechtlError, StoppedError, sentence_of
+from speechtl.progress import progress, say
+from speechtl.text import counted, echo, echo_json, one_line
+
+if TYPE_CHECKING:
+    from speechtl.audio.recipe import Recipe
+    from speechtl.runtime.detector import Event
+
+BUNDLE_SIZE = 3  # times the size of its runs, at most: two float graphs, two int8 graphs and the golden audio
+
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Pretrained: conv-ctc, speech-embedding (default where its layers are trained), both side by side as "
+        "speech-embedding+conv-ctc (default where they stay frozen), torchaudio:HUBERT_BASE, or your own pretraining as "
+        "conv-ctc:FILE or conv-ctc-tiny:FILE."
+    ),
+]
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the run, the bundle and the recordings.", callback=output_folder)] = Path(
+        "runs/demo"
+    ),
+    word: Annotated[str, typer.Option(help="The wake word; 'computer' uses real recordings if they are on this machine.")] = "computer",
+    real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Force real or synthesised recordings.")] = None,
+) -> None:
+    """Run the main job end to end in a few minutes: prepare recordings, train, export, detect, and show the result."""
+    with progress("loading"):
+        from speechtl.demo import run_demo
+
+    run_demo(out, word, real)
+
+
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe (TOML).", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Without a recipe: the name of the wake word.")] = None,
+    phrase: Annotated[list[str] | None, typer.Option(metavar="TEXT...", help="Spoken phrases; default: the name.")] = None,
+    positives: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="The word, in a sub-folder for each speaker.")] = None,
+    negatives: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Anything else, short or long.")] = None,
+    noise: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Noise to mix in.")] = None,
+    encoder: EncoderOption = None,
+    head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
+    policy: Annotated[str | None, typer.Option(help="What to train: head (the default), last:2, all or gradual.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    out: RunOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a wake word by transfer; prints recall and false accepts with 95 % limits.
+
+    An option that takes several values can also be repeated.
+    """
+    with progress("loading"):
+        from speechtl.audio.evaluation.report import training_summary
+        from speechtl.audio.training.train import train as run_training
+
+    data = {"positives": positives, "negatives": negatives, "noise": noise}
+    sections: dict[str, dict[str, Any]] = {
+        "data": {key: [str(path.absolute()) for path in paths] for key, paths in data.items() if paths},
+        "transfer": _given(encoder=encoder, head=head, policy=policy),
+        "train": _given(seed=seed),
+    }
+    made = _recipe(recipe, _given(name=name, phrases=phrase or None), sections)
+    out = out or Path("runs") / made.name
+    with _resumable(out):
+        about = run_training(made, out, resume=resume)
+    echo_json(about, indent=2) if as_json else echo(training_summary(about, out))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _recipe(path: Path | None, word: dict[str, Any], sections: dict[str, dict[str, Any]]) -> Recipe:
+    """The recipe of a file with single keys replaced, or one made of options alone."""
+    from speechtl.audio.encoders import from_folder
+    from speechtl.audio.recipe import make_recipe, read_recipe
+
+    own = {"positives", "negatives"} & set(sections["data"])
+    if path is not None and (word or own):
+        raise RecipeError("A recipe has its own name, phrases, positives and negatives; leave out those options, or the recipe.")
+    if path is None and not ("name" in word and len(own) == 2):
+        raise RecipeError("Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
+    transfer = sections["transfer"]
+    if "encoder" in transfer:
+        transfer["encoder"] = from_folder(transfer["encoder"], Path())
+    if path is None:
+        return make_recipe({**word, **sections}, base=Path(), source="The command line")
+    return read_recipe(path, sections)
+
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    """Tell a person who interrupts a training how to continue it."""
+    from speechtl.runs import begun
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError("Stopped." + (" The same command with --resume continues from here." if begun(out) else "")) from None
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder or a bundle.", show_default=False)],
+    positives: Annotated[list[Path], typer.Option(metavar=SOURCES, help="Recordings of the word.", show_default=False)],
+    negatives: Annotated[list[Path], typer.Option(metavar=SOURCES, help="Recordings of anything else.", show_default=False)],
+    noise: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Also play the word in this noise.")] = None,
+    snr: Annotated[list[float] | None, typer.Option(metavar="DB...", help="Signal-to-noise ratios for --noise.", show_default="10")] = None,
+    split: SplitOption = "test",
+    threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score of an event, in place of the calibrated one.")] = None,
+    word: Annotated[str | None, typer.Option(help="Which word of a bundle with several words.")] = None,
+    graph: GraphOption = None,
+    engine: EngineOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.", callback=output_folder)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the shipped detector on continuous audio: recall, false accepts and delay, with exact 95 % limits.
+
+    An option that takes several values can also be repeated.
+    """
+    with progress("loading"):
+        from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
+        from speechtl.audio.evaluation.evaluate import open_model
+        from speechtl.audio.evaluation.report import evaluation_summary, write_report
+
+    opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
+    report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
+    if out is not None:
+        write_report(out, report)
+    echo_json(report, indent=2) if as_json else echo(evaluation_summary(report))
+
+
+def export(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders; several must share a frozen encoder.", show_default=False)
+    ],
+    out: BundleOption,
+    no_int8: Annotated[bool, typer.Option("--no-int8", help="Leave out the int8 graphs.")] = False,
+    tflite: Annotated[
+        bool | None, typer.Option("--tflite/--no-tflite", help="Force or skip TFLite; default: on if the converter is installed.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this graph, e.g. model.int8.tflite; may be repeated.")] = None,
+    golden: Annotated[bool, typer.Option("--golden/--no-golden", help="Include the golden audio that verify plays.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Export runs as one file for the device: graphs for every runtime, verified to give the scores of the network.
+
+    --json also measures what a step of every graph costs on this machine.
+    """
+    from speechtl.files import check_room, size_of
+
+    check_room(out, BUNDLE_SIZE * sum(map(size_of, runs)))
+    with progress("loading"):
+        from speechtl.audio.run import load_run
+        from speechtl.export.bundle import export_runs, graphs_for
+        from speechtl.export.cost import step_costs
+    from speechtl.runtime.bundle.wake_word import open_bundle
+    from speechtl.runtime.verify import table
+
+    loaded = [load_run(run) for run in runs]
+    about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden)
+    size = out.stat().st_size
+    if as_json:
+        document = {"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]}
+        echo_json({**document, "cost": step_costs(open_bundle(out))}, indent=2)
+    else:
+        echo(f"{table(about['parity'])}\n{out}: {size / 1e6:.2f} MB.")
+
+
+def verify(
+    bundle: BundleArgument,
+    graph: Annotated[str | None, typer.Option(help="Check only this graph of the bundle; default: all.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Check only in this runtime: onnxruntime, ai-edge-litert or tflite-runtime.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check on this machine that every graph of a bundle gives the scores of the trained network."""
+    from speechtl.runtime.bundle.wake_word import open_bundle
+    from speechtl.runtime.verify import not_run, table
+    from speechtl.runtime.verify import verify as run_verification
+
+    opened = open_bundle(bundle)
+    with progress("verifying"):
+        results = [result.to_json() for result in run_verification(opened, graph, engine)]
+    if as_json:
+        echo_json(results, indent=2)
+    else:
+        echo(table(results))
+    for missing in not_run(opened) if graph is None and engine is None else ():
+        say(missing)
+    check_parity(bundle, results)
+
+
+def check_parity(bundle: Path, results: list[dict[str, Any]]) -> None:
+    """Raise `CheckFailedError` unless every graph that was run gave the expected scores."""
+    if not results or not all(result["ok"] for result in results):
+        raise CheckFailedError(f"{bundle} produces different scores on this machine than at export.")
+
+
+def detect(
+    bundle: BundleArgument,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples.", show_default=False)],
+    threshold: ThresholdOption = None,
+    refractory: RefractoryOption = None,
+    rate: Annotated[int, typer.Option(min=1000, max=384_000, help="Sample rate of raw stdin audio (Hz).")] = 16_000,
+    channels: Annotated[int, typer.Option(min=1, max=64, help="Channels of raw stdin audio.")] = 1,
+    form: Annotated[str, typer.Option("--format", help="Format of raw stdin audio: s16, s32 or f32, little-endian.")] = "s16",
+    graph: GraphOption = None,
+    engine: EngineOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the wake word in recordings of any rate and format; prints one line an event."""
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.wake_word import open_bundle
+    from speechtl.runtime.detect_files import detect_file, detect_raw
+    from speechtl.runtime.detector import Detector
+
+    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
+    opened = open_bundle(bundle)
+    choice.check([word.name for word in opened.words])
+    detector = Detector.of(opened, choice)
+    failed = 0
+    for file in files:
+        found = detect_raw(detector, sys.stdin.buffer, rate, channels, form, say) if file == "-" else detect_file(detector, Path(file), say)
+        try:
+            _print_events(file, found, as_json)
+        except SpeechtlError as error:
+            if len(files) == 1:
+                raise
+            say(f"speechtl: {sentence_of(error)}")
+            failed += 1
+    if failed:
+        raise SpeechtlError(f"{failed} of {counted(len(files), 'file')} could not be read.")
+
+
+def _print_events(file: str, events: Iterable[Event], as_json: bool) -> None:
+    """Print one line an event, as soon as it comes."""
+    detected = False
+    for event in events:
+        detected = True
+        if as_json:
+            echo_json({"file": file, "name": event.name, "time": round(event.time, 3), "score": round(event.score, 4)})
+        else:
+            echo(one_line(f"{file}: {event.name} at {event.time:.2f} s (score {event.score:.2f})"))
+    if not detected and not as_json:
+        say(f"{file}: nothing detected")
