@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.bench.measures import COSTS, DETECTION, FORMS, Json, ReportForm
+from speechtl.bench.measures import COSTS, DETECTION, FORMS, ReportForm
 from speechtl.bench.report import MAX_VALUE, SCHEMA, BenchReport, conditions
 from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
+from speechtl.runtime.samples import Json
 
 MIN_DIVISOR = 1e-12  # smaller measures give no ratio
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.bench import stimulus as audio
-from speechtl.bench.measures import MILLISECOND, Json, describe, percentiles, scores, time_summary
+from speechtl.bench.measures import MILLISECOND, describe, percentiles, scores, time_summary
 from speechtl.bench.process import repeat, repeat_worker
 from speechtl.bench.stopwatch import STAGES, TimedStream
 from speechtl.files import sha256_of
@@ -20,7 +20,7 @@ from speechtl.progress import Advance
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine.select import Engine, open_engine
-from speechtl.runtime.samples import SAMPLE_RATE, Int16
+from speechtl.runtime.samples import SAMPLE_RATE, Int16, Json
 from speechtl.runtime.trigger import GRACE
 from speechtl.runtime.verify import TOLERANCE
 

@@ -14,13 +14,12 @@ from speechtl.bench.stimulus import PICTURE_SIZES
 from speechtl.bench.stopwatch import STAGES
 from speechtl.files import sha256_of
 from speechtl.runtime.bundle.archive import KIND, PICTURE_KIND
+from speechtl.runtime.samples import Json
 
 PICTURE_STAGES = ("prepare", "network")
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 RANKS = (*PERCENTILES, "max")
 MILLISECOND = 1e6  # nanoseconds
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.bench.measures import PICTURE_STAGES, Json, describe, scores, time_summary
+from speechtl.bench.measures import PICTURE_STAGES, describe, scores, time_summary
 from speechtl.bench.process import repeat, repeat_worker
 from speechtl.bench.stimulus import PICTURE, PICTURE_SIZES, SEED, picture_hash, write_pictures
 from speechtl.errors import SpeechtlError
@@ -23,6 +23,7 @@ from speechtl.runtime.bundle.archive import PICTURE_KIND
 from speechtl.runtime.bundle.pictures import PictureBundle, Scores
 from speechtl.runtime.engine.pictures import ENGINE, PictureEngine
 from speechtl.runtime.pictures import read_pixels
+from speechtl.runtime.samples import Json
 
 ROUNDS = 4  # over the pictures in each pass
 WORKER = ("speechtl.bench.worker", "--pictures")

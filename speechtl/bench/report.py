@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechtl.bench.measures import FORMS, Json, ReportForm
+from speechtl.bench.measures import FORMS, ReportForm
 from speechtl.errors import SpeechtlError
 from speechtl.files import parse_json
 from speechtl.runtime.bundle.archive import KIND as DEFAULT_KIND
+from speechtl.runtime.samples import Json
 
 KIND = "speechtl bench"
 SCHEMA = 1

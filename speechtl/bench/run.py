@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechtl.bench import detection
-from speechtl.bench.measures import Json
 from speechtl.bench.report import KIND, SCHEMA
 from speechtl.bench.stimulus import Spoken
 from speechtl.errors import SpeechtlError
@@ -20,6 +19,7 @@ from speechtl.progress import Advance
 from speechtl.runtime.bundle.archive import PICTURE_KIND, bundle_kind
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
 from speechtl.runtime.machine import PACKAGES, read_condition, read_machine
+from speechtl.runtime.samples import Json
 from speechtl.versions import versions
 
 if TYPE_CHECKING:

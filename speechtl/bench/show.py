@@ -14,13 +14,14 @@ from rich import box
 from rich.console import Console
 
 from speechtl.bench.compare import Comparison
-from speechtl.bench.measures import DETECTION, PICTURE_STAGES, PREDICTION, RANKS, Json
+from speechtl.bench.measures import DETECTION, PICTURE_STAGES, PREDICTION, RANKS
 from speechtl.bench.report import BenchReport, conditions
 from speechtl.bench.stimulus import PICTURE_SIZES
 from speechtl.bench.stopwatch import STAGES
 from speechtl.console import PlainTable, plain_console
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import writing
+from speechtl.runtime.samples import Json
 from speechtl.text import one_line, picture_text
 
 PLAIN_WIDTH = 200  # characters of a line where there is no terminal

@@ -19,9 +19,7 @@ from speechtl.bench.worker import CHUNK_SAMPLES
 from speechtl.errors import BundleError
 from speechtl.files import sha256_of
 from speechtl.runtime.bundle.wake_word import Bundle
-from speechtl.runtime.samples import SAMPLE_RATE, Array, Int16, from_int16, to_int16, to_symmetric_int16
-
-Doubles = npt.NDArray[np.float64]
+from speechtl.runtime.samples import SAMPLE_RATE, Array, Doubles, Int16, from_int16, to_int16, to_symmetric_int16
 
 SEED = 48
 MICROPHONE_RATE = 48_000  # hertz

@@ -14,7 +14,6 @@ from speechtl.runtime.samples import from_int16
 from speechtl.runtime.sound.files import HELD_BACK, resampler
 
 STAGES = ("resample", "features", "network", "detector")
-Doubles = npt.NDArray[np.float64]
 
 
 class Resampler(Protocol):

@@ -25,6 +25,7 @@ from speechtl.progress import Advance, progress, say
 from speechtl.runtime.bundle.archive import write_bundle
 from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, State, open_bundle
 from speechtl.runtime.detector import Scorer
+from speechtl.runtime.samples import Floats
 from speechtl.runtime.verify import TOLERANCE, Parity, verify
 
 ONNX, ONNX_INT8, TFLITE, TFLITE_INT8 = "model.onnx", "model.int8.onnx", "model.tflite", "model.int8.tflite"
@@ -52,7 +53,7 @@ class _Work:
     graphs: dict[str, bytes] = field(default_factory=dict)
     accuracy: dict[str, list[Accuracy]] = field(default_factory=dict)
     golden: bytes = b""
-    streams: Sequence[calibration.Floats] = ()  # log-mel frames on which int8's ranges are measured
+    streams: Sequence[Floats] = ()  # log-mel frames on which int8's ranges are measured
 
 
 def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:

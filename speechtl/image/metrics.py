@@ -11,13 +11,13 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from speechtl.limits import recall_limits
+from speechtl.runtime.samples import Doubles
 from speechtl.transfer import Task
 
-Floats = NDArray[np.float64]
 BOOTSTRAPS = 1000
 
 
-def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
+def auc(scores: Doubles, positive: NDArray[np.bool_]) -> float:
     """Area under the ROC curve: the probability that a positive scores above a negative; NaN without both kinds."""
     yes, no = int(positive.sum()), int((~positive).sum())
     if not yes or not no:
@@ -25,7 +25,7 @@ def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     return float((rankdata(scores)[positive].sum() - yes * (yes + 1) / 2) / (yes * no))
 
 
-def auc_limits(scores: Floats, positive: NDArray[np.bool_], groups: Sequence[object] | None = None, seed: int = 0) -> tuple[float, float]:
+def auc_limits(scores: Doubles, positive: NDArray[np.bool_], groups: Sequence[object] | None = None, seed: int = 0) -> tuple[float, float]:
     """95 % limits of the AUC by bootstrap over groups (patients), or over single examples."""
     _, group = np.unique(np.array([str(name) for name in groups]) if groups is not None else np.arange(len(scores)), return_inverse=True)
     members = [np.flatnonzero(group == index) for index in range(group.max() + 1)]

@@ -15,6 +15,7 @@ INT16_PEAK = 32767.0
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Samples = Floats
 Int16 = npt.NDArray[np.int16]
 Json = dict[str, Any]

@@ -7,8 +7,7 @@ features are useful for both. These rules can be wrong; `speechtl advise --measu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from speechtl.errors import InputMismatchError
 from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec, check_inputs
@@ -43,10 +42,6 @@ class Advice:
     transfer: bool
     policy: str
     reasons: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON."""
-        return asdict(self) | {"reasons": list(self.reasons)}
 
     def __str__(self) -> str:
         first = (

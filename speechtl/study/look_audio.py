@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from speechtl.audio.data.clips import read_clips
@@ -19,6 +17,7 @@ from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.progress import progress, tracked
 from speechtl.runs import is_run
 from speechtl.runtime.features import front_end
+from speechtl.runtime.samples import Array
 from speechtl.runtime.sound.files import read_audio
 from speechtl.study.look import Activation, compare, first_filters, middle_and_late
 from speechtl.study.tiles import draw_all_filters, draw_patches
@@ -90,7 +89,7 @@ def _pieces(recordings: Sequence[Path], encoder: AudioEncoder) -> Tensor:
     return torch.stack([pieces[index] for index in chosen])[:, None]
 
 
-def _moments(pieces: Tensor, strongest: Sequence[Activation]) -> list[NDArray[Any]]:
+def _moments(pieces: Tensor, strongest: Sequence[Activation]) -> list[Array]:
     """The frames that each response depends on, with all bands, all of one length."""
     length = max(found.box[0][1] - found.box[0][0] for found in strongest)
     moments = []

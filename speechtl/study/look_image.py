@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from speechtl.errors import PictureError, SpeechtlError
@@ -17,6 +15,7 @@ from speechtl.image.run import load_run, open_encoder
 from speechtl.progress import progress, say, tracked
 from speechtl.runs import is_run
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
+from speechtl.runtime.samples import Array
 from speechtl.study.look import Activation, compare, first_filters, middle_and_late
 from speechtl.study.tiles import draw_all_filters, draw_patches
 from speechtl.text import are, counted
@@ -74,13 +73,13 @@ def _pixels(pictures: Sequence[Path], settings: PictureSettings) -> Tensor:
     return pixels
 
 
-def _patches(pixels: Tensor, strongest: Sequence[Activation]) -> list[NDArray[Any]]:
+def _patches(pixels: Tensor, strongest: Sequence[Activation]) -> list[Array]:
     """Patches of equal size, so that patches of a unit can be compared."""
     side = max(MIN_SIDE, *(last - first for found in strongest for first, last in found.box))
     return [_cut_out(pixels[found.example], found, side) for found in strongest]
 
 
-def _cut_out(picture: Tensor, found: Activation, side: int) -> NDArray[Any]:
+def _cut_out(picture: Tensor, found: Activation, side: int) -> Array:
     slices = []
     for (first, last), length in zip(found.box, picture.shape[1:], strict=True):
         wanted = min(side, length)

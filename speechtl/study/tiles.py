@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechtl.files import writing
+from speechtl.runtime.samples import Array
 from speechtl.text import picture_text
 
 DPI = 120
 LETTER_WIDTH = 0.085  # inches, in a title
-Array = NDArray[Any]
 
 
 def draw_filters(path: Path, filters: Array, title: str, *, across: str = "", down: str = "") -> None:

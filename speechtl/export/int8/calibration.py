@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.data.clips import read_clips, says
 from speechtl.audio.data.manifest import Clip
@@ -26,9 +25,8 @@ from speechtl.progress import say
 from speechtl.runtime.bundle.wake_word import Word
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.features import Features, front_end
+from speechtl.runtime.samples import Floats
 from speechtl.text import counted
-
-Floats = npt.NDArray[np.float32]
 
 SEED = 8
 MEASURED = 24  # recordings of each kind whose ranges are measured

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
@@ -19,8 +18,7 @@ from speechtl.export.onnx_graph import to_bytes
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
-
-Floats = npt.NDArray[np.float32]
+from speechtl.runtime.samples import Floats
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 ONE_SCALE = ("Concat", "Slice", "Reshape", "Transpose", "MaxPool")  # their inputs and outputs share a scale

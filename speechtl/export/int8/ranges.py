@@ -6,13 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.bundle.wake_word import State
-
-Floats = npt.NDArray[np.float32]
+from speechtl.runtime.samples import Floats
 
 
 @dataclass

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
@@ -19,8 +18,7 @@ from speechtl.export.int8.tflite_model import TfliteGraph, read_model, write_mod
 from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
-
-Floats = npt.NDArray[np.float32]
+from speechtl.runtime.samples import Floats
 
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
 CONVOLUTIONS = (*CHANNELS, "BATCH_MATMUL")
