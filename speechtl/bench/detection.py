@@ -20,7 +20,7 @@ from speechtl.progress import Advance
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine.select import Engine, open_engine
-from speechtl.runtime.samples import SAMPLE_RATE, Int16, Json
+from speechtl.runtime.samples import SAMPLE_RATE, Floats, Int16, Json
 from speechtl.runtime.trigger import GRACE
 from speechtl.runtime.verify import TOLERANCE
 
@@ -77,7 +77,7 @@ def _about(bundle: Bundle, engine: Engine) -> Json:
     }
 
 
-def _pass(stream: TimedStream, recorded: Int16) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def _pass(stream: TimedStream, recorded: Int16) -> tuple[npt.NDArray[np.int64], Floats]:
     stream.reset()
     for chunk in audio.chunks(recorded, stream.rate):
         stream.feed(chunk)

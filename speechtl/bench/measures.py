@@ -14,7 +14,7 @@ from speechtl.bench.stimulus import PICTURE_SIZES
 from speechtl.bench.stopwatch import STAGES
 from speechtl.files import sha256_of
 from speechtl.runtime.bundle.archive import KIND, PICTURE_KIND
-from speechtl.runtime.samples import Json
+from speechtl.runtime.samples import Floats, Json
 
 PICTURE_STAGES = ("prepare", "network")
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
@@ -100,7 +100,7 @@ def time_summary(times: npt.NDArray[np.int64], unit: str, amount: float) -> Json
     return {"wall_ms": percentiles(milliseconds[:, 0]), f"cpu_ms_per_{unit}": round(float(milliseconds[:, 1].sum()) / amount, 5)}
 
 
-def scores(passes: Sequence[npt.NDArray[np.float32]]) -> Json:
+def scores(passes: Sequence[Floats]) -> Json:
     """Scores `(steps, outputs)` of the first pass, and whether all passes gave the same."""
     first = passes[0]
     return {

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +42,7 @@ TEXTURE = 24  # largest change of a pixel by noise
 class Spoken:
     """A recording (float, 16 kHz) of a word; start and end of the word in seconds."""
 
-    samples: npt.NDArray[Any]
+    samples: Array
     start: float
     end: float
 
@@ -57,7 +56,7 @@ class PlayedWord:
     end: float
 
 
-def schedule(golden: Mapping[str, npt.NDArray[Any]]) -> Int16:
+def schedule(golden: Mapping[str, Array]) -> Int16:
     """The audio for all machines, at 16 kHz: silence, a quiet room, speech-like noise, noise, the golden audio of the bundle."""
     random = np.random.default_rng(SEED)
     parts = [

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.samples import from_int16
+from speechtl.runtime.samples import Floats, Int16, from_int16
 from speechtl.runtime.sound.files import HELD_BACK, resampler
 
 STAGES = ("resample", "features", "network", "detector")
@@ -73,12 +73,12 @@ class TimedStream:
         return np.array(self._rows, np.int64).reshape(-1, len(STAGES), 2)
 
     @property
-    def scores(self) -> npt.NDArray[np.float32]:
+    def scores(self) -> Floats:
         """All scores of the stream `(steps, words)`."""
         parts = [np.asarray(result, np.float32).reshape(len(result), -1) for result in self._results if len(result)]
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
-    def feed(self, chunk: npt.NDArray[np.int16]) -> list[Event]:
+    def feed(self, chunk: Int16) -> list[Event]:
         """Process a chunk of the microphone; return its events."""
         before = (self._network.spent, self._scorer.spent, self._whole.spent)
         wall, cpu = time.perf_counter_ns(), time.process_time_ns()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.samples import SAMPLE_RATE, Samples, from_int16, to_int16, to_symmetric_int16
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples, from_int16, to_int16, to_symmetric_int16
 
 Words = npt.NDArray[np.int64]
 
@@ -46,7 +46,7 @@ def golden(networks: Sequence[WakeWordNetwork], phrases: Sequence[str]) -> bytes
     return file.getvalue()
 
 
-def _sweep(random: np.random.Generator) -> npt.NDArray[np.float64]:
+def _sweep(random: np.random.Generator) -> Doubles:
     """A buzz of 120 Hz with two moving resonances, as in vowels."""
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     sound = np.zeros(len(time))

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from speechtl.runtime.samples import Floats
 
 
 def read_model(content: bytes) -> Any:
@@ -62,7 +63,7 @@ class TfliteGraph:
         """Index of a tensor."""
         return next(index for index, tensor in enumerate(self.tensors) if tensor.name.decode() == name)
 
-    def values(self, tensor: int) -> npt.NDArray[np.float32]:
+    def values(self, tensor: int) -> Floats:
         """Values of a float32 constant."""
         held = self.tensors[tensor]
         return np.frombuffer(bytes(self.model.buffers[held.buffer].data), np.float32).reshape(held.shape)
