@@ -13,7 +13,7 @@ from pathlib import Path
 from speechtl.runtime.bundle.pictures import open_picture_bundle
 from speechtl.runtime.engine.pictures import PictureEngine
 from speechtl.runtime.pictures import read_pixels
-from speechtl.runtime.process import tell_cost
+from speechtl.runtime.process import report_cost
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         return engine.answers(engine.run(read_pixels(picture, settings)))
 
     answer(Path(first))
-    tell_cost(sys.stdin.buffer, lambda line: answer(Path(os.fsdecode(line.rstrip(b"\n")))))
+    report_cost(sys.stdin.buffer, lambda line: answer(Path(os.fsdecode(line.rstrip(b"\n")))))
     return 0
 
 

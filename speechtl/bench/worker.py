@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speechtl.runtime.detector import Detector
-from speechtl.runtime.process import tell_cost
+from speechtl.runtime.process import report_cost
 
 CHUNK_SAMPLES = 1280  # 80 ms
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     detector = Detector.open(bundle, graph=graph, engine=engine)
     detector.feed(np.zeros(detector.scorer.features.samples(detector.scorer.frames_per_step), np.int16))  # a whole step
     detector.reset()
-    tell_cost(_chunks(), lambda chunk: detector.feed(np.frombuffer(chunk, "<i2")))
+    report_cost(_chunks(), lambda chunk: detector.feed(np.frombuffer(chunk, "<i2")))
     return 0
 
 

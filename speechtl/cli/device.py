@@ -96,7 +96,7 @@ def listen(
             channel=channel,
             gate=Gate() if gate else None,
             on_score=on_score if clips is not None else None,
-            note=_note,
+            log=_note,
         )
         source = _source(dry_run, device, rate, channel)
         _say_start(hearing, source)

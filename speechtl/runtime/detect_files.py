@@ -19,13 +19,13 @@ TAIL_SECONDS = 0.5  # of silence played behind a recording, so that a word at it
 BLOCK_SECONDS = 0.64  # read at a time
 
 
-def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> Iterator[Event]:
+def detect_file(detector: Detector, path: Path, log: Callable[[str], None]) -> Iterator[Event]:
     """Yield the events of a recording; raise `AudioError` when it cannot be read or is too short to score."""
     blocks = read_blocks(path, block_seconds=BLOCK_SECONDS)
     first = next(blocks, np.zeros(0, np.float32))
     _, channels, seconds = describe(path)
     if channels > 2:
-        note(f"{path} has {channels} channels; their mean is what is heard.")
+        log(f"{path} has {channels} channels; their mean is what is heard.")
     needed = detector.scorer.time(0)
     if seconds < needed:
         raise AudioError(f"{path} is {seconds * 1000:.1f} ms long; a score needs at least {needed * 1000:.0f} ms of audio.")
@@ -37,14 +37,14 @@ def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> 
 
 
 def detect_raw(
-    detector: Detector, stream: BinaryIO, rate: int, channels: int, form: str = "s16", note: Callable[[str], None] = say
+    detector: Detector, stream: BinaryIO, rate: int, channels: int, form: str = "s16", log: Callable[[str], None] = say
 ) -> Iterator[Event]:
     """Yield the events of raw little-endian samples, each as soon as it is decided; `rate` in hertz, `form` a key of `FORMATS`.
 
-    `note` gets a sentence where the samples look like those of another format. Raises `AudioError` for a form that is not known,
+    `log` gets a sentence where the samples look like those of another format. Raises `AudioError` for a form that is not known,
     for values that are not numbers, and, after the last event, where the stream ends within a frame.
     """
-    raw = RawFormat(form, channels, note)
+    raw = RawFormat(form, channels, log)
     convert = resampler(rate)
     detector.reset()
     while chunk := _read_some(stream, max(rate * 80 // 1000, 1) * raw.frame):

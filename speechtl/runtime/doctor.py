@@ -246,14 +246,14 @@ def check_temperature(read: Callable[[], float | None] = machine.temperature) ->
 
 def check_throttling(root: Path = machine.ROOT) -> Check:
     """Check whether the machine is or was slowed down by heat or by too weak a supply, where the system tells."""
-    told = machine.read_condition(root).throttling
-    if told is None:
+    throttle = machine.read_condition(root).throttling
+    if throttle is None:
         return Check("throttling", OK, "the system does not tell")
-    values = asdict(told)
-    if told.now:
-        return Check("throttling", FAILURE, f"now: {', '.join(told.now)}", _remedy(told.now), values)
-    if told.since_start:
-        return Check("throttling", WARNING, f"since the start: {', '.join(told.since_start)}", _remedy(told.since_start), values)
+    values = asdict(throttle)
+    if throttle.now:
+        return Check("throttling", FAILURE, f"now: {', '.join(throttle.now)}", _remedy(throttle.now), values)
+    if throttle.since_start:
+        return Check("throttling", WARNING, f"since the start: {', '.join(throttle.since_start)}", _remedy(throttle.since_start), values)
     return Check("throttling", OK, "none", values=values)
 
 

@@ -100,8 +100,8 @@ def read_condition(root: Path = ROOT) -> Condition:
 
 def clock_synchronised() -> bool | None:
     """Tell whether the clock is kept by time synchronisation, None where the system does not tell."""
-    said = _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
-    return None if said not in ("yes", "no") else said == "yes"
+    output = _output_of("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    return None if output not in ("yes", "no") else output == "yes"
 
 
 def temperature(zones: Path = ZONES) -> float | None:
@@ -114,14 +114,14 @@ def temperature(zones: Path = ZONES) -> float | None:
     found = own or _sensors(zones.with_name("hwmon")) or list(readings.values())
     if found:
         return round(max(found) / 1000.0, 1)
-    said = re.search(r"temp=([\d.]+)", _ask("vcgencmd", "measure_temp"))
-    return float(said[1]) if said else None
+    output = re.search(r"temp=([\d.]+)", _output_of("vcgencmd", "measure_temp"))
+    return float(output[1]) if output else None
 
 
 def throttled(path: Path = THROTTLED) -> int | None:
     """Return the bits of a Raspberry Pi's get_throttled, None on other machines."""
-    for said in (_text(path), _ask("vcgencmd", "get_throttled")):
-        bits = re.fullmatch(r"(?:throttled=0x)?([0-9a-fA-F]+)", said or "")
+    for output in (_text(path), _output_of("vcgencmd", "get_throttled")):
+        bits = re.fullmatch(r"(?:throttled=0x)?([0-9a-fA-F]+)", output or "")
         if bits:
             return int(bits[1], 16)
     return None
@@ -197,7 +197,7 @@ def _below(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
 
 
-def _ask(program: str, *arguments: str) -> str:
+def _output_of(program: str, *arguments: str) -> str:
     """Return what a program prints, nothing where it is missing, fails or does not answer."""
     if shutil.which(program) is None:
         return ""

@@ -29,7 +29,7 @@ def peak_bytes() -> int:
     return largest if sys.platform == "darwin" else largest * 1024
 
 
-def tell_cost(pieces: Iterable[bytes], take: Callable[[bytes], object]) -> None:
+def report_cost(pieces: Iterable[bytes], take: Callable[[bytes], object]) -> None:
     """Say "ready", take all pieces, and print what that cost as one line of JSON: what `bench_process.run_worker` listens to."""
     start_cpu = cpu_seconds()
     print("ready", flush=True)
@@ -59,13 +59,13 @@ def open_files() -> int:
 
 def threads() -> int:
     """Return how many threads this process has, those of libraries included where the system tells."""
-    told = _status_line("Threads")
-    return int(told) if told is not None else threading.active_count()
+    value = _status_line("Threads")
+    return int(value) if value is not None else threading.active_count()
 
 
 def _status(key: str) -> int | None:
-    told = _status_line(key)
-    return int(told.split()[0]) * 1024 if told is not None else None
+    value = _status_line(key)
+    return int(value.split()[0]) * 1024 if value is not None else None
 
 
 def _status_line(key: str) -> str | None:

@@ -50,16 +50,13 @@ class Field:
         """A field of a table that must be there."""
         if key not in self.table():
             raise BundleError(f"{self.path or 'The description'} has no {key!r}.")
-        return self._at(key)
+        return Field(self._path_of(key), self.value[key])
 
     def get(self, key: str, default: Any = None) -> Field:
         """A field of a table, or one with the default."""
-        return self._at(key) if key in self.table() else Field(self._below(key), default)
+        return Field(self._path_of(key), self.table().get(key, default))
 
-    def _at(self, key: str) -> Field:
-        return Field(self._below(key), self.value[key])
-
-    def _below(self, key: str) -> str:
+    def _path_of(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
 
     def only(self, *known: str) -> None:

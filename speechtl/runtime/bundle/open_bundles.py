@@ -34,17 +34,17 @@ Opened = TypeVar("Opened", bound=Named)
 
 
 class OpenBundles(Generic[Opened]):
-    """What `open_one` makes of each bundle; `note` gets a sentence for all that changes, and for all that cannot be taken up.
+    """What `open_one` makes of each bundle; `log` gets a sentence for all that changes, and for all that cannot be taken up.
 
     `places` are files, which must be there, and folders, which may be empty. Raises `SpeechtlError` for a file that cannot be
     opened, and for two with one word.
     """
 
-    def __init__(self, places: Sequence[Path], open_one: Callable[[Path], Opened], note: Callable[[str], None]) -> None:
+    def __init__(self, places: Sequence[Path], open_one: Callable[[Path], Opened], log: Callable[[str], None]) -> None:
         self.folders = [place for place in places if place.is_dir() and not (place / RUN).exists()]
         self._files = [place for place in places if place not in self.folders]
         self._open_one = open_one
-        self._note = note
+        self._log = log
         self._opened: dict[Path, Opened] = {}
         self._tried: dict[Path, Stamp] = {}  # the files of folders as they were when they were last opened, or could not be
         self._clashing: set[Path] = set()  # of them, those whose words others have
@@ -72,7 +72,7 @@ class OpenBundles(Generic[Opened]):
         if not self.folders:
             choice.check(self.names)
         for sentence in choice.unknown(self.names):
-            self._note(sentence)
+            self._log(sentence)
 
     def reload(self) -> None:
         """Open everything again; raise `SpeechtlError`, and change nothing, where that fails for a file that was named."""
@@ -87,7 +87,7 @@ class OpenBundles(Generic[Opened]):
         self._seen = self._look()
         self._tried = dict(self._seen)
         for path in self._seen:
-            self._try(path, before.get(path), told=False)
+            self._try(path, before.get(path), logged=False)
 
     def look(self) -> bool:
         """Look at the folders; tell whether anything else is open now.
@@ -116,51 +116,51 @@ class OpenBundles(Generic[Opened]):
             except OSError as error:
                 found |= {path: stamp for path, stamp in self._seen.items() if path.parent == folder}
                 if folder not in self._unreadable:
-                    self._note(f"{folder} cannot be looked into ({error.strerror or error}); what is open stays in use.")
+                    self._log(f"{folder} cannot be looked into ({error.strerror or error}); what is open stays in use.")
                 self._unreadable.add(folder)
         named = {path.absolute() for path in self._files}
         return {path: found[path] for path in sorted(found) if path.absolute() not in named}
 
     def _add(self, path: Path) -> None:
         one = self._open_one(path)
-        if twin := self._twin(path, one):
-            raise TwinError(twin)
+        if duplicate := self._duplicate(path, one):
+            raise DuplicateWordError(duplicate)
         self._opened[path] = one
 
-    def _twin(self, path: Path, one: Opened) -> str:
+    def _duplicate(self, path: Path, one: Opened) -> str:
         """A sentence where a word of one is in another that is open, else nothing."""
         for other, already in self._opened.items():
             for name in one.names:
                 if name in already.names:
                     return (
-                        f"Two of the bundles have a word {name!r}, {other} and {path}: its events could not be told apart. Leave one out."
+                        f"Two of the bundles have a word {name!r}, {other} and {path}: its events could not be logged apart. Leave one out."
                     )
         return ""
 
-    def _try(self, path: Path, before: Opened | None, told: bool = True) -> bool:
+    def _try(self, path: Path, before: Opened | None, logged: bool = True) -> bool:
         """Open a file of a folder; keep what was open before where that fails."""
         self._opened.pop(path, None)
         self._clashing.discard(path)
         try:
             self._add(path)
         except (SpeechtlError, OSError) as error:
-            if isinstance(error, TwinError):
+            if isinstance(error, DuplicateWordError):
                 self._clashing.add(path)
             self._keep(path, before, os_sentence(error) if isinstance(error, OSError) else str(error))
             return False
-        self._try_clashing_again()
-        if told:
-            self._note(f"{path} was {'taken up' if before is None else 'opened again'}: {', '.join(self._opened[path].names)}.")
+        self._retry_clashing()
+        if logged:
+            self._log(f"{path} was {'taken up' if before is None else 'opened again'}: {', '.join(self._opened[path].names)}.")
         return True
 
     def _keep(self, path: Path, before: Opened | None, trouble: str) -> None:
-        if before is None or self._twin(path, before):
-            self._note(f"{path} is not taken up until that changes: {trouble}")
+        if before is None or self._duplicate(path, before):
+            self._log(f"{path} is not taken up until that changes: {trouble}")
         else:
             self._opened[path] = before
-            self._note(f"{path} was not opened again, and the one before stays in use: {trouble}")
+            self._log(f"{path} was not opened again, and the one before stays in use: {trouble}")
 
-    def _try_clashing_again(self) -> None:
+    def _retry_clashing(self) -> None:
         for path in self._clashing:
             self._tried[path] = NEVER
 
@@ -169,12 +169,12 @@ class OpenBundles(Generic[Opened]):
         self._clashing.discard(path)
         one = self._opened.pop(path, None)
         if one is not None:
-            self._note(f"{path} is gone, and with it: {', '.join(one.names)}.")
-            self._try_clashing_again()
+            self._log(f"{path} is gone, and with it: {', '.join(one.names)}.")
+            self._retry_clashing()
 
 
-class TwinError(BundleError):
-    """Two bundles have a word of one name, whose events could not be told apart."""
+class DuplicateWordError(BundleError):
+    """Two bundles have a word of one name, whose events could not be logged apart."""
 
 
 def _bundles(folder: Path) -> Iterator[tuple[Path, Stamp]]:

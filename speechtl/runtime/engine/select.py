@@ -212,8 +212,8 @@ def _refusal(bundle: Bundle, graph: Graph, runtime: Runtime, what: str) -> Itera
             f"Install it again with: pip install --force-reinstall {runtime.package}"
         ) from error
     except Exception as error:  # runtimes raise a dozen types without a common parent
-        said = str(error).splitlines() or [type(error).__name__]
-        reason = ascii(said[0])[1:-1][:MAX_REASON].rstrip(".")  # it may repeat names of a stranger's graph
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = ascii(lines[0])[1:-1][:MAX_REASON].rstrip(".")  # it may repeat names of a stranger's graph
         raise BundleError(
             f"{bundle.path}: {runtime.package} cannot {what} {graph.name}: {reason}. "
             f"Take another graph with --graph, or update the runtime with: pip install -U {runtime.package}"

@@ -56,47 +56,47 @@ def try_out(work: Callable[[], object], size: int, what: str) -> None:
         warnings.simplefilter("ignore")  # about threads: the child uses none of their locks
         child = os.fork()
     if child == 0:
-        _be_the_child(work, size, writing)
+        _run_child(work, size, writing)
     os.close(writing)
     reason = None
     try:
-        reason = _hear(reading, PATIENCE * _seconds(size))
+        reason = _read_message(reading, PATIENCE * _seconds(size))
     finally:
         os.close(reading)
-        status = _end(child, kill=reason is None)
+        status = _wait_for(child, kill=reason is None)
     if reason is None:
         raise BundleError(f"{what} takes longer than {PATIENCE * _seconds(size):g} s to start. Take another graph with --graph.")
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return
-    raise BundleError(reason or _death(status, size, what))
+    raise BundleError(reason or _exit_message(status, size, what))
 
 
-def _hear(reading: int, seconds: float) -> str | None:
+def _read_message(reading: int, seconds: float) -> str | None:
     """What the child says until it ends; None where it does not end in time."""
-    said, until = b"", time.monotonic() + seconds
+    message, until = b"", time.monotonic() + seconds
     while select.select([reading], [], [], max(until - time.monotonic(), 0.0))[0]:
         part = os.read(reading, MAX_REASON)
         if not part:
-            return said[:MAX_REASON].decode(errors="replace")
-        said = (said + part)[:MAX_REASON]
+            return message[:MAX_REASON].decode(errors="replace")
+        message = (message + part)[:MAX_REASON]
     return None
 
 
-def _end(child: int, kill: bool) -> int:
+def _wait_for(child: int, kill: bool) -> int:
     """The exit status of a child; one that does not end in time is ended."""
     if kill:
         os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
 
-def _death(status: int, size: int, what: str) -> str:
+def _exit_message(status: int, size: int, what: str) -> str:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number == getattr(signal, "SIGXCPU", None):
         return f"{what} takes longer than {_seconds(size)} s to start. Take another graph with --graph."
     return f"{what} is damaged: it ends its runtime ({signal.Signals(number).name if number else f'exit status {status >> 8}'})."
 
 
-def _be_the_child(work: Callable[[], object], size: int, writing: int) -> None:
+def _run_child(work: Callable[[], object], size: int, writing: int) -> None:
     """Do the work within limits, say why it fails, and end without any of the parent's clean-up."""
     status = 1
     try:

@@ -58,9 +58,9 @@ class NearMisses:
 class Clips:
     """Keep the last seconds of sound, and write those around a moment once they are complete; never wait for the disk."""
 
-    def __init__(self, folder: Path, note: Callable[[str], None], limits: ClipLimits | None = None, words: Collection[str] = ()) -> None:
+    def __init__(self, folder: Path, log: Callable[[str], None], limits: ClipLimits | None = None, words: Collection[str] = ()) -> None:
         self._folder = folder
-        self._note = note
+        self._log = log
         self._limits = limits or ClipLimits()
         self._words = words  # of which clips are kept; none: of all
         self._soundfile = load_soundfile()
@@ -152,7 +152,7 @@ class Clips:
 
     def _trouble(self, what: str) -> None:
         if not self._troubled:
-            self._note(f"A clip could not be kept in {self._folder}: {what}. Listening goes on.")
+            self._log(f"A clip could not be kept in {self._folder}: {what}. Listening goes on.")
         self._troubled = True
 
 

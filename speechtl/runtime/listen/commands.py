@@ -44,10 +44,10 @@ class Detection:
 class Command:
     """Run a command on every detection, each on a thread of its own, a few at a time, each at most `seconds` long."""
 
-    def __init__(self, text: str, note: Callable[[str], None], *, shell: bool = False, seconds: float = 60.0) -> None:
+    def __init__(self, text: str, log: Callable[[str], None], *, shell: bool = False, seconds: float = 60.0) -> None:
         self._arguments = [*SHELL, text] if shell else _split(text)
         self._text = text
-        self._note = note
+        self._log = log
         self._seconds = seconds
         self._lock = threading.Lock()
         self._running: dict[threading.Thread, subprocess.Popen[bytes] | None] = {}
@@ -61,9 +61,7 @@ class Command:
             if not busy:
                 self._running[thread] = None
         if busy:
-            self._note(
-                f"{AT_ONCE} runs of {self._text!r} have not ended yet: it is not run for {detection.name} at {detection.time:.2f} s."
-            )
+            self._log(f"{AT_ONCE} runs of {self._text!r} have not ended yet: it is not run for {detection.name} at {detection.time:.2f} s.")
         else:
             thread.start()
 
@@ -100,7 +98,7 @@ class Command:
                 _signal(process, signal.SIGTERM)
             self._wait(process)
         except OSError as error:
-            self._note(f"{self._text!r} cannot be run: {error.strerror or error}.")
+            self._log(f"{self._text!r} cannot be run: {error.strerror or error}.")
         finally:
             with self._lock:
                 del self._running[thread]
@@ -109,7 +107,7 @@ class Command:
         try:
             code = process.wait(self._seconds)
         except subprocess.TimeoutExpired:
-            self._note(f"{self._text!r} had not ended after {self._seconds:.0f} s and was stopped.")
+            self._log(f"{self._text!r} had not ended after {self._seconds:.0f} s and was stopped.")
             _signal(process, signal.SIGTERM)
             try:
                 process.wait(END_SECONDS)
@@ -118,7 +116,7 @@ class Command:
                 process.wait()
             return
         if code != 0 and not self._closed:
-            self._note(f"{self._text!r} ended with {f'exit code {code}' if code > 0 else f'signal {-code}'}.")
+            self._log(f"{self._text!r} ended with {f'exit code {code}' if code > 0 else f'signal {-code}'}.")
 
 
 def _split(text: str) -> list[str]:

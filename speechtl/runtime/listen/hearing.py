@@ -38,7 +38,7 @@ class Heard:
 class Hearing:
     """Play blocks to the detectors of several bundles; times are seconds since the start, gaps and reloads included.
 
-    `bundles` are files, and folders whose content may change meanwhile; `note` gets a sentence for what does.
+    `bundles` are files, and folders whose content may change meanwhile; `log` gets a sentence for what does.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Hearing:
         channel: int = 1,
         gate: Gate | None = None,
         on_score: Callable[[Event, float], None] | None = None,
-        note: Callable[[str], None] = say,
+        log: Callable[[str], None] = say,
     ) -> None:
         self._choice = choice or Choice()
         self._channel = channel - 1
@@ -62,7 +62,7 @@ class Hearing:
         self._highest = 0.0  # hertz, that any detector looks at
         self._origins: dict[Detector, float] = {}  # where each detector's own time began, seconds
         self._next_look = 0.0
-        self.bundles = OpenBundles(bundles, self._open, note)
+        self.bundles = OpenBundles(bundles, self._open, log)
         self.bundles.expect(self._choice)
         self._renew()
 
@@ -82,7 +82,7 @@ class Hearing:
         self._renew()
 
     def look(self) -> bool:
-        """Take up what came, changed or went in the folders, where it is time to look; tell whether anything did."""
+        """Take up what came, changed or went in the folders, where it is time to look; report whether anything did."""
         now = time.monotonic()
         if now < self._next_look:
             return False
@@ -141,7 +141,7 @@ class Hearing:
 
     def _open(self, path: Path) -> Detector:
         detector = Detector.of(open_bundle(path), self._choice)
-        tell = self._on_score
-        if tell is not None:
-            detector.on_score = lambda scored, threshold: tell(self._placed(scored, detector), threshold)
+        report = self._on_score
+        if report is not None:
+            detector.on_score = lambda scored, threshold: report(self._placed(scored, detector), threshold)
         return detector

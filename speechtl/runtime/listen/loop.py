@@ -110,13 +110,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Listener:
-    """The loop's parts; `tell` gets every detection, `note` every sentence about what is wrong."""
+    """The loop's parts; `tell` gets every detection, `log` every sentence about what is wrong."""
 
     source: Source
     hearing: Hearing
     watch: InputWatch
     tell: Callable[[Detection], None]
-    note: Callable[[str], None]
+    log: Callable[[str], None]
     command: Command | None = None
     clips: Clips | None = None
 
@@ -172,9 +172,9 @@ class Listener:
         notifier.reloading()
         try:
             self.hearing.reload()
-            self.note("The bundles were loaded again.")
+            self.log("The bundles were loaded again.")
         except (SpeechtlError, OSError) as error:
-            self.note(f"Not loaded again, the old bundles go on: {error}")
+            self.log(f"Not loaded again, the old bundles go on: {error}")
         notifier.ready(self._status())
 
     def _status(self) -> str:

@@ -98,12 +98,12 @@ class Microphone:
     """Blocks of an input device; `wanted` is its number or name (or part of it), None the default one.
 
     `open` raises `MicrophoneError`. Afterwards nothing raises: a device that stops or disappears is opened again, by
-    name, with growing pauses, and `note` is told; `lost` and `hung` tell how it stands.
+    name, with growing pauses, and `log` is told; `lost` and `hung` tell how it stands.
     """
 
-    def __init__(self, wanted: str | None, note: Callable[[str], None], *, rate: int | None = None, channel: int = 1) -> None:
+    def __init__(self, wanted: str | None, log: Callable[[str], None], *, rate: int | None = None, channel: int = 1) -> None:
         self._wanted = wanted
-        self._note = note
+        self._log = log
         self._rates = RATES if rate is None else (rate,)
         self._channel = channel
         self._stream: Any = None
@@ -165,7 +165,7 @@ class Microphone:
             gap = max(got.arrived - self._lost_at - len(got.samples) / self.rate, 0.0)
             self._lost_at = None
             self._wait = FIRST_WAIT
-            self._note(f"The microphone is back after {gap:.0f} s: {self.describe()}.")
+            self._log(f"The microphone is back after {gap:.0f} s: {self.describe()}.")
         self._last = got.arrived
         return Block(got.samples, self.rate, gap, got.arrived)
 
@@ -258,7 +258,7 @@ class Microphone:
     def _lose(self, what: str, running: bool = False) -> None:
         if self._lost_at is None:
             name = self.device.name if self.device else "it"
-            self._note(f"The microphone {what}: {name} is opened again as soon as it answers. Is it plugged in and powered?")
+            self._log(f"The microphone {what}: {name} is opened again as soon as it answers. Is it plugged in and powered?")
             self._lost_at = self._last
         else:  # opened again, and still nothing came
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
@@ -301,7 +301,7 @@ class Microphone:
             self.open()
         except MicrophoneError as error:
             if self._wait == FIRST_WAIT:
-                self._note(f"It cannot be opened again yet, which is tried at most {LONGEST_WAIT:.0f} s apart: {error}")
+                self._log(f"It cannot be opened again yet, which is tried at most {LONGEST_WAIT:.0f} s apart: {error}")
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
             self._next_try = time.monotonic() + self._wait
 

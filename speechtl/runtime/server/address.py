@@ -73,11 +73,11 @@ async def listen(address: Address, connected: Connected) -> asyncio.Server:
         if address.scheme == "unix":
             if not hasattr(socket, "AF_UNIX"):
                 raise ServerError("This system has no unix sockets; give --uri tcp://127.0.0.1:10400.")
-            _clear(address.path)
+            _remove_stale(address.path)
             return await asyncio.start_unix_server(connected, path=address.path, limit=MAX_HEADER)
         return await asyncio.start_server(connected, address.host, address.port, limit=MAX_HEADER)
     except OSError as error:
-        raise ServerError(_reason(error, address)) from error
+        raise ServerError(_listen_error(error, address)) from error
 
 
 async def open_stdio() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -107,7 +107,7 @@ def _check_readable() -> None:
         raise ValueError
 
 
-def _clear(path: Path) -> None:
+def _remove_stale(path: Path) -> None:
     """Remove the socket that a server left behind when it was killed; refuse when one listens there, or when it is none."""
     try:
         mode = path.stat().st_mode
@@ -123,7 +123,7 @@ def _clear(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _reason(error: OSError, address: Address) -> str:
+def _listen_error(error: OSError, address: Address) -> str:
     if error.errno == errno.EADDRINUSE:
         see = f"See which: ss -ltnp 'sport = :{address.port}'. " if address.scheme == "tcp" else ""
         return f"{address} is in use by another program. {see}End it, or give another --uri."
@@ -146,7 +146,7 @@ def load_zeroconf() -> Any:
     return zeroconf
 
 
-async def announce(name: str, host: str, port: int, note: Callable[[str], None], interfaces: Sequence[str] | None = None) -> None:
+async def announce(name: str, host: str, port: int, log: Callable[[str], None], interfaces: Sequence[str] | None = None) -> None:
     """Announce until cancelled, then say goodbye; where the network does not let that (any more), try again and again.
 
     When the machine gets another address, that one is announced.
@@ -163,7 +163,7 @@ async def announce(name: str, host: str, port: int, note: Callable[[str], None],
         except (OSError, module.Error) as error:
             if wait == FIRST_WAIT:
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                note(f"The server cannot be announced ({reason}); it is tried again.")
+                log(f"The server cannot be announced ({reason}); it is tried again.")
             await asyncio.sleep(wait)
             wait = min(2.0 * wait, LONGEST_WAIT)
 

@@ -38,14 +38,14 @@ class Client:
         writer: asyncio.StreamWriter,
         models: Callable[[], Models],
         worker: Executor,
-        note: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         self.last_heard = time.monotonic()
         self._reader = reader
         self._writer = writer
         self._models = models
         self._worker = worker
-        self._note = note
+        self._log = log
         self._names: set[str] | None = None  # of the words to detect; None for all
         self._context: dict[str, Any] | None = None  # the client's own, given back with every answer to its detect
         self._stream: AudioStream | None = None
@@ -57,7 +57,7 @@ class Client:
         try:
             await self._serve()
         except SpeechtlError as error:
-            await self._say_last(Error(str(error), "bad-input"))
+            await self._send_last(Error(str(error), "bad-input"))
             raise
         except OSError:
             pass  # the client is gone, which is how clients leave
@@ -71,7 +71,7 @@ class Client:
     async def refuse(self, sentence: str) -> None:
         """Say why the client is not served, and close."""
         try:
-            await self._say_last(Error(sentence, "busy"))
+            await self._send_last(Error(sentence, "busy"))
         finally:
             self.close()
 
@@ -88,16 +88,18 @@ class Client:
         if AudioChunk.is_type(message.type):
             await self._hear(message)
         elif Describe.is_type(message.type):
-            await self._say(self._models().info())
+            await self._send(self._models().info())
         elif Detect.is_type(message.type):
-            self._context = _context(message.data.get("context"))
+            context = message.data.get("context")
+            self._context = sendable(context) if isinstance(context, dict) else None
             await self._choose(message.data.get("names"))
         elif AudioStart.is_type(message.type):
             self._begin().start(message.data)
         elif AudioStop.is_type(message.type):
             await self._end()
         elif Ping.is_type(message.type):
-            await self._say(Pong(text=_text(message.data.get("text"))))
+            text = message.data.get("text")
+            await self._send(Pong(text=sendable(text) if isinstance(text, str) else None))
 
     async def _choose(self, names: Any) -> None:
         """Take the names of words to detect, from the next stream on; say which are not served."""
@@ -108,7 +110,7 @@ class Client:
         unknown = (self._names or set()) - set(self._models().names)
         if unknown:
             known = ", ".join(self._models().names) or "none yet"
-            await self._say(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
+            await self._send(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
 
     def _begin(self) -> AudioStream:
         self._forks = {}
@@ -134,7 +136,7 @@ class Client:
         if stream is not None:
             await self._report(stream, await self._work(stream.end))
         if stream is None or not stream.detected:
-            await self._say(NotDetected(context=self._context))
+            await self._send(NotDetected(context=self._context))
 
     async def _work(self, function: Callable[..., list[Event]], *arguments: bytes) -> list[Event]:
         """Detect beside the event loop, which meanwhile serves the other clients."""
@@ -144,30 +146,22 @@ class Client:
         for event in events:
             if self._names is None or event.name in self._names:
                 stream.detected = True
-                self._note(f"{event.name} (score {event.score:.2f})")
-                await self._say(Detection(name=event.name, timestamp=stream.milliseconds(event), context=self._context))
+                self._log(f"{event.name} (score {event.score:.2f})")
+                await self._send(Detection(name=event.name, timestamp=stream.milliseconds(event), context=self._context))
 
-    async def _say(self, message: Eventable) -> None:
+    async def _send(self, message: Eventable) -> None:
         await asyncio.wait_for(async_write_event(message.event(), self._writer), WRITE_SECONDS)
 
-    async def _say_last(self, message: Eventable) -> None:
+    async def _send_last(self, message: Eventable) -> None:
         """Tell the client why it is left, and let it read that: a connection closed with input unread loses what was sent."""
         try:
-            await asyncio.wait_for(self._part(message), PART_SECONDS)
+            await asyncio.wait_for(self._finish_writing(message), PART_SECONDS)
         except (OSError, *TIMEOUTS):
             pass  # the connection is closed next, whether the client listened or not
 
-    async def _part(self, message: Eventable) -> None:
+    async def _finish_writing(self, message: Eventable) -> None:
         await async_write_event(message.event(), self._writer)
         if self._writer.can_write_eof():
             self._writer.write_eof()
         while await self._reader.read(64 * 1024):
             pass
-
-
-def _text(value: Any) -> str | None:
-    return sendable(value) if isinstance(value, str) else None
-
-
-def _context(value: Any) -> dict[str, Any] | None:
-    return sendable(value) if isinstance(value, dict) else None

@@ -77,9 +77,9 @@ class Models:
         return Info(wake=[program])
 
 
-def open_served(paths: Sequence[Path], choice: Choice, note: Callable[[str], None]) -> OpenBundles[Served]:
-    """Open what is served, files and folders; `note` gets a sentence for what changes in these."""
-    bundles = OpenBundles(paths, lambda path: Served.of(open_bundle(path), choice), note)
+def open_served(paths: Sequence[Path], choice: Choice, log: Callable[[str], None]) -> OpenBundles[Served]:
+    """Open what is served, files and folders; `log` gets a sentence for what changes in these."""
+    bundles = OpenBundles(paths, lambda path: Served.of(open_bundle(path), choice), log)
     bundles.expect(choice)
     return bundles
 

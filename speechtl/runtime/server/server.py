@@ -55,13 +55,13 @@ class ServerSettings:
         return address
 
 
-def serve(settings: ServerSettings, note: Callable[[str], None]) -> None:
+def serve(settings: ServerSettings, log: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl-C (or, on stdio, the end of input); SIGHUP opens the bundles again.
 
     Raises `BundleError` and `ServerError` when it cannot start.
     """
     address = settings.address
-    server = Server(settings, open_served(settings.bundles, settings.choice, note), note)
+    server = Server(settings, open_served(settings.bundles, settings.choice, log), log)
     gc.freeze()  # what is loaded by now stays: looking through it again and again at the end would take most of the end's time
     asyncio.run(server.run(address))
 
@@ -69,13 +69,13 @@ def serve(settings: ServerSettings, note: Callable[[str], None]) -> None:
 class Server:
     """The clients, the models that they share, and the signals that end or renew it."""
 
-    def __init__(self, settings: ServerSettings, bundles: OpenBundles[Served], note: Callable[[str], None]) -> None:
+    def __init__(self, settings: ServerSettings, bundles: OpenBundles[Served], log: Callable[[str], None]) -> None:
         self._settings = settings
         self._bundles = bundles
         self._opening = asyncio.Lock()
         self._where = ""
         self._renew()
-        self._note = note
+        self._log = log
         self._notifier = Notifier()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="speechtl-detect")
         self._clients: dict[Client, asyncio.Task[None]] = {}
@@ -102,7 +102,7 @@ class Server:
                 address = Address("tcp", address.host, server.sockets[0].getsockname()[1])
             self._started(str(address))
             if self._settings.announce is not None:
-                self._spawn(announce(self._settings.announce, address.host, address.port, self._note))
+                self._spawn(announce(self._settings.announce, address.host, address.port, self._log))
             await stop.wait()
         finally:
             server.close()
@@ -110,7 +110,7 @@ class Server:
                 address.path.unlink(missing_ok=True)
 
     async def _run_stdio(self, stop: asyncio.Event) -> None:
-        client = Client(*await open_stdio(), lambda: self._models, self._worker, self._note)
+        client = Client(*await open_stdio(), lambda: self._models, self._worker, self._log)
         self._started("stdio://")
         task = asyncio.create_task(client.run())
         self._clients[client] = task
@@ -122,7 +122,7 @@ class Server:
 
     def _started(self, where: str) -> None:
         self._where = where
-        self._note(f"{self._status()}. Ctrl-C ends it.")
+        self._log(f"{self._status()}. Ctrl-C ends it.")
         self._notifier.ready(self._status())
         if self._bundles.folders:
             self._spawn(self._watch_folders())
@@ -139,7 +139,7 @@ class Server:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client that has connected, if there is room."""
         who = _who(writer)
-        client = Client(reader, writer, lambda: self._models, self._worker, lambda text: self._note(f"{who}: {text}"))
+        client = Client(reader, writer, lambda: self._models, self._worker, lambda text: self._log(f"{who}: {text}"))
         if self._make_room():
             self._clients[client] = asyncio.create_task(self._run_client(client, who))
         elif self._refused < MAX_REFUSED:
@@ -152,7 +152,7 @@ class Server:
         try:
             await client.run()
         except SpeechtlError as error:
-            self._note(f"{who}: {error}")
+            self._log(f"{who}: {error}")
         finally:
             self._clients.pop(client, None)
 
@@ -186,9 +186,9 @@ class Server:
             try:
                 await asyncio.to_thread(self._bundles.reload)
                 self._renew()
-                self._note(f"Opened again: {self._bundles.described}.")
+                self._log(f"Opened again: {self._bundles.described}.")
             except (SpeechtlError, OSError) as error:
-                self._note(f"The bundles were not opened again, and the ones before stay in use: {error}")
+                self._log(f"The bundles were not opened again, and the ones before stay in use: {error}")
             self._notifier.ready(self._status())
 
     async def _watch_folders(self) -> None:

@@ -162,9 +162,9 @@ def _check_length(file: SoundFile, path: Path) -> None:
     """Refuse a file without audio, and a WAV or AIFF file that was cut short, which libsndfile notes and otherwise passes over."""
     if file.frames <= 0:
         raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
-    note = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if note and int(note[2]) < int(note[1]) < STREAMED_BYTES:
-        raise AudioError(f"{path} is cut short: its header announces {note[1]} bytes of audio, and {note[2]} are there.")
+    cut = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if cut and int(cut[2]) < int(cut[1]) < STREAMED_BYTES:
+        raise AudioError(f"{path} is cut short: its header announces {cut[1]} bytes of audio, and {cut[2]} are there.")
 
 
 def _seek(file: SoundFile, path: Path, start: int) -> None:

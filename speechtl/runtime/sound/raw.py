@@ -21,10 +21,10 @@ QUIET, LOUD = 1e-7, 4.0  # between which nearly all float samples of a recording
 class RawFormat:
     """Samples of one format, in frames of interleaved channels; bytes may be cut anywhere.
 
-    `note` gets one sentence where what comes can hardly be of that format.
+    `log` gets one sentence where what comes can hardly be of that format.
     """
 
-    def __init__(self, name: str, channels: int, note: Callable[[str], None]) -> None:
+    def __init__(self, name: str, channels: int, log: Callable[[str], None]) -> None:
         if name not in FORMATS:
             raise AudioError(
                 f"The format {name!r} of raw samples is not known{did_you_mean(name, FORMATS)}; take one of: {', '.join(FORMATS)}."
@@ -33,7 +33,7 @@ class RawFormat:
         self.channels = channels
         self.frame = np.dtype(FORMATS[name]).itemsize * channels
         self.held = b""  # of a frame that is not complete
-        self._note = note
+        self._log = log
         self._seen = b""
         self._looks = LOOKS
 
@@ -61,7 +61,7 @@ class RawFormat:
         self._seen = b""
         self._looks = 0 if guess else self._looks - 1
         if guess not in (None, self.name):
-            self._note(f"The raw samples look like {guess}, not {self.name}, in which words may be missed or made up. {_advice(guess)}")
+            self._log(f"The raw samples look like {guess}, not {self.name}, in which words may be missed or made up. {_advice(guess)}")
 
 
 def guess_format(content: bytes, form: str, channels: int = 1) -> str | None:

@@ -405,13 +405,13 @@ def test_a_client_that_never_reads_harms_nobody_else(tiny_bundle, sound):
 def test_a_client_that_never_reads_is_left_with_a_sentence_and_a_bounded_queue(tiny_bundle, monkeypatch):
     monkeypatch.setattr(server_client, "WRITE_SECONDS", 0.3)
     queued: list[int] = []
-    say = server_client.Client._say
+    say = server_client.Client._send
 
     async def watched(client, message):
         queued.append(client._writer.transport.get_write_buffer_size())
         await say(client, message)
 
-    monkeypatch.setattr(server_client.Client, "_say", watched)
+    monkeypatch.setattr(server_client.Client, "_send", watched)
 
     async def run():
         async with serving(tiny_bundle) as running:
