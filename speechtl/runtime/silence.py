@@ -1,4 +1,4 @@
-"""Keep a C library's words off the terminal while it decodes."""
+"""Output of C libraries kept off the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _kept: tuple[int, TextIO | None] | None = None
 
 @contextmanager
 def silent_library() -> Iterator[None]:
-    """Swallow what C code writes to standard error in the block; what Python writes there, from any thread, still arrives."""
+    """Discard what C code writes to standard error in the block; output of Python, from any thread, still arrives."""
     _enter()
     try:
         yield

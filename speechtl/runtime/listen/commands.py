@@ -1,4 +1,4 @@
-"""Commands on detection: never through a shell unless asked, and never able to stall the loop."""
+"""Commands on detection: run without a shell by default, and never able to stall the loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from speechtl.runtime.listen.signals import KILL
 from speechtl.text import one_line
 
 AT_ONCE = 4  # commands that may run at the same time
-END_SECONDS = 0.2  # between asking a command to end and ending it
+END_SECONDS = 0.2  # between SIGTERM and SIGKILL
 SHELL = ("/bin/sh", "-c")
 
 
@@ -32,7 +32,7 @@ class Detection:
     at: str
 
     def environment(self) -> dict[str, str]:
-        """Return what a command is told."""
+        """The environment variables of a command."""
         return {
             "SPEECHTL_NAME": one_line(self.name),
             "SPEECHTL_SCORE": f"{self.score:.4f}",
@@ -66,7 +66,7 @@ class Command:
             thread.start()
 
     def close(self) -> None:
-        """End the commands that still run, all at once: first asked, then forced."""
+        """End all running commands: SIGTERM first, then SIGKILL."""
         with self._lock:
             self._closed = True
         for number in (signal.SIGTERM, KILL):
@@ -82,7 +82,7 @@ class Command:
     def _run(self, detection: Detection) -> None:
         thread = threading.current_thread()
         try:
-            # A session of its own: Ctrl-C ends the loop, and the loop ends the command with all that it started.
+            # A session of its own: Ctrl-C ends the loop, and the loop ends the command and its child processes.
             # What it prints goes to standard error: standard output belongs to the events.
             process = subprocess.Popen(
                 self._arguments,
@@ -136,7 +136,7 @@ def _split(text: str) -> list[str]:
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the command and all that it started; it may have ended already."""
+    """Signal a command and its child processes; it may have ended already."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             if hasattr(os, "killpg"):

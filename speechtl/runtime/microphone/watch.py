@@ -1,4 +1,4 @@
-"""Watch what a microphone delivers: a loop that hears nothing must not look like one that hears no wake word."""
+"""Problems of a microphone: a loop without usable sound must not look like one without wake words."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DC_OFFSET = 0.05  # of full scale, a mean of a second
 DC_SECONDS = 4
 DEAD_BELOW = 0.01  # of the other channel's level: 40 dB
 LIVE_RMS = 1e-3  # -60 dBFS: a channel that carries sound
-RATE_SECONDS = 30.0  # a measurement of the rate
+RATE_SECONDS = 30.0  # length of a measurement of the rate
 RATE_TOLERANCE = 0.005  # crystals are within 0.01 %; a callback may come 80 ms late
-AGAIN_SECONDS = 60.0  # a trouble that was away for so long is told again
+AGAIN_SECONDS = 60.0  # a problem that comes back after that time is reported again
 
 
 class InputWatch:
-    """Judge every second of sound; each trouble goes once to `log`, as a sentence with what to do behind its first colon."""
+    """Judge every second of sound; each problem goes once to `log`, as a sentence with advice after its first colon."""
 
     def __init__(self, log: Callable[[str], None], channel: int = 1) -> None:
         self._log = log
@@ -115,7 +115,7 @@ class InputWatch:
             return
         measured = self._since_first / seconds
         deviation = measured / self._rate - 1.0
-        # Twice in a row and the same way: a callback that came late once is no drift.
+        # Twice in a row and in the same direction: one late callback is no drift.
         if abs(deviation) > RATE_TOLERANCE and self._deviation * deviation > 0.0:
             self._report(
                 "drift",

@@ -1,4 +1,4 @@
-"""One client of the server: its events in, detections out, its own stream, and limits that keep it from harming others."""
+"""A client of the server: its events, its audio stream, its detections, and limits that protect the other clients."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from speechtl.runtime.server.models import Models, Served
 from speechtl.runtime.server.stream import AudioStream
 from speechtl.runtime.server.wire import read_event, sendable
 
-IDLE_SECONDS = 3600.0  # without an event; a satellite that is talking to its owner sends none for minutes
-REST_SECONDS = 30.0  # for what is left of an event that has begun
-WRITE_SECONDS = 30.0  # for a client to take what it is told
-PART_SECONDS = 1.0  # for a client to read why it is left
+IDLE_SECONDS = 3600.0  # without an event; a satellite in a conversation sends none for minutes
+REST_SECONDS = 30.0  # for the rest of an event that has begun
+WRITE_SECONDS = 30.0  # for a client to read a message
+PART_SECONDS = 1.0  # for a client to read the last message
 TIMEOUTS = (TimeoutError, asyncio.TimeoutError)  # one type from Python 3.11 on
 
 
 class Client:
-    """A connection; `models` is asked for every chunk, so that bundles can be replaced under a running stream."""
+    """A connection; `models` is called for every chunk, so that bundles can be replaced under a running stream."""
 
     def __init__(
         self,
@@ -46,30 +46,30 @@ class Client:
         self._models = models
         self._worker = worker
         self._log = log
-        self._names: set[str] | None = None  # of the words to detect; None for all
-        self._context: dict[str, Any] | None = None  # the client's own, given back with every answer to its detect
+        self._names: set[str] | None = None  # words to detect; None for all
+        self._context: dict[str, Any] | None = None  # sent by the client with `detect`, and returned with every answer
         self._stream: AudioStream | None = None
         self._stream_models: Models | None = None
         self._forks: dict[Served, Detector] = {}  # of the stream
 
     async def run(self) -> None:
-        """Serve until the client leaves; raise `SpeechtlError`, after telling the client, for what it must not do."""
+        """Serve until the client leaves; send it an error, and raise `SpeechtlError`, for a violation of the protocol."""
         try:
             await self._serve()
         except SpeechtlError as error:
             await self._send_last(Error(str(error), "bad-input"))
             raise
         except OSError:
-            pass  # the client is gone, which is how clients leave
+            pass  # the client has disconnected, as every client does
         finally:
             self.close()
 
     def close(self) -> None:
-        """Drop the connection, unsent words included."""
+        """Drop the connection, with everything that was not sent yet."""
         self._writer.transport.abort() if self._writer.transport.get_write_buffer_size() > 0 else self._writer.close()
 
     async def refuse(self, sentence: str) -> None:
-        """Say why the client is not served, and close."""
+        """Refuse the client with a reason, and close the connection."""
         try:
             await self._send_last(Error(sentence, "busy"))
         finally:
@@ -84,7 +84,7 @@ class Client:
             raise ProtocolError("The client was silent, or did not listen, for too long; the connection is closed.") from error
 
     async def _handle(self, message: Message) -> None:
-        """Answer one event; those that are not known are passed over, as the protocol wants it."""
+        """Answer one event; unknown ones are ignored, as the protocol requires."""
         if AudioChunk.is_type(message.type):
             await self._hear(message)
         elif Describe.is_type(message.type):
@@ -102,7 +102,7 @@ class Client:
             await self._send(Pong(text=sendable(text) if isinstance(text, str) else None))
 
     async def _choose(self, names: Any) -> None:
-        """Take the names of words to detect, from the next stream on; say which are not served."""
+        """Set the words to detect from the next stream on; report those that are not served."""
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ProtocolError("The names of detect must be a list of texts, or null for all wake words.")
         self._names = set(names) if names else None
@@ -118,7 +118,7 @@ class Client:
         return self._stream
 
     def _detectors(self) -> list[Detector]:
-        """The stream's detectors of the words to detect, of the models as they are now: new ones only for bundles that are new."""
+        """Detectors of the words to detect, of the bundles that are open now; a bundle in use keeps its detector."""
         self._stream_models = self._models()
         chosen = self._stream_models.chosen(self._stream_models.names if self._names is None else self._names)
         self._forks = {bundle: self._forks.get(bundle) or bundle.detector.fork() for bundle in chosen}
@@ -139,7 +139,7 @@ class Client:
             await self._send(NotDetected(context=self._context))
 
     async def _work(self, function: Callable[..., list[Event]], *arguments: bytes) -> list[Event]:
-        """Detect beside the event loop, which meanwhile serves the other clients."""
+        """Detect on the worker thread, while the event loop serves the other clients."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
 
     async def _report(self, stream: AudioStream, events: Iterable[Event]) -> None:
@@ -153,11 +153,11 @@ class Client:
         await asyncio.wait_for(async_write_event(message.event(), self._writer), WRITE_SECONDS)
 
     async def _send_last(self, message: Eventable) -> None:
-        """Tell the client why it is left, and let it read that: a connection closed with input unread loses what was sent."""
+        """Send a last message and give the client time to read it: a connection closed with unread input loses what was sent."""
         try:
             await asyncio.wait_for(self._finish_writing(message), PART_SECONDS)
         except (OSError, *TIMEOUTS):
-            pass  # the connection is closed next, whether the client listened or not
+            pass  # the connection is closed next in any case
 
     async def _finish_writing(self, message: Eventable) -> None:
         await async_write_event(message.event(), self._writer)

@@ -1,8 +1,8 @@
 """A Wyoming server: wake words for Home Assistant and its satellites, each client with a stream of its own.
 
 One event loop talks to all clients; one worker thread detects, a piece of at most a second at a time, so that clients take
-turns and the graphs, which they share, are never run twice at once. A client's next event is read only when its last one is
-dealt with: what a client sends waits on its own side.
+turns and the graphs, which they share, never run concurrently. A client's next event is read only after its last one was
+handled, so a client that sends too fast waits on its own side.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from speechtl.runtime.server.models import OWN, Models, Served, open_served
 from speechtl.runtime.systemd import Notifier
 
 MAX_CLIENTS = 32
-MAX_REFUSED = 64  # being told so at the same time; more are dropped without a word
-IDLE_ENOUGH = 10.0  # seconds without an event, after which a client makes room for a new one
+MAX_REFUSED = 64  # refusals at the same time; further clients are dropped without a message
+IDLE_ENOUGH = 10.0  # seconds without an event, after which a client may be dropped for a new one
 END_SECONDS = 0.5  # for clients to be dropped at the end
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What to serve and where; `announce` is a name for zeroconf."""
+    """Bundles to serve, and the address; `announce` is a name for zeroconf."""
 
     bundles: tuple[Path, ...]
     uri: str = "tcp://127.0.0.1:10400"
@@ -44,7 +44,7 @@ class ServerSettings:
 
     @property
     def address(self) -> Address:
-        """Where to listen; raises `ServerError` for a URI that is none, and for a place or a name that cannot be announced."""
+        """The listening address; raises `ServerError` for an invalid URI, and for an address or a name that cannot be announced."""
         address = parse_uri(self.uri)
         if self.announce is None:
             return address
@@ -62,7 +62,7 @@ def serve(settings: ServerSettings, log: Callable[[str], None]) -> None:
     """
     address = settings.address
     server = Server(settings, open_served(settings.bundles, settings.choice, log), log)
-    gc.freeze()  # what is loaded by now stays: looking through it again and again at the end would take most of the end's time
+    gc.freeze()  # everything loaded so far stays; collecting it again would take most of the time of the shutdown
     asyncio.run(server.run(address))
 
 
@@ -133,7 +133,7 @@ class Server:
         return f"Serving {self._bundles.described} at {self._where}"
 
     def _renew(self) -> None:
-        """Let every stream go on with what is open now."""
+        """Switch every stream to the bundles that are open now."""
         self._models = Models(tuple(self._bundles.opened))
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -157,7 +157,7 @@ class Server:
             self._clients.pop(client, None)
 
     def _make_room(self) -> bool:
-        """Tell whether another client can be served; the one that has been silent longest goes, if it was for long."""
+        """Make room for another client: the one that has been idle longest is dropped, if it has been idle long enough."""
         if len(self._clients) < MAX_CLIENTS:
             return True
         silent = min(self._clients, key=lambda client: client.last_heard)
@@ -192,7 +192,7 @@ class Server:
             self._notifier.ready(self._status())
 
     async def _watch_folders(self) -> None:
-        """Take up what comes, changes and goes in the folders."""
+        """Open bundles that are added to the folders or changed, and close those that are removed."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             async with self._opening:
@@ -201,7 +201,7 @@ class Server:
                     self._notifier.status(self._status())
 
     async def _stay_alive(self, watchdog_seconds: float) -> None:
-        """Tell systemd that both the event loop and the worker still turn."""
+        """Report to systemd while both the event loop and the worker respond."""
         while True:
             await asyncio.get_running_loop().run_in_executor(self._worker, time.monotonic)
             self._notifier.alive()
@@ -213,9 +213,9 @@ class Server:
         task.add_done_callback(self._background.discard)
 
     async def _end(self) -> None:
-        """Drop the clients; again and again, because before Python 3.12 `wait_for` can lose the moment at which it is cancelled.
+        """Drop the clients, repeatedly: before Python 3.12 `wait_for` can miss a cancellation.
 
-        One that keeps it busy can make it lose every one: without a connection, it has nothing left to do.
+        A busy client can make it miss every one, so its connection is closed first.
         """
         for client in self._clients:
             client.close()
@@ -229,7 +229,7 @@ class Server:
 
 
 def _who(writer: asyncio.StreamWriter) -> str:
-    """Return who has connected, for people; over tcp, also let the system notice when it is gone without a word."""
+    """The client's name for logs; over tcp, also turn on keep-alive, so that a vanished client is noticed."""
     connection, peer = writer.get_extra_info("socket"), writer.get_extra_info("peername")
     if not isinstance(peer, tuple):
         return "A client"
