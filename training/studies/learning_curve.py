@@ -1,10 +1,10 @@
-"""A learning curve of any recipe, for a wake word or for pictures: how good each way to train is after how many examples.
+"""Learning curves of a recipe for a wake word or for pictures: the value of each policy over the number of examples.
 
     python training/studies/learning_curve.py training/recipes/pictures/xray.toml --amounts 20 50 100 200 --out runs/curve
 
-Accuracy or AUC (pictures) or recall at the wanted rate of false accepts (wake words), on validation groups that are the same for all,
-with 95 % limits over seeds. A way is a policy (head, last:2, all, gradual) or `scratch`. Writes curve.csv and curve.png.
-A wake word takes as long for each point as its training; scale it down in the recipe (`epochs`, `negative_minutes`).
+Accuracy or AUC (pictures) or recall at the target rate of false accepts (wake words), on the same validation groups for all,
+with 95 % limits over seeds. A policy is head, last:2, all, gradual or `scratch`. Writes curve.csv and curve.png.
+Each point of a wake word takes a whole training; scale it down in the recipe (`epochs`, `negative_minutes`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     """Train, print, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--amounts", type=int, nargs="+", default=[20, 50, 100, 200], help="how many examples to learn from")
-    parser.add_argument("--ways", nargs="+", default=["head", "last:2", "all", "scratch"])
+    parser.add_argument("--amounts", type=int, nargs="+", default=[20, 50, 100, 200], help="numbers of training examples")
+    parser.add_argument("--policies", nargs="+", default=["head", "last:2", "all", "scratch"])
     parser.add_argument("--seeds", type=int, default=3, help="trainings for each point, each with other examples (default 3)")
     parser.add_argument("--out", type=output_folder, default="runs/curve")
     arguments = parser.parse_args(argv)
     trials = open_trials(arguments.recipe)
-    points = curve(trials, arguments.ways, arguments.amounts, arguments.seeds)
+    points = curve(trials, arguments.policies, arguments.amounts, arguments.seeds)
     write_points(arguments.out / "curve.csv", points, trials.measure)
     draw_curves(arguments.out / "curve.png", points, arguments.recipe.stem, trials.measure)
     print_points(points, trials.measure)

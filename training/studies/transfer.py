@@ -1,12 +1,12 @@
-"""What each encoder is worth: recall on test speakers at half a false accept an hour, after few and many recordings of a word.
+"""Recall of each encoder on test speakers at half a false accept per hour, after few and many recordings of a word.
 
     python training/studies/transfer.py training/recipes/words/computer.toml training/recipes/words/jarvis.toml --out runs/transfer
 
-Trains every way (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the shipped detector
-the recordings of split "test": negatives of manifests without one are for training alone. The threshold is the one at which
-the test negatives give that rate: what an encoder has learned is compared here, not how well a threshold was foretold. Each
-result is kept in transfer.csv at once; a second call goes on where the first one stopped, so give another --out to other
-settings or weights. Leaves transfer.csv and transfer.png, and prints a table for each word: of all that is in transfer.csv.
+Trains every policy (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the recordings of
+split "test" to the detector; negatives of manifests without that split are for training only. The threshold is the one at which
+the test negatives give that rate: the study compares encoders, not the estimates of their thresholds. Each result is written to
+transfer.csv at once, and a second call continues after the last one, so choose another --out for other settings or weights.
+Writes transfer.csv and transfer.png, and prints a table for each word with everything in transfer.csv.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from speechtl.study.trials_audio import changed
 from speechtl.text import counted
 from speechtl.transfer import Batch
 
-WAYS = (
+POLICIES = (
     "scratch:conv-ctc/all",
     "conv-ctc/head",
     "conv-ctc/all",
@@ -55,8 +55,8 @@ WAYS = (
 )
 RATE = 0.5  # false accepts an hour
 SEEDED = 50  # with more clips than these, one seed is enough
-HEAD = "/head"  # how ways end that leave the encoder as it is
-COLUMNS = ("word", "way", "clips", "seed", "recall")
+HEAD = "/head"  # ending of policies that do not change the encoder
+COLUMNS = ("word", "policy", "clips", "seed", "recall")
 THRESHOLDS = [float(1.0 / (1.0 + np.exp(-logit))) for logit in np.linspace(-14.0, 14.0, 281)]
 
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", type=Path, nargs="+")
     parser.add_argument("--amounts", type=at_least(0), nargs="+", default=[5, 10, 20, 50, 0], help="training clips; 0 stands for all")
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), help="encoder/policy")
+    parser.add_argument("--policies", nargs="+", default=list(POLICIES), help="encoder/policy")
     parser.add_argument("--seeds", type=at_least(1), default=3, help=f"trainings with up to {SEEDED} clips (default 3); with more, one")
     parser.add_argument("--epochs", type=at_least(1), help="of each training, in place of the recipe's")
     parser.add_argument("--batch-size", type=at_least(2), help="of each training, in place of the recipe's")
@@ -81,13 +81,15 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     for seed in range(options.seeds):
         negatives: Negatives = defaultdict(dict)  # no other seed needs them, and they are large
         for recipe, plan in plans:
-            for way, clips in plan:
-                key = (recipe.name, way, clips, seed)
+            for policy, clips in plan:
+                key = (recipe.name, policy, clips, seed)
                 if key not in done and (clips <= SEEDED or seed == 0):
-                    known = embeddings[way, seed if way.split("/")[0] in RANDOM_INIT else 0]  # random weights differ from seed to seed
-                    done[key] = recall(recipe, way, clips, seed, negatives, known)
+                    known = embeddings[
+                        policy, seed if policy.split("/")[0] in RANDOM_INIT else 0
+                    ]  # random weights differ from seed to seed
+                    done[key] = recall(recipe, policy, clips, seed, negatives, known)
                     append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
-                    say(f"{recipe.name}, {way}, {counted(clips, 'clip')}, seed {seed}: recall {done[key]:.3f}")
+                    say(f"{recipe.name}, {policy}, {counted(clips, 'clip')}, seed {seed}: recall {done[key]:.3f}")
     panels = [Panel(f"recordings of {recipe.name!r}", _points(done, recipe.name)) for recipe in recipes]
     for panel, recipe in zip(panels, recipes, strict=True):
         print_points(panel.points, f"recall of {recipe.name!r}")
@@ -96,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
 
 
 Known = dict[bytes, Tensor]  # embeddings of frames, by their digest
-Negatives = defaultdict[str, dict[int, Batch]]  # of each round after the frozen layers, by everything that decides what they sound like
+Negatives = defaultdict[str, dict[int, Batch]]  # of each round after the frozen layers, by everything they depend on
 
 
 class SharedNegatives(RoundBatches):
@@ -131,8 +133,8 @@ class SharingTraining(Training):
         return shared
 
 
-class Remembered(nn.Module):
-    """A frozen encoder that does not encode the same frames twice."""
+class CachedEncoder(nn.Module):
+    """A frozen encoder with a cache of embeddings."""
 
     def __init__(self, encoder: nn.Module, known: Known) -> None:
         super().__init__()
@@ -140,15 +142,15 @@ class Remembered(nn.Module):
         self.known = known
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return the embeddings of frames `(1, 1, frames, bands)`."""
+        """Embeddings of frames `(1, 1, frames, bands)`."""
         key = hashlib.blake2b(frames.cpu().numpy().tobytes(), digest_size=16).digest()
         if key not in self.known:
             self.known[key] = self.encoder(frames).cpu()
         return self.known[key].to(frames.device)
 
 
-def recall(recipe: Recipe, way: str, clips: int, seed: int, negatives: Negatives, known: Known) -> float:
-    """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives.
+def recall(recipe: Recipe, policy: str, clips: int, seed: int, negatives: Negatives, known: Known) -> float:
+    """Recall of test speakers at half a false accept per hour of test negatives, after a training with `clips` clips.
 
     `negatives` and, of a frozen encoder, `known` are caches that several trainings share.
     """
@@ -158,13 +160,13 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, negatives: Negatives
         positives, out = Path(folder) / "positives.jsonl", Path(folder) / "run"
         write_manifest(positives, [dataclasses.replace(clip, audio_filepath=str(clip.path)) for clip in chosen])
         with training_folder(out) as work:
-            SharingTraining(changed(recipe, way, positives, seed), work, negatives).run(out)
+            SharingTraining(changed(recipe, policy, positives, seed), work, negatives).run(out)
         model = open_model(out)
-    if way.endswith(HEAD):
+    if policy.endswith(HEAD):
         assert isinstance(model.scorer.engine, OfflineEngine)
         encoder = model.scorer.engine.network.encoder
         groups = nn.Sequential(*encoder.groups.values())
-        encoder.groups = nn.ModuleDict({"all": Remembered(groups, known)})
+        encoder.groups = nn.ModuleDict({"all": CachedEncoder(groups, known)})
     spoken = choose(recipe.data.positives, "test", model, say, find_words=True)
     others = choose(_test_negatives(recipe), "test", model, say, without=model.phrases)
     words = score_stream(model.scorer, words_in_background(spoken, Condition(), SEED))
@@ -173,7 +175,7 @@ def recall(recipe: Recipe, way: str, clips: int, seed: int, negatives: Negatives
 
 
 def _pool(recipe: Recipe) -> list[Clip]:
-    """Return the training recordings of the word that are on this machine."""
+    """The training recordings of the word that are on this machine."""
     clips = [clip for clip in read_clips(recipe.data.positives) if clip.split != "test"]
     here = [clip for clip in clips if clip.path is not None]
     if not here:
@@ -185,7 +187,7 @@ def _pool(recipe: Recipe) -> list[Clip]:
 
 
 def _test_negatives(recipe: Recipe) -> list[Path]:
-    """Return the manifests of negatives that have people to test on; of those without, training has heard the people."""
+    """The manifests of negatives with test speakers; the speakers of other manifests are in training."""
     tested = [path for path in recipe.data.negatives if any(clip.split == "test" for clip in read_clips([path]))]
     if not tested:
         raise ManifestError(f"None of the negatives of {recipe.name!r} has split 'test'; without them there is no rate of false accepts.")
@@ -193,24 +195,26 @@ def _test_negatives(recipe: Recipe) -> list[Path]:
 
 
 def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:
-    """Return the ways and amounts to train; raise `SpeechtlError` where one of them cannot be trained."""
+    """The policies and amounts to train; raises `SpeechtlError` if one of them cannot be trained."""
     _test_negatives(recipe)
-    for way in options.ways:
-        changed(recipe, way, options.out, seed=0)
+    for policy in options.policies:
+        changed(recipe, policy, options.out, seed=0)
     available = len(_pool(recipe))
     amounts = sorted({min(amount or available, available) for amount in options.amounts})
-    return [(way, amount) for amount in amounts for way in options.ways]
+    return [(policy, amount) for amount in amounts for policy in options.policies]
 
 
 def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:
-    """Return all that is known of a word, earlier calls' results, too, in the order of `WAYS`."""
-    known = [Point(way, clips, seed, value) for (word, way, clips, seed), value in done.items() if word == name]
-    return sorted(known, key=lambda point: (WAYS.index(point.policy) if point.policy in WAYS else len(WAYS), point.examples, point.seed))
+    """All results of a word, including those of earlier calls, in the order of `POLICIES`."""
+    known = [Point(policy, clips, seed, value) for (word, policy, clips, seed), value in done.items() if word == name]
+    return sorted(
+        known, key=lambda point: (POLICIES.index(point.policy) if point.policy in POLICIES else len(POLICIES), point.examples, point.seed)
+    )
 
 
 def _read(path: Path) -> dict[tuple[str, str, int, int], float]:
     return {
-        (row["word"], row["way"], int(row["clips"]), int(row["seed"])): float(row["recall"]) for row in read_rows(path) if row["recall"]
+        (row["word"], row["policy"], int(row["clips"]), int(row["seed"])): float(row["recall"]) for row in read_rows(path) if row["recall"]
     }
 
 

@@ -20,7 +20,20 @@ def recipe(tmp_path, monkeypatch):
 
 
 def test_a_curve_of_pictures_is_written_and_drawn(load_program, recipe, tmp_path):
-    arguments = [str(recipe), "--amounts", "4", "400", "1000", "--ways", "head", "scratch", "--seeds", "2", "--out", str(tmp_path / "out")]
+    arguments = [
+        str(recipe),
+        "--amounts",
+        "4",
+        "400",
+        "1000",
+        "--policies",
+        "head",
+        "scratch",
+        "--seeds",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     points = load_program("training/studies/learning_curve").main(arguments)
     assert [(point.policy, point.examples, point.seed) for point in points][:3] == [("head", 4, 0), ("head", 4, 1), ("scratch", 4, 0)]
     assert {point.examples for point in points} == {4, 26}  # of 32, some are kept to report on
@@ -28,6 +41,6 @@ def test_a_curve_of_pictures_is_written_and_drawn(load_program, recipe, tmp_path
 
 
 def test_a_curve_of_a_wake_word_uses_the_same_program(load_program, corpus, known_tiny, tmp_path):
-    arguments = [str(corpus / "word.toml"), "--amounts", "5", "--ways", "head", "--seeds", "1", "--out", str(tmp_path / "out")]
+    arguments = [str(corpus / "word.toml"), "--amounts", "5", "--policies", "head", "--seeds", "1", "--out", str(tmp_path / "out")]
     (point,) = load_program("training/studies/learning_curve").main(arguments)
     assert 0.0 <= point.value <= 1.0

@@ -11,7 +11,7 @@ from speechtl.runs import training_folder
 
 def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch, capsys):
     program = load_program("training/studies/transfer")
-    arguments = [str(corpus / "word.toml"), "--amounts", "5", "--ways", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
+    arguments = [str(corpus / "word.toml"), "--amounts", "5", "--policies", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
     (point,) = program.main([*arguments, "--seeds", "1"])
     assert (point.policy, point.examples, point.seed) == ("tiny/head", 5, 0)
     assert 0.0 <= point.value <= 1.0
@@ -24,7 +24,7 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
     assert [found.value for found in points] == [round(point.value, 4), 0.25]
     with (tmp_path / "out" / "transfer.csv").open() as file:
         assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1"]
-    points = program.main([*arguments[:1], "--amounts", "8", "--ways", "tiny/last:1", "--seeds", "1", "--epochs", "1", *arguments[-2:]])
+    points = program.main([*arguments[:1], "--amounts", "8", "--policies", "tiny/last:1", "--seeds", "1", "--epochs", "1", *arguments[-2:]])
     assert [(found.policy, found.examples, found.seed) for found in points] == [
         ("tiny/head", 5, 0),
         ("tiny/head", 5, 1),
@@ -90,7 +90,7 @@ def test_what_cannot_be_trained_is_told_before_anything_is(load_program, corpus,
         ("away.toml", "tiny/head", "out", "None of the 1 training recordings of 'burst' is on this machine"),
     ):
         with pytest.raises(SpeechtlError, match=message):
-            program.main([str(corpus / recipe), "--ways", "tiny/head", way, "--out", str(tmp_path / out)])
+            program.main([str(corpus / recipe), "--policies", "tiny/head", way, "--out", str(tmp_path / out)])
     assert not (tmp_path / "out").exists()
     with pytest.raises(SystemExit):
         program.main([str(corpus / "word.toml"), "--out", str(tmp_path / "file")])
