@@ -26,10 +26,9 @@ from pathlib import Path
 from typing import IO
 
 from speechtl.bench.compare import compare, read_budgets
-from speechtl.bench.plot import check_plot, draw
-from speechtl.bench.report import Report, read_report
+from speechtl.bench.report import BenchReport, read_report
 from speechtl.bench.run import bench, open_any_bundle
-from speechtl.bench.show import print_comparison
+from speechtl.bench.show import check_plot, draw, print_comparison
 from speechtl.errors import CheckFailedError, SpeechtlError, reported
 from speechtl.files import check_place, write_json, write_text
 from speechtl.progress import progress, say
@@ -104,7 +103,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def measure_there(options: argparse.Namespace) -> Report:
+def measure_there(options: argparse.Namespace) -> BenchReport:
     """Run bench on the device and keep its report."""
     say(f"Measuring on {options.host}; a small device takes a minute or two.")
     command = [*ssh(options), options.host, f"sh -c {shlex.quote(script(options))}"]
@@ -112,7 +111,7 @@ def measure_there(options: argparse.Namespace) -> Report:
         return answer(options, command, content)
 
 
-def measure_emulated(options: argparse.Namespace) -> Report:
+def measure_emulated(options: argparse.Namespace) -> BenchReport:
     """Run bench on an emulated processor and keep its report."""
     say(f"Measuring on {options.emulate} under QEMU; this takes minutes.")
     there = [sys.executable, str(EMULATE), "--machine", options.emulate, "--run"]
@@ -122,7 +121,7 @@ def measure_emulated(options: argparse.Namespace) -> Report:
     return answer(options, [*there, *bench_there, *chosen, "--python", shlex.join(there)], subprocess.DEVNULL)
 
 
-def answer(options: argparse.Namespace, command: Sequence[str], stdin: IO[bytes] | int) -> Report:
+def answer(options: argparse.Namespace, command: Sequence[str], stdin: IO[bytes] | int) -> BenchReport:
     """Run a command that prints a report; keep it, or say why there is none."""
     try:
         done = subprocess.run(command, stdin=stdin, capture_output=True, timeout=options.timeout, check=False)
@@ -139,7 +138,7 @@ def device(options: argparse.Namespace) -> str:
     return str(options.host or f"emulated {options.emulate}")
 
 
-def measure_here(options: argparse.Namespace) -> Report:
+def measure_here(options: argparse.Namespace) -> BenchReport:
     """Run bench on this machine and keep its report."""
     say("Measuring here.")
     with progress("measuring") as advance:
@@ -184,7 +183,7 @@ def explain(options: argparse.Namespace, code: int, last: str) -> str:
     return f"{host} could not measure the bundle: {last.removeprefix('speechtl: ')}"
 
 
-def keep(options: argparse.Namespace, answered: str) -> Report:
+def keep(options: argparse.Namespace, answered: str) -> BenchReport:
     """Write the device's report to the folder of reports; raise when what came back is none."""
     host = device(options)
     path = options.out / f"device-{re.sub(r'[^A-Za-z0-9._-]', '_', host)}.json"

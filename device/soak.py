@@ -32,7 +32,7 @@ from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.process import cpu_seconds, open_files, resident_bytes, threads
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Int16, from_int16
 from speechtl.runtime.sound.files import resampler
 from speechtl.text import counted
 
@@ -125,7 +125,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def soak(detector: Detector, heard: audio.Int16, hours: float, tolerance: float = SAME_SCORE) -> Soak:
+def soak(detector: Detector, heard: Int16, hours: float, tolerance: float = SAME_SCORE) -> Soak:
     """Play the audio (16 kHz) to a detector, as a microphone of 48 kHz gives it, until so many hours have passed."""
     step = detector.scorer.frames_per_step * detector.scorer.features.hop
     heard = np.pad(heard, (0, -len(heard) % math.lcm(audio.CHUNK_SAMPLES, step)))  # so that all passes are cut alike
@@ -154,12 +154,12 @@ def soak(detector: Detector, heard: audio.Int16, hours: float, tolerance: float 
     return seen
 
 
-def play(detector: Detector, convert: Resampler, recorded: audio.Int16, seen: Soak) -> list[Event]:
+def play(detector: Detector, convert: Resampler, recorded: Int16, seen: Soak) -> list[Event]:
     """Play the audio once; count what happens, and return the events."""
     found = []
     for chunk in audio.chunks(recorded, audio.MICROPHONE_RATE):
         before, cpu = time.perf_counter(), cpu_seconds()
-        events = detector.feed(convert.resample_chunk(chunk.astype(np.float32) / np.float32(32768.0)))
+        events = detector.feed(convert.resample_chunk(from_int16(chunk)))
         took = (time.perf_counter() - before) * 1000.0
         seen.longest_cpu_ms = max(seen.longest_cpu_ms, (cpu_seconds() - cpu) * 1000.0)
         seen.chunks += 1

@@ -26,6 +26,7 @@ from speechtl.cache import environment
 from speechtl.errors import CheckFailedError, SpeechtlError, reported
 from speechtl.export.golden import golden_audio
 from speechtl.export.openwakeword import convert
+from speechtl.runtime.samples import to_int16
 from speechtl.runtime.sound.files import read_audio
 from speechtl.runtime.trigger import smooth
 
@@ -87,7 +88,7 @@ def smoothed_scores(run: Run, audio: npt.NDArray[np.float32], phase: int) -> npt
 def play(peer: str, model: Path, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return the scores that a peer gives to the recording, one every 80 ms."""
     python = environment("peers", f"scores-{peer}", peer, PEERS[peer][0])
-    samples = np.round(audio * 32767).astype("<i2").tobytes()
+    samples = to_int16(audio).tobytes()
     done = subprocess.run([str(python), str(WORKER), peer, str(model)], input=samples, capture_output=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]

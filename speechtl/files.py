@@ -26,6 +26,7 @@ except ImportError:
     msvcrt = None  # type: ignore[assignment]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+HASHED_BYTES = 1 << 20  # read at a time
 LEAST_ROOM = 1_000_000  # bytes that any output may take
 LOCKED_BYTE = 1 << 20  # behind all that is written into a lock, which Windows would not let others read
 
@@ -220,6 +221,20 @@ def _whole(text: str) -> int:
     if not -(2**63) <= number < 2**64:
         raise ValueError(f"the number {text[:20]}... is too large")
     return number
+
+
+def sha256_of(content: Path | bytes) -> str:
+    """SHA-256 of a file or of bytes, in hexadecimal."""
+    import hashlib  # only here: it loads OpenSSL, 4 MB of a detector's memory
+
+    digest = hashlib.sha256()
+    if isinstance(content, bytes):
+        digest.update(content)
+    else:
+        with content.open("rb") as file:
+            while block := file.read(HASHED_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:

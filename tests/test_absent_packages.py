@@ -16,15 +16,13 @@ MODULES = sorted(
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     for folder in ("runtime", "bench")
     for path in (PACKAGE / folder).rglob("*.py")
-    if path.stem not in ("__init__", "plot")
+    if path.stem != "__init__"
 )
 COMMANDS = ["speechtl.cli.app", "speechtl.cli.bench", "speechtl.progress"]
-PICTURES = {
-    f"speechtl.{name}" for name in ("runtime.engine.pictures", "runtime.verify_pictures", "bench.prediction", "bench.picture_worker")
-}
+PICTURES = {f"speechtl.{name}" for name in ("runtime.engine.pictures", "bench.prediction")}
 # What is nothing without a package: its users import it where they can say so.
 NEEDS = {
-    "wyoming": {f"speechtl.runtime.server.{name}" for name in ("server", "client", "models", "wire", "stream", "samples", "address")},
+    "wyoming": {f"speechtl.runtime.server.{name}" for name in ("server", "client", "models", "wire", "stream", "address")},
     "onnxruntime": {"speechtl.runtime.engine.onnx", *PICTURES},
     "rich": {"speechtl.bench.show"},
     "PIL": {"speechtl.runtime.pictures", "speechtl.runtime.bundle.pictures", *PICTURES},

@@ -19,6 +19,8 @@ TRAINING = (
     "pyroomacoustics",
     "onnx",
     "matplotlib",
+    "jinja2",
+    "num2words",
 )
 
 

@@ -27,7 +27,8 @@ import numpy as np
 
 from speechtl.arguments import at_least
 from speechtl.bench.process import WorkerError, run_worker
-from speechtl.bench.stimulus import CHUNK_SAMPLES, SECOND, Int16, speech_like
+from speechtl.bench.stimulus import SECOND, speech_like
+from speechtl.bench.worker import CHUNK_SAMPLES
 from speechtl.cache import environment
 from speechtl.errors import SpeechtlError, reported
 from speechtl.export.cost import GraphCost, graph_cost
@@ -35,7 +36,7 @@ from speechtl.progress import progress
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
 from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.machine import read_condition, read_machine
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Int16, to_int16
 from speechtl.runtime.sound.files import read_audio
 
 WORKER = Path(__file__).parent / "peer_workers" / "stream.py"
@@ -163,8 +164,7 @@ def read_files(paths: Sequence[Path]) -> Int16:
     audio = np.concatenate([read_audio(path) for path in paths])
     if len(audio) < CHUNK_SAMPLES:
         raise SpeechtlError(f"The recordings are {len(audio) / SAMPLE_RATE:.3f} s long; at least 0.08 s are needed, a minute is better.")
-    whole: Int16 = (np.clip(audio, -1.0, 1.0) * 32767.0).astype(np.int16)
-    return whole[: len(audio) // CHUNK_SAMPLES * CHUNK_SAMPLES]
+    return to_int16(audio[: len(audio) // CHUNK_SAMPLES * CHUNK_SAMPLES])
 
 
 def own(bundle: Bundle, graph: str | None) -> Contender:

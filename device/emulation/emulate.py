@@ -16,20 +16,25 @@ and, the first time, the mirrors that apt and pip are set to. Exit code 1 when s
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 import numpy as np
 import soundfile
 from arm_root import CHECKOUT, HERE, SAME, Machine, command, machines, open_root, run
+from packaging.requirements import Requirement
 
 from speechtl.arguments import output_file
 from speechtl.errors import CheckFailedError, SpeechtlError, reported
@@ -37,8 +42,9 @@ from speechtl.files import cache_folder, write_json
 from speechtl.progress import say
 from speechtl.runtime.bundle.wake_word import Bundle, Graph, open_bundle
 from speechtl.runtime.engine.select import RUNTIMES
-from speechtl.runtime.features import Floats, LogMel
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.features import LogMel
+from speechtl.runtime.samples import SAMPLE_RATE, Floats
+from speechtl.versions import versions
 
 SCHEMA = 1
 PROBE = HERE / "probe.py"
@@ -46,7 +52,7 @@ PROBE = HERE / "probe.py"
 TOLERANCES = {"fp32": 1e-5, "int8": 1e-6}
 FRAMES_TOLERANCE = 1e-3  # of a log-mel value, where 10 dB are 1
 SECONDS = 1800  # for one program under emulation
-LEGACY = ("tflite-runtime==2.14.0", "numpy==1.26.4", "soxr", "soundfile", "typer<0.29", "rich")
+LEGACY_MACHINE = "armv7l"
 LEGACY_PYTHON = "3.11"  # the last one that tflite-runtime has wheels for
 BLOCKS = 50  # of 80 ms, between two marks of the probe
 COMPARED_WITH = {"arm64": "this machine", "legacy": "", "armhf": "legacy"}
@@ -139,8 +145,8 @@ def _prove(given: argparse.Namespace) -> None:
 
 def compare(path: Path, names: Sequence[str], count: bool = True) -> list[Result]:
     """Run the bundle on these machines and compare; builds what is not in the cache yet."""
-    bundle = open_bundle(path)
     path = path.absolute()
+    bundle = open_bundle(path)
     found = machines(_versions())
     sides = {"this machine": Side("this machine", [sys.executable], {"PYTHONPATH": str(CHECKOUT)})}
     results: list[Result] = []
@@ -153,55 +159,56 @@ def compare(path: Path, names: Sequence[str], count: bool = True) -> list[Result
         for name in ("this machine", *(name for name in COMPARED_WITH if name in sides)):
             say(f"{name}: scores")
             scores[name] = sides[name].scores(path, work / "input.npz", work / f"{name}.npz")
+        comparison = Comparison(bundle, work / "golden.wav", sides, scores)
         for name in (name for name in COMPARED_WITH if name in sides):
-            counter = _Counter(found[name], work) if count and name in found else None
-            results += _results(bundle, path, work, sides[name], sides.get(COMPARED_WITH[name]), scores, counter)
+            results += comparison.results(name, _Counter(found[name], work) if count and name in found else None)
     return results
 
 
-def _results(
-    bundle: Bundle,
-    path: Path,
-    work: Path,
-    side: Side,
-    other: Side | None,
-    scores: Mapping[str, Mapping[str, Any]],
-    counter: _Counter | None,
-) -> list[Result]:
-    say(f"{side.name}: verify")
-    results = []
-    for (graph, runtime), parity in side.verify(path).items():
-        say(f"{side.name}: {graph} in {runtime}")
-        key = f"{graph}|{runtime}"
-        events = side.detect(path, work / "golden.wav", graph, runtime)
-        difference, frames_difference, same_events = None, None, True
-        if other is not None:
-            if key not in scores[other.name]:
-                raise SpeechtlError(
-                    f"{other.name} cannot run {graph}, so that there is nothing to compare with. Install: pip install {runtime}"
-                )
-            difference, frames_difference = (_largest(scores[side.name][name], scores[other.name][name]) for name in (key, "frames"))
-            same_events = _same(events, other.detect(path, work / "golden.wav", graph, runtime))
-        allowed = _allowed(bundle.graphs[graph], runtime)
-        features, steps = counter.count(path, graph, runtime) if counter else (None, None)
-        results.append(
-            Result(
-                side.name,
-                graph,
-                runtime,
-                parity["largest_difference"],
-                parity["ok"],
-                len(events),
-                other.name if other else "",
-                difference,
-                allowed,
-                frames_difference,
-                same_events,
-                features,
-                steps,
+@dataclass(frozen=True)
+class Comparison:
+    """A bundle that is played to several machines: each machine's Python and its scores of the same frames, by the machine's name."""
+
+    bundle: Bundle
+    recording: Path
+    sides: Mapping[str, Side]
+    scores: Mapping[str, Mapping[str, Any]]
+
+    def results(self, name: str, counter: _Counter | None) -> Iterator[Result]:
+        """Every graph of the bundle on one machine, beside the machine that it is compared with."""
+        side, other = self.sides[name], self.sides.get(COMPARED_WITH[name])
+        say(f"{name}: verify")
+        for (graph, runtime), parity in side.verify(self.bundle.path).items():
+            say(f"{name}: {graph} in {runtime}")
+            events = side.detect(self.bundle.path, self.recording, graph, runtime)
+            difference, frames_difference, same_events = None, None, True
+            if other is not None:
+                difference, frames_difference = self._differences(name, other.name, graph, runtime)
+                same_events = _same(events, other.detect(self.bundle.path, self.recording, graph, runtime))
+            features, steps = counter.count(self.bundle.path, graph, runtime) if counter else (None, None)
+            yield Result(
+                machine=name,
+                graph=graph,
+                runtime=runtime,
+                parity=parity["largest_difference"],
+                verified=parity["ok"],
+                events=len(events),
+                compared_with=other.name if other else "",
+                difference=difference,
+                allowed=_allowed(self.bundle.graphs[graph], runtime),
+                frames_difference=frames_difference,
+                same_events=same_events,
+                feature_instructions=features,
+                graph_instructions=steps,
             )
-        )
-    return results
+
+    def _differences(self, name: str, other: str, graph: str, runtime: str) -> tuple[float, float]:
+        """The largest differences of scores and of frames between two machines."""
+        key = f"{graph}|{runtime}"
+        if key not in self.scores[other]:
+            raise SpeechtlError(f"{other} cannot run {graph}, so there is nothing to compare with. Install: pip install {runtime}")
+        scores, frames = (_largest(self.scores[name][what], self.scores[other][what]) for what in (key, "frames"))
+        return scores, frames
 
 
 def _allowed(graph: Graph, runtime: str) -> float:
@@ -258,9 +265,18 @@ def _legacy() -> Side:
         interpreter = sys.executable if sys.version.startswith(LEGACY_PYTHON) else f"python{LEGACY_PYTHON}"
         folder.parent.mkdir(parents=True, exist_ok=True)
         run([interpreter, "-m", "venv", "--clear", str(folder)], interpreter, 120)
-        run([str(python), "-m", "pip", "install", "-q", *LEGACY], "pip", 1200)
+        run([str(python), "-m", "pip", "install", "-q", *base_requirements(LEGACY_MACHINE)], "pip", 1200)
         (folder / "complete").touch()
     return Side("legacy", [str(python)], {"PYTHONPATH": str(CHECKOUT)})
+
+
+def base_requirements(platform_machine: str) -> list[str]:
+    """The packages of a base install of speechtl on such a processor, as pip takes them."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = map(Requirement, project["dependencies"])
+    return [
+        f"{one.name}{one.specifier}" for one in listed if one.marker is None or one.marker.evaluate({"platform_machine": platform_machine})
+    ]
 
 
 def _run_there(names: Sequence[str], arguments: Sequence[str]) -> int:
@@ -274,11 +290,9 @@ def _run_there(names: Sequence[str], arguments: Sequence[str]) -> int:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    found = versions(SAME)
     for package in SAME:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+        if package not in found:
             say(f"{package} is not installed on this machine, so that ARM does without, too.")
     return found
 

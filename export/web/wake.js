@@ -1,5 +1,5 @@
 // A bundle (.wake) in JavaScript: read it, compute log-mel frames, and run a graph step by step in ONNX Runtime Web.
-// What it computes is described in export/README.md, "Running a graph in another language".
+// What it computes is described in export/README.md, "Running a bundle elsewhere".
 
 const ABOUT = "bundle.json";
 const INPUT = "log_mel";

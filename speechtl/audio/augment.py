@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FRAME = SAMPLE_RATE // 50  # samples: 20 ms, for levels
 ACTIVE_RANGE = 20.0  # dB below the loudest frame: what still counts as speech
@@ -131,6 +134,22 @@ def at_level(samples: Samples, dbfs: float) -> Samples:
     """Return samples whose active level is `dbfs`, however large that makes them; silence stays silence."""
     level = active_level(samples)
     return samples * np.float32(10.0 ** (dbfs / 20.0) / level) if level > 0.0 else samples
+
+
+def mask(features: Samples | Tensor, random: np.random.Generator, *, bands: int, frames: int, moments: int = 1) -> None:
+    """Set a group of bands and some moments of every example to its mean, in place (SpecAugment, Park et al. 2019).
+
+    `features` are `(examples, frames, bands)`; at most `bands` and `frames` are masked at a time.
+    """
+    for example in features:
+        mean = example.mean()
+        width = int(random.integers(bands + 1))
+        low = int(random.integers(example.shape[1] - width))
+        example[:, low : low + width] = mean
+        for _ in range(moments):
+            length = int(random.integers(frames + 1))
+            start = int(random.integers(example.shape[0] - length))
+            example[start : start + length] = mean
 
 
 def simulate_rooms(count: int, seed: int) -> list[Samples]:

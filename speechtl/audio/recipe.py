@@ -1,4 +1,4 @@
-"""A recipe: what to train, from which recordings, and how. TOML; everything but the name and the recordings has a default."""
+"""Recipes for wake words: recordings, network, training and calibration. TOML; only the name and the recordings are required."""
 
 from __future__ import annotations
 
@@ -13,29 +13,43 @@ from speechtl.audio.encoders.torchaudio_pipelines import check_pipeline, is_pipe
 from speechtl.audio.network.heads import HEADS
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import at_home
-from speechtl.settings import Name, Precision, Section, checked, known, known_policy, read_toml
-from speechtl.transfer import FitSettings
+from speechtl.settings import Name, Precision, Section, accepted, checked, known, read_recipe_file
+from speechtl.transfer import FitSettings, parse_policy
 
 FROZEN = "speech-embedding+conv-ctc"  # the encoder by default where it stays frozen
 TRAINED = "speech-embedding"  # and where some of its layers learn, too
 
 
 class DataSection(Section):
-    """Manifests, or folders of recordings; paths are relative to the recipe."""
+    """Recordings: manifests, tables, folders or single files. Paths are relative to the recipe."""
 
     positives: list[Path] = Field(min_length=1)
+    """recordings of the word; the sub-folders of a folder are its speakers"""
+
     negatives: list[Path] = Field(min_length=1)
+    """recordings of anything else"""
+
     noise: list[Path] = Field(default_factory=list)
-    rooms: str | list[Path] = "simulated"  # or "none", or manifests of impulse responses
-    negative_minutes: float = Field(default=50.0, gt=0)  # drawn from the negatives at most
+    """background noise, in addition to synthetic noise"""
+
+    rooms: str | list[Path] = "simulated"
+    """or "none", or a list of manifests of impulse responses"""
+
+    negative_minutes: float = Field(default=50.0, gt=0)
+    """upper limit of what is drawn from the negatives"""
 
 
 class TransferSection(Section):
-    """Which encoder, which new layers, and how much of it all to train."""
+    """The pretrained encoder, the new layers, and how many of the layers are trained."""
 
     encoder: str = FROZEN
+    """or conv-ctc, speech-embedding, torchaudio:HUBERT_BASE, or your own weights as conv-ctc:FILE"""
+
     head: str = "conv"
+    """new layers: linear, conv, gru or attention"""
+
     policy: str = "head"
+    """layers to train: head, last:2 (any number of layer groups), all, or gradual"""
 
     @model_validator(mode="before")
     @classmethod
@@ -75,23 +89,38 @@ class TransferSection(Section):
     @field_validator("policy")
     @classmethod
     def _known_policy(cls, value: str) -> str:
-        return known_policy(value)
+        return accepted(value, parse_policy)
 
 
 class TrainSection(Section):
-    """How long and how fast to train."""
+    """The training loop."""
 
     epochs: int = Field(default=19, ge=1)
-    steps: int = Field(default=30, ge=1)  # batches an epoch
+    """passes over newly augmented examples"""
+
+    steps: int = Field(default=30, ge=1)
+    """batches per epoch"""
+
     batch_size: int = Field(default=128, ge=2)
+    """examples per batch"""
+
     learning_rate: float = Field(default=1e-3, gt=0)
+    """of the new layers; smaller toward the front"""
+
     weight_decay: float = Field(default=1e-2, ge=0)
-    repeats: int = Field(default=3, ge=1)  # of every positive clip in an epoch, each time in another copy
-    precision: Precision = "32-true"  # bf16-mixed where many layers learn on a processor or GPU that has it
+    """of AdamW"""
+
+    repeats: int = Field(default=3, ge=1)
+    """augmented copies of each positive per epoch"""
+
+    precision: Precision = "32-true"
+    """bf16-mixed is faster if the encoder is trained, on a processor or GPU with bfloat16"""
+
     seed: int = Field(default=0, ge=0)
+    """random seed"""
 
     def fit_settings(self) -> FitSettings:
-        """Return the settings of the training loop."""
+        """Settings of the training loop."""
         return FitSettings(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
@@ -102,18 +131,30 @@ class TrainSection(Section):
 
 
 class CalibrateSection(Section):
-    """What the detector's threshold has to achieve on the validation recordings."""
+    """The detector: target of the threshold, and settings of the trigger."""
+
+    enabled: bool = True
+    """false leaves the threshold at 0.5 and holds out no speakers, unless a manifest marks them"""
 
     false_accepts_per_hour: float = Field(default=0.3, gt=0)
-    smoothing: int = Field(default=1, ge=1)  # steps
-    refractory: float = Field(default=1.0, ge=0)  # seconds
+    """target; a lower one misses more words"""
+
+    smoothing: int = Field(default=1, ge=1)
+    """steps of 80 ms over which scores are averaged"""
+
+    refractory: float = Field(default=1.0, ge=0)
+    """seconds after an event without another event"""
 
 
 class Recipe(Section):
-    """A whole recipe."""
+    """A recipe for a wake word."""
 
     name: Name
+    """name of the run and of its events"""
+
     phrases: list[str] = Field(default_factory=list)
+    """what is spoken; default: the name"""
+
     data: DataSection
     transfer: TransferSection = TransferSection()
     train: TrainSection = TrainSection()
@@ -128,12 +169,8 @@ class Recipe(Section):
 def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
     """Read a recipe file, with single keys replaced; raise `RecipeError` that names every wrong key or value."""
     path = Path(path)
-    values = read_toml(path)
-    for section, keys in (replacing or {}).items():
-        if keys:
-            before = values.get(section, {})
-            values[section] = {**before, **keys} if isinstance(before, dict) else before
-    return make_recipe(values, base=path.parent, source=str(path))
+    keys = {f"{section}.{key}": value for section, values in (replacing or {}).items() for key, value in values.items()}
+    return make_recipe(read_recipe_file(path, keys), base=path.parent, source=str(path))
 
 
 def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:

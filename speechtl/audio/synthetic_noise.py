@@ -9,6 +9,8 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 SECONDS = 10.0
 
+Doubles = npt.NDArray[np.float64]
+
 
 def synthetic_noises(seed: int) -> list[Samples]:
     """Return noises of different colour, steady and gusty, and mains hum, each ten seconds long."""
@@ -19,11 +21,14 @@ def synthetic_noises(seed: int) -> list[Samples]:
 
 
 def coloured_noise(exponent: float, random: np.random.Generator) -> Samples:
-    """Return noise whose power falls with frequency to the given exponent: 0 white, 1 pink, 2 brown."""
-    length = int(SECONDS * SAMPLE_RATE)
-    spectrum = np.fft.rfft(random.standard_normal(length))
-    frequencies = np.maximum(np.fft.rfftfreq(length, 1.0 / SAMPLE_RATE), 20.0)
-    return _normal(np.fft.irfft(spectrum * frequencies ** (-exponent / 2.0), length))
+    """Noise whose power falls with frequency to the given exponent: 0 white, 1 pink, 2 brown."""
+    return _quiet(coloured(random.standard_normal(int(SECONDS * SAMPLE_RATE)), exponent))
+
+
+def coloured(white: Doubles, exponent: float, lowest: float = 20.0) -> Doubles:
+    """White noise as noise of root mean square 1 whose power falls with frequency to the given exponent, from `lowest` (hertz) on."""
+    frequencies = np.maximum(np.fft.rfftfreq(len(white), 1.0 / SAMPLE_RATE), lowest)
+    return _unit(np.fft.irfft(np.fft.rfft(white) * frequencies ** (-exponent / 2.0), len(white)))
 
 
 def _gusts(random: np.random.Generator) -> Samples:
@@ -35,8 +40,14 @@ def _gusts(random: np.random.Generator) -> Samples:
 def _hum(hertz: float, random: np.random.Generator) -> Samples:
     time = np.arange(int(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
     partials = [random.uniform(0.2, 1.0) / order * np.sin(2 * np.pi * hertz * order * time) for order in range(1, 12)]
-    return _normal(np.sum(partials, axis=0))
+    return _quiet(_unit(np.sum(partials, axis=0)))
 
 
-def _normal(samples: npt.NDArray[np.float64]) -> Samples:
-    return np.asarray(samples / np.sqrt(np.mean(samples**2)) * 0.1, np.float32)
+def _unit(samples: Doubles) -> Doubles:
+    """Samples at a root mean square of 1."""
+    scaled: Doubles = samples / np.sqrt(np.mean(samples**2))
+    return scaled
+
+
+def _quiet(samples: Doubles) -> Samples:
+    return np.asarray(samples * 0.1, np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.bench.measures import COSTS, DETECTION, FORMS, Form
-from speechtl.bench.report import MOST, Json, Report
-from speechtl.bench.run import SCHEMA
-from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
+from speechtl.bench.measures import COSTS, DETECTION, FORMS, Json, ReportForm
+from speechtl.bench.report import MOST, SCHEMA, BenchReport, conditions
+from speechtl.errors import SpeechtlError, did_you_mean
+from speechtl.toml_files import read_toml
 
 LEAST = 1e-12  # of a measure that another is divided by
 
@@ -30,7 +29,7 @@ class Budget:
     precision: str | None = None
     graph: str | None = None
 
-    def applies(self, report: Report) -> bool:
+    def applies(self, report: BenchReport) -> bool:
         """Tell whether the budget is meant for what a report measured."""
         wanted = {key: value for key, value in asdict(self).items() if key not in ("measure", "at_most") and value is not None}
         about = {**report.bundle, "kind": report.form.kind}
@@ -66,13 +65,13 @@ class Drift:
 class Comparison:
     """Everything that two reports say beside each other."""
 
-    reports: tuple[Report, Report]
+    reports: tuple[BenchReport, BenchReport]
     drift: Drift
     verdicts: list[Verdict]
     notes: list[str]
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ReportForm:
         """What both reports hold."""
         return self.reports[0].form
 
@@ -103,7 +102,7 @@ class Comparison:
         }
 
 
-def compare(first: Report, second: Report, budgets: Sequence[Budget] = ()) -> Comparison:
+def compare(first: BenchReport, second: BenchReport, budgets: Sequence[Budget] = ()) -> Comparison:
     """Put two reports beside each other; raise `SpeechtlError` when they are of different kinds, or no budget is meant for either."""
     reports = (first, second)
     if first.form != second.form:
@@ -124,36 +123,9 @@ def compare(first: Report, second: Report, budgets: Sequence[Budget] = ()) -> Co
     return Comparison(reports, _drift(first, second), verdicts, _notes(reports))
 
 
-def conditions(document: Json) -> list[str]:
-    """Say what made a report's machine slower than it can be: throttling, other work, a governor that saves power."""
-    found = []
-    before, after, machine = document["condition"]["before"], document["condition"]["after"], document["machine"]
-    throttling, earlier = after["throttling"] or {}, before["throttling"] or {}
-    if throttling.get("now") or (throttling.get("events") or 0) > (earlier.get("events") or 0):
-        reasons = ", ".join(map(str, throttling.get("now", ()))) or "too hot"
-        found.append(f"the machine held its processor back ({reasons}), so its times are not its best.")
-    if (after["load"] or 0) > machine["cores"]:
-        found.append(f"the machine was busy (load {after['load']} on {machine['cores']} cores): trust processor time, not wall time.")
-    if "powersave" in (machine["governor"] or ""):
-        found.append("the governor was 'powersave', which keeps the clock low.")
-    return found
-
-
 def read_budgets(path: Path) -> list[Budget]:
     """Read budgets (TOML: `[[budget]]` with `measure`, `at_most` and conditions); every mistake is an error that names it."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise MissingExtraError("Reading budgets with Python 3.10", "train") from error
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise SpeechtlError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a file of budgets (TOML).") from error
-    except (ValueError, RecursionError) as error:
-        raise SpeechtlError(f"{path} is not valid TOML: {error}.") from error
+    document = read_toml(path, "a file of budgets")
     entries = document.pop("budget", None)
     if document or not isinstance(entries, list) or not entries:
         raise SpeechtlError(f"{path} must hold one or more [[budget]] tables and nothing else.")
@@ -182,7 +154,7 @@ def _budget(entry: Any, where: str) -> Budget:
     return Budget(measure, float(at_most), **conditions)
 
 
-def _drift(first: Report, second: Report) -> Drift:
+def _drift(first: BenchReport, second: BenchReport) -> Drift:
     a, b = first.document, second.document
     if a["bundle"]["sha256"] != b["bundle"]["sha256"]:
         return Drift(None, False, None, "the reports are of different bundles")
@@ -199,7 +171,7 @@ def _drift(first: Report, second: Report) -> Drift:
     return Drift(largest, a["scores"]["sha256"] == b["scores"]["sha256"], tolerance, None if same_graph else "different graphs")
 
 
-def _notes(reports: Sequence[Report]) -> list[str]:
+def _notes(reports: Sequence[BenchReport]) -> list[str]:
     notes = []
     for report in reports:
         notes += [f"{report.path}: {note}" for note in conditions(report.document)]

@@ -6,37 +6,34 @@ process that is handed 16 kHz.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speechtl.bench import stimulus as audio
-from speechtl.bench.process import Progress, repeat_worker
+from speechtl.bench.measures import MILLISECOND, Json, describe, percentiles, scores, spent
+from speechtl.bench.process import repeat, repeat_worker
 from speechtl.bench.stopwatch import STAGES, TimedStream
-from speechtl.bench.summary import MILLISECOND, describe, percentiles, scores, spent
+from speechtl.files import sha256_of
+from speechtl.progress import Advance
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine.select import Engine, open_engine
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Int16
 from speechtl.runtime.trigger import GRACE
 from speechtl.runtime.verify import TOLERANCE
 
 WORKER = "speechtl.bench.worker"
-
-Json = dict[str, Any]
 
 
 def measure(
     bundle: Bundle,
     graph: str | None,
     engine: str | None,
-    *,
     repetitions: int,
     python: Sequence[str],
-    progress: Progress,
+    progress: Advance,
     words: Sequence[audio.Spoken] | None,
     words_from: str,
 ) -> Json:
@@ -50,10 +47,7 @@ def measure(
     )
     stream = TimedStream(Detector(Scorer.on(running, bundle), bundle.words), audio.MICROPHONE_RATE, audio.CHUNK_SECONDS)
     recorded = audio.to_microphone(heard)
-    passes = []
-    for number in range(repetitions):
-        passes.append(_pass(stream, recorded))
-        progress(repetitions + number + 1, total)
+    passes = repeat(lambda: _pass(stream, recorded), repetitions, lambda done: progress(repetitions + done, total))
     delay = _delay(stream, bundle, words, words_from)
     progress(total, total)
     return {
@@ -63,7 +57,7 @@ def measure(
             "seconds": len(heard) / SAMPLE_RATE,
             "chunk_seconds": audio.CHUNK_SECONDS,
             "microphone_rate": audio.MICROPHONE_RATE,
-            "sha256": hashlib.sha256(heard.astype("<i2").tobytes()).hexdigest(),
+            "sha256": sha256_of(heard.astype("<i2").tobytes()),
         },
         "process": process,
         **_stages([times for times, _ in passes]),
@@ -83,7 +77,7 @@ def _about(bundle: Bundle, engine: Engine) -> Json:
     }
 
 
-def _pass(stream: TimedStream, recorded: audio.Int16) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def _pass(stream: TimedStream, recorded: Int16) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     stream.reset()
     for chunk in audio.chunks(recorded, stream.rate):
         stream.feed(chunk)
@@ -125,7 +119,7 @@ def _delay(stream: TimedStream, bundle: Bundle, words: Sequence[audio.Spoken] | 
     }
 
 
-def _arrivals(stream: TimedStream, passages: Iterable[audio.Passage]) -> tuple[list[float], list[float]]:
+def _arrivals(stream: TimedStream, passages: Iterable[audio.PlayedWord]) -> tuple[list[float], list[float]]:
     """Return for each detected word how much later its event arrives, and how much later it could be decided at the earliest."""
     stream.reset()
     arrivals, decisions = [], []

@@ -1,15 +1,26 @@
-"""What the reports on each kind of bundle measure: names, places in a report, units."""
+"""Measures of a report: how they are computed, where they are stored, and their units, for each kind of bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from speechtl.bench.pictures import SIZES
-from speechtl.bench.pictures import STAGES as PICTURE_STAGES
+import numpy as np
+import numpy.typing as npt
+
+from speechtl.bench.stimulus import PICTURE_SIZES
 from speechtl.bench.stopwatch import STAGES
-from speechtl.bench.summary import RANKS
+from speechtl.files import sha256_of
 from speechtl.runtime.bundle.archive import KIND, PICTURE_KIND
+
+PICTURE_STAGES = ("prepare", "network")
+PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
+RANKS = (*PERCENTILES, "max")
+MILLISECOND = 1e6  # nanoseconds
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Form:
+class ReportForm:
     """What a report on bundles of one kind holds: its measures, and the name of what every machine is given."""
 
     kind: str
@@ -47,7 +58,7 @@ def _process(cpu: str, unit: str) -> dict[str, Measure]:
     }
 
 
-DETECTION = Form(
+DETECTION = ReportForm(
     KIND,
     "audio",
     {
@@ -59,12 +70,12 @@ DETECTION = Form(
         **{f"delay_{rank}_ms": Measure(("delay", "ms", rank), "ms", known=False) for rank in ("p50", "p95", "max")},
     },
 )
-PREDICTION = Form(
+PREDICTION = ReportForm(
     PICTURE_KIND,
     "pictures",
     {
         **_stages(PICTURE_STAGES, "cpu_ms_per_picture", "ms"),
-        **{f"prepare_{size}_p50_ms": Measure(("prepare_by_size", size, "wall_ms", "p50"), "ms") for size in SIZES},
+        **{f"prepare_{size}_p50_ms": Measure(("prepare_by_size", size, "wall_ms", "p50"), "ms") for size in PICTURE_SIZES},
         **{f"picture_{rank}_ms": Measure(("picture", "wall_ms", rank), "ms") for rank in RANKS},
         "pictures_per_second": Measure(("pictures_per_second",), "1/s", cost=False),
         **_process("cpu_ms_per_picture", "ms"),
@@ -73,3 +84,42 @@ PREDICTION = Form(
 FORMS = {form.kind: form for form in (DETECTION, PREDICTION)}
 # What budgets can limit, in reports of any kind.
 COSTS = list(dict.fromkeys(name for form in FORMS.values() for name, measure in form.measures.items() if measure.cost))
+
+
+def percentiles(values: npt.ArrayLike) -> dict[str, float | None]:
+    """Return p50, p95, p99 and max of milliseconds; None of each where there is no value."""
+    array = np.asarray(values, np.float64)
+    if len(array) == 0:
+        return {**dict.fromkeys(PERCENTILES), "max": None}
+    found = {name: float(np.percentile(array, rank)) for name, rank in PERCENTILES.items()}
+    return {name: round(value, 5) for name, value in {**found, "max": float(array.max())}.items()}
+
+
+def spent(times: npt.NDArray[np.int64], unit: str, amount: float) -> Json:
+    """Return what nanoseconds `(calls, 2)`, wall and processor, come to; the latter for each of `amount` units."""
+    milliseconds = times / MILLISECOND
+    return {"wall_ms": percentiles(milliseconds[:, 0]), f"cpu_ms_per_{unit}": round(float(milliseconds[:, 1].sum()) / amount, 5)}
+
+
+def scores(passes: Sequence[npt.NDArray[np.float32]]) -> Json:
+    """Return the scores `(steps, outputs)` of the first pass, and whether all passes gave the same."""
+    first = passes[0]
+    return {
+        "sha256": sha256_of(first.astype("<f4").tobytes()),
+        "repeatable": all(np.array_equal(first, other) for other in passes),
+        "values": [[round(float(score), 8) for score in step] for step in first],
+    }
+
+
+def describe(path: Path, about: Mapping[str, Any], graph: str, engine: str) -> Json:
+    """Return what a report says of any bundle: its file, and which of its graphs was run by what."""
+    encoder = about.get("encoder")
+    return {
+        "name": str(about["name"]),
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+        "encoder": encoder.get("name") if isinstance(encoder, Mapping) else None,
+        "graph": graph,
+        "engine": engine,
+    }

@@ -10,29 +10,28 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.bench import pictures
-from speechtl.bench.process import Progress, repeat_worker
-from speechtl.bench.summary import describe, scores, spent
+from speechtl.bench.measures import PICTURE_STAGES, Json, describe, scores, spent
+from speechtl.bench.process import repeat, repeat_worker
+from speechtl.bench.stimulus import PICTURE, PICTURE_SIZES, SEED, picture_hash, write_pictures
 from speechtl.errors import SpeechtlError
+from speechtl.progress import Advance
 from speechtl.runtime.bundle.archive import PICTURE_KIND
 from speechtl.runtime.bundle.pictures import PictureBundle, Scores
 from speechtl.runtime.engine.pictures import ENGINE, PictureEngine
 from speechtl.runtime.pictures import read_pixels
 
 ROUNDS = 4  # in which the pictures are shown, in a pass
-WORKER = "speechtl.bench.picture_worker"
+WORKER = ("speechtl.bench.worker", "--pictures")
 
-Json = dict[str, Any]
 Times = npt.NDArray[np.int64]
 
 
 def measure(
-    bundle: PictureBundle, graph: str | None, engine: str | None, *, repetitions: int, python: Sequence[str], progress: Progress
+    bundle: PictureBundle, graph: str | None, engine: str | None, repetitions: int, python: Sequence[str], progress: Advance
 ) -> Json:
     """Return what a report says of a bundle for pictures; arguments as in `bench`."""
     if engine not in (None, ENGINE):
@@ -41,23 +40,20 @@ def measure(
     golden, _ = bundle.golden()
     total = 2 * repetitions
     with tempfile.TemporaryDirectory(prefix="speechtl-bench-") as folder:
-        files = pictures.write_pictures(Path(folder))
+        files = write_pictures(Path(folder))
         shown = files * ROUNDS
-        command = [*python, "-m", WORKER, str(bundle.path), running.graph, str(files[0])]
-        process = repeat_worker(command, _names(shown), _names(files), pictures.PICTURE, repetitions, lambda done: progress(done, total))
+        command = [*python, "-m", *WORKER, str(bundle.path), running.graph, str(files[0])]
+        process = repeat_worker(command, _names(shown), _names(files), PICTURE, repetitions, lambda done: progress(done, total))
         expected = np.stack([running.run(picture) for picture in golden])  # before anything is timed, so that the network is warm
-        passes = []
-        for number in range(repetitions):
-            passes.append(_pass(running, shown))
-            progress(repetitions + number + 1, total)
+        passes = repeat(lambda: _pass(running, shown), repetitions, lambda done: progress(repetitions + done, total))
         return {
             "bundle": _about(running),
             "pictures": {
-                "seed": pictures.SEED,
-                "sizes": list(pictures.SIZES),
+                "seed": SEED,
+                "sizes": list(PICTURE_SIZES),
                 "shown": len(shown),
                 "golden": len(golden),
-                "sha256": pictures.digest(files, golden),
+                "sha256": picture_hash(files, golden),
             },
             "process": process,
             **_stages([times for times, _ in passes]),
@@ -105,11 +101,11 @@ def _stages(passes: Sequence[Times]) -> Json:
     whole = times.sum(axis=1)
 
     def told(part: Times) -> Json:
-        return spent(part, pictures.PICTURE.name, len(part))
+        return spent(part, PICTURE.name, len(part))
 
     return {
-        "stages": {name: told(times[:, index]) for index, name in enumerate(pictures.STAGES)},
-        "prepare_by_size": {name: told(times[index :: len(pictures.SIZES), 0]) for index, name in enumerate(pictures.SIZES)},
+        "stages": {name: told(times[:, index]) for index, name in enumerate(PICTURE_STAGES)},
+        "prepare_by_size": {name: told(times[index :: len(PICTURE_SIZES), 0]) for index, name in enumerate(PICTURE_SIZES)},
         "picture": told(whole),
         "pictures_per_second": round(len(whole) / (float(whole[:, 0].sum()) / 1e9), 3),
     }

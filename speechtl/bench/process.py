@@ -11,14 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from speechtl.errors import SpeechtlError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 MEGABYTE = 2**20
 
-Progress = Callable[[int, int], None]  # what is done, and of how much
+Result = TypeVar("Result")
 
 
 class WorkerError(SpeechtlError):
@@ -57,6 +57,15 @@ class ProcessCost:
         }
 
 
+def repeat(work: Callable[[], Result], repetitions: int, progress: Callable[[int], None]) -> list[Result]:
+    """Do a piece of work `repetitions` times and return all results; `progress` is called with how many are done."""
+    results = []
+    for number in range(1, repetitions + 1):
+        results.append(work())
+        progress(number)
+    return results
+
+
 def repeat_worker(
     command: Sequence[str], given: bytes, few: bytes, unit: Unit, repetitions: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
@@ -65,10 +74,7 @@ def repeat_worker(
     A first run on a few pieces is not counted: byte code is compiled and files are read into memory.
     """
     run_worker(command, few)
-    each = []
-    for number in range(repetitions):
-        each.append(run_worker(command, given)[0].per(unit))
-        progress(number + 1)
+    each = repeat(lambda: run_worker(command, given)[0].per(unit), repetitions, progress)
     medians = {name: round(statistics.median(cost[name] for cost in each), 4) for name in each[0]}
     return {**medians, "each": [{name: round(value, 4) for name, value in cost.items()} for cost in each]}
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechtl.bench.measures import FORMS, Form
-from speechtl.bench.run import KIND, SCHEMA
+from speechtl.bench.measures import FORMS, Json, ReportForm
 from speechtl.errors import SpeechtlError
 from speechtl.files import parse_json
 from speechtl.runtime.bundle.archive import KIND as DEFAULT_KIND
 
-Json = dict[str, Any]
-
+KIND = "speechtl bench"
+SCHEMA = 1
 MOST = 1e18  # of any measure: what divides and subtracts them stays finite
 
 # Where what else is relied on stands, and of what kind it is; a condition may be unknown.
@@ -45,11 +44,11 @@ OPTIONAL: dict[tuple[str, ...], tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """A report that was read and checked; `values` has every measure, None where it could not be measured."""
 
     path: Path
-    form: Form
+    form: ReportForm
     document: Json
     values: dict[str, float | None]
     scores: list[list[float]]
@@ -60,7 +59,7 @@ class Report:
         return dict(self.document["bundle"])
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> BenchReport:
     """Read a report; raise `SpeechtlError` when it is damaged, of a newer schema, or none at all."""
     try:
         document = parse_json(path.read_text(encoding="utf-8"))
@@ -95,10 +94,25 @@ def read_report(path: Path) -> Report:
         raise SpeechtlError(
             f"{path} is damaged: it holds a number that is not finite. Make the report again with speechtl bench."
         ) from error
-    return Report(path, form, document, values, scores)
+    return BenchReport(path, form, document, values, scores)
 
 
-def _form(document: Json, path: Path) -> Form:
+def conditions(document: Json) -> list[str]:
+    """Say what made a report's machine slower than it can be: throttling, other work, a governor that saves power."""
+    found = []
+    before, after, machine = document["condition"]["before"], document["condition"]["after"], document["machine"]
+    throttling, earlier = after["throttling"] or {}, before["throttling"] or {}
+    if throttling.get("now") or (throttling.get("events") or 0) > (earlier.get("events") or 0):
+        reasons = ", ".join(map(str, throttling.get("now", ()))) or "too hot"
+        found.append(f"the machine held its processor back ({reasons}), so its times are not its best.")
+    if (after["load"] or 0) > machine["cores"]:
+        found.append(f"the machine was busy (load {after['load']} on {machine['cores']} cores): trust processor time, not wall time.")
+    if "powersave" in (machine["governor"] or ""):
+        found.append("the governor was 'powersave', which keeps the clock low.")
+    return found
+
+
+def _form(document: Json, path: Path) -> ReportForm:
     """Return what a report on this kind of bundle holds; one that does not say its kind is of wake words."""
     bundle = document.get("bundle")
     kind = bundle.get("kind", DEFAULT_KIND) if isinstance(bundle, dict) else DEFAULT_KIND

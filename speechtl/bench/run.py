@@ -10,24 +10,23 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from speechtl.bench import detection as bench_detection
-from speechtl.bench.process import Progress
+from speechtl.bench import detection
+from speechtl.bench.measures import Json
+from speechtl.bench.report import KIND, SCHEMA
 from speechtl.bench.stimulus import Spoken
 from speechtl.errors import SpeechtlError
+from speechtl.progress import Advance
 from speechtl.runtime.bundle.archive import PICTURE_KIND, bundle_kind
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
-from speechtl.runtime.machine import read_condition, read_machine, versions
+from speechtl.runtime.machine import PACKAGES, read_condition, read_machine
+from speechtl.versions import versions
 
 if TYPE_CHECKING:
     from speechtl.runtime.bundle.pictures import PictureBundle
 
-KIND = "speechtl bench"
-SCHEMA = 1
 REPETITIONS = 5
-
-Json = dict[str, Any]
 
 
 def bench(
@@ -39,7 +38,7 @@ def bench(
     words: Sequence[Spoken] | None = None,
     words_from: str = "the golden audio (synthesised voices)",
     python: Sequence[str] = (sys.executable,),
-    progress: Progress = lambda _done, _total: None,
+    progress: Advance = lambda _done, _total: None,
 ) -> Json:
     """Measure a bundle here and return the report as JSON stores it.
 
@@ -55,20 +54,18 @@ def bench(
     bundle = open_any_bundle(path)
     machine, before = read_machine(), read_condition()
     if isinstance(bundle, Bundle):
-        measured = bench_detection.measure(
-            bundle, graph, engine, repetitions=repetitions, python=python, progress=progress, words=words, words_from=words_from
-        )
+        measured = detection.measure(bundle, graph, engine, repetitions, python, progress, words, words_from)
     else:
-        from speechtl.bench import prediction as bench_prediction
+        from speechtl.bench import prediction
 
-        measured = bench_prediction.measure(bundle, graph, engine, repetitions=repetitions, python=python, progress=progress)
+        measured = prediction.measure(bundle, graph, engine, repetitions, python, progress)
     return {
         "kind": KIND,
         "schema": SCHEMA,
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine.to_json(),
         "condition": {"before": before.to_json(), "after": read_condition().to_json()},
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         "repetitions": repetitions,
         **measured,
     }

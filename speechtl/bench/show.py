@@ -1,21 +1,27 @@
-"""Reports of the latency harness for people: drawn tables on a terminal, Markdown elsewhere."""
+"""Reports and comparisons for people: tables on a terminal, Markdown elsewhere, and a plot of two reports."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
-from speechtl.bench.compare import Comparison, conditions
-from speechtl.bench.measures import DETECTION, PREDICTION
-from speechtl.bench.pictures import SIZES
-from speechtl.bench.report import Report
-from speechtl.bench.summary import RANKS
+from speechtl.bench.compare import Comparison
+from speechtl.bench.measures import DETECTION, PICTURE_STAGES, PREDICTION, RANKS, Json
+from speechtl.bench.report import BenchReport, conditions
+from speechtl.bench.stimulus import PICTURE_SIZES
+from speechtl.bench.stopwatch import STAGES
 from speechtl.console import measurement_table, plain_console
-from speechtl.text import one_line
+from speechtl.errors import MissingExtraError, SpeechtlError
+from speechtl.files import writing
+from speechtl.text import one_line, picture_text
 
-Json = dict[str, Any]
+FORMATS = ("png", "svg", "pdf")
+COLOURS = ("#3b6ea5", "#d08a2e")
+BAR_WIDTH = 0.38  # two bars stand side by side
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ def describe_drift(comparison: Comparison) -> str:
     return f"Scores differ by at most {drift.largest:.1e}; {allowed}."
 
 
-def label(report: Report) -> str:
+def label(report: BenchReport) -> str:
     """Return what a picture calls a report."""
     machine = report.document["machine"]
     return f"{report.path.stem}: {report.bundle['name']}, {machine.get('model') or machine['processor']}"
@@ -158,7 +164,7 @@ LAYOUTS = {
         "ms",
         {
             "read and resize": ("stages", "prepare"),
-            **{f"- {size.replace('x', ' × ')}": ("prepare_by_size", size) for size in SIZES},
+            **{f"- {size.replace('x', ' × ')}": ("prepare_by_size", size) for size in PICTURE_SIZES},
             "network": ("stages", "network"),
             "all of a picture": ("picture",),
         },
@@ -169,3 +175,60 @@ LAYOUTS = {
 
 def _value(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the picture: measures, by what they are called in it."""
+
+    title: str
+    measures: dict[str, str]
+    scale: str = "linear"
+
+
+PANELS = {
+    DETECTION.kind: (
+        Panel("CPU, ms per second of audio", {stage: f"{stage}_cpu_ms_per_second" for stage in STAGES}),
+        Panel("time of an 80 ms chunk, ms", {rank: f"chunk_{rank}_ms" for rank in RANKS}, "log"),
+        Panel("from the end of the word to the event, ms", {rank: f"delay_{rank}_ms" for rank in ("p50", "p95", "max")}),
+    ),
+    PREDICTION.kind: (
+        Panel("CPU, ms per picture", {stage: f"{stage}_cpu_ms_per_picture" for stage in PICTURE_STAGES}),
+        Panel("time of a picture, ms", {rank: f"picture_{rank}_ms" for rank in RANKS}, "log"),
+        Panel("to read and resize, p50, ms", {size: f"prepare_{size}_p50_ms" for size in PICTURE_SIZES}),
+    ),
+}
+
+
+def check_plot(target: Path) -> None:
+    """Raise an error when no picture could be drawn to `target`."""
+    if target.suffix[1:].lower() not in FORMATS:
+        raise SpeechtlError(f"A picture's name must end in .{', .'.join(FORMATS)}; got {target.name}.")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("--plot", "train")
+
+
+def draw(comparison: Comparison, target: Path) -> None:
+    """Draw a comparison to a file, whole or not at all."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    parts = figure.subplots(1, 3)
+    for axes, panel in zip(parts, PANELS[comparison.form.kind], strict=True):
+        _bars(axes, comparison, panel)
+    handles, _ = parts[0].get_legend_handles_labels()
+    figure.legend(handles, [picture_text(label(report)) for report in comparison.reports], loc="outside upper center", frameon=False)
+    figure.supxlabel(picture_text(describe_drift(comparison)), fontsize="small")
+    with writing(target) as beside:
+        figure.savefig(beside, format=target.suffix[1:].lower(), dpi=150)
+
+
+def _bars(axes: Any, comparison: Comparison, panel: Panel) -> None:
+    """Draw the measures of a panel as bars side by side."""
+    for index, (report, colour) in enumerate(zip(comparison.reports, COLOURS, strict=True)):
+        places = [place + (index - 0.5) * BAR_WIDTH for place in range(len(panel.measures))]
+        axes.bar(places, [report.values[measure] or 0.0 for measure in panel.measures.values()], BAR_WIDTH, color=colour, label=str(index))
+    axes.set_xticks(range(len(panel.measures)), panel.measures)
+    axes.set_yscale(panel.scale)
+    axes.set_title(panel.title, fontsize="medium")
+    axes.spines[["top", "right"]].set_visible(False)

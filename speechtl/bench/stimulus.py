@@ -1,34 +1,44 @@
-"""The audio of the latency harness: made by seed, the same samples on every machine, at the 48 kHz of a usual microphone."""
+"""Audio and pictures of the benchmark: made by seed, the same bytes on every machine.
+
+Audio has 48 kHz, as a usual microphone does. Pictures have the sizes of cameras and are files without compression (PPM), because
+different libraries decode a JPEG differently.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speechtl.bench.process import Unit
+from speechtl.bench.worker import CHUNK_SAMPLES
 from speechtl.errors import BundleError
+from speechtl.files import sha256_of
 from speechtl.runtime.bundle.wake_word import Bundle
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Array, Int16, from_int16, to_int16, to_symmetric_int16
 
-Int16 = npt.NDArray[np.int16]
 Doubles = npt.NDArray[np.float64]
 
 SEED = 48
 MICROPHONE_RATE = 48_000  # hertz
 FACTOR = MICROPHONE_RATE // SAMPLE_RATE
-CHUNK_SECONDS = 0.08
-CHUNK_SAMPLES = 1280  # at 16 kHz
+CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE
 SECOND = Unit("second", "audio_seconds", CHUNK_SECONDS)  # of audio, which workers take in chunks
-FULL_SCALE = 32767.0
 QUIET = 10.0 ** (-75.0 / 20.0)  # root mean square of a quiet room
 SILENCE_SECONDS, QUIET_SECONDS, SPEECH_SECONDS, NOISE_SECONDS = 2, 4, 20, 4  # whole seconds; and the golden audio
 BEFORE_SECONDS = 2.0  # of quiet in front of a word
 BEHIND_SECONDS = 2.0  # behind it, at least; a word that is not detected within 1.5 s is missed
 PHASES = 8  # places within a chunk at which a golden word begins
+
+PICTURE = Unit("picture", "pictures")
+PICTURE_SIZES = {"640x480": (640, 480), "1280x720": (1280, 720), "1920x1080": (1920, 1080)}  # pixels, width and height
+PICTURES_PER_SIZE = 2
+TILE = 40  # pixels of a side, which every side of a picture is a multiple of
+TEXTURE = 24  # the most that noise changes a pixel by
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Passage:
+class PlayedWord:
     """A stretch of a stream at 48 kHz, whole chunks long, with one word in it; where in seconds from its beginning."""
 
     samples: Int16
@@ -54,9 +64,9 @@ def schedule(golden: Mapping[str, npt.NDArray[Any]]) -> Int16:
     random = np.random.default_rng(SEED)
     parts = [
         np.zeros(SILENCE_SECONDS * SAMPLE_RATE, np.int16),
-        to_int16(quiet(QUIET_SECONDS * SAMPLE_RATE, random)),
+        to_symmetric_int16(quiet(QUIET_SECONDS * SAMPLE_RATE, random)),
         speech_like(SPEECH_SECONDS, SEED),
-        to_int16(0.1 * random.standard_normal(NOISE_SECONDS * SAMPLE_RATE)),
+        to_symmetric_int16(0.1 * random.standard_normal(NOISE_SECONDS * SAMPLE_RATE)),
         as_int16(golden["audio"]),
     ]
     samples = np.concatenate(parts)
@@ -98,10 +108,10 @@ def golden_words(bundle: Bundle) -> list[Spoken]:
     audio = as_int16(golden["audio"])
     if any(not 0 <= start < end <= len(audio) for start, end in limits.tolist()):
         raise BundleError(f"{bundle.path} is damaged: a word of its golden audio stands outside of it.")
-    return [Spoken(audio[start:end] / 32768.0, 0.0, (end - start) / SAMPLE_RATE) for start, end in limits.tolist()]
+    return [Spoken(from_int16(audio[start:end]), 0.0, (end - start) / SAMPLE_RATE) for start, end in limits.tolist()]
 
 
-def passages(words: Sequence[Spoken], phases: int, behind: float = BEHIND_SECONDS) -> Iterator[Passage]:
+def passages(words: Sequence[Spoken], phases: int, behind: float = BEHIND_SECONDS) -> Iterator[PlayedWord]:
     """Yield every word in a quiet room so many times, beginning at as many evenly spread places within a chunk."""
     for index, word in enumerate(words):
         for phase in range(phases):
@@ -111,7 +121,7 @@ def passages(words: Sequence[Spoken], phases: int, behind: float = BEHIND_SECOND
             samples = quiet(count + -count % CHUNK_SAMPLES, random)
             samples[first : first + len(word.samples)] += word.samples
             begin = first / SAMPLE_RATE
-            yield Passage(to_microphone(to_int16(samples)), begin + word.start, begin + word.end)
+            yield PlayedWord(to_microphone(to_symmetric_int16(samples)), begin + word.start, begin + word.end)
 
 
 def chunks(samples: Int16, rate: int) -> Iterator[Int16]:
@@ -121,12 +131,35 @@ def chunks(samples: Int16, rate: int) -> Iterator[Int16]:
         yield samples[start : start + length]
 
 
-def to_int16(samples: Doubles) -> Int16:
-    """Round float samples in [-1, 1] to int16."""
-    made: Int16 = np.clip(np.round(samples * FULL_SCALE), -32768, 32767).astype(np.int16)
-    return made
-
-
-def as_int16(samples: npt.NDArray[Any]) -> Int16:
+def as_int16(samples: Array) -> Int16:
     """Return golden audio, which is stored as int16 or as float, as int16."""
-    return samples if samples.dtype == np.int16 else to_int16(samples.astype(np.float64))
+    return samples if samples.dtype == np.int16 else to_int16(samples)
+
+
+def camera_picture(width: int, height: int, number: int) -> npt.NDArray[np.uint8]:
+    """Return a picture `(height, width, 3)`: coloured tiles with noise over them, in whole numbers alone."""
+    random = np.random.default_rng([SEED, width, height, number])
+    tiles = random.integers(0, 256, (height // TILE, width // TILE, 3), dtype=np.int16)
+    noise = random.integers(-TEXTURE, TEXTURE + 1, (height, width, 3), dtype=np.int16)
+    return (tiles.repeat(TILE, axis=0).repeat(TILE, axis=1) + noise).clip(0, 255).astype(np.uint8)
+
+
+def to_ppm(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return a picture `(height, width, 3)` as a PPM file."""
+    height, width, _ = pixels.shape
+    return b"P6\n%d %d\n255\n" % (width, height) + pixels.tobytes()
+
+
+def write_pictures(folder: Path) -> list[Path]:
+    """Write the pictures as files, sizes in turn, and return them (20 MB)."""
+    files = []
+    for number in range(PICTURES_PER_SIZE):
+        for name, (width, height) in PICTURE_SIZES.items():
+            files.append(folder / f"{name}-{number}.ppm")
+            files[-1].write_bytes(to_ppm(camera_picture(width, height, number)))
+    return files
+
+
+def picture_hash(files: Sequence[Path], golden: npt.NDArray[np.uint8]) -> str:
+    """SHA-256 of all pictures that are shown."""
+    return sha256_of(b"".join([*(file.read_bytes() for file in files), golden.tobytes()]))

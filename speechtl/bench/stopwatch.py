@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.samples import from_int16
 from speechtl.runtime.sound.files import HELD_BACK, resampler
 
 STAGES = ("resample", "features", "network", "detector")
@@ -85,7 +86,7 @@ class TimedStream:
         """Take a chunk as the microphone gives it; return the events that it completes."""
         before = (self._network.spent, self._scorer.spent, self._whole.spent)
         wall, cpu = time.perf_counter_ns(), time.process_time_ns()
-        samples = chunk if self._convert is None else self._convert.resample_chunk(chunk.astype(np.float32) / np.float32(32768.0))
+        samples = chunk if self._convert is None else self._convert.resample_chunk(from_int16(chunk))
         resampled = (time.perf_counter_ns() - wall, time.process_time_ns() - cpu)
         events = self._detector.feed(samples)
         network, scorer, whole = (

@@ -90,9 +90,8 @@ def compare(
     """Compare two reports: ratios, score drift between machines, budgets. Exit code 1 where scores drift or a budget is broken."""
     from speechtl.bench.compare import compare as compare_reports
     from speechtl.bench.compare import read_budgets
-    from speechtl.bench.plot import check_plot, draw
     from speechtl.bench.report import read_report
-    from speechtl.bench.show import print_comparison
+    from speechtl.bench.show import check_plot, draw, print_comparison
 
     if plot is not None:
         check_plot(plot)

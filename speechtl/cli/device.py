@@ -22,7 +22,7 @@ from speechtl.progress import say
 from speechtl.text import echo, echo_json, one_line
 
 if TYPE_CHECKING:
-    from speechtl.runtime.choice import Choice
+    from speechtl.runtime.bundle.choice import Choice
     from speechtl.runtime.listen.clips import Clips
     from speechtl.runtime.listen.commands import Detection
     from speechtl.runtime.listen.hearing import Hearing
@@ -76,7 +76,7 @@ def listen(
     as_json: JsonOption = False,
 ) -> None:
     """Listen to a microphone and report each wake word: a line for people, or JSON lines."""
-    from speechtl.runtime.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.listen.commands import Command
     from speechtl.runtime.listen.loop import Listener
     from speechtl.runtime.listen.signals import Signals
@@ -204,7 +204,7 @@ def serve(
     Up to 32 clients at once, any rate and width of audio. A folder of bundles is watched, and SIGHUP reloads all bundles.
     SIGTERM and Ctrl-C end it.
     """
-    from speechtl.runtime.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
 
     try:
         from speechtl.runtime.server.server import ServerSettings
@@ -214,7 +214,7 @@ def serve(
             raise
         raise MissingExtraError("The server", "serve") from error
     if zeroconf is not None:
-        from speechtl.runtime.server.announce import load_zeroconf
+        from speechtl.runtime.server.address import load_zeroconf
 
         load_zeroconf()
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from speechtl.errors import DiskFullError, SpeechtlError
-from speechtl.runtime.choice import PerWord, refractory_times, thresholds
+from speechtl.runtime.bundle.choice import PerWord, refractory_times, thresholds
 
 STDOUT = "-"
 OPTIONAL_FILE = "[FILE]"  # metavar of an option whose value may be left out: standard output

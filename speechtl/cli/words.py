@@ -236,14 +236,15 @@ def detect(
     as_json: JsonOption = False,
 ) -> None:
     """Find the wake word in recordings of any rate and format; prints one line an event."""
+    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.bundle.wake_word import open_bundle
-    from speechtl.runtime.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.detect_files import detect_file, detect_raw
+    from speechtl.runtime.detector import Detector
 
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
     opened = open_bundle(bundle)
     choice.check([word.name for word in opened.words])
-    detector = choice.detector(opened)
+    detector = Detector.of(opened, choice)
     failed = 0
     for file in files:
         found = detect_raw(detector, sys.stdin.buffer, rate, channels, form, say) if file == "-" else detect_file(detector, Path(file), say)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,10 @@ from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.export.golden import golden as make_golden_file
 from speechtl.export.how_to_run import how_to_run
 from speechtl.export.int8 import calibration
-from speechtl.export.int8.accuracy import Accuracy, Check
-from speechtl.export.int8.rounding import ALL_LEVELS, FEW_LEVELS
-from speechtl.export.join import check_joinable, describe_words
+from speechtl.export.int8.calibration import Accuracy, Check
+from speechtl.export.int8.scales import ALL_LEVELS, FEW_LEVELS
 from speechtl.export.onnx_graph import to_onnx
-from speechtl.export.step import ExportStep
+from speechtl.export.step import ExportStep, share_encoder
 from speechtl.files import check_place, writing
 from speechtl.progress import Advance, progress, say
 from speechtl.runtime.bundle.archive import write_bundle
@@ -37,6 +37,7 @@ ABOUT = {
     TFLITE_INT8: {"runtime": "tflite", "precision": "int8", "layout": "NHWC"},
 }
 INT8 = (ONNX_INT8, TFLITE_INT8)
+WORST_FIRST = ("no", "unclear", "yes")  # what licences allow, for commercial use
 INT8_MARGIN = 2.0  # int8 rounds a little otherwise in other versions and processors: tflite-runtime differs 1.8 times as much as LiteRT
 INT8_SLACK = 0.03  # of a score
 
@@ -47,11 +48,11 @@ class _Work:
 
     runs: Sequence[Run]
     step: ExportStep
-    materials: Mapping[str, calibration.Material]
-    graphs: dict[str, bytes]
-    accuracy: dict[str, list[Accuracy]]
-    golden: bytes
-    streams: Sequence[calibration.Floats] = ()  # log-mel frames to measure int8's ranges on
+    materials: Mapping[str, calibration.Material] = field(default_factory=dict)
+    graphs: dict[str, bytes] = field(default_factory=dict)
+    accuracy: dict[str, list[Accuracy]] = field(default_factory=dict)
+    golden: bytes = b""
+    streams: Sequence[calibration.Floats] = ()  # log-mel frames on which int8's ranges are measured
 
 
 def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:
@@ -81,28 +82,51 @@ def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER,
     Raises `CheckFailedError` when an exported graph does not give the network's scores, and `SpeechtlError` when runs do not fit
     together, an operator cannot be converted, or the recordings to calibrate int8 on are not here.
     """
-    unknown = [graph for graph in graphs if graph not in ORDER]
-    if unknown or not graphs:
-        raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; take some of: {', '.join(ORDER)}.")
     check_place(out)
     check_joinable(runs)
-    if set(graphs) != {ONNX} and (reason := _only_onnx(runs)):
-        raise SpeechtlError(f"{reason} Asked for was {', '.join(graphs)}.")
+    wanted = _checked_graphs(runs, graphs)
     with progress("exporting, stage") as advance:
-        work = _make(runs, [graph for graph in ORDER if graph in graphs], advance)
+        work = _make(runs, wanted, advance)
+    files = {**{graph: work.graphs[graph] for graph in wanted}, GOLDEN: work.golden}
     about = _describe(work, runs[0].name if len(runs) == 1 else out.stem)
-    files = {**{graph: work.graphs[graph] for graph in ORDER if graph in graphs}, GOLDEN: work.golden}
-    about["graphs"] = _graphs(work, about, files)
-    about["parity"] = [result.to_json() for result in _trial(about, files, verify)]
-    wrong = [result for result in about["parity"] if not result["ok"]]
-    if wrong:
-        raise CheckFailedError(
-            f"{wrong[0]['graph']} in {wrong[0]['engine']} differs from the network by {wrong[0]['largest_difference']:.2g} where "
-            f"{wrong[0]['tolerance']:.2g} is allowed; nothing was written."
-        )
+    about["graphs"] = _describe_graphs(work, about, files)
+    results: list[Parity] = _trial(about, files, verify)
+    for result in results:
+        if not result.ok:
+            raise CheckFailedError(
+                f"{result.graph} in {result.engine} differs from the network by {result.largest_difference:.2g} where "
+                f"{result.tolerance:.2g} is allowed; nothing was written."
+            )
+    about["parity"] = [result.to_json() for result in results]
     with writing(out) as beside:
         write_bundle(beside, about, {file: content for file, content in files.items() if golden or file != GOLDEN})
     return about
+
+
+def check_joinable(runs: Sequence[Run]) -> None:
+    """Raise `SpeechtlError` for runs that cannot share a graph: two of one name, or encoders that differ."""
+    if not runs:
+        raise SpeechtlError("Give at least one run to export.")
+    names = [run.name for run in runs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SpeechtlError(f"Two of the runs are called {twice!r}; events could not be told apart. Give runs of different names.")
+    if not share_encoder([run.network for run in runs]):
+        trained = ", ".join(f"{run.name} on {run.network.encoder.info.name} with {run.about['policy']}" for run in runs)
+        raise SpeechtlError(
+            'The runs do not share an encoder: only runs with a frozen one of the same kind (policy = "head") can be joined. '
+            f"Export each into a bundle of its own; these were trained: {trained}."
+        )
+
+
+def _checked_graphs(runs: Sequence[Run], graphs: Collection[str]) -> list[str]:
+    """The graphs to export, in order of preference; raises `SpeechtlError` for those that are unknown or that the runs do not allow."""
+    unknown = [graph for graph in graphs if graph not in ORDER]
+    if unknown or not graphs:
+        raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; take some of: {', '.join(ORDER)}.")
+    if set(graphs) != {ONNX} and (reason := _only_onnx(runs)):
+        raise SpeechtlError(f"{reason} Asked for was {', '.join(graphs)}.")
+    return [graph for graph in ORDER if graph in graphs]
 
 
 def _only_onnx(runs: Sequence[Run]) -> str | None:
@@ -112,40 +136,46 @@ def _only_onnx(runs: Sequence[Run]) -> str | None:
 
 
 def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work:
-    step = ExportStep([run.network for run in runs])
+    """Make the graphs and the golden audio, stage by stage."""
+    work = _Work(runs, ExportStep([run.network for run in runs]))
     int8 = any(graph in INT8 for graph in graphs)
-    stages: list[tuple[str, Callable[[], None]]] = []
-    work = _Work(runs, step, {}, {}, {}, b"")
-
-    def choose() -> None:
-        work.materials = {run.name: calibration.choose(run) for run in runs}
-        work.streams = [stream for material in work.materials.values() for stream in calibration.streams(material, step.features)]
-
-    def make_onnx() -> None:
-        work.graphs[ONNX] = to_onnx(step)
-
-    def make_golden() -> None:
-        work.golden = make_golden_file([run.network for run in runs], [run.about["phrases"][0] for run in runs])
-
-    stages += [("choosing recordings for int8", choose)] if int8 else []
-    stages += [("ONNX", make_onnx), ("golden audio", make_golden)]
-    if TFLITE in graphs or TFLITE_INT8 in graphs:
-        stages.append(("TFLite", lambda: work.graphs.__setitem__(TFLITE, _to_tflite(step))))
+    tflite = TFLITE in graphs or TFLITE_INT8 in graphs
+    stage = _Stages(advance, 2 + tflite + 2 * int8)
     if int8:
-        stages.append(("int8", lambda: _quantise(work, graphs)))
-        stages.append(("accuracy of int8", lambda: _check_accuracy(work)))
-    for number, (name, stage) in enumerate(stages):
-        advance(number, len(stages))
-        with progress(f"exporting, {name} ({number + 1} of {len(stages)})"):
-            stage()
-    advance(len(stages), len(stages))
+        with stage.show("choosing recordings for int8"):
+            work.materials = {run.name: calibration.choose(run) for run in runs}
+            work.streams = [stream for material in work.materials.values() for stream in calibration.streams(material, work.step.features)]
+    with stage.show("ONNX"):
+        work.graphs[ONNX] = to_onnx(work.step)
+    with stage.show("golden audio"):
+        work.golden = make_golden_file([run.network for run in runs], [run.about["phrases"][0] for run in runs])
+    if tflite:
+        from speechtl.export.tflite_graph import to_tflite
+
+        with stage.show("TFLite"):
+            work.graphs[TFLITE] = to_tflite(work.step)
+    if int8:
+        with stage.show("int8"):
+            _quantise(work, graphs)
+        with stage.show("accuracy of int8"):
+            _check_accuracy(work)
     return work
 
 
-def _to_tflite(step: ExportStep) -> bytes:
-    from speechtl.export.tflite_graph import to_tflite
+class _Stages:
+    """Progress over the stages of an export."""
 
-    return to_tflite(step)
+    def __init__(self, advance: Advance, total: int) -> None:
+        self._advance, self._done, self._total = advance, 0, total
+        advance(0, total)
+
+    @contextmanager
+    def show(self, name: str) -> Iterator[None]:
+        """Show a stage as at work until the block ends."""
+        with progress(f"exporting, {name} ({self._done + 1} of {self._total})"):
+            yield
+        self._done += 1
+        self._advance(self._done, self._total)
 
 
 def _quantise(work: _Work, graphs: Collection[str], levels: int = FEW_LEVELS) -> None:
@@ -191,7 +221,7 @@ def _compare(work: _Work, graphs: Collection[str]) -> None:
     _trial(about, files, compare)
 
 
-def _graphs(work: _Work, about: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+def _describe_graphs(work: _Work, about: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the bundle says of each graph: format, how far its scores may differ, and whether it may run by default."""
     described: dict[str, dict[str, Any]] = {graph: {**ABOUT[graph]} for graph in files if graph in ABOUT}
     measured: list[Parity] = _trial({**about, "graphs": described}, files, verify) if set(described) & set(INT8) else []
@@ -227,7 +257,7 @@ def _describe(work: _Work, name: str) -> dict[str, Any]:
     step, features = work.step, work.step.features
     return {
         "name": name,
-        **describe_words(work.runs),
+        **_describe_words(work.runs),
         "made_by": f"speechtl {__version__}",
         "sample_rate": features.sample_rate,
         "features": features.to_json(),
@@ -236,6 +266,39 @@ def _describe(work: _Work, name: str) -> dict[str, Any]:
         "how_to_run": how_to_run(features),
         **({"calibration": calibration.describe(work.materials)} if work.materials else {}),
     }
+
+
+def _describe_words(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the part of a bundle's description that comes from the runs; several are listed under `words`."""
+    first = runs[0].about
+    described: dict[str, Any] = {
+        "phrases": [phrase for run in runs for phrase in run.about["phrases"]],
+        "detector": runs[0].trigger.to_json(),
+        "operating_points": first["operating_points"],
+        "encoder": first["encoder"],
+        "policy": first["policy"],
+        "data": first["data"],
+        "licence": first["licence"],
+        "versions": first["versions"],
+    }
+    if len(runs) == 1:
+        return described
+    described["words"] = [
+        {
+            "name": run.name,
+            "phrases": list(run.about["phrases"]),
+            "detector": run.trigger.to_json(),
+            **{key: run.about[key] for key in ("operating_points", "policy", "data", "licence")},
+        }
+        for run in runs
+    ]
+    described["data"] = {"recordings": " ".join(sorted({one for run in runs for one in run.about["data"].get("recordings", "").split()}))}
+    verdicts = [run.about["licence"] for run in runs]
+    described["licence"] = {
+        "commercial": min((verdict["commercial"] for verdict in verdicts), key=WORST_FIRST.index),
+        "reasons": [f"{run.name}: {reason}" for run in runs for reason in run.about["licence"]["reasons"]],
+    }
+    return described
 
 
 def _state(state: State) -> dict[str, Any]:

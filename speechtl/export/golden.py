@@ -11,7 +11,7 @@ import numpy.typing as npt
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Samples, from_int16, to_int16, to_symmetric_int16
 
 Words = npt.NDArray[np.int64]
 
@@ -33,7 +33,7 @@ def golden_audio(phrases: Sequence[str]) -> tuple[Samples, Words]:
         words.append((start, start + len(spoken)))
         parts += [spoken.astype(np.float64), quiet]
     samples = np.concatenate([*parts, random.standard_normal(SAMPLE_RATE // 2) * 0.05])
-    audio = np.asarray(np.round(np.clip(samples, -1.0, 1.0) * 32767.0) / 32768.0, np.float32)
+    audio = from_int16(to_symmetric_int16(samples))
     return audio, np.array(words, np.int64).reshape(-1, 2)
 
 
@@ -42,7 +42,7 @@ def golden(networks: Sequence[WakeWordNetwork], phrases: Sequence[str]) -> bytes
     audio, words = golden_audio(phrases)
     file = io.BytesIO()
     scores = np.concatenate([scorer_of(network).feed(audio) for network in networks], axis=1)
-    np.savez_compressed(file, audio=np.round(audio * 32768.0).astype(np.int16), scores=scores, words=words)
+    np.savez_compressed(file, audio=to_int16(audio), scores=scores, words=words)
     return file.getvalue()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,12 +15,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
-from speechtl.export.unconverted import explain
 from speechtl.runtime.engine.session import INPUT, OUTPUT
 from speechtl.runtime.silence import quiet
 
 OPSET = 18
 IR_VERSION = 8  # the lowest that has this opset: ONNX Runtime 1.17, in browsers too, reads nothing above 9
+OPERATOR = re.compile(r"\baten\.(\w+)")
+INSTEAD = "Build that layer of convolutions, products, sums, pooling, ReLU, sigmoid, tanh or softmax instead."
 LARGEST = 2_000_000_000  # bytes of weights: a file of Protocol Buffers ends at 2 GiB
 
 
@@ -75,3 +77,30 @@ def to_bytes(model: Any) -> bytes:
     del model.graph.value_info[:]
     content: bytes = model.SerializeToString()
     return content
+
+
+def explain(network: nn.Module, examples: tuple[Tensor, ...], error: BaseException) -> str:
+    """Return in one sentence or two what a converter stumbled over, and what to use instead."""
+    found = next((match[1] for message in _messages(error) if (match := OPERATOR.search(message))), None)
+    if found is None:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{(lines[0] if lines else type(error).__name__).rstrip('.:')}."
+    return f"it has no operator {found!r}, which {_layer(network, examples, found)} uses. {INSTEAD}"
+
+
+def _messages(error: BaseException | None) -> Iterator[str]:
+    """Yield what the causes of an error say, the first cause first."""
+    if error is not None:
+        yield from _messages(error.__cause__)
+        yield str(error)
+
+
+def _layer(network: nn.Module, examples: tuple[Tensor, ...], operator: str) -> str:
+    """Return the name and type of the first layer that uses an operator."""
+    program = torch.export.export(network, examples).run_decompositions()
+    for node in program.graph.nodes:
+        stack = list(node.meta.get("nn_module_stack", {}).values())
+        if node.op == "call_function" and f"aten.{operator}." in f"{node.target}." and len(stack) > 1:
+            path, kind = stack[-1]
+            return f"the layer {path} ({str(kind).rpartition('.')[2]})"
+    return "the network"

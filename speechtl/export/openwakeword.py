@@ -7,7 +7,6 @@ goes into the graph, because openWakeWord compares single scores.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from torch import Tensor, nn
 
 from speechtl.audio.encoders import load_encoder
 from speechtl.audio.run import Run
-from speechtl.errors import MissingExtraError, SpeechtlError
+from speechtl.errors import SpeechtlError
 from speechtl.export.onnx_graph import network_to_onnx
 from speechtl.export.step import lean
+from speechtl.export.tflite_graph import network_to_tflite
 from speechtl.files import write_json, writing
-from speechtl.runtime.silence import quiet
 
 ENCODER = "speech-embedding"
 WINDOW = 16  # embeddings that openWakeWord keeps
@@ -57,7 +56,7 @@ def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:
     _check(run)
     head = WindowHead(run)
     made = {f"{run.name}.onnx": network_to_onnx(head, (head.window(),), ["embeddings"], ["score"])}
-    made |= {f"{run.name}.tflite": _to_tflite(head)} if tflite else {}
+    made |= {f"{run.name}.tflite": network_to_tflite(head, (head.window(),))} if tflite else {}
     described = describe(run, f"{run.name}.{'tflite' if tflite else 'onnx'}")
     for name, content in made.items():
         with writing(folder / name) as beside:
@@ -94,15 +93,3 @@ def _check(run: Run) -> None:
             f"A score of {run.name} needs {needed} embeddings (the head {run.network.head.receptive_field}, smoothing over "
             f"{run.trigger.smoothing}); openWakeWord keeps {WINDOW}. Train with a shorter head or less smoothing."
         )
-
-
-def _to_tflite(head: WindowHead) -> bytes:
-    try:
-        with quiet():
-            import litert_torch
-    except ImportError as error:
-        raise MissingExtraError("Conversion to TFLite", "export") from error
-    with warnings.catch_warnings(), quiet(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        content: bytes = litert_torch.convert(head, (head.window(),)).model_content()
-    return content

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from speechtl import __version__
-from speechtl.errors import CheckFailedError
-from speechtl.export.int8.pictures import quantise
-from speechtl.export.onnx_graph import network_to_onnx
+from speechtl.errors import CheckFailedError, MissingExtraError
+from speechtl.export.onnx_graph import network_to_onnx, to_bytes
 from speechtl.files import writing
 from speechtl.image.data import prepare
 from speechtl.image.network import PictureNetwork
@@ -26,9 +26,9 @@ from speechtl.runtime.bundle.archive import PICTURE_KIND, write_bundle
 from speechtl.runtime.bundle.pictures import INPUT, OUTPUT, PictureBundle, open_picture_bundle
 from speechtl.runtime.bundle.wake_word import GOLDEN
 from speechtl.runtime.engine.pictures import PictureEngine
-from speechtl.runtime.verify import TOLERANCE
-from speechtl.runtime.verify_pictures import verify_pictures
+from speechtl.runtime.verify import TOLERANCE, verify_pictures
 
+QUANTISED = ("Conv", "MaxPool", "Concat", "Relu", "Clip", "Add")  # the output layer stays float
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"
 SHOWN = 16  # golden pictures
 CALIBRATED = 96  # training pictures on which the ranges of int8 are measured
@@ -100,6 +100,44 @@ def describe(run: ImageRun) -> dict[str, Any]:
         "data": run.about["data"]["train"],
         "made_by": f"speechtl {__version__}",
     }
+
+
+def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
+    """Return the int8 graph of a float one; ranges are measured on pictures `(pictures, 3, size, size)`."""
+    try:
+        import onnx
+        from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise MissingExtraError("Export of int8 to ONNX", "train") from error
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """Hands out one picture after the other."""
+
+        def __init__(self) -> None:
+            self.left = iter(pixels)
+
+        def get_next(self) -> dict[str, Any] | None:
+            """Return the next picture as the graph's input, None after the last."""
+            picture = next(self.left, None)
+            return None if picture is None else {INPUT: picture[None]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        given, prepared, made = (Path(folder) / name for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
+        given.write_bytes(graph)
+        quant_pre_process(str(given), str(prepared))
+        quantize_static(
+            str(prepared),
+            str(made),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            calibrate_method=CalibrationMethod.MinMax,
+            op_types_to_quantize=list(QUANTISED),
+        )
+        return to_bytes(onnx.load_from_string(made.read_bytes()))
 
 
 @torch.no_grad()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor, nn
 
 from speechtl.errors import MissingExtraError, SpeechtlError
+from speechtl.export.onnx_graph import explain
 from speechtl.export.step import ExportStep
-from speechtl.export.unconverted import explain
 from speechtl.runtime.engine.session import INPUT, OUTPUT
 from speechtl.runtime.silence import quiet
 
@@ -20,26 +22,37 @@ def to_tflite(step: ExportStep) -> bytes:
 
     Raises `SpeechtlError` when an operator cannot be converted.
     """
+    inputs = step.inputs()
+    return _rename(network_to_tflite(step, inputs, range(len(inputs)), range(1, len(inputs))), step)
+
+
+def network_to_tflite(
+    network: nn.Module, examples: tuple[Tensor, ...], last_inputs: Sequence[int] = (), last_outputs: Sequence[int] = ()
+) -> bytes:
+    """Convert a network to TFLite; `examples` have the shapes of its inputs, and `last_inputs` and `last_outputs` become channels last.
+
+    Raises `SpeechtlError` when an operator cannot be converted.
+    """
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:
         with quiet():
             import litert_torch
     except ImportError as error:
         raise MissingExtraError("Export to TFLite", "export") from error
-    inputs = step.inputs()
-    states = list(range(1, len(inputs)))
-    channels_last = tuple(value.permute(0, 2, 3, 1).contiguous() for value in inputs)
+    converted, given = network, examples
+    if last_inputs or last_outputs:
+        given = tuple(value.permute(0, 2, 3, 1).contiguous() if index in last_inputs else value for index, value in enumerate(examples))
+        converted = litert_torch.to_channel_last_io(network, args=list(last_inputs), outputs=list(last_outputs))
     try:
         with warnings.catch_warnings(), quiet(), torch.no_grad():
             warnings.simplefilter("ignore")
             logging.getLogger("torch.export").setLevel(logging.ERROR)
-            module = litert_torch.to_channel_last_io(step, args=[0, *states], outputs=states)
-            content: bytes = litert_torch.convert(module, channels_last).model_content()
+            content: bytes = litert_torch.convert(converted, given).model_content()
     except Exception as error:  # the converter's many stages raise types of their own
         raise SpeechtlError(
-            f"The network cannot be converted to TFLite: {explain(step, step.inputs(), error)} Or leave TFLite out with --no-tflite."
+            f"The network cannot be converted to TFLite: {explain(network, examples, error)} Or leave TFLite out with --no-tflite."
         ) from error
-    return _rename(content, step)
+    return content
 
 
 def _rename(content: bytes, step: ExportStep) -> bytes:

@@ -11,13 +11,22 @@ from speechtl.settings import Section
 
 
 class AugmentSection(Section):
-    """How much to change pictures while training; nothing by default."""
+    """Random augmentation of the training pictures: upper limits. None by default."""
 
-    shift: float = 0.0  # of the side, in any direction
-    rotate: float = 0.0  # degrees, either way
-    scale: float = 0.0  # 0.2: from 1/1.2 to 1.2
-    flip: bool = False  # left and right
-    light: float = 0.0  # 0.2: brightness and contrast by up to 20 %
+    shift: float = 0.0
+    """translation in any direction, as a fraction of the side"""
+
+    rotate: float = 0.0
+    """degrees in either direction"""
+
+    scale: float = 0.0
+    """0.2: from 1/1.2 to 1.2"""
+
+    flip: bool = False
+    """horizontal flips"""
+
+    light: float = 0.0
+    """0.2: brightness and contrast by up to 20 %"""
 
     @property
     def changes(self) -> bool:

@@ -1,4 +1,4 @@
-"""A recipe for pictures: what to tell, from which pictures, and how. TOML; everything but the name and the pictures has a default."""
+"""Recipes for pictures: data, backbone, augmentation and training. TOML; only the name and the pictures are required."""
 
 from __future__ import annotations
 
@@ -12,40 +12,63 @@ from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import PRETRAINED, SCRATCH, is_known, known_backbones
 from speechtl.image.manifest import image_data
 from speechtl.runtime.pictures import PictureSettings
-from speechtl.settings import Name, Section, checked, known, known_policy, read_toml
-from speechtl.transfer import FitSettings
+from speechtl.settings import Name, Section, accepted, checked, known, read_recipe_file
+from speechtl.transfer import FitSettings, parse_policy
 
 
 class DataSection(Section):
-    """Manifests, or folders with a sub-folder for each class; paths are relative to the recipe, else to the pictures' folder."""
+    """Labelled pictures. Paths are relative to the recipe, or else to $SPEECHTL_IMAGES."""
 
     train: list[Path] = Field(min_length=1)
-    classes: list[str] = Field(default_factory=list)  # by default those that are found
-    examples: int | None = Field(default=None, ge=2)  # of the training pictures, drawn by the seed
-    validation: float = Field(default=0.2, gt=0, lt=1)  # of the groups, where the manifests have no validation lines
+    """manifests, or folders with a sub-folder for each class"""
+
+    classes: list[str] = Field(default_factory=list)
+    """class names; default: those found in the data"""
+
+    examples: int | None = Field(default=None, ge=2)
+    """size of a random subset to train on; default: all pictures"""
+
+    validation: float = Field(default=0.2, gt=0, lt=1)
+    """fraction of the groups; lines with split "validation" take precedence"""
 
 
 class PictureSection(Section):
-    """The form in which pictures enter the network."""
+    """The input of the network."""
 
     size: int = Field(default=224, ge=16, le=1024)
+    """width and height in pixels"""
+
     shape: Literal["stretch", "crop", "pad"] = "stretch"
+    """how pictures are made square: stretch, crop or pad"""
+
     grey: bool = False
+    """grey in all three channels"""
 
     def settings(self) -> PictureSettings:
-        """Return the form."""
+        """Settings of the reader of pictures."""
         return PictureSettings(self.size, self.shape, self.grey)
 
 
 class TransferSection(Section):
-    """Which backbone, which of its layers, which new layers, and how much of it all to train."""
+    """The backbone, the new layers, and how many of the layers are trained."""
 
     backbone: str = "squeezenet"
-    weights: str = PRETRAINED  # or "scratch", or the path of a safetensors file
-    keep: str | None = None  # the last group that is kept; by default all but the output layer
-    grid: int = Field(default=1, ge=1, le=8)  # rows and columns in which the head averages over the picture
-    hidden: int = Field(default=0, ge=0)  # width of one more new layer
+    """or mobilenet, small, or one that you registered or pretrained"""
+
+    weights: str = PRETRAINED
+    """or "scratch" (random initialisation), or a safetensors file"""
+
+    keep: str | None = None
+    """last layer group of the backbone to keep, such as "fire7"; default: all but the output layer"""
+
+    grid: int = Field(default=1, ge=1, le=8)
+    """rows and columns of the average pooling before the head"""
+
+    hidden: int = Field(default=0, ge=0)
+    """width of an additional new layer; 0: none"""
+
     policy: str = "head"
+    """layers to train: head, last:2 (any number of layer groups), all, or gradual"""
 
     @field_validator("backbone")
     @classmethod
@@ -55,21 +78,32 @@ class TransferSection(Section):
     @field_validator("policy")
     @classmethod
     def _known_policy(cls, value: str) -> str:
-        return known_policy(value)
+        return accepted(value, parse_policy)
 
 
 class TrainSection(Section):
-    """How long and how fast to train."""
+    """The training loop."""
 
-    steps: int = Field(default=300, ge=1)  # batches in all, however few pictures there are
+    steps: int = Field(default=300, ge=1)
+    """batches in total"""
+
     batch_size: int = Field(default=16, ge=2)
+    """pictures per batch"""
+
     learning_rate: float = Field(default=1e-3, gt=0)
+    """of the new layers; smaller toward the front"""
+
     weight_decay: float = Field(default=1e-2, ge=0)
-    copies: int = Field(default=8, ge=1)  # of every picture behind a frozen front
+    """of AdamW"""
+
+    copies: int = Field(default=8, ge=1)
+    """augmented copies of each picture, if layers are frozen"""
+
     seed: int = Field(default=0, ge=0)
+    """random seed"""
 
     def fit_settings(self, batches: int) -> FitSettings:
-        """Return the settings of the training loop for so many batches an epoch."""
+        """Settings of the training loop, given the number of batches per epoch."""
         return FitSettings(
             epochs=max(round(self.steps / batches), 1),
             learning_rate=self.learning_rate,
@@ -79,9 +113,11 @@ class TrainSection(Section):
 
 
 class ImageRecipe(Section):
-    """A whole recipe."""
+    """A recipe for pictures."""
 
     name: Name
+    """name of the run"""
+
     data: DataSection
     pictures: PictureSection = PictureSection()
     transfer: TransferSection = TransferSection()
@@ -92,7 +128,7 @@ class ImageRecipe(Section):
 def read_image_recipe(path: Path | str) -> ImageRecipe:
     """Read a recipe file; raise `RecipeError` that names every wrong key or value."""
     path = Path(path)
-    return make_image_recipe(read_toml(path), base=path.parent, source=str(path))
+    return make_image_recipe(read_recipe_file(path), base=path.parent, source=str(path))
 
 
 def make_image_recipe(values: dict[str, Any], *, base: Path, source: str) -> ImageRecipe:

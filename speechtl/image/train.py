@@ -54,7 +54,7 @@ def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str
     policy = parse_policy(recipe.transfer.policy)
     if recipe.transfer.weights == SCRATCH:
         policy = at_one_rate(policy)
-        encoder.info = _taught_here(encoder.info, recipe.name, data)
+        encoder.info = _trained_here(encoder.info, recipe.name, data)
     history = fit_pictures(
         network, data.train.pixels, data.train.labels, policy, recipe.train, recipe.augment, checkpoint=work / CHECKPOINT, resume=resume
     )
@@ -98,16 +98,7 @@ def fit_pictures(
     Every label counts the same; with `balanced` every task does, however few labels it has.
     With `checkpoint` every epoch is saved there, and `resume` goes on from it bit for bit.
     """
-    batches = ExampleBatches(
-        pixels.contiguous(memory_format=torch.channels_last),
-        labels,
-        network,
-        0,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        render=augment.render if augment and augment.changes else None,
-        copies=settings.copies,
-    )
+    batches = _batches(network, pixels, labels, settings, augment)
     fit_settings = settings.fit_settings(len(batches))
     batches.frozen_front = policy.frozen_front(network, fit_settings.epochs)
     batches.measure_embeddings()
@@ -125,7 +116,22 @@ def fit_pictures(
         )
 
 
-def _taught_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
+def _batches(
+    network: PictureNetwork, pixels: Tensor, labels: Tensor, settings: TrainSection, augment: AugmentSection | None
+) -> ExampleBatches:
+    return ExampleBatches(
+        pixels.contiguous(memory_format=torch.channels_last),
+        labels,
+        network,
+        0,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        render=augment.render if augment and augment.changes else None,
+        copies=settings.copies,
+    )
+
+
+def _trained_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
     """Describe an encoder that knows nothing but the pictures of this recipe."""
     licences = ", ".join(_provenance(data.train)["licences"])
     return replace(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.runtime.bundle.choice import Choice, PerWord
 from speechtl.runtime.bundle.wake_word import Bundle, Word, open_bundle
 from speechtl.runtime.engine.select import open_engine
-from speechtl.runtime.engine.session import Floats
 from speechtl.runtime.features import Features, front_end
+from speechtl.runtime.samples import Floats
 from speechtl.runtime.trigger import Trigger
 
 
@@ -117,15 +118,12 @@ class Detector:
         `threshold` replaces the calibrated ones, `graph` names one of the bundle's graphs, and `engine` what runs it:
         `onnxruntime`, `ai-edge-litert` or `tflite-runtime`; by default the graph that the bundle prefers of those that run here.
         """
-        return cls.of(open_bundle(path), threshold=threshold, graph=graph, engine=engine)
+        return cls.of(open_bundle(path), Choice(PerWord(threshold), graph=graph, engine=engine))
 
     @classmethod
-    def of(cls, bundle: Bundle, *, threshold: float | None = None, graph: str | None = None, engine: str | None = None) -> Detector:
-        """Return the detector of a bundle that is open already; for the rest see `open`."""
-        words = bundle.words
-        if threshold is not None:
-            words = [replace(word, trigger=replace(word.trigger, threshold=threshold)) for word in words]
-        return cls(Scorer.of(bundle, graph, engine), words)
+    def of(cls, bundle: Bundle, choice: Choice) -> Detector:
+        """The detector of an open bundle with these settings."""
+        return cls(Scorer.of(bundle, choice.graph, choice.engine), choice.words(bundle))
 
     @property
     def names(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -17,11 +16,12 @@ from speechtl.runtime import machine
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.engine.select import RUNTIMES, open_engine
-from speechtl.runtime.microphone.portaudio import DTYPE, Device, list_devices, load_sounddevice, quiet_stderr
-from speechtl.runtime.microphone.sound_cards import held_microphones
+from speechtl.runtime.microphone.portaudio import DTYPE, Device, held_microphones, list_devices, load_sounddevice
 from speechtl.runtime.microphone.stream import RATES, Block, Microphone, numbers_of_channels
 from speechtl.runtime.microphone.watch import InputWatch
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.silence import silent_library
+from speechtl.versions import version_of
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 PATIENCE_SECONDS = 3.0  # with a microphone that is slow to start
@@ -95,7 +95,7 @@ def _rates(sounddevice: Any, device: Device) -> list[int]:
 def _opens(sounddevice: Any, device: Device, rate: int) -> bool:
     for channels in numbers_of_channels(device):
         try:
-            with quiet_stderr():
+            with silent_library():
                 sounddevice.check_input_settings(device=device.index, samplerate=rate, channels=channels, dtype=DTYPE)
         except sounddevice.PortAudioError:
             continue
@@ -166,7 +166,8 @@ def _decibels(amplitude: Any) -> Any:
 
 def check_runtime(bundle: Path | None) -> Iterator[Check]:
     """Check which runtimes are there and, with a bundle, its graph and how fast it runs."""
-    found = {name: _version(name) for name, runtime in RUNTIMES.items() if runtime.installed}
+    # A module may come from a package of another name.
+    found = {name: version_of(name) or "of unknown version" for name, runtime in RUNTIMES.items() if runtime.installed}
     listed = ", ".join(f"{name} {version}" for name, version in found.items())
     if not found:
         yield Check("runtime", FAILURE, "Nothing that runs a graph is installed.", "Install it with: pip install onnxruntime")
@@ -180,13 +181,6 @@ def check_runtime(bundle: Path | None) -> Iterator[Check]:
         yield _speed(Detector(Scorer.on(engine, opened), opened.words), f"{engine.graph} in {engine.runtime}")
     except (SpeechtlError, OSError) as error:
         yield _failed("bundle", error, f"Give a bundle that was made with: speechtl export RUN -o {bundle.name}")
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # the module comes from a package of another name
-        return "of unknown version"
 
 
 def _speed(detector: Detector, graph: str) -> Check:

@@ -16,11 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
-from speechtl.runtime.samples import SAMPLE_RATE, to_float
+from speechtl.runtime.samples import INT16_SCALE, SAMPLE_RATE, Floats, to_float
 
-Floats = npt.NDArray[np.float32]
-
-INT16_SCALE = 32768.0
 LARGEST = 8192  # samples of a DFT, and bands: more than any front end has
 FRAMES_AT_A_TIME = 512  # bounds the memory of a long recording to a few megabytes
 

@@ -1,4 +1,4 @@
-"""On what are we running: processor, memory, governor, clock, temperature, throttling, versions.
+"""On what are we running: processor, memory, governor, clock, temperature, throttling.
 
 Everything is read from /proc and /sys, and from `vcgencmd` on a Raspberry Pi; what a system does not tell is None.
 The folder that stands for `/` can be given, so that another system's tree can be read.
@@ -6,7 +6,6 @@ The folder that stands for `/` can be given, so that another system's tree can b
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -16,14 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from speechtl import __version__
-
 ROOT = Path("/")
 ZONES = Path("/sys/class/thermal")
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 BUILT = 1_760_000_000.0  # seconds since 1970: October 2025; a clock before that was never set
 ANSWER_SECONDS = 2.0  # that a program may take
-PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice", "pillow")
+PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice", "pillow")  # of a device
 UNDER_VOLTAGE = "under-voltage"
 # What the bits of get_throttled say of now, and 16 higher of all the time since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
@@ -99,17 +96,6 @@ def read_condition(root: Path = ROOT) -> Condition:
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         free_memory_mb=_memory(root, "MemAvailable"),
     )
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, speechtl and those of `PACKAGES` that are installed."""
-    found = {"python": platform.python_version(), "speechtl": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def clock_synchronised() -> bool | None:

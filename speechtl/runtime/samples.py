@@ -10,9 +10,14 @@ import numpy.typing as npt
 from speechtl.errors import AudioError
 
 SAMPLE_RATE = 16_000  # hertz, everywhere inside speechtl
+INT16_SCALE = 32768.0  # int16 samples divided by it are in [-1, 1)
+INT16_PEAK = 32767.0
 
-Samples = npt.NDArray[np.float32]
-
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+Samples = Floats
+Int16 = npt.NDArray[np.int16]
+Json = dict[str, Any]
 
 LOUDEST = 100.0  # full scale is 1; floats far beyond it are whole numbers that were only made floats
 
@@ -26,9 +31,9 @@ def to_float(samples: npt.ArrayLike) -> Samples:
     if array.ndim != 1:
         raise AudioError(f"Samples must be one-dimensional (mono); got an array of shape {array.shape}. {_to_mono(array)}")
     if array.dtype == np.int16:
-        return array.astype(np.float32) / np.float32(32768.0)
+        return from_int16(array)
     if array.dtype not in (np.float32, np.float64):
-        raise AudioError(f"Samples must be int16 or float32; got {array.dtype}. {_to_int16(samples, array)}")
+        raise AudioError(f"Samples must be int16 or float32; got {array.dtype}. {_to_known_type(samples, array)}")
     with np.errstate(over="ignore"):
         values = array.astype(np.float32, copy=False)
     peak = float(np.abs(values).max(initial=0.0))
@@ -39,7 +44,24 @@ def to_float(samples: npt.ArrayLike) -> Samples:
     return values
 
 
-def _to_array(samples: npt.ArrayLike) -> npt.NDArray[Any]:
+def from_int16(samples: Array) -> Samples:
+    """Samples of 16 bits as float32 in [-1, 1)."""
+    return samples.astype(np.float32) / np.float32(INT16_SCALE)
+
+
+def to_int16(samples: Array) -> Int16:
+    """Float samples rounded to 16 bits: the inverse of `from_int16`; samples beyond full scale are clipped."""
+    rounded: Int16 = np.clip(np.round(samples * INT16_SCALE), -INT16_SCALE, INT16_PEAK).astype(np.int16)
+    return rounded
+
+
+def to_symmetric_int16(samples: Array) -> Int16:
+    """Synthetic samples in [-1, 1] as 16 bits from -32767 to 32767, so that a full-scale wave is clipped on neither side."""
+    rounded: Int16 = np.round(np.clip(samples, -1.0, 1.0) * INT16_PEAK).astype(np.int16)
+    return rounded
+
+
+def _to_array(samples: npt.ArrayLike) -> Array:
     if isinstance(samples, bytes | bytearray) or (isinstance(samples, memoryview) and samples.format == "B"):
         raise AudioError("Samples must be numbers; got bytes. Raw samples of 16 bits: np.frombuffer(x, np.int16)")
     try:
@@ -48,7 +70,7 @@ def _to_array(samples: npt.ArrayLike) -> npt.NDArray[Any]:
         raise AudioError(f"Samples must be an array of numbers; this cannot be one: {error}") from error
 
 
-def _to_mono(array: npt.NDArray[Any]) -> str:
+def _to_mono(array: Array) -> str:
     """What to write to have one dimension; a recording is longer than it has channels."""
     if array.ndim == 2 and array.shape[0] >= array.shape[1]:
         return "One channel: x[:, 0]"
@@ -57,7 +79,7 @@ def _to_mono(array: npt.NDArray[Any]) -> str:
     return "A list or an array of samples is needed; np.ravel(x) has one dimension."
 
 
-def _to_int16(samples: npt.ArrayLike, array: npt.NDArray[Any]) -> str:
+def _to_known_type(samples: npt.ArrayLike, array: Array) -> str:
     """What to write to have samples of a type that is taken."""
     if array.dtype.kind == "f":
         return "Write x.astype(np.float32)"

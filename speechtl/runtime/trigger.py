@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
+from speechtl.runtime.samples import Floats
 
-Floats = npt.NDArray[np.float32]
 GRACE = 1.5  # seconds behind a word's end in which an event still counts as its detection
 SURE = 1e-7  # no score is taken to be closer to 0 or 1, where its log-odds would be without end
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
 from speechtl.progress import tracked
+from speechtl.runtime.bundle.description import TOLERANCE as TOLERANCE
 from speechtl.runtime.bundle.wake_word import Bundle, Graph
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine.select import RUNTIMES, open_engine, pairs
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
 from speechtl.runtime.samples import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from speechtl.runtime.bundle.pictures import PictureBundle
 
 CHUNKS = (1, 37, 160, 441, 1280, 1999, 16_000)  # samples, to a second
 PHASES = (0, 1, 79, 159)  # samples within a hop that come as a chunk of their own at the start
@@ -26,7 +30,6 @@ FEW = STREAMS[::8]  # where features are the samples themselves, which chunks ca
 GRACE = 5.0  # seconds of processor time that any graph may take
 PACE = {LogMelSettings.kind: 1.0, WaveformSettings.kind: 10.0}  # a network that takes longer than the audio lasts cannot listen
 MAX_SECONDS = 150.0  # of processor time for one graph, whatever the length of its golden audio
-TOLERANCE = 1e-4  # of a score, which lies between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,24 @@ def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) 
         tolerance = TOLERANCE if made.tolerance is None else made.tolerance
         largest = float(np.max(differences))  # which is NaN where one of them is
         results.append(Parity(made.name, runtime.package, largest, tolerance, len(differences), largest <= tolerance))
+    return results
+
+
+def verify_pictures(bundle: PictureBundle) -> list[Parity]:
+    """Show the golden pictures to every graph and compare the scores with those of the trained network."""
+    from speechtl.runtime.engine.pictures import ENGINE, SECONDS_PER_PICTURE, PictureEngine  # needs Pillow and ONNX Runtime
+
+    bundle.files.check_hashes()
+    pixels, expected = bundle.golden()
+    results = []
+    for name, graph in bundle.graphs.items():
+        engine = PictureEngine(bundle, name)
+        allowance = Allowance(f"{bundle.path}: verifying {name}", SECONDS_PER_PICTURE, bounded=not bundle.made_here)
+        difference = 0.0
+        for picture, scores in zip(pixels, expected, strict=True):
+            difference = float(np.maximum(difference, np.abs(engine.run(picture) - scores).max()))  # NaN where one is
+            allowance.spend(1.0)
+        results.append(Parity(name, ENGINE, difference, graph.tolerance, len(pixels), difference <= graph.tolerance))
     return results
 
 

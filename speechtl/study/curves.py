@@ -1,4 +1,4 @@
-"""Learning curves: how good each way to train is after how many examples; as CSV, table and picture."""
+"""Learning curves: the value of each policy over the number of training examples, as CSV, table and plot."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ from speechtl.text import picture_text
 
 INCHES = (7.0, 4.6)
 DPI = 150
-ASIDE = 0.045  # inches
-MARGIN = 0.07  # of the axis
+OFFSET = 0.045  # inches
+MARGIN = 0.07  # fraction of the axis
 
 
 @dataclass(frozen=True)
 class Point:
     """The result of one training."""
 
-    way: str
+    policy: str  # or the name of another set-up that is compared
     examples: int
     seed: int
     value: float
 
 
 def summary(points: Sequence[Point]) -> list[tuple[str, int, float, float, float]]:
-    """Return `(way, examples, mean, low, high)` over the seeds, in the order in which the ways came; limits are NaN for one seed."""
-    ways = list(dict.fromkeys(point.way for point in points))
+    """Rows `(policy, examples, mean, low, high)` over the seeds, policies in order of appearance; limits are NaN for one seed."""
+    policies = list(dict.fromkeys(point.policy for point in points))
     rows = []
-    for way in ways:
-        for examples in sorted({point.examples for point in points if point.way == way}):
-            values = [point.value for point in points if (point.way, point.examples) == (way, examples) and not math.isnan(point.value)]
-            rows.append((way, examples, float(np.mean(values)) if values else math.nan, *mean_limits(values)))
+    for policy in policies:
+        for examples in sorted({point.examples for point in points if point.policy == policy}):
+            values = [point.value for point in points if (point.policy, point.examples) == (policy, examples)]
+            values = [value for value in values if not math.isnan(value)]
+            rows.append((policy, examples, float(np.mean(values)) if values else math.nan, *mean_limits(values)))
     return rows
 
 
 def write_points(path: Path, points: Sequence[Point], measure: str) -> None:
-    """Write a line for every training."""
-    rows = [[point.way, point.examples, point.seed, f"{point.value:.6g}"] for point in points]
-    _write_table(path, ["way", "examples", "seed", measure], rows)
+    """Write a row for every training."""
+    rows = [[point.policy, point.examples, point.seed, f"{point.value:.6g}"] for point in points]
+    _write_table(path, ["policy", "examples", "seed", measure], rows)
 
 
 def print_points(points: Sequence[Point], measure: str) -> None:
@@ -54,16 +55,16 @@ def print_points(points: Sequence[Point], measure: str) -> None:
     from speechtl.console import PlainTable, plain_console
 
     amounts = sorted({point.examples for point in points})
-    cells = {(way, examples): _cell(mean, low, high) for way, examples, mean, low, high in summary(points)}
+    cells = {(policy, examples): _cell(mean, low, high) for policy, examples, mean, low, high in summary(points)}
     table = PlainTable(measure, *(str(amount) for amount in amounts))
-    for way in dict.fromkeys(point.way for point in points):
-        table.add_row(way, *(cells.get((way, amount), "") for amount in amounts))
+    for policy in dict.fromkeys(point.policy for point in points):
+        table.add_row(policy, *(cells.get((policy, amount), "") for amount in amounts))
     plain_console().print(table)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One of several pictures side by side; `name` says what the points' number of examples stands for."""
+    """One of several plots side by side; `name` labels the horizontal axis."""
 
     name: str
     points: Sequence[Point]
@@ -71,26 +72,26 @@ class Panel:
 
 
 def draw_curves(path: Path, points: Sequence[Point], title: str, measure: str) -> None:
-    """Draw a line for every way, with its limits, over a logarithmic number of examples."""
+    """Draw a line for every policy, with its limits, over a logarithmic number of examples."""
     draw_panels(path, [Panel("examples to learn from", points)], title, measure)
 
 
 def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -> None:
-    """Draw pictures side by side, each with a line through the means of every way, its trainings and the 95 % limits of their mean."""
+    """Draw plots side by side: for every policy the means, single trainings, and 95 % limits of the mean."""
     from matplotlib.figure import Figure
 
     width, height = INCHES
     figure = Figure(figsize=(width if len(panels) == 1 else 0.65 * width * len(panels), height), dpi=DPI, layout="constrained")
-    ways = list(dict.fromkeys(point.way for panel in panels for point in panel.points))  # of one colour in all pictures
+    policies = list(dict.fromkeys(point.policy for panel in panels for point in panel.points))  # the same colour in all panels
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
-        _draw_panel(axes, panel, ways)
+        _draw_panel(axes, panel, policies)
     values = [point.value for panel in panels for point in panel.points if not math.isnan(point.value)] or [0.0]
     low, high = min(values), max(values)
     first = figure.axes[0]
     first.set_ylim(low - 0.05 * (high - low) - 0.01, high + 0.05 * (high - low) + 0.01)
     first.set_ylabel(picture_text(measure))
     shown = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend([shown[way] for way in ways], [picture_text(way) for way in ways], loc="outside right center")
+    figure.legend([shown[policy] for policy in policies], [picture_text(policy) for policy in policies], loc="outside right center")
     figure.suptitle(picture_text(title))
     if len({point.seed for panel in panels for point in panel.points}) > 1:
         figure.supxlabel("Small dots: single trainings. Bars: 95 % limits of their mean.", fontsize=8, color="dimgrey")
@@ -98,22 +99,22 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str, measure: str) -
         figure.savefig(beside, format="png")
 
 
-def _draw_panel(axes: Any, panel: Panel, ways: Sequence[str]) -> None:
-    """Draw every way a little beside the others, so that none hides the limits of another."""
+def _draw_panel(axes: Any, panel: Panel, policies: Sequence[str]) -> None:
+    """Draw every policy slightly offset, so that the limits of one do not hide those of another."""
     from matplotlib.transforms import ScaledTranslation
 
     rows = summary(panel.points)
     ticks = sorted({point.examples for point in panel.points})
     if panel.logarithmic:
         axes.set_xscale("log")
-    for number, way in enumerate(ways):
-        if all(point.way != way for point in panel.points):
+    for number, policy in enumerate(policies):
+        if all(point.policy != policy for point in panel.points):
             continue
-        aside = ScaledTranslation((number - (len(ways) - 1) / 2) * ASIDE, 0.0, axes.figure.dpi_scale_trans)
-        amounts, means, lows, highs = (np.array([row[column] for row in rows if row[0] == way]) for column in (1, 2, 3, 4))
-        place = {"transform": axes.transData + aside, "color": f"C{number}"}
-        axes.plot(amounts, means, marker="o", label=way, **place)
-        mine = [point for point in panel.points if point.way == way]
+        offset = ScaledTranslation((number - (len(policies) - 1) / 2) * OFFSET, 0.0, axes.figure.dpi_scale_trans)
+        amounts, means, lows, highs = (np.array([row[column] for row in rows if row[0] == policy]) for column in (1, 2, 3, 4))
+        place = {"transform": axes.transData + offset, "color": f"C{number}"}
+        axes.plot(amounts, means, marker="o", label=policy, **place)
+        mine = [point for point in panel.points if point.policy == policy]
         axes.plot([point.examples for point in mine], [point.value for point in mine], ".", markersize=4, alpha=0.6, **place)
         limits = [means - np.maximum(lows, 0.0), np.minimum(highs, 1.0) - means]
         axes.errorbar(amounts, means, limits, fmt="none", capsize=3, elinewidth=1.0, alpha=0.6, **place)
@@ -130,9 +131,9 @@ def _draw_panel(axes: Any, panel: Panel, ways: Sequence[str]) -> None:
 
 
 def write_panels(path: Path, panels: Sequence[Panel], measure: str) -> None:
-    """Write a line for every training of several pictures."""
-    rows = [[panel.name, point.examples, point.way, point.seed, f"{point.value:.6g}"] for panel in panels for point in panel.points]
-    _write_table(path, ["over", "value", "way", "seed", measure], rows)
+    """Write a row for every training of all panels."""
+    rows = [[panel.name, point.examples, point.policy, point.seed, f"{point.value:.6g}"] for panel in panels for point in panel.points]
+    _write_table(path, ["over", "value", "policy", "seed", measure], rows)
 
 
 def _cell(mean: float, low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""One recipe, of either modality, trained in several ways and from several amounts: for advice and for learning curves."""
+"""Train one recipe, for a wake word or for pictures, with several policies and amounts of data: for advice and learning curves."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from speechtl.progress import say, tracked
-from speechtl.settings import read_toml
+from speechtl.settings import read_recipe_file
 from speechtl.study.advise import Target
 from speechtl.study.curves import Point
 from speechtl.transfer import Encoder, SourceNetwork
 
-FRAMES = 96  # of a picture that stands in for a spectrogram
+FRAMES = 96  # of a picture that is fed to an audio encoder
 
 
 class Trials(Protocol):
-    """What both modalities promise."""
+    """Trainings of one recipe; the same for both modalities."""
 
     measure: str
     encoder: Encoder
 
     @property
     def target(self) -> Target:
-        """What is to be learned."""
+        """The task to be learned."""
 
     @property
     def available(self) -> int:
-        """How many examples there are to learn from."""
+        """Number of training examples."""
 
-    def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
-        """Train one way, a policy or `scratch`, with so many examples; return its value on examples kept out of training."""
+    def run(self, policy: str, examples: int | None = None, seed: int = 0) -> float:
+        """Train with a policy, or from `scratch`, on a number of examples; return the measure on held-out examples."""
 
 
 def open_trials(path: Path, *, force: bool = False) -> Trials:
-    """Read a recipe of either modality; `force` allows an encoder of another input type than the data's."""
-    data = read_toml(path).get("data")
+    """Open a recipe of either modality; `force` allows an encoder whose input type differs from the data's."""
+    data = read_recipe_file(path).get("data")
     if isinstance(data, dict) and "train" in data:
         from speechtl.image.recipe import read_image_recipe
         from speechtl.study.trials_image import ImageTrials
 
-        _know_audio_encoders()
+        _register_audio_encoders()
         return ImageTrials(read_image_recipe(path), force=force)
     from speechtl.audio.recipe import read_recipe
     from speechtl.study.trials_audio import AudioTrials
@@ -51,22 +51,22 @@ def open_trials(path: Path, *, force: bool = False) -> Trials:
     return AudioTrials(read_recipe(path))
 
 
-def curve(trials: Trials, ways: Sequence[str], amounts: Sequence[int | None], seeds: int) -> list[Point]:
-    """Train every way with every amount, None or more than there are standing for all, and every seed."""
+def curve(trials: Trials, policies: Sequence[str], amounts: Sequence[int | None], seeds: int) -> list[Point]:
+    """Train every policy with every amount and seed; an amount of None, or one that is too large, means all examples."""
     points = []
     taken = sorted({min(amount or trials.available, trials.available) for amount in amounts})
-    trainings = list(itertools.product(taken, ways, range(seeds)))
-    for amount, way, seed in tracked("comparing, training", trainings, len(trainings)):
-        value = trials.run(way, amount, seed)
-        points.append(Point(way, amount, seed, value))
-        say(f"{way}, {amount} examples, seed {seed}: {trials.measure} {value:.3f}")
+    trainings = list(itertools.product(taken, policies, range(seeds)))
+    for amount, policy, seed in tracked("comparing, training", trainings, len(trainings)):
+        value = trials.run(policy, amount, seed)
+        points.append(Point(policy, amount, seed, value))
+        say(f"{policy}, {amount} examples, seed {seed}: {trials.measure} {value:.3f}")
     return points
 
 
 class PictureAsSpectrogram(nn.Module):
-    """Bytes `(batch, 3, height, width)` to numbers `(batch, 1, frames, bands)` of a log-mel spectrogram's size and range.
+    """Pixels `(batch, 3, height, width)` as a log-mel spectrogram `(batch, 1, frames, bands)`.
 
-    It makes a network for sound take pictures, to measure what that is worth.
+    With it an audio encoder accepts pictures, so that transfer across input types can be measured.
     """
 
     def __init__(self, bands: int, silence: float, loud: float) -> None:
@@ -76,14 +76,14 @@ class PictureAsSpectrogram(nn.Module):
         self.loud = loud
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the grey values, dark as silence."""
+        """Grey values scaled to the range of log-mel features; black becomes silence."""
         grey = pixels.float().mean(dim=1, keepdim=True) / 255.0
         resized = nn.functional.interpolate(grey, size=(FRAMES, self.bands), mode="bilinear", antialias=True)
         return self.silence + resized * (self.loud - self.silence)
 
 
-def _know_audio_encoders() -> None:
-    """Let picture recipes name encoders of sound, so that they can be refused by their input type, or measured by force."""
+def _register_audio_encoders() -> None:
+    """Register audio encoders as backbones, so that picture recipes that name one are refused by input type, or measured by force."""
     from speechtl.audio.encoders import ENCODERS, RANDOM_INIT, AudioEncoder, build_encoder, load_encoder
     from speechtl.image.backbones import BACKBONES, register_backbone
 

@@ -1,4 +1,4 @@
-"""Trainings of one wake-word recipe in several ways, from several amounts, always calibrated on the same people."""
+"""Trainings of one wake-word recipe with several policies and amounts of data, always calibrated on the same speakers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from speechtl.study.advise import SCRATCH, Target
 from speechtl.text import counted
 from speechtl.transfer import Encoder
 
-VALIDATION = 0.3  # of the speakers
-WORD_OR_NOT = 2  # kinds of recordings
+VALIDATION = 0.3  # fraction of the speakers
+WORD_OR_NOT = 2  # classes
 
 
 class AudioTrials:
-    """A wake-word recipe to be tried in several ways; its value is the recall at the wanted rate of false accepts."""
+    """Trainings of a wake-word recipe, measured by recall at the wanted rate of false accepts."""
 
     measure = "recall"
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        self.recipe = recipe.model_copy(update={"calibrate": recipe.calibrate.model_copy(update={"enabled": True})})
         encoder = load_encoder(recipe.transfer.encoder)
         self.encoder: Encoder = encoder
         self._input = data_input(encoder)
@@ -38,50 +38,50 @@ class AudioTrials:
 
     @property
     def target(self) -> Target:
-        """What is to be learned."""
+        """The task to be learned."""
         return Target(self._input, len(self.pool) + len(self.validation), WORD_OR_NOT, "recordings")
 
     @property
     def available(self) -> int:
-        """How many recordings there are to learn from."""
+        """Number of training recordings of the word."""
         return len(self.pool)
 
-    def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
-        """Train one way with so many recordings of the word; return the recall on the held-out speakers.
+    def run(self, policy: str, examples: int | None = None, seed: int = 0) -> float:
+        """Train with a number of recordings of the word; return the recall on held-out speakers.
 
-        A way is a policy, `scratch`, or another encoder and a policy, such as `conv-ctc/last:2`.
+        `policy` is a policy, `scratch`, or an encoder and a policy, such as `conv-ctc/last:2`.
         """
         order = np.random.default_rng(seed).permutation(len(self.pool))[: examples or self.available]
-        clips = [_at(self.pool[index], "train") for index in order] + [_at(clip, "validation") for clip in self.validation]
+        clips = [_in_split(self.pool[index], "train") for index in order] + [_in_split(clip, "validation") for clip in self.validation]
         with tempfile.TemporaryDirectory() as folder:
             positives = Path(folder) / "positives.jsonl"
             write_manifest(positives, clips)
-            about = train(changed(self.recipe, way, positives, seed), Path(folder) / "run")
+            about = train(changed(self.recipe, policy, positives, seed), Path(folder) / "run")
         wanted = self.recipe.calibrate.false_accepts_per_hour
         return next(float(point["recall"]) for point in about["operating_points"] if point["false_accepts_per_hour"] == wanted)
 
 
-def changed(recipe: Recipe, way: str, positives: Path, seed: int) -> Recipe:
-    """Return a recipe with another way to train (`POLICY`, `scratch` or `ENCODER/POLICY`), manifest of the word, and seed."""
-    transfer = {**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(way, recipe.transfer.encoder)}
+def changed(recipe: Recipe, policy: str, positives: Path, seed: int) -> Recipe:
+    """The recipe with another policy (`POLICY`, `scratch` or `ENCODER/POLICY`), manifest of the word, and seed."""
+    transfer = {**recipe.transfer.model_dump(exclude_unset=True), **_transfer_of(policy, recipe.transfer.encoder)}
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"positives": [positives]}),
-            "transfer": with_weights_from(checked(TransferSection, transfer, f"{way!r}"), Path(), f"{way!r}"),
+            "transfer": with_weights_from(checked(TransferSection, transfer, f"{policy!r}"), Path(), f"{policy!r}"),
             "train": recipe.train.model_copy(update={"seed": seed}),
         }
     )
 
 
-def _transfer_of(way: str, encoder: str) -> dict[str, str]:
-    if way == SCRATCH:
+def _transfer_of(policy: str, encoder: str) -> dict[str, str]:
+    if policy == SCRATCH:
         return {"encoder": random_init(encoder), "policy": "all"}
-    other, slash, policy = way.rpartition("/")
-    return {"encoder": other, "policy": policy} if slash else {"policy": policy}
+    other_encoder, slash, rest = policy.rpartition("/")
+    return {"encoder": other_encoder, "policy": rest} if slash else {"policy": policy}
 
 
 def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """Return the clips of the speakers to report on, and of those to learn from."""
+    """Clips of the held-out speakers, and of those to train on."""
     speakers = sorted({clip.person or clip.audio_filepath for clip in clips})
     if len(speakers) < 4:
         raise ManifestError(
@@ -89,10 +89,10 @@ def _by_speaker(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
         )
     order = np.random.default_rng(0).permutation(len(speakers))
     held_out = {speakers[index] for index in order[: max(round(VALIDATION * len(speakers)), 1)]}
-    kept = [clip for clip in clips if (clip.person or clip.audio_filepath) in held_out]
-    return kept, [clip for clip in clips if (clip.person or clip.audio_filepath) not in held_out]
+    validation = [clip for clip in clips if (clip.person or clip.audio_filepath) in held_out]
+    return validation, [clip for clip in clips if (clip.person or clip.audio_filepath) not in held_out]
 
 
-def _at(clip: Clip, split: str) -> Clip:
+def _in_split(clip: Clip, split: str) -> Clip:
     assert clip.path is not None
     return dataclasses.replace(clip, audio_filepath=str(clip.path.resolve()), split=split)

@@ -1,4 +1,4 @@
-"""Trainings of one picture recipe in several ways, from several amounts, always reported on the same pictures."""
+"""Trainings of one picture recipe with several policies and amounts of data, always measured on the same pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from speechtl.transfer import AllLayers, Encoder, at_one_rate, check_inputs, par
 
 
 class ImageTrials:
-    """A picture recipe to be tried in several ways; `force` tries an encoder of another input type, too."""
+    """Trainings of a picture recipe; `force` allows an encoder of another input type."""
 
     def __init__(self, recipe: ImageRecipe, *, force: bool = False) -> None:
         self.recipe = recipe
@@ -31,31 +31,31 @@ class ImageTrials:
 
     @property
     def target(self) -> Target:
-        """What is to be learned."""
+        """The task to be learned."""
         kinds = sum(max(task.outputs, 2) for task in self.data.tasks) // len(self.data.tasks)
         labels = (~torch.isnan(self.data.train.labels)).sum(dim=0).tolist()
         return Target(PICTURES, len(self.data.train), kinds, "pictures", tuple(labels))
 
     @property
     def available(self) -> int:
-        """How many pictures there are to learn from."""
+        """Number of training pictures."""
         return len(self.data.train)
 
-    def run(self, way: str, examples: int | None = None, seed: int = 0) -> float:
-        """Train one way (a policy, or `scratch`) with so many of the pictures; return its value on the validation pictures."""
+    def run(self, policy: str, examples: int | None = None, seed: int = 0) -> float:
+        """Train with a policy, or from `scratch`, on a number of pictures; return the measure on the validation pictures."""
         if not self.force:
             check_inputs(self.encoder, PICTURES)
         torch.manual_seed(seed)
-        weights, policy = (SCRATCH, AllLayers()) if way == SCRATCH else (self.recipe.transfer.weights, parse_policy(way))
+        weights, trained = (SCRATCH, AllLayers()) if policy == SCRATCH else (self.recipe.transfer.weights, parse_policy(policy))
         if weights == SCRATCH:
-            policy = at_one_rate(policy)
+            trained = at_one_rate(trained)
         encoder = self._open(weights)
         network = new_network(encoder, self.data.tasks, grid=self.recipe.transfer.grid, hidden=self.recipe.transfer.hidden)
         pictures = self.data.train.pictures
         chosen = draw(pictures, range(len(pictures)), examples or self.available, seed)
         part = self.data.train.part(chosen)
         settings = self.recipe.train.model_copy(update={"seed": seed})
-        fit_pictures(network, part.pixels, part.labels, policy, settings, self.recipe.augment)
+        fit_pictures(network, part.pixels, part.labels, trained, settings, self.recipe.augment)
         results = measure(self.data.tasks, network.scores(self.data.validation.pixels), self.data.validation.labels)
         key = "accuracy" if self.measure == "accuracy" else "auc"
         return float(np.mean([result[key] for result in results if result["task"] in self.measured]))
@@ -65,7 +65,7 @@ class ImageTrials:
 
 
 def _measurable(data: ImageData) -> list[str]:
-    """Return the tasks that the validation pictures can tell something about: those with labels of both kinds."""
+    """Names of the tasks that can be measured: those with labels of both kinds among the validation pictures."""
     kinds = {
         task.name: set(column[~torch.isnan(column)].tolist()) for task, column in zip(data.tasks, data.validation.labels.T, strict=True)
     }
@@ -75,5 +75,5 @@ def _measurable(data: ImageData) -> list[str]:
             "No task has labels of both kinds among the validation pictures, so nothing can be measured; keep more for them."
         )
     if left_out := ", ".join(name for name in kinds if name not in usable):
-        say(f"Not measured, because the validation pictures have not both kinds of it: {left_out}.")
+        say(f"Not measured, because their validation pictures are all of one kind: {left_out}.")
     return usable

@@ -1,4 +1,3 @@
-import re
 import shutil
 
 import pytest
@@ -6,8 +5,6 @@ import pytest
 from speechtl.audio.encoders import conv_ctc, parts_of
 from speechtl.audio.recipe import make_recipe, read_recipe
 from speechtl.errors import RecipeError
-from speechtl.image.recipe import make_image_recipe
-from speechtl.settings import read_toml
 from speechtl.transfer import save_tensors
 
 SMALL = 'name = "word"\n[data]\npositives = ["p.jsonl"]\nnegatives = ["n.jsonl", "/far/n.jsonl"]\n'
@@ -135,35 +132,10 @@ def test_values_checked_are_those_given(tmp_path):
 
 @pytest.mark.parametrize("name", ["computer", "jarvis", "smart_mirror", "alexa"])
 def test_the_recipes_of_the_project_are_right_and_their_manifests_are_there(name, request):
-    recipe = read_recipe(request.config.rootpath / "training" / "recipes" / f"{name}.toml")
+    recipe = read_recipe(request.config.rootpath / "training" / "recipes" / "words" / f"{name}.toml")
     assert recipe.name == name
     for paths in (recipe.data.positives, recipe.data.negatives, recipe.data.noise):
         assert all(path.is_file() for path in paths)
-
-
-def test_the_page_on_recipes_has_every_key_with_its_default(tmp_path, request):
-    page = (request.config.rootpath / "training" / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"## A recipe for a word\n.*?```toml\n(.*?)```", page, re.S)
-    shown = read_toml(write(tmp_path, block))
-    data = {key: shown["data"][key] for key in ("positives", "negatives")}
-    recipe = make_recipe({"name": shown["name"], "data": data}, base=tmp_path, source="the page")
-    assert make_recipe(shown, base=tmp_path, source="the page") == recipe
-    assert flat(shown) == flat(recipe.model_dump())
-
-
-def test_the_page_on_recipes_for_pictures_has_every_key_with_its_default(tmp_path, request):
-    page = (request.config.rootpath / "training" / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"## A recipe for pictures\n.*?```toml\n(.*?)```", page, re.S)
-    shown = read_toml(write(tmp_path, block))
-    data = {"train": shown["data"]["train"]}
-    recipe = make_image_recipe({"name": shown["name"], "data": data}, base=tmp_path, source="the page")
-    assert make_image_recipe(shown, base=tmp_path, source="the page") == recipe
-    every = read_toml(write(tmp_path, re.sub(r"^# (\w+ =)", r"\1", block, flags=re.M)))  # with those whose default is nothing
-    assert flat(every) == flat(make_image_recipe(every, base=tmp_path, source="the page").model_dump())
-
-
-def flat(values) -> set[str]:
-    return {f"{key} {inner}" for key, value in values.items() for inner in (value if isinstance(value, dict) else [""])}
 
 
 def test_networks_of_torchaudio_are_encoders_with_and_without_the_sum_of_their_layers(tmp_path):

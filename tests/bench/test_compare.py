@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from speechtl.bench.compare import Budget, compare, conditions, read_budgets
+from speechtl.bench.compare import Budget, compare, read_budgets
 from speechtl.bench.measures import COSTS, DETECTION, PREDICTION
-from speechtl.bench.report import read_report
+from speechtl.bench.report import conditions, read_report
 from speechtl.bench.run import bench
 from speechtl.bench.show import print_comparison
 from speechtl.errors import SpeechtlError

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from speechtl.bench import prediction as module
-from speechtl.bench.pictures import EACH, PICTURE, SIZES, write_pictures
 from speechtl.bench.process import run_worker
 from speechtl.bench.run import bench
+from speechtl.bench.stimulus import PICTURE, PICTURE_SIZES, PICTURES_PER_SIZE, write_pictures
 from speechtl.errors import BundleError, SpeechtlError
 from speechtl.runtime.bundle.pictures import open_picture_bundle
 from speechtl.runtime.engine.pictures import PictureEngine
 from speechtl.runtime.pictures import read_pixels
 
-SHOWN = len(SIZES) * EACH * module.ROUNDS
+SHOWN = len(PICTURE_SIZES) * PICTURES_PER_SIZE * module.ROUNDS
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_report_names_the_bundle_its_graph_and_the_pictures(report, bundle):
 
 def test_every_stage_and_size_has_percentiles_in_order_and_a_cost(report):
     assert list(report["stages"]) == ["prepare", "network"]
-    assert list(report["prepare_by_size"]) == list(SIZES)
+    assert list(report["prepare_by_size"]) == list(PICTURE_SIZES)
     for told in (*report["stages"].values(), *report["prepare_by_size"].values(), report["picture"]):
         wall = told["wall_ms"]
         assert 0 < wall["p50"] <= wall["p95"] <= wall["p99"] <= wall["max"]
@@ -58,7 +58,7 @@ def test_every_stage_and_size_has_percentiles_in_order_and_a_cost(report):
 
 
 def test_a_larger_picture_costs_more_to_prepare(report):
-    costs = [report["prepare_by_size"][size]["cpu_ms_per_picture"] for size in SIZES]
+    costs = [report["prepare_by_size"][size]["cpu_ms_per_picture"] for size in PICTURE_SIZES]
     assert costs[0] < costs[1] < costs[2] / 1.5
     assert report["stages"]["network"]["cpu_ms_per_picture"] < costs[0]  # it is tiny
 
@@ -68,7 +68,7 @@ def test_times_belong_to_their_stage_and_size():
     times[:, 0] = np.array([1, 2, 30] * 2)[:, None] * 1_000_000
     times[:, 1] = 5_000_000
     told = module._stages([times, times])
-    assert [told["prepare_by_size"][size]["wall_ms"]["p50"] for size in SIZES] == [1.0, 2.0, 30.0]
+    assert [told["prepare_by_size"][size]["wall_ms"]["p50"] for size in PICTURE_SIZES] == [1.0, 2.0, 30.0]
     assert told["stages"]["prepare"]["cpu_ms_per_picture"] == 11.0
     assert told["stages"]["network"]["wall_ms"]["max"] == 5.0
     assert told["picture"]["wall_ms"]["max"] == 35.0
@@ -121,7 +121,7 @@ def test_a_bundle_without_golden_pictures_is_said(halves, bundle, tmp_path):
 
 def test_the_worker_answers_to_every_picture_and_tells_what_they_cost(bundle, tmp_path):
     files = write_pictures(tmp_path)[:3]
-    command = [sys.executable, "-m", module.WORKER, str(bundle), "model.onnx", str(files[0])]
+    command = [sys.executable, "-m", *module.WORKER, str(bundle), "model.onnx", str(files[0])]
     cost, answer = run_worker(command, module._names(files))
     assert (cost.pieces, answer["pieces"]) == (3, 3)
     assert 0 < cost.start_cpu_seconds < cost.cpu_seconds
@@ -132,16 +132,16 @@ def test_the_worker_answers_to_every_picture_and_tells_what_they_cost(bundle, tm
 def test_a_picture_that_the_worker_cannot_read_is_an_error(bundle, tmp_path):
     good, bad = write_pictures(tmp_path)[0], tmp_path / "none.ppm"
     for first, others in ((good, [bad]), (bad, [])):  # the first one is answered to before the worker is ready
-        command = [sys.executable, "-m", module.WORKER, str(bundle), "model.onnx", str(first)]
+        command = [sys.executable, "-m", *module.WORKER, str(bundle), "model.onnx", str(first)]
         with pytest.raises(SpeechtlError, match=r"none\.ppm does not exist"):
             run_worker(command, module._names(others))
 
 
 def test_the_worker_imports_the_runtime_and_nothing_heavier(bundle, tmp_path):
     first = write_pictures(tmp_path)[0]
-    code = f"import sys; from {module.WORKER} import main; main(sys.argv[1:]); print(*sys.modules)"
+    code = f"import sys; from {module.WORKER[0]} import main; main(sys.argv[1:]); print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(bundle), "model.onnx", str(first)],
+        [sys.executable, "-c", code, *module.WORKER[1:], str(bundle), "model.onnx", str(first)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -73,7 +73,7 @@ def test_a_task_that_the_validation_pictures_do_not_know_is_left_out_of_the_meas
     recipe = half_known(known=True)
     done = CliRunner().invoke(app, ["advise", str(recipe), "--measure", "--way", "scratch", "--json"])
     assert done.exit_code == 0, done.output
-    assert "have not both kinds of it: late" in done.stderr
+    assert "validation pictures are all of one kind: late" in done.stderr
     assert 0.0 <= json.loads(done.stdout)["measured"]["scratch"] <= 1.0
     assert "late: no label of it is known" in run("image", "train", recipe, "--out", tmp_path / "run")
 

@@ -11,8 +11,7 @@ import pytest
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.export import bundle as module
 from speechtl.export.bundle import ORDER, export_run, export_runs, graphs_for
-from speechtl.export.int8 import rounding
-from speechtl.export.int8.accuracy import Accuracy
+from speechtl.export.int8.calibration import Accuracy
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.engine.select import open_engine
@@ -51,8 +50,8 @@ def test_int8_states_are_bytes_and_features_are_float(full_bundle):
 
 
 def test_int8_weights_have_a_scale_for_every_channel_and_few_different_ones(full_bundle):
+    from speechtl.export.int8.tflite import CHANNELS
     from speechtl.export.int8.tflite_model import Graph, read_model
-    from speechtl.export.int8.tflite_weights import CHANNELS
 
     graph = Graph(read_model(open_bundle(full_bundle).files["model.int8.tflite"]))
     weights = [
@@ -122,20 +121,6 @@ INT8 = [
 
 
 @pytest.mark.parametrize("graph", INT8)
-def test_int8_holds_what_rounding_gave_for_each_channel(recorded_run, tmp_path, monkeypatch, graph):
-    def fives(weights, scales, moments, levels):
-        assert moments.shape == (weights.shape[1], weights.shape[1])
-        assert np.diag(moments).max() > 0
-        return 5 * np.repeat(scales[:, None], weights.shape[1], axis=1)
-
-    monkeypatch.setattr(rounding, "rounded", fives)
-    export_runs([recorded_run()], tmp_path / "fives.wake", [graph, "model.onnx"])
-    held = int8_weights(open_bundle(tmp_path / "fives.wake").files[graph])
-    assert held
-    assert {int(level) for weights in held for level in weights} == {5}
-
-
-@pytest.mark.parametrize("graph", INT8)
 def test_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tmp_path, monkeypatch, capsys, graph):
     worse, as_good = Accuracy("burst", 100, 90, 100, 1.0, 0, 0), Accuracy("burst", 100, 100, 100, 1.0, 0, 0)
     results = {"few.wake": [as_good], "all.wake": [worse, as_good]}
@@ -154,8 +139,8 @@ def test_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tm
 def int8_weights(content):
     """Return the weights of every int8 convolution or dense layer of a graph."""
     if content[4:8] == b"TFL3":
+        from speechtl.export.int8.tflite import CHANNELS
         from speechtl.export.int8.tflite_model import Graph, read_model
-        from speechtl.export.int8.tflite_weights import CHANNELS
 
         graph = Graph(read_model(content))
         weights = [graph.tensors[int(operator.inputs[1])] for operator in graph.operators if graph.kind(operator) in CHANNELS]
@@ -235,7 +220,7 @@ def test_an_unknown_graph_is_refused_with_those_there_are(tiny_run, tmp_path):
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tiny_run, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(module, "_make", lambda *arguments: pytest.fail("the work has begun"))
+    monkeypatch.setattr(module, "ExportStep", lambda *arguments: pytest.fail("the work has begun"))
     with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is no folder"):
         export_runs([tiny_run], tmp_path / "file" / "a.wake", ["model.onnx"])
 

@@ -16,7 +16,7 @@ from speechtl.image.run import load_run
 from speechtl.runtime.bundle.pictures import open_picture_bundle
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine.pictures import PictureEngine
-from speechtl.runtime.verify_pictures import verify_pictures
+from speechtl.runtime.verify import verify_pictures
 
 
 def test_the_bundle_carries_both_graphs_and_their_certificate(halves):
@@ -127,8 +127,7 @@ def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(halve
 def test_the_large_backbones_are_exported_exactly_and_as_int8(backbone, keep, grid):
     import onnxruntime
 
-    from speechtl.export.int8.pictures import quantise
-    from speechtl.export.pictures import Scored, to_onnx
+    from speechtl.export.pictures import Scored, quantise, to_onnx
     from speechtl.image.network import new_network
     from speechtl.image.run import open_encoder
     from speechtl.transfer import Task

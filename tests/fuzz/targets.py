@@ -81,9 +81,9 @@ def toml_document(content: bytes, random: Random) -> bytes:
 
 @cache
 def _parsed_toml(content: bytes) -> Any:
-    from speechtl.settings import tomllib
+    from speechtl.toml_files import parse_toml
 
-    return tomllib.loads(content.decode())
+    return parse_toml(content.decode())
 
 
 def of_bundle(member: str, change: Mutate) -> Mutate:
@@ -261,7 +261,7 @@ def _answer(path: Path) -> None:
 
 def _verify_pictures(path: Path) -> None:
     from speechtl.runtime.bundle.pictures import open_picture_bundle
-    from speechtl.runtime.verify_pictures import verify_pictures
+    from speechtl.runtime.verify import verify_pictures
 
     verify_pictures(open_picture_bundle(path))
 

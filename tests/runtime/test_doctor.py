@@ -8,7 +8,7 @@ from speechtl.errors import MicrophoneError
 from speechtl.runtime import doctor
 from speechtl.runtime.doctor import Check, check_disk, check_runtime, check_temperature, check_throttling
 from speechtl.runtime.microphone import portaudio
-from speechtl.runtime.microphone.sound_cards import HeldMicrophone
+from speechtl.runtime.microphone.portaudio import HeldMicrophone
 
 
 def diagnosis(command) -> tuple[dict, dict]:

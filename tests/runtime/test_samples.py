@@ -10,7 +10,7 @@ from speechtl.errors import AudioError
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.features import LogMel, Waveform
-from speechtl.runtime.samples import to_float
+from speechtl.runtime.samples import from_int16, to_float, to_int16, to_symmetric_int16
 
 PCM = np.array([0, 1, -1, 32767, -32768], np.int16)
 FLOATS = PCM.astype(np.float32) / 32768
@@ -114,3 +114,20 @@ def test_anything_at_all_is_samples_or_a_sentence(given):
         assert samples.dtype == np.float32
         assert samples.ndim == 1
         assert np.isfinite(samples).all()
+
+
+def test_int16_samples_come_back_from_float():
+    every = np.arange(-32768, 32768).astype(np.int16)
+    floats = from_int16(every)
+    assert (floats.dtype, floats.min(), floats.max()) == (np.float32, -1.0, 32767 / 32768)
+    np.testing.assert_array_equal(to_int16(floats), every)
+    np.testing.assert_array_equal(to_int16(floats.astype(np.float64)), every)
+
+
+def test_samples_are_rounded_and_clipped_to_int16():
+    samples = np.array([-2.0, -1.0, -0.6 / 32768, 0.4 / 32768, 0.6 / 32768, 1.0, 2.0], np.float32)
+    np.testing.assert_array_equal(to_int16(samples), np.array([-32768, -32768, -1, 0, 1, 32767, 32767], np.int16))
+
+
+def test_a_full_scale_wave_is_symmetric_in_int16():
+    np.testing.assert_array_equal(to_symmetric_int16(np.array([-2.0, -1.0, 0.0, 1.0, 2.0])), [-32767, -32767, 0, 32767, 32767])

@@ -10,13 +10,16 @@ from speechtl.study import curves
 from speechtl.study.curves import Panel, Point, draw_curves, draw_panels, print_points, summary, write_panels, write_points
 
 POINTS = [
-    Point(way, amount, seed, value + seed / 100) for way, value in (("a", 0.5), ("b", 0.7)) for amount in (10, 100) for seed in range(3)
+    Point(policy, amount, seed, value + seed / 100)
+    for policy, value in (("a", 0.5), ("b", 0.7))
+    for amount in (10, 100)
+    for seed in range(3)
 ]
 
 
 def test_means_and_limits_are_those_of_students_t():
-    way, amount, mean, low, high = summary(POINTS)[0]
-    assert (way, amount) == ("a", 10)
+    policy, amount, mean, low, high = summary(POINTS)[0]
+    assert (policy, amount) == ("a", 10)
     assert mean == pytest.approx(0.51)
     half = 4.302653 * 0.01 / math.sqrt(3)  # t of two degrees of freedom, 95 %, from a printed table
     assert (low, high) == pytest.approx((0.51 - half, 0.51 + half), abs=1e-5)
@@ -30,7 +33,7 @@ def test_every_training_is_a_line(tmp_path):
     write_points(tmp_path / "p.csv", POINTS, "accuracy")
     rows = list(csv.DictReader((tmp_path / "p.csv").open()))
     assert len(rows) == 12
-    assert rows[0] == {"way": "a", "examples": "10", "seed": "0", "accuracy": "0.5"}
+    assert rows[0] == {"policy": "a", "examples": "10", "seed": "0", "accuracy": "0.5"}
     write_panels(tmp_path / "q.csv", [Panel("width", POINTS)], "auc")
     assert next(csv.DictReader((tmp_path / "q.csv").open()))["over"] == "width"
 
@@ -62,7 +65,7 @@ def drawn(monkeypatch) -> list[Figure]:
 
 
 @pytest.mark.parametrize("logarithmic", [True, False])
-def test_limits_of_several_ways_stand_beside_each_other(tmp_path, drawn, logarithmic):
+def test_limits_of_several_policies_stand_beside_each_other(tmp_path, drawn, logarithmic):
     draw_panels(tmp_path / "a.png", [Panel("one", POINTS, logarithmic)], "title", "recall")
     (axes,) = drawn[0].axes
     bars = [bar for collection in axes.collections for bar in collection.get_segments()]
@@ -86,7 +89,7 @@ def test_no_point_of_any_panel_lies_outside_the_picture(tmp_path, drawn):
 
 
 def test_a_way_has_one_colour_in_all_panels_and_the_legend_names_all(tmp_path, drawn):
-    panels = [Panel("one", [point for point in POINTS if point.way == "b"]), Panel("two", POINTS)]
+    panels = [Panel("one", [point for point in POINTS if point.policy == "b"]), Panel("two", POINTS)]
     draw_panels(tmp_path / "a.png", panels, "title", "recall")
     first, second = drawn[0].axes
     colours = {line.get_label(): line.get_color() for line in second.lines if not line.get_label().startswith("_")}

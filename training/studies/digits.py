@@ -1,12 +1,12 @@
-"""Handwritten digits from a network that knows a thousand kinds of things in photographs, and from how few pictures.
+"""python training/studies/digits.py --out runs/digits [--full]
 
-    python training/studies/digits.py --out runs/digits
+How many pictures does it take to recognise handwritten digits with a network that was pretrained on photographs?
 
-SqueezeNet's 1000-class output layer is cut off, and with it the last two groups, which know photographs best; ten new
-outputs take their place. Compared, from 10, 50, 100, 500 and 1000 pictures: only the new layer learns (option 1); all layers learn,
-at smaller rates in front (option 2); the same network from scratch; one layer on raw pixels. MNIST's test digits are
-split into 1000 to learn from and others to report on; without them scikit-learn's 8×8 digits are taken.
-Writes digits.csv and digits.png. `--full` reports on all 9,000 other digits over five seeds (about an hour).
+The output layer of SqueezeNet (1000 classes) and its last two groups are replaced by ten new outputs. Compared for 10, 50, 100, 500
+and 1000 training pictures: training only the new layer (option 1); training all layers, early ones at lower rates (option 2); the same
+network from scratch; one layer on raw pixels. MNIST's test digits are split into 1000 for training and others for testing; without
+MNIST, scikit-learn's 8×8 digits are used. Writes digits.csv and digits.png. `--full` tests on all other 9,000 digits with five seeds
+(about an hour).
 """
 
 from __future__ import annotations
@@ -36,62 +36,62 @@ from speechtl.text import counted
 from speechtl.transfer import AllLayers, Encoder, EncoderInfo, HeadOnly, Policy, Task, at_one_rate
 
 AMOUNTS = (10, 50, 100, 500, 1000)
-POOL = 1000  # digits to learn from
+POOL = 1000  # training digits
 TASK = Task("digit", tuple("0123456789"))
-COPIES = AugmentSection(shift=0.08, rotate=12.0, scale=0.12)
+AUGMENTATION = AugmentSection(shift=0.08, rotate=12.0, scale=0.12)
 KEEP = "fire7"
 GRID = 2
-SIZE = 56  # pixels; the strokes of a digit are then as wide as edges in a photograph
-SMALL = 28  # pixels of the raw digits
+SIZE = 56  # pixels; then strokes are as wide as edges in a photograph
+RAW_SIZE = 28  # pixels of the raw digits
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to train: which encoder (weights, or None for raw pixels), policy, batches, rate."""
+class Setup:
+    """Weights of the encoder (None for raw pixels), policy, number of batches, learning rate."""
 
     weights: str | None
     policy: Policy
     steps: int
-    rate: float
+    learning_rate: float
 
 
-WAYS = {
-    "only the new layer": Way("pretrained", HeadOnly(), 300, 1e-3),
-    "all layers": Way("pretrained", AllLayers(), 200, 1e-3),
-    "from scratch": Way("scratch", at_one_rate(AllLayers()), 200, 1e-3),
-    "raw pixels": Way(None, HeadOnly(), 300, 1e-3),
+SETUPS = {
+    "only the new layer": Setup("pretrained", HeadOnly(), 300, 1e-3),
+    "all layers": Setup("pretrained", AllLayers(), 200, 1e-3),
+    "from scratch": Setup("scratch", at_one_rate(AllLayers()), 200, 1e-3),
+    "raw pixels": Setup(None, HeadOnly(), 300, 1e-3),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> list[Point]:
-    """Train every way with every amount; print, write and draw the accuracies."""
+    """Train every set-up with every amount; print, write and plot the accuracies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=output_folder, default="runs/digits")
-    parser.add_argument("--amounts", type=int, nargs="+", default=AMOUNTS, help="how many pictures to learn from")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings for each amount, each with other pictures (default 3)")
-    parser.add_argument("--test", type=int, default=2000, help="digits to report on (default 2000)")
-    parser.add_argument("--full", action="store_true", help="five seeds, all other digits")
+    parser.add_argument("--amounts", type=int, nargs="+", default=AMOUNTS, help="numbers of training pictures")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings for each amount, each on other pictures (default 3)")
+    parser.add_argument("--test", type=int, default=2000, help="number of test digits (default 2000)")
+    parser.add_argument("--full", action="store_true", help="five seeds, all other digits for testing")
     arguments = parser.parse_args(argv)
     seeds, tested = (5, 9000) if arguments.full else (arguments.seeds, arguments.test)
-    digits, labels, name = load_digits()
+    digits, labels, source = load_digits()
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(digits)))
-    learned = min(POOL, len(digits) * 2 // 3)
-    pool, test = order[:learned], order[max(learned, len(order) - tested) :]  # sizes and cuts were tried on those in front
+    trained_on = min(POOL, len(digits) * 2 // 3)
+    pool, test = order[:trained_on], order[max(trained_on, len(order) - tested) :]  # sizes and cuts were tuned on earlier digits
     points = []
     for amount in arguments.amounts:
-        for way, settings in WAYS.items():
+        for name, setup in SETUPS.items():
             for seed in range(seeds):
-                accuracy = train_once(settings, digits, labels, _drawn(labels, pool, amount, seed), test, seed)
-                points.append(Point(way, amount, seed, accuracy))
-                say(f"{name}, {counted(amount, 'picture')}, {way}: accuracy {accuracy:.3f} (seed {seed})")
+                accuracy = train_once(setup, digits, labels, _drawn(labels, pool, amount, seed), test, seed)
+                points.append(Point(name, amount, seed, accuracy))
+                say(f"{source}, {counted(amount, 'picture')}, {name}: accuracy {accuracy:.3f} (seed {seed})")
     write_points(arguments.out / "digits.csv", points, "accuracy")
-    draw_curves(arguments.out / "digits.png", points, f"{name}: accuracy on {len(test)} other digits", "accuracy")
+    draw_curves(arguments.out / "digits.png", points, f"{source}: accuracy on {len(test)} other digits", "accuracy")
     print_points(points, "accuracy")
     return points
 
 
 def load_digits() -> tuple[Tensor, Tensor, str]:
-    """Return digits as bytes `(digits, height, width)`, their classes `(digits, 1)`, and what they are."""
+    """Digits as bytes `(digits, height, width)`, their classes `(digits, 1)`, and the name of the data set."""
     folder = image_data()
     try:
         if folder is None:
@@ -101,31 +101,31 @@ def load_digits() -> tuple[Tensor, Tensor, str]:
     except PictureError as error:
         from sklearn.datasets import load_digits as load_small
 
-        say(f"{error} Taking scikit-learn's 8×8 digits.")
+        say(f"{error} Using scikit-learn's 8×8 digits.")
         small = load_small()
         return torch.tensor(small.images / 16 * 255).round().byte(), torch.tensor(small.target).float()[:, None], "scikit-learn's digits"
 
 
-def train_once(way: Way, digits: Tensor, labels: Tensor, chosen: Tensor, test: Tensor, seed: int) -> float:
-    """Train one way on the chosen digits and return the accuracy on the test digits."""
+def train_once(setup: Setup, digits: Tensor, labels: Tensor, chosen: Tensor, test: Tensor, seed: int) -> float:
+    """Train on the chosen digits and return the accuracy on the test digits."""
     torch.manual_seed(seed)
-    size = SMALL if way.weights is None else SIZE
-    encoder = raw_pixels() if way.weights is None else open_encoder("squeezenet", way.weights, KEEP)[0]
-    network = new_network(encoder, [TASK], grid=1 if way.weights is None else GRID)
-    settings = TrainSection(steps=way.steps, learning_rate=way.rate, seed=seed)
-    fit_pictures(network, resize_pixels(digits[chosen], size), labels[chosen], way.policy, settings, COPIES)
+    size = RAW_SIZE if setup.weights is None else SIZE
+    encoder = raw_pixels() if setup.weights is None else open_encoder("squeezenet", setup.weights, KEEP)[0]
+    network = new_network(encoder, [TASK], grid=1 if setup.weights is None else GRID)
+    settings = TrainSection(steps=setup.steps, learning_rate=setup.learning_rate, seed=seed)
+    fit_pictures(network, resize_pixels(digits[chosen], size), labels[chosen], setup.policy, settings, AUGMENTATION)
     right = network.scores(resize_pixels(digits[test], size))[0].argmax(dim=1) == labels[test, 0]
     return float(right.float().mean())
 
 
 def raw_pixels() -> Encoder:
-    """Return an encoder that knows nothing: the pixels themselves."""
+    """An encoder without weights: the pixels themselves."""
     pixels = nn.Sequential(Normalize((0.5,) * 3, (0.5,) * 3), nn.Flatten())
-    return Encoder({"pixels": pixels}, EncoderInfo("pixels", PICTURES, 3 * SMALL * SMALL))
+    return Encoder({"pixels": pixels}, EncoderInfo("pixels", PICTURES, 3 * RAW_SIZE * RAW_SIZE))
 
 
 def _drawn(labels: Tensor, pool: Tensor, amount: int, seed: int) -> Tensor:
-    """Return so many digits of the pool, as many of each kind."""
+    """A number of digits of the pool, equally many of each class."""
     shuffled = pool[torch.from_numpy(np.random.default_rng(seed).permutation(len(pool)))]
     seen: dict[float, int] = {}
     turns = []

@@ -1,12 +1,12 @@
-"""A backbone of your own, where nobody has trained one for your pictures: MNIST's digits to scikit-learn's 8×8 digits, and back.
+"""python training/studies/own_backbone.py --out runs/own [--full]
 
-    python training/studies/own_backbone.py --out runs/own
+Does it pay to pretrain a backbone of your own? From MNIST to scikit-learn's 8×8 digits, and back.
 
 Writes both sets of digits as folders of classes, pretrains the small network on 5,000 digits of MNIST (`speechtl image pretrain`,
-kept as `own-mnist`), and transfers it to 10 to 200 of the 8×8 digits. Then the other way round: a backbone from 1,000 of the
-8×8 digits (`own-8x8`), transferred to 5,000 digits of MNIST, where the source is smaller than the target and the target large. The
-recipes that it leaves show the same to `speechtl advise`; `ears.toml` names an encoder of another input type. Writes own.csv
-and own.png. `--full` takes ten seeds in place of five.
+kept as `own-mnist`), and transfers it to 10 to 200 of the 8×8 digits. Then the reverse: a backbone from 1,000 of the 8×8 digits
+(`own-8x8`), transferred to 5,000 digits of MNIST, so that the source is smaller than a large target. `speechtl advise` can be tried on
+the recipes that it writes; `ears.toml` names an encoder of another input type. Writes own.csv and own.png. `--full` takes ten seeds
+instead of five.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from speechtl.image.manifest import image_data
 from speechtl.image.recipe import make_image_recipe, read_image_recipe
 from speechtl.image.train import pretrain
 from speechtl.progress import say
-from speechtl.settings import read_toml
+from speechtl.settings import read_recipe_file
 from speechtl.study.curves import Panel, draw_panels, print_points, write_panels
 from speechtl.study.trials import curve
 from speechtl.study.trials_image import ImageTrials
@@ -36,13 +36,13 @@ from speechtl.study.trials_image import ImageTrials
 SIZE = 28  # pixels
 AMOUNTS = (10, 20, 50, 100, 200)
 LARGE = (1000, 5000)
-WAYS = ("head", "all", "scratch")
+POLICIES = ("head", "all", "scratch")
 PRETRAIN_STEPS = 350
-DIRECTIONS = (  # source, target, source digits to learn from, target digits to learn from, steps
+DIRECTIONS = (  # source, target, digits of the source, digits of the target, steps
     ("mnist", "8x8", 5000, AMOUNTS, 60),
     ("8x8", "mnist", 1000, LARGE, 250),
 )
-SHOWN = {"mnist": "MNIST", "8x8": "8×8"}
+NAMES = {"mnist": "MNIST", "8x8": "8×8"}
 RECIPE = """name = "{name}"
 
 [data]
@@ -72,7 +72,7 @@ learning_rate = 2e-3
 
 
 def main(argv: Sequence[str] | None = None) -> list[Panel]:
-    """Pretrain and transfer in both directions; print, write and draw the accuracies."""
+    """Pretrain and transfer in both directions; print, write and plot the accuracies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=output_folder, default="runs/own")
     parser.add_argument("--seeds", type=int, default=5, help="trainings for each point (default 5)")
@@ -84,25 +84,25 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     write_folder(out / "small", *eight_by_eight(), most=1797)
     write_recipe(out / "ears.toml", "small", "speech-embedding", "pretrained", steps=60, validation=0.5)
     panels = []
-    for source, target, taught, amounts, steps in DIRECTIONS:
+    for source, target, source_digits, amounts, steps in DIRECTIONS:
         folder = {"mnist": "mnist", "8x8": "small"}
         first = write_recipe(out / f"own-{source}.toml", folder[source], "small", "scratch", PRETRAIN_STEPS, validation=0.15)
-        values = read_toml(first)
-        values["data"]["examples"] = taught
+        values = read_recipe_file(first)
+        values["data"]["examples"] = source_digits
         about, kept = pretrain(make_image_recipe(values, base=first.parent, source=str(first)))
         say(f"own-{source}: accuracy {about['validation'][0]['accuracy']:.3f} on its own digits; kept in {kept}")
         validation = 0.5 if target == "8x8" else 0.15
         second = write_recipe(out / f"{source}-to-{target}.toml", folder[target], f"own-{source}", "pretrained", steps, validation)
-        points = curve(ImageTrials(read_image_recipe(second)), WAYS, amounts, seeds)
-        panels.append(Panel(f"{SHOWN[target]} digits to learn from, after {taught} {SHOWN[source]} digits", points))
+        points = curve(ImageTrials(read_image_recipe(second)), POLICIES, amounts, seeds)
+        panels.append(Panel(f"{NAMES[target]} training digits, after {source_digits} {NAMES[source]} digits", points))
         print_points(points, panels[-1].name)
     write_panels(out / "own.csv", panels, "accuracy")
-    draw_panels(out / "own.png", panels, "A backbone of one's own: from much to little, and from little to much", "accuracy")
+    draw_panels(out / "own.png", panels, "A backbone of your own: large to small data set, and the reverse", "accuracy")
     return panels
 
 
 def mnist() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return MNIST's test digits and their classes."""
+    """MNIST's test digits and their classes."""
     folder = image_data()
     if folder is None:
         raise PictureError("MNIST's test digits are needed; let SPEECHTL_IMAGES point to a folder with mnist/t10k-images-idx3-ubyte.gz.")
@@ -111,7 +111,7 @@ def mnist() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def eight_by_eight() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return scikit-learn's digits and their classes."""
+    """Scikit-learn's digits and their classes."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -127,7 +127,7 @@ def write_folder(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uin
 
 
 def write_recipe(path: Path, folder: str, backbone: str, weights: str, steps: int, validation: float) -> Path:
-    """Write a recipe; its name is the file's."""
+    """Write a recipe that is named like its file."""
     text = RECIPE.format(name=path.stem, folder=folder, backbone=backbone, weights=weights, steps=steps, validation=validation)
     write_text(path, text)
     return path

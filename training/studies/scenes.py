@@ -1,4 +1,4 @@
-"""Road scenes drawn by seed, to study several tasks at once: pedestrian, car, stop sign and traffic light, any of them, or none."""
+"""Road scenes drawn by seed, for studies of several tasks: each scene may have a pedestrian, car, stop sign and traffic light."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 from speechtl.transfer import Task
 
 TASKS = (Task("pedestrian"), Task("car"), Task("stop_sign"), Task("traffic_light"))
-PRESENT = 0.4  # probability of each
-BUSY, QUIET = 0.65, 0.15  # probability of each where tasks share a context; 0.4 on average, too
-STRIPE = 4  # pixels of the larger drawing
-DRAWN = 2  # times the wanted size: drawn larger, then reduced, so that edges are smooth
-COVERED = 0.45  # of an object's box at most, by something in front of it
+PRESENT = 0.4  # probability of each object
+BUSY, QUIET = 0.65, 0.15  # probabilities where tasks share a context; also 0.4 on average
+STRIPE = 4  # pixels of the enlarged drawing
+OVERSAMPLING = 2  # drawn larger, then reduced, so that edges are smooth
+MOST_COVERED = 0.45  # fraction of an object's box that something in front of it may hide
 
 Colour = tuple[int, int, int]
 
@@ -25,11 +25,11 @@ Colour = tuple[int, int, int]
 def scenes(
     count: int, size: int = 48, *, missing: float = 0.0, seed: int = 0, parts: bool = False, context: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Bytes `(count, 3, size, size)` and labels `(count, 4)`: 1 there, 0 not, NaN for the share of them that is missing.
+    """Bytes `(count, 3, size, size)` and labels `(count, 4)`: 1 present, 0 absent, NaN for the fraction that is missing.
 
-    Scene number n is the same for every count, size and share of missing labels. The tasks share more with
-    `parts` (all four kinds of object are striped in one direction, everything that looks like them in the other, and colour tells
-    nothing) and with `context` (busy streets have more of all four, quiet ones fewer).
+    Scene number n is the same for every count, size and fraction of missing labels. The tasks share more with
+    `parts` (all four objects are striped in one direction, distractors in the other, and colour carries no information) and with
+    `context` (busy streets have more of all four, quiet ones fewer).
     """
     pixels, labels = [], []
     for number in range(count):
@@ -41,50 +41,50 @@ def scenes(
 
 
 def without(labels: Tensor, missing: float, seed: int) -> Tensor:
-    """Return labels of which a share is missing (NaN); of each picture one stays known as long as the share leaves as many."""
+    """Labels with a fraction of them missing (NaN); every picture keeps one label as long as enough remain."""
     random = np.random.default_rng([seed, 1])
-    turn = random.random(labels.shape)
-    turn[np.arange(len(labels)), random.integers(labels.shape[1], size=len(labels))] += 1.0
-    first = np.argsort(turn, axis=None)[: round(missing * turn.size)]
-    hidden = np.zeros(turn.size, dtype=bool)
+    order = random.random(labels.shape)
+    order[np.arange(len(labels)), random.integers(labels.shape[1], size=len(labels))] += 1.0
+    first = np.argsort(order, axis=None)[: round(missing * order.size)]
+    hidden = np.zeros(order.size, dtype=bool)
     hidden[first] = True
-    return labels.masked_fill(torch.from_numpy(hidden.reshape(turn.shape)), math.nan)
+    return labels.masked_fill(torch.from_numpy(hidden.reshape(order.shape)), math.nan)
 
 
 class Scene:
-    """One scene."""
+    """A scene: its random numbers, and the picture that is being drawn."""
 
     def __init__(self, size: int, seed: int, number: int, *, parts: bool = False, context: bool = False) -> None:
         self.random = np.random.default_rng([seed, 0, number])
         self.size = size
         self.parts, self.context = parts, context
-        self.side = DRAWN * size
+        self.side = OVERSAMPLING * size
         self.picture = Image.new("RGB", (self.side, self.side))
         self.pen = ImageDraw.Draw(self.picture)
 
     def draw(self) -> tuple[Image.Image, list[float]]:
-        """Return the picture and which of the four are there."""
+        """The picture, and 1.0 or 0.0 for each of the four objects."""
         self._ground()
-        often = self._how_often() if self.context else PRESENT
-        present = [bool(self.random.random() < often) for _ in TASKS]
+        probability = self._probability() if self.context else PRESENT
+        present = [bool(self.random.random() < probability) for _ in TASKS]
         things = [
             kind for kind, there in zip((self._pedestrian, self._car, self._stop_sign, self._traffic_light), present, strict=True) if there
         ]
         wanted = len(things)
-        things += [kind for kind in (self._bin, self._round_sign, self._lamp) if self.random.random() < PRESENT]  # look alike, and are none
+        things += [kind for kind in (self._bin, self._round_sign, self._lamp) if self.random.random() < PRESENT]  # distractors
         for index in self.random.permutation(len(things)):
             before = np.asarray(self.picture).astype(np.int16) if self.parts else None
             box = things[index]()
             if before is not None:
                 self._stripe(before, 1 if index < wanted else -1)
             self._cover(box)
-        return self._seen(), [float(there) for there in present]
+        return self._photograph(), [float(there) for there in present]
 
-    def _how_often(self) -> float:
+    def _probability(self) -> float:
         return BUSY if self.random.random() < 0.5 else QUIET
 
     def _stripe(self, before: NDArray[np.int16], direction: int) -> None:
-        """Paint what was drawn last in stripes that rise or fall, in any colour: neither colour nor brightness tells what it is."""
+        """Stripe the object that was drawn last, rising or falling, in any colour, so that colour and brightness carry no information."""
         drawn = np.asarray(self.picture).astype(np.int16)
         mask = (drawn != before).any(axis=2)
         rows, columns = np.mgrid[: self.side, : self.side]
@@ -183,19 +183,19 @@ class Scene:
         return x, bottom - height, x + width, bottom
 
     def _cover(self, box: tuple[float, float, float, float]) -> None:
-        """Hide a part of an object behind something, sometimes."""
+        """Sometimes hide a part of an object."""
         if self.random.random() > 0.35:
             return
         left, top, right, bottom = box
-        share = self._between(0.1, COVERED)
+        share = self._between(0.1, MOST_COVERED)
         colour = self._colour(30, 160)
         if self.random.random() < 0.5:
             self._box(left, top, left + share * (right - left), bottom, colour)
         else:
             self._box(left, bottom - share * (bottom - top), right, bottom, colour)
 
-    def _seen(self) -> Image.Image:
-        """Return the scene as a camera sees it: reduced, blurred, in some light, with noise."""
+    def _photograph(self) -> Image.Image:
+        """The scene as a camera records it: reduced, blurred, under random light, with noise."""
         small = self.picture.resize((self.size, self.size), Image.Resampling.BOX)
         if self.random.random() < 0.3:
             small = small.filter(ImageFilter.GaussianBlur(self._between(0.3, 0.8)))

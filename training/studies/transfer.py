@@ -27,17 +27,22 @@ from speechtl.arguments import at_least, output_folder
 from speechtl.audio.data.clips import read_clips
 from speechtl.audio.data.manifest import Clip, write_manifest
 from speechtl.audio.encoders import RANDOM_INIT
-from speechtl.audio.evaluation.evaluate import evaluate, open_model
+from speechtl.audio.evaluation.evaluate import SEED, choose, det, open_model
+from speechtl.audio.evaluation.scoring import score_stream
+from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.network.model import OfflineEngine
 from speechtl.audio.recipe import Recipe, read_recipe
-from speechtl.audio.training.train import Memory, train
+from speechtl.audio.training.batches import RoundBatches
+from speechtl.audio.training.train import Training
 from speechtl.errors import ManifestError, reported
 from speechtl.files import append_row, read_rows
 from speechtl.progress import say
+from speechtl.runs import training_folder
 from speechtl.settings import PRECISIONS
 from speechtl.study.curves import Panel, Point, draw_panels, print_points
 from speechtl.study.trials_audio import changed
 from speechtl.text import counted
+from speechtl.transfer import Batch
 
 WAYS = (
     "scratch:conv-ctc/all",
@@ -70,17 +75,17 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
     table = options.out / "transfer.csv"
     done = _read(table)
     changes = {key: value for key in ("epochs", "batch_size", "precision") if (value := getattr(options, key)) is not None}
-    recipes = [read_recipe(path, {"train": changes}) for path in options.recipes]
+    recipes = [read_recipe(path, {"train": changes, "calibrate": {"enabled": False}}) for path in options.recipes]
     plans = [(recipe, _plan(recipe, options)) for recipe in recipes]
-    memory, embeddings = Memory(), defaultdict[tuple[str, int], Known](dict)
+    embeddings = defaultdict[tuple[str, int], Known](dict)
     for seed in range(options.seeds):
-        memory.negatives.clear()  # no other seed needs them, and they are large
+        negatives: Negatives = defaultdict(dict)  # no other seed needs them, and they are large
         for recipe, plan in plans:
             for way, clips in plan:
                 key = (recipe.name, way, clips, seed)
                 if key not in done and (clips <= SEEDED or seed == 0):
                     known = embeddings[way, seed if way.split("/")[0] in RANDOM_INIT else 0]  # random weights differ from seed to seed
-                    done[key] = recall(recipe, way, clips, seed, memory, known)
+                    done[key] = recall(recipe, way, clips, seed, negatives, known)
                     append_row(table, dict(zip(COLUMNS, (*key, f"{done[key]:.4f}"), strict=True)))
                     say(f"{recipe.name}, {way}, {counted(clips, 'clip')}, seed {seed}: recall {done[key]:.3f}")
     panels = [Panel(f"recordings of {recipe.name!r}", _points(done, recipe.name)) for recipe in recipes]
@@ -91,6 +96,39 @@ def main(argv: Sequence[str] | None = None) -> list[Point]:
 
 
 Known = dict[bytes, Tensor]  # embeddings of frames, by their digest
+Negatives = defaultdict[str, dict[int, Batch]]  # of each round after the frozen layers, by everything that decides what they sound like
+
+
+class SharedNegatives(RoundBatches):
+    """Batches that do not render negatives which another training has rendered."""
+
+    rendered: dict[int, Batch]
+
+    def negatives(self, number: int) -> Batch:
+        """The negatives of round `number`."""
+        if number not in self.rendered:
+            self.rendered[number] = super().negatives(number)
+        return self.rendered[number]
+
+
+class SharingTraining(Training):
+    """A training that shares negatives with others of the same seed, encoder, negatives and noise."""
+
+    def __init__(self, recipe: Recipe, work: Path, negatives: Negatives) -> None:
+        super().__init__(recipe, work)
+        self._negatives = negatives
+
+    def batches(self) -> RoundBatches:
+        """The batches of all epochs."""
+        made = super().batches()
+        shared = SharedNegatives(made.maker, made.network, made.frozen_front, made.settings, folder=made.folder)
+        kinds = (self.data.negatives, self.data.noise)
+        sounds = [[(recording.clip.where, recording.clip.sha256, recording.fold) for recording in kind] for kind in kinds]
+        frozen = made.frozen_front
+        encoder = self.recipe.transfer.encoder if frozen else self.network.encoder.features
+        key = (encoder, frozen, self.network.context_seconds, self.recipe.train.seed, self.recipe.data.rooms, sounds)
+        shared.rendered = self._negatives[repr(key)]
+        return shared
 
 
 class Remembered(nn.Module):
@@ -109,25 +147,29 @@ class Remembered(nn.Module):
         return self.known[key].to(frames.device)
 
 
-def recall(recipe: Recipe, way: str, clips: int, seed: int, memory: Memory, known: Known) -> float:
+def recall(recipe: Recipe, way: str, clips: int, seed: int, negatives: Negatives, known: Known) -> float:
     """Train one way with so many clips; return the recall of test speakers at half a false accept an hour among test negatives.
 
-    `memory` and, of a frozen encoder, `known` keep what another training need not do again.
+    `negatives` and, of a frozen encoder, `known` are caches that several trainings share.
     """
     pool = _pool(recipe)
     chosen = [pool[index] for index in np.random.default_rng(seed).permutation(len(pool))[:clips]]
     with tempfile.TemporaryDirectory() as folder:
-        positives = Path(folder) / "positives.jsonl"
+        positives, out = Path(folder) / "positives.jsonl", Path(folder) / "run"
         write_manifest(positives, [dataclasses.replace(clip, audio_filepath=str(clip.path)) for clip in chosen])
-        train(changed(recipe, way, positives, seed), Path(folder) / "run", calibrated=False, memory=memory)
-        model = open_model(Path(folder) / "run")
-        if way.endswith(HEAD):
-            assert isinstance(model.scorer.engine, OfflineEngine)
-            encoder = model.scorer.engine.network.encoder
-            groups = nn.Sequential(*encoder.groups.values())
-            encoder.groups = nn.ModuleDict({"all": Remembered(groups, known)})
-        report = evaluate(model, recipe.data.positives, _test_negatives(recipe), thresholds=THRESHOLDS, kept=memory.recordings, note=say)
-    return max((recalled for _, recalled, rate in report["det"] if rate <= RATE), default=0.0)
+        with training_folder(out) as work:
+            SharingTraining(changed(recipe, way, positives, seed), work, negatives).run(out)
+        model = open_model(out)
+    if way.endswith(HEAD):
+        assert isinstance(model.scorer.engine, OfflineEngine)
+        encoder = model.scorer.engine.network.encoder
+        groups = nn.Sequential(*encoder.groups.values())
+        encoder.groups = nn.ModuleDict({"all": Remembered(groups, known)})
+    spoken = choose(recipe.data.positives, "test", model, say, find_words=True)
+    others = choose(_test_negatives(recipe), "test", model, say, without=model.phrases)
+    words = score_stream(model.scorer, words_in_background(spoken, Condition(), SEED))
+    background = score_stream(model.scorer, without_words(others, Condition(), SEED))
+    return max((recalled for _, recalled, rate in det(words, background, model.trigger, THRESHOLDS) if rate <= RATE), default=0.0)
 
 
 def _pool(recipe: Recipe) -> list[Clip]:
@@ -163,7 +205,7 @@ def _plan(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:
 def _points(done: dict[tuple[str, str, int, int], float], name: str) -> list[Point]:
     """Return all that is known of a word, earlier calls' results, too, in the order of `WAYS`."""
     known = [Point(way, clips, seed, value) for (word, way, clips, seed), value in done.items() if word == name]
-    return sorted(known, key=lambda point: (WAYS.index(point.way) if point.way in WAYS else len(WAYS), point.examples, point.seed))
+    return sorted(known, key=lambda point: (WAYS.index(point.policy) if point.policy in WAYS else len(WAYS), point.examples, point.seed))
 
 
 def _read(path: Path) -> dict[tuple[str, str, int, int], float]:

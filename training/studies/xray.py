@@ -1,12 +1,11 @@
-"""Pneumonia in chest X-rays, from a network trained on photographs of everyday things.
+"""python training/studies/xray.py --out runs/xray [--full]
 
-    python training/studies/xray.py --out runs/xray
+Can a network that was pretrained on photographs tell pneumonia in chest X-rays?
 
-Normal or pneumonia, from 100 pictures and from all; patients are never in both the training and the reported part, and every
-patient is reported on exactly once (cross-validation over patients). Compared: only the new layer learns, the last two groups, all
-groups, and the same network from scratch. Prints the AUC with 95 % limits by bootstrap over patients, writes xray.csv and
-xray.png. Scaled down: 112 pixels and two folds; `--full` takes 224 pixels and five (about an hour).
-This measures transfer. It is no medical device.
+Normal or pneumonia, trained on 100 pictures and on all of them, with cross-validation over patients: no patient is in both training and
+test data, and every patient is tested once. Compared: training only the new layer, the last two groups, all groups, and the same network
+from scratch. Prints the AUC with 95 % limits by bootstrap over patients; writes xray.csv and xray.png. The default is scaled down: 112
+pixels and two folds; `--full` takes 224 pixels and five folds (about an hour). This measures transfer; it is not a medical device.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from speechtl.arguments import output_folder
+from speechtl.console import PlainTable, plain_console
 from speechtl.errors import reported
 from speechtl.files import write_text, writing
 from speechtl.image.augment import AugmentSection
@@ -41,31 +39,31 @@ from speechtl.transfer import AllLayers, HeadOnly, LastLayers, Policy, Task, at_
 
 KEEP = "fire8"
 GRID = 3
-COPIES = AugmentSection(shift=0.04, rotate=5.0, scale=0.06, flip=True, light=0.1)
+AUGMENTATION = AugmentSection(shift=0.04, rotate=5.0, scale=0.06, flip=True, light=0.1)
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to train."""
+class Setup:
+    """Weights of the encoder, policy, and number of batches."""
 
     weights: str
     policy: Policy
     steps: int
 
 
-WAYS = {
-    "only the new layer": Way("pretrained", HeadOnly(), 200),
-    "last two groups": Way("pretrained", LastLayers(2), 100),
-    "all groups": Way("pretrained", AllLayers(), 80),
-    "from scratch": Way("scratch", at_one_rate(AllLayers()), 80),
+SETUPS = {
+    "only the new layer": Setup("pretrained", HeadOnly(), 200),
+    "last two groups": Setup("pretrained", LastLayers(2), 100),
+    "all groups": Setup("pretrained", AllLayers(), 80),
+    "from scratch": Setup("scratch", at_one_rate(AllLayers()), 80),
 }
 
 
 @dataclass(frozen=True)
 class Result:
-    """The AUC of one way with one number of pictures, over all patients."""
+    """AUC of one set-up for one number of pictures, over all patients, with its 95 % limits."""
 
-    way: str
+    setup: str
     examples: int
     value: float
     low: float
@@ -73,12 +71,12 @@ class Result:
 
 
 def main(argv: Sequence[str] | None = None) -> list[Result]:
-    """Train every way on 100 pictures and on all; print, write and draw the areas under the ROC curve."""
+    """Train every set-up on 100 pictures and on all; print, write and plot the areas under the ROC curve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path, nargs="?", default=(image_data() or Path()) / "manifests" / "xray_nih.jsonl")
     parser.add_argument("--out", type=output_folder, default="runs/xray")
-    parser.add_argument("--examples", type=int, default=100, help="of the smaller training (default 100)")
-    parser.add_argument("--folds", type=int, default=2, help="parts of the patients, each reported on once (default 2)")
+    parser.add_argument("--examples", type=int, default=100, help="pictures of the smaller training (default 100)")
+    parser.add_argument("--folds", type=int, default=2, help="folds of the cross-validation over patients (default 2)")
     parser.add_argument("--full", action="store_true", help="224 pixels, five folds")
     arguments = parser.parse_args(argv)
     pictures = read_pictures([arguments.manifest])
@@ -87,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     folds = folds_of(loaded.pictures, 5 if arguments.full else arguments.folds)
     results = []
     for examples in (arguments.examples, None):
-        for name, way in WAYS.items():
-            results.append(cross_validate(name, way, loaded, tasks, folds, examples))
+        for name, setup in SETUPS.items():
+            results.append(cross_validate(name, setup, loaded, tasks, folds, examples))
             say(_line(results[-1]))
     _write(arguments.out, results)
     _print(results)
@@ -96,15 +94,15 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
 
 
 def folds_of(pictures: Sequence[Picture], count: int) -> list[int]:
-    """Return the fold of every picture; a patient's pictures are in one."""
+    """The fold of every picture; all pictures of a patient are in one fold."""
     patients = sorted({str(picture.group) for picture in pictures})
     order = np.random.default_rng(0).permutation(len(patients))
     fold = {patients[patient]: place % count for place, patient in enumerate(order)}
     return [fold[str(picture.group)] for picture in pictures]
 
 
-def cross_validate(name: str, way: Way, pictures: PictureSet, tasks: list[Task], folds: list[int], examples: int | None) -> Result:
-    """Train without each fold in turn and score that fold; return the AUC over all folds, each brought to the same scale."""
+def cross_validate(name: str, setup: Setup, pictures: PictureSet, tasks: list[Task], folds: list[int], examples: int | None) -> Result:
+    """Train without each fold in turn and score that fold; return the AUC over all folds, with ranks as scores."""
     scores = np.zeros(len(pictures))
     used = 0
     for fold in sorted(set(folds)):
@@ -112,30 +110,30 @@ def cross_validate(name: str, way: Way, pictures: PictureSet, tasks: list[Task],
         chosen = others if examples is None else draw(pictures.pictures, others, examples, seed=fold)
         used += len(chosen)
         held_out = [index for index, own in enumerate(folds) if own == fold]
-        own_scores = _scores(way, pictures.part(chosen), pictures.part(held_out), tasks, seed=fold)
+        own_scores = _scores(setup, pictures.part(chosen), pictures.part(held_out), tasks, seed=fold)
         scores[held_out] = own_scores.argsort().argsort() / len(held_out)  # ranks: logits of two trainings are not comparable
     positive = pictures.labels[:, 0].numpy() == 1
     groups = [picture.group for picture in pictures.pictures]
     return Result(name, used // len(set(folds)), auc(scores, positive), *auc_limits(scores, positive, groups))
 
 
-def _scores(way: Way, train: PictureSet, test: PictureSet, tasks: list[Task], seed: int) -> np.ndarray:
+def _scores(setup: Setup, train: PictureSet, test: PictureSet, tasks: list[Task], seed: int) -> np.ndarray:
     torch.manual_seed(seed)
-    network = new_network(open_encoder("squeezenet", way.weights, KEEP)[0], tasks, grid=GRID)
-    fit_pictures(network, train.pixels, train.labels, way.policy, TrainSection(steps=way.steps, copies=2, seed=seed), COPIES)
+    network = new_network(open_encoder("squeezenet", setup.weights, KEEP)[0], tasks, grid=GRID)
+    fit_pictures(network, train.pixels, train.labels, setup.policy, TrainSection(steps=setup.steps, copies=2, seed=seed), AUGMENTATION)
     return network.scores(test.pixels)[0][:, 1].numpy()
 
 
 def _line(result: Result) -> str:
-    return f"{result.way}, {result.examples} pictures: AUC {result.value:.3f} ({result.low:.3f} to {result.high:.3f})"
+    return f"{result.setup}, {result.examples} pictures: AUC {result.value:.3f} ({result.low:.3f} to {result.high:.3f})"
 
 
 def _write(folder: Path, results: Sequence[Result]) -> None:
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["way", "examples", "auc", "low", "high"])
+    table.writerow(["setup", "examples", "auc", "low", "high"])
     table.writerows(
-        [result.way, result.examples, *(f"{value:.4f}" for value in (result.value, result.low, result.high))] for result in results
+        [result.setup, result.examples, *(f"{value:.4f}" for value in (result.value, result.low, result.high))] for result in results
     )
     write_text(folder / "xray.csv", stream.getvalue())
     _draw(folder / "xray.png", results)
@@ -146,7 +144,7 @@ def _draw(path: Path, results: Sequence[Result]) -> None:
 
     figure = Figure(figsize=(7.0, 4.2), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    names = list(dict.fromkeys(result.way for result in results))
+    names = list(dict.fromkeys(result.setup for result in results))
     for offset, examples in enumerate(dict.fromkeys(result.examples for result in results)):
         mine = [result for result in results if result.examples == examples]
         places = np.arange(len(names)) + 0.16 * (2 * offset - 1)
@@ -163,11 +161,11 @@ def _draw(path: Path, results: Sequence[Result]) -> None:
 
 
 def _print(results: Sequence[Result]) -> None:
-    table = Table("AUC", *(f"{examples} pictures" for examples in dict.fromkeys(result.examples for result in results)))
-    for way in dict.fromkeys(result.way for result in results):
-        mine = [result for result in results if result.way == way]
-        table.add_row(way, *(f"{result.value:.3f} ({result.low:.3f} to {result.high:.3f})" for result in mine))
-    Console(width=120).print(table)
+    table = PlainTable("AUC", *(f"{examples} pictures" for examples in dict.fromkeys(result.examples for result in results)))
+    for setup in dict.fromkeys(result.setup for result in results):
+        mine = [result for result in results if result.setup == setup]
+        table.add_row(setup, *(f"{result.value:.3f} ({result.low:.3f} to {result.high:.3f})" for result in mine))
+    plain_console(120).print(table)
 
 
 if __name__ == "__main__":

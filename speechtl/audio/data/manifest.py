@@ -142,7 +142,7 @@ def resolve(clip: Clip) -> Path | None:
 def fault(clip: Clip, *, whole: bool = False) -> str | None:
     """Say why a clip cannot be used (missing, not audio, cut short), or return None; `whole` decodes all of it."""
     if clip.path is None:
-        return _missing(clip)
+        return missing(clip)
     try:
         length = describe(clip.path)[2]
         end = clip.offset + clip.duration
@@ -182,7 +182,8 @@ def _warn(clip: Clip, reason: str) -> None:
     _log.warning("%s", one_line(f"skipped {clip.where}: {reason}"))
 
 
-def _missing(clip: Clip) -> str:
+def missing(clip: Clip) -> str:
+    """The sentence for a recording that is not on this machine."""
     data = os.environ.get("SPEECHTL_DATA")
     cache = cache_if_any() or "no home folder; set SPEECHTL_CACHE"
     places = f"not in {clip.manifest.parent}, not in $SPEECHTL_DATA ({data or 'not set'}), not in the cache ({cache})"

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.data.align import LONGEST_CLIP, find_word
-from speechtl.audio.data.manifest import TOLERANCE, Clip, fault
+from speechtl.audio.data.manifest import TOLERANCE, Clip, fault, missing
 from speechtl.audio.data.takes import Limits, cuts, has_word, repetitions
 from speechtl.audio.phrases import words
 from speechtl.errors import AudioError, ManifestError
 from speechtl.progress import tracked
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Int16, Samples, from_int16, to_int16
 from speechtl.runtime.sound.files import read_audio, read_blocks
 from speechtl.text import counted, none_can_be_used
 
 IN_MEMORY = 8000.0  # seconds of the recordings of one kind: 256 MB
 STEP = 640  # samples, a whole number of them at every usual rate: parts begin at a multiple, and resampling needs some on both sides
 NAMED = 3  # recordings that a note names
+CACHED = 16_384  # decoded clips, for the next load of the same files
 
-Pcm = npt.NDArray[np.int16]
 Note = Callable[[str], None]
 
 
@@ -40,16 +40,16 @@ class OnDisk:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, part: slice) -> Pcm:
+    def __getitem__(self, part: slice) -> Int16:
         start, end, _ = part.indices(self.length)
         if (start, end) == (0, self.length):
-            return _fitted(_pcm(read_audio(self.path, self.offset, self.duration)), self.length)
+            return _fitted(to_int16(read_audio(self.path, self.offset, self.duration)), self.length)
         if end <= start:
             return np.zeros(0, np.int16)
         first = max(start // STEP - 1, 0) * STEP
         last = min(end + STEP, self.length)
         samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE)
-        return _fitted(_pcm(samples)[start - first :], end - start)
+        return _fitted(to_int16(samples)[start - first :], end - start)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Recording:
     """
 
     clip: Clip
-    pcm: Pcm | OnDisk
+    pcm: Int16 | OnDisk
     word: tuple[float, float]
     fold: int = 0
     heard: bool = True
@@ -69,7 +69,7 @@ class Recording:
 
     def samples(self, part: slice = slice(None)) -> Samples:
         """Return the sound, or a part of it, as float32 in [-1, 1]."""
-        return self.pcm[part].astype(np.float32) / np.float32(32768.0)
+        return from_int16(self.pcm[part])
 
     @property
     def seconds(self) -> float:
@@ -90,36 +90,30 @@ class RecordedSound:
         return self._recording.samples(part)
 
 
-Loaded = list[Recording] | str  # what a clip holds, or why there is nothing
-Kept = MutableMapping[Hashable, Loaded]
+def sounds_of(recordings: Iterable[Recording]) -> list[RecordedSound]:
+    """The sounds of recordings, each read in parts."""
+    return [RecordedSound(recording) for recording in recordings]
 
 
 def load_recordings(
-    clips: Sequence[Clip],
-    *,
-    find_words: bool = False,
-    phrases: Sequence[str] = (),
-    on_skip: Note,
-    workers: int = 2,
-    kept: Kept | None = None,
+    clips: Sequence[Clip], *, find_words: bool = False, phrases: Sequence[str] = (), on_skip: Note, workers: int = 2
 ) -> list[Recording]:
     """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` when none is left.
 
     `find_words` looks for the word in clips whose manifest does not say where it stands; a clip in which one of the `phrases` is said
-    several times is cut at the pauses. What stands in `kept` is not decoded again, and everything that is decoded comes to stand there.
+    several times is cut at the pauses. Files that have not changed since an earlier call come from a cache.
     """
-    known: Kept = {} if kept is None else kept
 
-    def load(clip: Clip, in_memory: bool) -> Loaded:
-        key = (clip, clip.path, find_words, tuple(phrases), in_memory)
-        if key not in known:
-            known[key] = _load(clip, find_words, phrases, in_memory)
-        return known[key]
+    def load(clip: Clip, in_memory: bool) -> list[Recording] | AudioError:
+        try:
+            return _load(clip, find_words, tuple(phrases), in_memory)
+        except AudioError as error:
+            return error
 
     with ThreadPoolExecutor(workers) as pool:
         loaded = list(tracked("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
-    problems = [problem for problem in loaded if isinstance(problem, str)]
-    recordings = [recording for found in loaded if not isinstance(found, str) for recording in found]
+    problems = [f"{clip.where}: {found}" for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)]
+    recordings = [recording for found in loaded if not isinstance(found, AudioError) for recording in found]
     if clips and not recordings:
         raise ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
     for problem in problems:
@@ -178,23 +172,31 @@ def _fit_in_memory(clips: Sequence[Clip]) -> list[bool]:
     return [bool(end <= IN_MEMORY) for end in np.cumsum([clip.duration for clip in clips])]
 
 
-def _load(clip: Clip, find_words: bool, phrases: Sequence[str], in_memory: bool) -> Loaded:
+def _load(clip: Clip, find_words: bool, phrases: tuple[str, ...], in_memory: bool) -> list[Recording]:
+    """The recordings in a clip; raises `AudioError` where nothing can be used."""
     if clip.path is None:
-        return f"{clip.where}: {fault(clip)}"
-    try:
-        if in_memory or find_words:
-            samples = read_audio(clip.path, clip.offset, clip.duration or None)
-            length, heard = len(samples), bool(_pcm(samples).any())
-        else:
-            length, heard = _measure(clip, clip.path)
-    except AudioError as error:
-        return f"{clip.where}: {error}"
+        raise AudioError(missing(clip))
+    status = clip.path.stat() if clip.path.exists() else None
+    state = status and (status.st_mtime_ns, status.st_size, status.st_ino)
+    cached = _decoded(clip, clip.path, state, find_words, phrases, in_memory)
+    return [replace(one, clip=replace(clip, offset=one.clip.offset, duration=one.clip.duration)) for one in cached]
+
+
+@lru_cache(CACHED)
+def _decoded(
+    clip: Clip, path: Path, _state: tuple[int, int, int] | None, find_words: bool, phrases: tuple[str, ...], in_memory: bool
+) -> list[Recording]:
+    if in_memory or find_words:
+        samples = read_audio(path, clip.offset, clip.duration or None)
+        length, heard = len(samples), bool(to_int16(samples).any())
+    else:
+        length, heard = _measure(clip, path)
     if length == 0:
-        return f"{clip.where}: {clip.path} is too short: at {SAMPLE_RATE} Hz nothing is left of it."
+        raise AudioError(f"{path} is too short: at {SAMPLE_RATE} Hz nothing is left of it.")
     if length / SAMPLE_RATE < clip.duration - TOLERANCE and (problem := fault(clip)):
-        return f"{clip.where}: {problem}"
-    on_disk = OnDisk(clip.path, clip.offset, clip.duration or None, length)
-    whole = Recording(clip, _pcm(samples) if in_memory else on_disk, (0.0, length / SAMPLE_RATE), heard=heard)
+        raise AudioError(problem)
+    on_disk = OnDisk(path, clip.offset, clip.duration or None, length)
+    whole = Recording(clip, to_int16(samples) if in_memory else on_disk, (0.0, length / SAMPLE_RATE), heard=heard)
     if clip.word_start is not None and clip.word_end is not None:
         return [replace(whole, word=(clip.word_start, clip.word_end))]
     return _with_words(whole, samples, phrases) if find_words else [whole]
@@ -236,13 +238,9 @@ def _measure(clip: Clip, path: Path) -> tuple[int, bool]:
     length, heard = 0, False
     for block in read_blocks(path, clip.offset, clip.duration or None):
         length += len(block)
-        heard = heard or bool(_pcm(block).any())
+        heard = heard or bool(to_int16(block).any())
     return length, heard
 
 
-def _pcm(samples: Samples) -> Pcm:
-    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def _fitted(pcm: Pcm, length: int) -> Pcm:
+def _fitted(pcm: Int16, length: int) -> Int16:
     return pcm[:length] if len(pcm) >= length else np.pad(pcm, (0, length - len(pcm)))

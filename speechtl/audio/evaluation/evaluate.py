@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.audio.data.clips import read_clips, says
-from speechtl.audio.data.recordings import Kept, RecordedSound, Recording, heard_only, load_recordings, note_cuts, note_silent
+from speechtl.audio.data.recordings import RecordedSound, Recording, heard_only, load_recordings, note_cuts, note_silent
 from speechtl.audio.evaluation.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.model import scorer_of
@@ -93,25 +93,22 @@ def evaluate(
     noise: Sequence[Path] = (),
     snr_db: Sequence[float] = (10.0,),
     split: str = "test",
-    thresholds: Sequence[float] = DET_THRESHOLDS,
-    kept: Kept | None = None,
     note: Note,
 ) -> dict[str, Any]:
     """Return the report on recordings that the model was not trained on.
 
-    `thresholds` are those of the report's DET curve. Of manifests with splits, the lines of `split` are taken; every recording that
-    training or validation has heard is left out. `kept` (a dict) holds what was decoded, for another call on the same recordings.
+    Of manifests with splits, the lines of `split` are taken; every recording that training or validation has heard is left out.
     """
-    spoken = _choose(positives, split, model, note, kept, find_words=True)
+    spoken = choose(positives, split, model, note, find_words=True)
     note_silent(spoken, note)
     note_cuts(spoken, note)
-    silent = _choose(negatives, split, model, note, kept, without=model.phrases)
+    silent = choose(negatives, split, model, note, without=model.phrases)
     clean = _score(model, words_in_background(spoken, Condition(), SEED), len(spoken), "playing positives")
     background = _score(model, without_words(silent, Condition(), SEED), len(silent), "playing negatives")
     counts, accepts = count(clean, model.trigger), count(background, model.trigger)
     conditions = [_slice("clean", "condition", counts.detected)]
     if noise:
-        sounds = heard_only(_choose(noise, split, model, note, kept), "any sound", note)
+        sounds = heard_only(choose(noise, split, model, note), "any sound", note)
         noises = [RecordedSound(recording) for recording in sounds]
         for snr in snr_db:
             passages = words_in_background(spoken, Condition("noise", snr, noises), SEED)
@@ -129,7 +126,7 @@ def evaluate(
         "threshold_source": model.threshold_source,
         "detector": model.trigger.to_json(),
         "delay_ms": _delays(counts.detected),
-        "det": _det(clean, background, model.trigger, thresholds),
+        "det": det(clean, background, model.trigger),
         "slices": [*conditions, *_speaker_slices(spoken, counts)],
         "missed": [spoken[index].clip.audio_filepath for index, delay in enumerate(counts.detected) if delay is None],
         "false_accepts": [
@@ -139,9 +136,10 @@ def evaluate(
     }
 
 
-def _choose(
-    paths: Sequence[Path], split: str, model: Model, note: Note, kept: Kept | None, *, find_words: bool = False, without: Sequence[str] = ()
+def choose(
+    paths: Sequence[Path], split: str, model: Model, note: Note, *, find_words: bool = False, without: Sequence[str] = ()
 ) -> list[Recording]:
+    """The recordings of a split that the model was not trained on, apart from those in which a phrase of `without` is said."""
     clips = read_clips(paths, note)
     if any(clip.split for clip in clips):
         clips = [clip for clip in clips if clip.split in (split, None)]
@@ -155,9 +153,7 @@ def _choose(
         names = ", ".join(str(path) for path in paths)
         why = f"all were used in training, have another split than {split!r}{', or have the wake word in their text' if without else ''}"
         raise ManifestError(f"No recording of {names} is left to evaluate on: {why}.")
-    return load_recordings(
-        usable, find_words=find_words, phrases=model.phrases, on_skip=lambda problem: note(f"Skipped: {problem}"), kept=kept
-    )
+    return load_recordings(usable, find_words=find_words, phrases=model.phrases, on_skip=lambda problem: note(f"Skipped: {problem}"))
 
 
 def _score(model: Model, passages: Iterable[Passage], total: int, title: str) -> ScoredStream:
@@ -206,7 +202,10 @@ def _speaker_slices(recordings: Sequence[Recording], counts: Counts) -> list[dic
     return [_slice(speaker, "speaker", detected) for speaker, detected in sorted(by_speaker.items())]
 
 
-def _det(words: ScoredStream, background: ScoredStream, trigger: TriggerSettings, thresholds: Sequence[float]) -> list[list[float]]:
+def det(
+    words: ScoredStream, background: ScoredStream, trigger: TriggerSettings, thresholds: Sequence[float] = DET_THRESHOLDS
+) -> list[list[float]]:
+    """Rows of the DET curve: threshold, recall, false accepts per hour."""
     rows = []
     for threshold in sorted({*thresholds, trigger.threshold}):
         settings = replace(trigger, threshold=threshold)

@@ -11,22 +11,29 @@ from speechtl.files import write_json, write_text
 
 def training_summary(about: Mapping[str, Any], out: Path) -> str:
     """Return what a run can do on its validation recordings, as lines of text."""
-    aim = about["recipe"]["calibrate"]["false_accepts_per_hour"]
-    point = next(point for point in about["operating_points"] if point["false_accepts_per_hour"] == aim)
     minutes = about["seconds"]["all"] / 60.0
+    calibrated = bool(about["operating_points"])
     return "\n".join(
         [
-            f"{about['name']}: trained and calibrated in {minutes:.1f} minutes.",
-            f"On the validation recordings ({'speakers' if about['data']['speakers_apart'] else 'recordings'} not trained on), "
-            f"at a threshold of {point['threshold']:.4g}:",
-            f"  recall         {_percent(point)}",
-            f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
-            f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",
-            "  (Words were played clean and in noise, everything else also in rooms; the limits count each recording once.)",
+            f"{about['name']}: trained {'and calibrated' if calibrated else 'without calibration'} in {minutes:.1f} minutes.",
+            *(_validation(about) if calibrated else ()),
             f"Commercial use: {about['licence']['commercial']} ({'; '.join(about['licence']['reasons'])})",
             f"The run is in {out}. Next: speechtl export {out} -o {about['name']}.wake",
         ]
     )
+
+
+def _validation(about: Mapping[str, Any]) -> list[str]:
+    aim = about["recipe"]["calibrate"]["false_accepts_per_hour"]
+    point = next(point for point in about["operating_points"] if point["false_accepts_per_hour"] == aim)
+    return [
+        f"On the validation recordings ({'speakers' if about['data']['speakers_apart'] else 'recordings'} not trained on), "
+        f"at a threshold of {point['threshold']:.4g}:",
+        f"  recall         {_percent(point)}",
+        f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
+        f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",
+        "  (Words were played clean and in noise, everything else also in rooms; the limits count each recording once.)",
+    ]
 
 
 def evaluation_summary(report: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A pretraining recipe: which encoder, from which recordings and synthesised speech, with which teacher, how long. TOML."""
+"""Recipes for pretraining an encoder: recordings, synthesised speech, tasks and training. TOML."""
 
 from __future__ import annotations
 
@@ -10,62 +10,105 @@ from pydantic import Field, field_validator
 from speechtl.audio.encoders.conv_ctc import SIZES
 from speechtl.errors import RecipeError
 from speechtl.files import at_home
-from speechtl.settings import Name, Precision, Section, checked, known, read_toml
+from speechtl.settings import Name, Precision, Section, checked, known, read_recipe_file
 from speechtl.transfer import FitSettings
 
 PATHS = ("transcribed", "unlabelled", "noise", "test")
 
 
 class DataSection(Section):
-    """Manifests; paths are relative to the recipe."""
+    """Lists of manifests. Paths are relative to the recipe."""
 
     transcribed: list[Path] = Field(default_factory=list)
+    """recordings whose `text` is what is said"""
+
     unlabelled: list[Path] = Field(default_factory=list)
+    """recordings without transcripts, for the teacher only"""
+
     noise: list[Path] = Field(default_factory=list)
-    test: list[Path] = Field(default_factory=list)  # manifests whose lines of split "test" tell the error rate in the end
-    without: list[str] = Field(default_factory=list)  # phrases that the encoder must not have been taught
-    validation: float = Field(default=0.06, gt=0, lt=0.5)  # of the speakers with transcripts
-    repeats: int = Field(default=2, ge=1)  # of every recording in an epoch, against one of every synthesised one
+    """background noise, in addition to synthetic noise"""
+
+    test: list[Path] = Field(default_factory=list)
+    """lines with split "test" give the final error rate; their speakers are excluded from training"""
+
+    without: list[str] = Field(default_factory=list)
+    """phrases that are excluded from training"""
+
+    validation: float = Field(default=0.06, gt=0, lt=0.5)
+    """fraction of the transcribed speakers; lines with split "validation" take precedence"""
+
+    repeats: int = Field(default=2, ge=1)
+    """times that each recording is used per epoch; synthesised speech is used once"""
 
 
 class SpeechSection(Section):
-    """Synthesised speech; it is made where it is not there yet."""
+    """Synthesised sentences. They are made once and kept in the cache."""
 
     hours: float = Field(default=0.0, ge=0)
+    """hours of speech"""
+
     seed: int = Field(default=0, ge=0)
+    """random seed"""
 
 
 class WordsSection(Section):
-    """Synthesised words, each said alone; every word that is said alone often enough, also in recordings, becomes a class."""
+    """Synthesised isolated words, for tasks.words."""
 
     hours: float = Field(default=0.0, ge=0)
-    vocabulary: int = Field(default=2000, ge=2)  # words at most, drawn from the transcripts
+    """hours of speech"""
+
+    vocabulary: int = Field(default=2000, ge=2)
+    """maximum number of words, drawn from the transcripts"""
+
     seed: int = Field(default=1, ge=0)
+    """random seed"""
 
 
 class TaskSection(Section):
-    """What is taught, and how much each counts; a weight of zero leaves a task out."""
+    """Weights of the tasks; 0 leaves a task out."""
 
     ctc: float = Field(default=1.0, ge=0)
-    teacher: str = "speech-embedding"  # or torchaudio:PIPELINE
+    """phone recognition (CTC)"""
+
+    teacher: str = "speech-embedding"
+    """network whose embeddings are predicted; or torchaudio:PIPELINE"""
+
     teacher_weight: float = Field(default=1.0, ge=0)
+    """prediction of the teacher's embeddings"""
+
     words: float = Field(default=0.0, ge=0)
+    """classification of words that occur alone ten times or more"""
 
 
 class TrainSection(Section):
-    """How long and how fast to train."""
+    """The training loop."""
 
-    epochs: int = Field(default=30, ge=1)  # of one pack in one copy each
-    batch_size: int = Field(default=16, ge=1)  # windows
+    epochs: int = Field(default=30, ge=1)
+    """passes over one augmented copy of one pack each"""
+
+    batch_size: int = Field(default=16, ge=1)
+    """windows of 20 s per batch"""
+
     learning_rate: float = Field(default=3e-3, gt=0)
+    """peak of the schedule (linear warmup, cosine decay)"""
+
     weight_decay: float = Field(default=1e-2, ge=0)
-    packs: int = Field(default=2, ge=1)  # orders and speeds of the utterances
-    copies: int = Field(default=2, ge=1)  # of every pack: noise, rooms, levels
-    precision: Precision = "32-true"  # bf16-mixed on a processor or GPU that has it
+    """of AdamW"""
+
+    packs: int = Field(default=2, ge=1)
+    """different orders and speeds in which utterances are packed into windows"""
+
+    copies: int = Field(default=2, ge=1)
+    """augmented copies of each pack: noise, rooms, levels"""
+
+    precision: Precision = "32-true"
+    """bf16-mixed is faster on a processor or GPU with bfloat16"""
+
     seed: int = Field(default=0, ge=0)
+    """random seed"""
 
     def fit_settings(self) -> FitSettings:
-        """Return the settings of the training loop."""
+        """Settings of the training loop."""
         return FitSettings(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
@@ -78,11 +121,17 @@ class TrainSection(Section):
 
 
 class PretrainingRecipe(Section):
-    """A whole recipe."""
+    """A recipe for pretraining an encoder."""
 
     name: Name
+    """name of the run"""
+
     encoder: str = "conv-ctc"
-    start: Path | None = None  # encoder.safetensors of another run, to go on from what it learned; relative to the recipe
+    """network: conv-ctc or conv-ctc-tiny"""
+
+    start: Path | None = None
+    """encoder.safetensors of another run, to continue from its weights"""
+
     data: DataSection = DataSection()
     speech: SpeechSection = SpeechSection()
     words: WordsSection = WordsSection()
@@ -102,16 +151,7 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
     """
     path = Path(path)
     folder = path.parent.resolve()
-    values = read_toml(path)
-    replacing = replacing or {}
-    for name, value in replacing.items():
-        section, _, key = name.partition(".")
-        if key:
-            there = values.get(section)
-            values[section] = {**(there if isinstance(there, dict) else {}), key: value}
-        else:
-            values[section] = value
-    recipe = checked(PretrainingRecipe, values, str(path))
+    recipe = checked(PretrainingRecipe, read_recipe_file(path, replacing), str(path))
     data, tasks = recipe.data, recipe.tasks
     if not data.transcribed and not recipe.speech.hours and tasks.ctc:
         raise RecipeError(f"{path}: there is nothing to learn phones from; give data.transcribed or speech.hours, or set tasks.ctc to 0.")
@@ -124,5 +164,5 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
     if recipe.words.hours and not data.transcribed:
         raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but the words are drawn from data.transcribed, which is empty.")
     anchored = {key: [at_home(one, folder) for one in getattr(data, key)] for key in PATHS}
-    start = recipe.start and at_home(recipe.start, Path.cwd() if "start" in replacing else folder)
+    start = recipe.start and at_home(recipe.start, Path.cwd() if replacing and "start" in replacing else folder)
     return recipe.model_copy(update={"data": data.model_copy(update=anchored), "start": start})

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechtl.audio.augment import mask
 from speechtl.audio.pretraining.windows import Rendered, Renderer, Window
 from speechtl.errors import RunError
 from speechtl.progress import Advance
@@ -29,6 +30,7 @@ WINDOWS = 64  # to a shard
 NO_WORD = -1
 HALF = 2  # bytes of a number in half precision
 SHARD_AXES = {"features": 4, "phones": 2, "counts": 1, "heard": 3, "words": 3}  # of each tensor of a shard
+MASKS = {"bands": 5, "frames": 10, "moments": 10}  # of a window, at most
 RECIPE = 2  # raise it when the same settings give other windows
 
 
@@ -176,7 +178,9 @@ class ShardBatches:
             whole = len(shuffled) // self.batch_size * self.batch_size
             for chosen in torch.split(shuffled[:whole], self.batch_size) if whole else ():
                 features, *others = (tensor[chosen] for tensor in batch)
-                yield (_masked(features.float(), random), *others)
+                features = features.float()
+                mask(features, random, **MASKS)
+                yield (features[:, None].contiguous(memory_format=torch.channels_last), *others)
                 steps -= 1
                 if steps == 0:
                     return
@@ -209,20 +213,6 @@ def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
     for rows, tensor in zip(torch.split(made, [len(tensor) for tensor in tensors]), tensors, strict=True):
         rows[:, : tensor.shape[1]] = tensor
     return made
-
-
-def _masked(features: Tensor, random: np.random.Generator, bands: int = 5, frames: int = 10, masks: int = 10) -> Tensor:
-    """Return `(batch, 1, frames, bands)` with a group of bands and some moments of every window set to its mean (SpecAugment)."""
-    for window in features:
-        mean = float(window.mean())
-        width = int(random.integers(bands + 1))
-        low = int(random.integers(window.shape[1] - width))
-        window[:, low : low + width] = mean
-        for _ in range(masks):
-            length = int(random.integers(frames + 1))
-            start = int(random.integers(window.shape[0] - length))
-            window[start : start + length] = mean
-    return features[:, None].contiguous(memory_format=torch.channels_last)
 
 
 def cores() -> int:

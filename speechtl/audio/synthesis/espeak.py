@@ -15,7 +15,7 @@ from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.synthesis import espeak_process as espeak
 from speechtl.audio.synthesis.base import PLAIN, SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, run, run_partly, speak_singly
 from speechtl.errors import AudioError
-from speechtl.runtime.samples import Samples
+from speechtl.runtime.samples import Samples, from_int16
 
 WORDS_PER_MINUTE = 175  # eSpeak NG's own rate
 PITCH_CENTRE, PITCH_PER_OCTAVE = 50, 75  # eSpeak NG's scale of 0 to 99; measured, it bends a little
@@ -52,7 +52,7 @@ class EspeakLibrary:
         """Return 22.05 kHz samples."""
         command = [*self._command, utterance.voice.variant, *_settings(utterance)]
         sample_rate, _, sound = run(command, utterance.text, self._folder).partition(b"\n")
-        return _from_int16(sound), int(sample_rate)
+        return _samples(sound), int(sample_rate)
 
     def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
         """Speak one after the other in one process, and in a new one after a text on which it fails.
@@ -93,7 +93,7 @@ class EspeakProgram:
         wave = run([self._program, *settings, "--stdin", "--stdout"], utterance.text)
         # The header announces 2 GB, since its writer could not know the length: read the rate and skip to the samples.
         start = wave.find(b"data") + 8
-        return _from_int16(wave[start:]), int.from_bytes(wave[24:28], "little")
+        return _samples(wave[start:]), int.from_bytes(wave[24:28], "little")
 
     def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
         """Speak each text in a process of its own."""
@@ -142,9 +142,9 @@ def _answers(output: bytes) -> list[RawSpeech | AudioError]:
         start = end + 1 + size
         if start > len(output):
             break
-        answers.append((_from_int16(output[end + 1 : start]), sample_rate))
+        answers.append((_samples(output[end + 1 : start]), sample_rate))
     return answers
 
 
-def _from_int16(sound: bytes) -> Samples:
-    return np.frombuffer(sound[: len(sound) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768.0)
+def _samples(sound: bytes) -> Samples:
+    return from_int16(np.frombuffer(sound, "<i2", len(sound) // 2))

@@ -18,6 +18,7 @@ from speechtl.audio.scripts import ENGLISH, language_of
 from speechtl.audio.synthesis.base import LEVELS, SYNTHESISED, Voice, loudness_and_gain
 from speechtl.audio.synthesis.sentences import contains_phrase, plain, sentences
 from speechtl.audio.synthesis.speak import speak, voices, voices_for
+from speechtl.audio.synthetic_noise import coloured
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import write_text, writing
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -274,13 +275,8 @@ def _samples(clip: _Clip) -> Samples:
 
 
 def _noise(length: int, random: np.random.Generator) -> Samples:
-    """Return noise of root mean square 1 whose power falls with frequency, by an exponent between white (0) and brown (2)."""
-    spectrum = np.fft.rfft(random.standard_normal(length))
-    frequencies = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
-    spectrum *= np.maximum(frequencies, 50.0) ** (-random.uniform(0.0, 2.0) / 2)
-    noise = np.fft.irfft(spectrum, length)
-    scaled: Samples = (noise / np.sqrt(np.mean(np.square(noise)))).astype(np.float32)
-    return scaled
+    """Noise of root mean square 1 of a random colour between white and brown."""
+    return coloured(random.standard_normal(length), random.uniform(0.0, 2.0), lowest=50.0).astype(np.float32)
 
 
 def _fade(samples: Samples, seconds: float = 0.05) -> Samples:

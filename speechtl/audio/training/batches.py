@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from speechtl.audio.augment import mask
+from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training.examples import TAPE_SECONDS, ExampleMaker, Round
 from speechtl.errors import RunError
 from speechtl.progress import tracked
@@ -31,8 +33,6 @@ class RoundBatches:
     than a batch of it and a resumed run need not compute it again, otherwise in memory. With SpecAugment, bands and
     moments are masked before the front. While an epoch is drawn, the next round is made in the background; as a context
     manager, this waits for it at the end.
-    What stands in `negatives`, by the number of the round, is not made again, and what is made comes to stand there:
-    for another training on the same negatives, with the same seed and front.
     """
 
     def __init__(
@@ -40,23 +40,17 @@ class RoundBatches:
         maker: ExampleMaker,
         network: TransferNetwork,
         frozen_front: int,
+        settings: TrainSection,
         *,
-        epochs: int,
-        steps: int,
-        batch_size: int = 128,
         rounds_kept: int = 24,
         folder: Path | None = None,
-        negatives: MutableMapping[int, Batch] | None = None,
     ) -> None:
         self.maker = maker
         self.network = network
         self.frozen_front = frozen_front
-        self.epochs = epochs
-        self.steps = steps
-        self.batch_size = batch_size
+        self.settings = settings
         self.rounds_kept = rounds_kept
         self.folder = folder
-        self.negatives = negatives
         self._rounds: dict[int, Stored] = {}
         threads = torch.get_num_threads()  # which torch counts for every thread anew
         self._background = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
@@ -69,7 +63,7 @@ class RoundBatches:
         self._background.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
-        return self.steps
+        return self.settings.steps
 
     def bytes_expected(self) -> int:
         """About how many bytes all rounds take on disk."""
@@ -79,13 +73,13 @@ class RoundBatches:
         examples = len(maker.positives) * maker.repeats + heard / (maker.seconds - maker.context)
         frames = torch.from_numpy(maker.front_end.compute(np.zeros(maker.length, np.float32)))[None, None]
         size = self._front(frames).numel() * (2 if self.frozen_front else frames.element_size())
-        return round(self.epochs * examples * size)
+        return round(self.settings.epochs * examples * size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield `(front outputs, words, folds)` batches, half of them positives."""
         first = max(number + 1 - self.rounds_kept, 0)
         self._rounds = {index: self._rounds.get(index) or self._made(index) for index in range(first, number + 1)}
-        if number + 1 < self.epochs:
+        if number + 1 < self.settings.epochs:
             self._next = number + 1, self._background.submit(self._stored, number + 1)
         rounds = list(self._rounds.values())
         words = torch.cat([one.words for one in rounds])
@@ -94,9 +88,9 @@ class RoundBatches:
         is_negative = torch.isnan(words[:, 0]).numpy()
         positive, negative = np.flatnonzero(~is_negative), np.flatnonzero(is_negative)
         random = np.random.default_rng([self.maker.seed, number, 1])
-        for _ in range(self.steps):
-            half = self.batch_size // 2
-            chosen = np.sort(np.concatenate([random.choice(positive, half), random.choice(negative, self.batch_size - half)]))
+        size = self.settings.batch_size
+        for _ in range(self.settings.steps):
+            chosen = np.sort(np.concatenate([random.choice(positive, size // 2), random.choice(negative, size - size // 2)]))
             limits = np.searchsorted(chosen, starts)
             parts = [
                 one.inputs(chosen[first:last] - start)
@@ -126,18 +120,16 @@ class RoundBatches:
                 return read_round(path)
             except RunError:
                 path.unlink()  # it is only a cache
-        parts = self._behind_front(self.maker.render_positives(number), (number, 2)), self._others(number)
+        parts = self._behind_front(self.maker.render_positives(number), (number, 2)), self.negatives(number)
         inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
         inputs = _in_layout(inputs)
         if path is not None:
             save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
         return inputs, words, folds
 
-    def _others(self, number: int) -> Batch:
-        known = {} if self.negatives is None else self.negatives
-        if number not in known:
-            known[number] = self._behind_front(self.maker.render_negatives(number), (number, 3))
-        return known[number]
+    def negatives(self, number: int) -> Batch:
+        """The negatives of round `number` after the frozen layers; they depend on no positive."""
+        return self._behind_front(self.maker.render_negatives(number), (number, 3))
 
     def _behind_front(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
         random = np.random.default_rng([self.maker.seed, *seed])
@@ -217,16 +209,8 @@ def _mask_sizes(features: Features) -> dict[str, int]:
     return {"bands": 0, "frames": 4} if isinstance(features, WaveformSettings) else {}
 
 
-def spec_augment(examples: Round, random: np.random.Generator, masks: int = 1, bands: int = 5, frames: int = 8) -> Tensor:
-    """Return features `(examples, 1, frames, bands)` with random bands and moments set to the mean (Park et al. 2019)."""
+def spec_augment(examples: Round, random: np.random.Generator, bands: int = 5, frames: int = 8) -> Tensor:
+    """Features `(examples, 1, frames, bands)` with random bands and moments set to the mean."""
     features = examples.features.copy()
-    for index in range(len(features)):
-        mean = features[index].mean()
-        for _ in range(masks):
-            width = int(random.integers(bands + 1))
-            low = int(random.integers(features.shape[2] - width))
-            features[index, :, low : low + width] = mean
-            length = int(random.integers(frames + 1))
-            start = int(random.integers(features.shape[1] - length))
-            features[index, start : start + length] = mean
+    mask(features, random, bands=bands, frames=frames)
     return torch.from_numpy(features)[:, None]

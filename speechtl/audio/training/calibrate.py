@@ -21,7 +21,7 @@ from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour for which the bundle knows thresholds
 PEAK_SECONDS = 1.0  # of a stream, in which only the highest score counts
 LEVEL = 10  # highest peaks: the last of them tells how far up the tail reaches
-SLOPE = 12.0  # peaks an hour that tell how fast it falls; more would reach below the tail, training/README.md has the comparison
+SLOPE = 12.0  # peaks an hour that tell how fast it falls; more would reach below the tail, training/studies/README.md has the comparison
 HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
 
 Floats = npt.NDArray[np.float64]

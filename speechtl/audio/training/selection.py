@@ -11,7 +11,7 @@ import numpy as np
 from speechtl.audio.data.clips import is_marked, named, read_clips, says
 from speechtl.audio.data.folder import Note
 from speechtl.audio.data.manifest import Clip
-from speechtl.audio.data.recordings import Kept, Recording, heard_only, load_recordings, note_cuts
+from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, note_cuts
 from speechtl.audio.recipe import Recipe
 from speechtl.errors import ManifestError
 from speechtl.text import are, counted, first_few, were
@@ -49,11 +49,11 @@ class Data:
         return [recording.clip for kind in kinds for recording in kind]
 
 
-def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | None = None) -> Data:
+def prepare(recipe: Recipe, note: Note) -> Data:
     """Read, choose and load the recordings of a recipe; `note` hears of everything left out.
 
-    Lines with split "test" are never used. What is not `divided` is one fold, unless the manifests themselves say what to validate on.
-    `kept` holds what was decoded, for another call on some of the same recordings. Raises `ManifestError` when too little is left.
+    Lines with split "test" are never used. Without calibration there is one fold, unless the manifests mark validation recordings.
+    Raises `ManifestError` when too little is left.
     """
     random = np.random.default_rng([recipe.train.seed, 1])
     given = {kind: read_clips(getattr(recipe.data, kind), note) for kind in ("positives", "negatives", "noise")}
@@ -64,7 +64,7 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
 
     def load(clips: Sequence[Clip], word: bool = False) -> list[Recording]:
         skipped: list[str] = []
-        recordings = load_recordings(clips, find_words=word, phrases=recipe.spoken, on_skip=skipped.append, kept=kept)
+        recordings = load_recordings(clips, find_words=word, phrases=recipe.spoken, on_skip=skipped.append)
         for problem in first_few(skipped):
             note(f"Skipped: {problem}")
         return recordings
@@ -73,7 +73,7 @@ def prepare(recipe: Recipe, note: Note, *, divided: bool = True, kept: Kept | No
     note_cuts(words, note)
     positives = [recording.clip for recording in words]
     fold_of: dict[str, int] = {}
-    if divided or is_marked(positives):
+    if recipe.calibrate.enabled or is_marked(positives):
         fold_of, negatives = _folds(positives, negatives, random, note)
 
     def in_folds(recordings: Sequence[Recording]) -> list[Recording]:

@@ -6,7 +6,7 @@ Both are recordings that the run was trained on, chosen by seed; what was chosen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,17 @@ import numpy.typing as npt
 from speechtl.audio.data.clips import read_clips, says
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording, load_recordings
+from speechtl.audio.evaluation.scoring import ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.run import Run
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import ManifestError, SpeechtlError
+from speechtl.limits import rate_high
 from speechtl.progress import say
+from speechtl.runtime.bundle.wake_word import Word
+from speechtl.runtime.detector import Scorer
 from speechtl.runtime.features import Features, front_end
+from speechtl.text import counted
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,6 +34,7 @@ SEED = 8
 MEASURED = 24  # recordings of each kind whose ranges are measured
 CHECKED_WORDS, CHECKED_OTHERS = 160, 240  # recordings on which the accuracy is checked
 SNR_DB = (10.0, 0.0)  # of the noisy copies: the loud one makes words that are only just heard
+RECALL_LOSS = 0.005  # that int8 may cost
 SILENT = 1e-4  # of full scale: recordings that stay below hold nothing to measure
 
 
@@ -129,3 +135,60 @@ def _divided(clips: Sequence[Clip], checked: int, random: np.random.Generator) -
 def describe(materials: Mapping[str, Material]) -> dict[str, Any]:
     """Return what a bundle says about the recordings of each word."""
     return {name: material.to_json() for name, material in materials.items()}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What a graph does at one word's operating point, beside the float graph."""
+
+    word: str
+    clips: int
+    detected: int
+    detected_fp32: int
+    hours: float
+    false_accepts: int
+    false_accepts_fp32: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was lost beyond what is allowed: 0.5 points of recall, and false accepts within the float graph's 95 % limit."""
+        lost = (self.detected_fp32 - self.detected) / max(self.clips, 1)
+        return lost <= RECALL_LOSS and self.false_accepts <= rate_high(self.false_accepts_fp32, self.hours) * self.hours
+
+    def __str__(self) -> str:
+        return (
+            f"{self.word}: {self.detected} of {counted(self.clips, 'word')} where fp32 hears {self.detected_fp32}, "
+            f"{self.false_accepts} false accepts in {self.hours:.2f} h where fp32 has {self.false_accepts_fp32}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON stores them."""
+        return {**asdict(self), "ok": self.ok}
+
+
+@dataclass(frozen=True)
+class Check:
+    """The streams of one word: with it, and without it."""
+
+    word: Word
+    column: int
+    positives: Sequence[Sequence[Passage]]
+    negatives: Sequence[Sequence[Passage]]
+
+    def count(self, scorer: Scorer) -> tuple[int, int, int, float]:
+        """Return words played, words detected, false accepts, and the hours in which there could be any."""
+        spoken = [score_stream(scorer, passages, self.column) for passages in self.positives]
+        silent = [score_stream(scorer, passages, self.column) for passages in self.negatives]
+        counts = [count(stream, self.word.trigger) for stream in spoken]
+        detected = sum(delay is not None for found in counts for delay in found.detected)
+        accepts = sum(len(count(stream, self.word.trigger).false_accepts) for stream in silent)
+        return sum(len(found.detected) for found in counts), detected, accepts, _hours(silent)
+
+    def compare(self, scorer: Scorer, fp32: tuple[int, int, int, float]) -> Accuracy:
+        """Return how a graph does beside what was counted of the float graph."""
+        clips, detected, accepts, hours = self.count(scorer)
+        return Accuracy(self.word.name, clips, detected, fp32[1], hours, accepts, fp32[2])
+
+
+def _hours(streams: Sequence[ScoredStream]) -> float:
+    return sum(stream.hours for stream in streams)

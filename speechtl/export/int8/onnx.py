@@ -6,15 +6,15 @@ channels last: ONNX Runtime computes int8 so, and would turn every state round t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
-from speechtl.export.int8.onnx_weights import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, layers
 from speechtl.export.int8.ranges import Ranges, measure, share
+from speechtl.export.int8.scales import weight_scales
 from speechtl.export.onnx_graph import to_bytes
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
@@ -22,6 +22,7 @@ from speechtl.runtime.silence import quiet
 
 Floats = npt.NDArray[np.float32]
 
+TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 ONE_SCALE = ("Concat", "Slice", "Reshape", "Transpose", "MaxPool")  # their inputs and outputs share a scale
 
 
@@ -40,9 +41,7 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
     watched = _WatchedOnnx(model, states)
     kept = _float_nodes(model)
-    weighted = layers(model, kept, levels)
-    ranges = measure(watched, states, streams, watched.frames, silent_steps, [layer.watch for layer in weighted])
-    scales = {layer.name: layer.round() for layer in weighted}
+    ranges = measure(watched, states, streams, watched.frames, silent_steps)
     _saturate(model, ranges)
     share(
         ranges,
@@ -63,7 +62,7 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
             nodes_to_quantize=[],
             nodes_to_exclude=kept,
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "LeakyRelu", "Relu", "Clip", *ONE_SCALE],
-            extra_options={"TensorQuantOverrides": scales},
+            extra_options={"TensorQuantOverrides": _scales(model, kept, levels)},
         )
         quantizer.quantize_model()
     quantised = quantizer.model.model
@@ -105,6 +104,19 @@ class _WatchedOnnx:
         """Return all float tensors by name after a step."""
         inputs = {INPUT: frames[None, None], **states}
         return {**inputs, **dict(zip(self._names, self._session.run(self._names, inputs), strict=True))}
+
+
+def _scales(model: Any, kept: Collection[str], levels: int) -> dict[str, list[dict[str, Any]]]:
+    """The scale of every channel of the weights of convolutions that become int8, by name, as the quantizer takes them."""
+    from onnx import numpy_helper
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.name not in kept]
+    scales = {}
+    for name in (node.input[1] for node in convolutions if node.input[1] in constants):
+        found = weight_scales(numpy_helper.to_array(constants[name]), 0, levels).reshape(-1)
+        scales[name] = [{"axis": 0, "scale": scale, "zero_point": 0} for scale in found]
+    return scales
 
 
 def _saturate(model: Any, ranges: Ranges) -> None:

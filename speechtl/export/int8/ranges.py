@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,8 +13,6 @@ from speechtl.errors import SpeechtlError
 from speechtl.runtime.bundle.wake_word import State
 
 Floats = npt.NDArray[np.float32]
-
-EVERY = 4  # of so many steps one is shown to watchers: what neighbours hold is much the same
 
 
 @dataclass
@@ -42,18 +40,10 @@ class Watched(Protocol):
         """Return all float tensors by name after a step."""
 
 
-def measure(
-    graph: Watched,
-    states: Sequence[State],
-    streams: Iterable[Floats],
-    frames: int,
-    silent_steps: int,
-    watchers: Sequence[Callable[[Mapping[str, Floats]], None]] = (),
-) -> Ranges:
+def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
     """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
 
-    Each begins in zero states and counts from the step on at which these are forgotten. `watchers` are shown the tensors of
-    the first of these and of every fourth from there on.
+    Each begins in zero states and counts from the step on at which these are forgotten.
     """
     ranges: Ranges = {}
     for stream in streams:
@@ -64,8 +54,6 @@ def measure(
                 if values.size:
                     found = Range(float(values.min()), float(values.max()))
                     ranges.setdefault(name, found).widen(found)
-            for watch in watchers if index >= silent_steps and (index - silent_steps) % EVERY == 0 else ():
-                watch(tensors)
             current = {state.name: tensors[state.output] for state in states}
     if not ranges:
         raise SpeechtlError("The recordings to calibrate int8 on are all shorter than what one score needs; give longer ones.")

@@ -7,7 +7,7 @@ carries them from step to step without rounding them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,15 @@ import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
+from speechtl.export.int8.scales import ALL_LEVELS, weight_scales
 from speechtl.export.int8.tflite_model import Graph, read_model, write_model
-from speechtl.export.int8.tflite_weights import CHANNELS, layers
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
 from speechtl.runtime.silence import quiet
 
 Floats = npt.NDArray[np.float32]
 
+CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
 CONVOLUTIONS = (*CHANNELS, "BATCH_MATMUL")
 ONE_SCALE = ("CONCATENATION", "SLICE", "STRIDED_SLICE", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D")  # their inputs and outputs share one
 
@@ -40,10 +41,7 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
     graph = Graph(read_model(content))
     watched = _WatchedTflite(content, states)
     kept = _float_operators(graph)
-    weighted = layers(graph, kept, levels)
-    ranges = measure(watched, states, streams, watched.frames, silent_steps, [layer.watch for layer in weighted])
-    limits = {name: limit for layer in weighted for name, limit in layer.round().items()}
-    content = write_model(graph.model)
+    ranges = measure(watched, states, streams, watched.frames, silent_steps)
     _saturate(graph, ranges)
     share(
         ranges,
@@ -58,8 +56,8 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
             made.update_quantization_recipe(
                 f"^{scope}", qtyping.TFLOperationName.ALL_SUPPORTED, None, algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
-        limits = {name: (np.full((1, 1, 1, 1), found.low), np.full((1, 1, 1, 1), found.high)) for name, found in ranges.items()} | limits
-        values = {name: {"min": low.astype(np.float32), "max": high.astype(np.float32)} for name, (low, high) in limits.items()}
+        values = {name: _limits(found.low, found.high) for name, found in ranges.items()}
+        values |= _weight_limits(graph, kept, levels)
         quantised = bytes(made.quantize(values, enable_progress_report=False).quantized_model)
     return _finish(quantised, states)
 
@@ -100,6 +98,21 @@ class _WatchedTflite:
 
 def _names(graph: Graph, operator: Any) -> list[str]:
     return [graph.name(int(tensor)) for tensor in (*operator.inputs, *operator.outputs) if tensor >= 0]
+
+
+def _weight_limits(graph: Graph, kept: Collection[str], levels: int) -> dict[str, dict[str, Floats]]:
+    """The range of every channel of the weights that become int8, by name."""
+    limits = {}
+    for operator in graph.operators:
+        kind, weights = graph.kind(operator), int(operator.inputs[1]) if len(operator.inputs) > 1 else -1
+        if kind in CHANNELS and graph.is_constant(weights) and graph.scope(operator) not in kept:
+            highest = ALL_LEVELS * weight_scales(graph.values(weights), CHANNELS[kind], levels)
+            limits[graph.name(weights)] = {"min": -highest, "max": highest}
+    return limits
+
+
+def _limits(low: float, high: float) -> dict[str, Floats]:
+    return {"min": np.full((1, 1, 1, 1), low, np.float32), "max": np.full((1, 1, 1, 1), high, np.float32)}
 
 
 def _saturate(graph: Graph, ranges: Ranges) -> None:

@@ -67,10 +67,6 @@ class Graph:
         held = self.tensors[tensor]
         return np.frombuffer(bytes(self.model.buffers[held.buffer].data), np.float32).reshape(held.shape)
 
-    def set_values(self, tensor: int, values: npt.NDArray[np.float32]) -> None:
-        """Let a constant of float32 hold other values."""
-        self.model.buffers[self.tensors[tensor].buffer].data = np.frombuffer(values.tobytes(), np.uint8)
-
     def scope(self, operator: Any) -> str:
         """Return what the quantizer calls an operator: its outputs' names."""
         return "".join(f"{self.name(int(tensor))};" for tensor in operator.outputs)

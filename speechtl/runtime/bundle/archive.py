@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from speechtl.errors import BundleError
 from speechtl.files import in_megabytes
 from speechtl.runtime.bundle.description import MAX_NAME, Listed, read_listing
 from speechtl.runtime.bundle.document import MAX_DOCUMENT, Field, read_document, shown
-from speechtl.runtime.bundle.hashing import sha256
 
 SCHEMA = 1
 ABOUT = "bundle.json"
@@ -33,6 +33,19 @@ MAX_ENTRIES = 64  # of the zip
 MAX_DIRECTORY = 64 * 1024  # bytes of its listing
 END, END_BYTES = b"PK\x05\x06", 22  # the record behind a zip's listing
 LOCATOR, LOCATOR_BYTES = b"PK\x06\x07", 20  # what stands before it in a zip of more than 4 GB
+
+
+def _sha256() -> Callable[[bytes], Any]:
+    """SHA-256 from Python's own module: `hashlib` would load OpenSSL, 4 MB of every detector's memory."""
+    for module in ("_sha2", "_sha256", "hashlib"):  # from Python 3.12 on, before that, and in builds without either
+        try:
+            return importlib.import_module(module).sha256  # type: ignore[no-any-return]
+        except ImportError:
+            continue
+    raise ImportError("This Python has no SHA-256.")
+
+
+sha256 = _sha256()
 
 
 class Files(Mapping[str, bytes]):
@@ -101,9 +114,7 @@ def read_archive(path: Path, kind: str, required: Iterable[str]) -> tuple[dict[s
 
 def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     """Write a bundle to `path`; `about` is completed by the schema and the files' sizes and hashes."""
-    import hashlib
-
-    listed = {name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()}
+    listed = {name: {"size": len(content), "sha256": sha256(content).hexdigest()} for name, content in files.items()}
     document = {"schema": SCHEMA, **about, "files": listed}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in {ABOUT: json.dumps(document, indent=2, ensure_ascii=False).encode(), **files}.items():

@@ -29,6 +29,7 @@ SHORTEST_STEP, LONGEST_STEP = 80, 30 * SAMPLE_RATE  # samples between two scores
 MAX_SMOOTHING = 1000  # steps
 MAX_REFRACTORY = 3600.0  # seconds
 MAX_TOLERANCE = 10.0
+TOLERANCE = 1e-4  # allowed difference of a score, which is between 0 and 1, where a graph states no other
 MAX_DFT, MAX_BANDS = 2048, 512
 MAX_SIZE = 2**31 - 1  # bytes of a file: more than that no ONNX or TFLite graph can have
 HEX = frozenset("0123456789abcdef")

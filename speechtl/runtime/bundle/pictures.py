@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from speechtl.errors import BundleError
 from speechtl.runtime.bundle.archive import DAMAGE, PICTURE_KIND, Files, field_of, read_archive, reason
 from speechtl.runtime.bundle.arrays import read_arrays
-from speechtl.runtime.bundle.description import MAX_GRAPHS, MAX_NAME, check_provenance, read_tolerance
+from speechtl.runtime.bundle.description import MAX_GRAPHS, MAX_NAME, TOLERANCE, check_provenance, read_tolerance
 from speechtl.runtime.bundle.document import Field
 from speechtl.runtime.bundle.wake_word import GOLDEN
 from speechtl.runtime.pictures import PictureSettings
-from speechtl.runtime.verify import TOLERANCE
 
 INPUT = "pixels"
 OUTPUT = "scores"

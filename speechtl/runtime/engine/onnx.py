@@ -10,7 +10,8 @@ import onnxruntime
 
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.onnx_check import check_onnx
-from speechtl.runtime.engine.session import INPUT, OUTPUT, Array, Floats, Tensor
+from speechtl.runtime.engine.session import INPUT, OUTPUT, Tensor
+from speechtl.runtime.samples import Array, Floats
 
 TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from speechtl import __version__
 from speechtl.files import cache_if_any
-from speechtl.runtime.bundle.hashing import sha256
+from speechtl.runtime.bundle.archive import sha256
 
 FOLDER = "passed-trials"
 MOST = 500  # more are forgotten

@@ -18,8 +18,9 @@ from speechtl.errors import BundleError, SpeechtlError, did_you_mean
 from speechtl.runtime.bundle.description import Graph
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.engine.passed import trial_name
-from speechtl.runtime.engine.session import INPUT, MAX_REASON, OUTPUT, Floats, Session
+from speechtl.runtime.engine.session import INPUT, MAX_REASON, OUTPUT, Session
 from speechtl.runtime.engine.trial import try_once
+from speechtl.runtime.samples import Floats
 
 
 def _onnxruntime(content: bytes) -> Session:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.runtime.bundle.description import State
+from speechtl.runtime.samples import Array, Floats
 
-Floats = npt.NDArray[np.float32]
-Array = npt.NDArray[Any]
 INPUT = "log_mel"  # frames of any kind; the name is that of the first one
 OUTPUT = "score"
 MAX_REASON = 300  # characters of what a runtime says

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from speechtl.runtime.bundle.wake_word import State
-from speechtl.runtime.engine.session import INPUT, OUTPUT, Array, Floats, Tensor
-from speechtl.runtime.silence import quiet
+from speechtl.runtime.engine.session import INPUT, OUTPUT, Tensor
+from speechtl.runtime.samples import Array, Floats
+from speechtl.runtime.silence import silent_library
 
 
 class TfliteSession:
@@ -19,7 +20,7 @@ class TfliteSession:
     """
 
     def __init__(self, module: Any, content: bytes) -> None:
-        with quiet():  # it greets on standard error
+        with silent_library():  # it greets on standard error
             self._interpreter = module.Interpreter(model_content=content, num_threads=1)
             self._interpreter.allocate_tensors()
         self._content = content  # the interpreter reads from it for as long as it lives

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechtl.progress import say
+from speechtl.runtime.bundle.choice import Choice
+from speechtl.runtime.bundle.open_bundles import LOOK_SECONDS, OpenBundles
 from speechtl.runtime.bundle.wake_word import open_bundle
-from speechtl.runtime.choice import Choice
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.microphone.stream import Block
 from speechtl.runtime.microphone.voice_gate import Gate
-from speechtl.runtime.open_bundles import LOOK_SECONDS, OpenBundles
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.sound.files import HELD_BACK, resampler
 
@@ -140,7 +140,7 @@ class Hearing:
         return converted
 
     def _open(self, path: Path) -> Detector:
-        detector = self._choice.detector(open_bundle(path))
+        detector = Detector.of(open_bundle(path), self._choice)
         tell = self._on_score
         if tell is not None:
             detector.on_score = lambda scored, threshold: tell(self._placed(scored, detector), threshold)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from speechtl.errors import MicrophoneError, MissingExtraError
-from speechtl.runtime.microphone.sound_cards import held_microphones
+from speechtl.runtime.silence import silent_library
 
 DTYPE = "float32"  # PortAudio converts what the device has; 16 bits would cut off the soft end of 24-bit microphones
 SOUND_DEVICES = Path("/dev/snd")
@@ -22,6 +18,9 @@ SOUND_DEVICES = Path("/dev/snd")
 TRY_ANOTHER = (-9997, -9998, -9994, -9999)  # invalid rate, invalid channels, sample format, unanticipated host error
 NOT_OPENED = -9993  # paBadIODeviceCombination: PortAudio makes that of all that keeps ALSA from opening a device but that it is busy
 HARDWARE = re.compile(r"hw:(\d+),(\d+)")
+ROOT = Path("/")
+OWNER = re.compile(r"^owner_pid\s*:\s*(\d+)", re.MULTILINE)
+PLACE = re.compile(r"card(\d+)/pcm(\d+)c/")
 CARD_NUMBERS = re.compile(r"\s*\((plug)?hw:\d+,\d+(,\d+)?\)")  # they change when a microphone is plugged in again
 
 
@@ -43,7 +42,7 @@ class Device:
 
 def load_sounddevice() -> Any:
     """Return the module sounddevice; raise `MissingExtraError` or, without PortAudio, `MicrophoneError`."""
-    with quiet_stderr():  # the libraries below report every device that they do not find
+    with silent_library():  # the libraries below report every device that they do not find
         try:
             import sounddevice
         except ModuleNotFoundError as error:
@@ -61,7 +60,7 @@ def load_sounddevice() -> Any:
 def rescan() -> None:
     """Let PortAudio look for devices again; no stream may be open. Raise `MicrophoneError` where it does not start."""
     sounddevice = load_sounddevice()
-    with quiet_stderr():
+    with silent_library():
         try:
             if sounddevice._initialized:  # it is not where it did not start the last time
                 sounddevice._terminate()
@@ -195,38 +194,52 @@ def _permission() -> str:
     return "Add the user to the group 'audio' with: sudo usermod -aG audio $USER   and log in again."
 
 
-@contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Keep what C libraries print on standard error from people; lines of speechtl that fall into it are printed after."""
-    sys.stderr.flush()
+@dataclass(frozen=True)
+class HeldMicrophone:
+    """A microphone, named as PortAudio would name it, and the process that has it open."""
+
+    name: str
+    process: int
+    program: str  # empty where the system does not tell
+
+    @property
+    def holder(self) -> str:
+        """Who holds it, for people."""
+        return f"{self.program} (process {self.process})" if self.program else f"process {self.process}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        how = "End it (the service with: sudo systemctl stop speechtl)" if self.program == "speechtl" else "End it"
+        return f"{how}, or give another --device."
+
+
+def held_microphones(root: Path = ROOT) -> list[HeldMicrophone]:
+    """Return the microphones that are open in some program; `root` is the folder that stands for /."""
+    cards = _content(root / "proc/asound/cards")
+    found: dict[str, HeldMicrophone] = {}
+    for status in sorted((root / "proc/asound").glob("card[0-9]*/pcm*c/sub*/status")):
+        owner, place = OWNER.search(_content(status)), PLACE.search(status.as_posix())
+        if owner is None or place is None:
+            continue
+        card, device = place.groups()
+        name = f"{_card(cards, card)}: {_pcm(_content(status.with_name('info')))} (hw:{card},{device})"
+        found[name] = HeldMicrophone(name, int(owner[1]), _content(root / "proc" / owner[1] / "comm"))
+    return list(found.values())
+
+
+def _card(cards: str, number: str) -> str:
+    named = re.search(rf"^\s*{number} \[[^\]]*\]: .*? - (.*)$", cards, re.MULTILINE)
+    return named[1].strip() if named else f"card {number}"
+
+
+def _pcm(info: str) -> str:
+    named = re.search(r"^name: (.*)$", info, re.MULTILINE)
+    return named[1].strip() if named else "-"
+
+
+def _content(path: Path) -> str:
     try:
-        kept = os.dup(2)
-    except OSError:  # standard error is closed: nothing to keep quiet
-        yield
-        return
-    said = _open_words()
-    if said is None:
-        os.close(kept)
-        yield
-        return
-    with said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            own = b"".join(line for line in said if line.startswith(b"speechtl: "))
-            if own:
-                os.write(2, own)
-
-
-def _open_words() -> IO[bytes] | None:
-    """Return an empty file in memory, where there is no such thing one on the disk, or None where that is full."""
-    with suppress(AttributeError, OSError):
-        return os.fdopen(os.memfd_create("speechtl-stderr"), "w+b")
-    with suppress(OSError):
-        return tempfile.TemporaryFile()
-    return None
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:  # gone by now, or of a kernel that does not tell
+        return ""

@@ -24,11 +24,11 @@ from speechtl.runtime.microphone.portaudio import (
     leave_open,
     load_sounddevice,
     may_try_another,
-    quiet_stderr,
     reason,
     rescan,
 )
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.silence import silent_library
 
 # First our own, which needs no conversion; then what most microphones have.
 RATES = (SAMPLE_RATE, 48_000, 44_100, 32_000, 96_000, 22_050, 8_000)
@@ -187,7 +187,7 @@ class Microphone:
         for rate, channels in self._settings(device):
             buffer = BlockBuffer(round(BUFFER_SECONDS / BLOCK_SECONDS))
             try:
-                with quiet_stderr():
+                with silent_library():
                     stream = self._open_stream(sounddevice, device, rate, channels, buffer)
             except sounddevice.PortAudioError as error:
                 problem = error

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 
 from speechtl.errors import MissingExtraError
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Samples, to_int16
 
 FRAME = SAMPLE_RATE * 30 // 1000  # samples, the longest that WebRTC's detector takes
 MODE = 3  # of 0 to 3: the others pass most noises, too, and then cost more than they save
@@ -63,7 +63,7 @@ class Gate:
         held = np.concatenate([self._rest, samples])
         whole = len(held) // FRAME * FRAME
         self._rest = held[whole:]
-        pcm = np.clip(np.round(held[:whole] * 32768.0), -32768, 32767).astype("<i2")
+        pcm = to_int16(held[:whole])
         for start in range(0, whole, FRAME):
             speech = self._detector.is_speech(pcm[start : start + FRAME].tobytes(), SAMPLE_RATE)
             self._in_a_row = self._in_a_row + 1 if speech else 0

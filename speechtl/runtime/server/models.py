@@ -11,10 +11,10 @@ from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
 from speechtl import __version__
 from speechtl.progress import say
+from speechtl.runtime.bundle.choice import Choice
+from speechtl.runtime.bundle.open_bundles import OpenBundles
 from speechtl.runtime.bundle.wake_word import Bundle, Word, open_bundle
-from speechtl.runtime.choice import Choice
 from speechtl.runtime.detector import Detector
-from speechtl.runtime.open_bundles import OpenBundles
 
 PROGRAM = "speechtl"
 
@@ -32,7 +32,7 @@ class Served:
     @classmethod
     def of(cls, bundle: Bundle, choice: Choice) -> Served:
         """Load a bundle's graph; the bundle itself, golden audio and all, need not be kept."""
-        return cls(_words(bundle), choice.detector(bundle))
+        return cls(_words(bundle), Detector.of(bundle, choice))
 
     @property
     def names(self) -> set[str]:

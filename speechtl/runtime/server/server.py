@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.errors import ServerError, SpeechtlError
-from speechtl.runtime.choice import Choice
+from speechtl.runtime.bundle.choice import Choice
+from speechtl.runtime.bundle.open_bundles import LOOK_SECONDS, OpenBundles
 from speechtl.runtime.listen.signals import RELOAD, STOP, on_signal
-from speechtl.runtime.open_bundles import LOOK_SECONDS, OpenBundles
-from speechtl.runtime.server.address import Address, listen, open_stdio, parse_uri
-from speechtl.runtime.server.announce import LONGEST_NAME, announce
+from speechtl.runtime.server.address import LONGEST_NAME, Address, announce, listen, open_stdio, parse_uri
 from speechtl.runtime.server.client import Client
 from speechtl.runtime.server.models import OWN, Models, Served, open_served
 from speechtl.runtime.systemd import Notifier

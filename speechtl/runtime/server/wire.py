@@ -20,7 +20,7 @@ MAX_PAYLOAD = 1024 * 1024  # bytes: half a minute of 16 kHz, 16-bit sound in one
 MAX_DIGITS = 400  # of a whole number, beyond which it is as good as infinite
 DEPTH_LEFT = 100  # of nesting, for the event that will hold a value and the calls that write it
 
-Json = TypeVar("Json")
+Value = TypeVar("Value")
 
 
 async def read_event(reader: asyncio.StreamReader, idle_seconds: float, rest_seconds: float) -> Event | None:
@@ -89,14 +89,14 @@ def _length(header: dict[str, Any], name: str, most: int) -> int:
     return given
 
 
-def sendable(value: Json) -> Json | None:
+def sendable(value: Value) -> Value | None:
     """A client's JSON value as it can be sent back: halves of characters become question marks; None where it is nested too deeply."""
     nested: Any = value
     for _ in range(DEPTH_LEFT):
         nested = [nested]
     try:
         json.dumps(nested)
-        sent: Json = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), parse_int=_integer)
+        sent: Value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), parse_int=_integer)
     except RecursionError:
         return None
     return sent

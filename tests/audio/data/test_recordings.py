@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,28 @@ def test_what_does_not_fit_into_memory_is_decoded_when_it_is_used_and_sounds_the
     for one, other in zip(before, after, strict=True):
         assert (one.seconds, one.word, one.heard) == (other.seconds, other.word, other.heard)
         np.testing.assert_array_equal(one.samples(), other.samples())
+
+
+@pytest.mark.parametrize("options", [{}, {"find_words": True, "phrases": ["word"]}])
+def test_a_file_is_decoded_once_until_it_changes(folder, options, monkeypatch):
+    place = folder(a=sound())
+    (before,), _ = load(place, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "read_audio", lambda *_: pytest.fail("the file was decoded again"))
+        (again,), _ = load(place, **options)
+    assert again.pcm is before.pcm
+    (after,), _ = load(folder(a=sound(seed=1)), **options)
+    assert not np.array_equal(after.pcm, before.pcm)
+
+
+def test_a_clip_from_the_cache_is_the_one_that_was_asked_for(folder, said):
+    place = folder(many=said.with_pauses([said.spoken()] * 4, [1.1, 0.5, 1.8, 0.6], 40.0))
+    clips = read_clips([place])
+    options = {"find_words": True, "phrases": ["computer"], "on_skip": pytest.fail}
+    before = load_recordings(clips, **options)
+    other = load_recordings([dataclasses.replace(clips[0], manifest=place / "other.jsonl", line=7)], **options)
+    assert [one.clip for one in other] == [one.clip for one in before]
+    assert {one.clip.where for one in other} == {f"{place / 'other.jsonl'}:7"}
 
 
 @settings(max_examples=30, deadline=None)

@@ -145,7 +145,7 @@ def report_on(model):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "policy", "like"), WAYS)
 def test_a_word_is_trained_evaluated_exported_and_verified(tiny_pipeline, corpus, monkeypatch, capsys, name, policy, like):
-    monkeypatch.setattr("speechtl.audio.training.train.VALIDATION_ROOMS", 1)
+    monkeypatch.setattr("speechtl.audio.training.validation.ROOMS", 1)
     tiny_pipeline(like)
     before = load_encoder(name).state_dict()
     recipe = read_recipe(corpus / "word.toml", {"transfer": {"encoder": name, "policy": policy, "head": "linear"}})

@@ -116,16 +116,6 @@ def test_recordings_that_training_has_heard_are_left_out(remake, corpus):
     assert any("Left out 1 recording" in note for note in notes)
 
 
-def test_what_is_kept_is_not_decoded_again_and_gives_the_same_report(report, corpus):
-    kept = {}
-    first = report(kept=kept, noise=[corpus / "noise.jsonl"])
-    for path in corpus.glob("**/*.wav"):
-        path.write_bytes(b"")
-    assert report(kept=kept, noise=[corpus / "noise.jsonl"]) == first
-    with pytest.raises(ManifestError, match="None of the"):
-        report()
-
-
 def test_nothing_left_to_evaluate_on_is_an_error(report):
     with pytest.raises(ManifestError, match="No recording of"):
         report("dev")

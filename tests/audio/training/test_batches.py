@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from speechtl.audio.augment import Augmenter
+from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training import batches as module
 from speechtl.audio.training.batches import RoundBatches, TensorOnDisk, spec_augment
 from speechtl.audio.training.examples import ExampleMaker, Round
@@ -23,8 +24,8 @@ def maker(recording_of, bursts) -> ExampleMaker:
     return ExampleMaker(words, others, Augmenter([], []), LogMelSettings(), 0.5, partial=0.0, seed=3)
 
 
-def batches(maker, network, **options) -> RoundBatches:
-    return RoundBatches(maker, network, 2, **({"epochs": 1, "steps": 3, "batch_size": 8} | options))
+def batches(maker, network, epochs: int = 1, batch_size: int = 8, **options) -> RoundBatches:
+    return RoundBatches(maker, network, 2, TrainSection(epochs=epochs, steps=3, batch_size=batch_size), **options)
 
 
 def epoch(made: RoundBatches, number: int) -> list[tuple[torch.Tensor, ...]]:
@@ -89,16 +90,10 @@ def test_a_round_read_back_has_the_layout_in_memory_of_a_new_one(maker, tiny_net
     assert new.stride() == again.stride()  # layers round differently with the layout
 
 
-def test_negatives_of_another_training_are_not_made_again(maker, tiny_network, monkeypatch):
+def test_negatives_depend_on_no_positive(maker, tiny_network):
     other_words = copy.copy(maker)
     other_words.positives = maker.positives[:2]
-    expected = [epoch(batches(other_words, tiny_network), number) for number in range(2)]
-    negatives: dict = {}
-    epoch(batches(maker, tiny_network, negatives=negatives), 1)
-    assert sorted(negatives) == [0, 1]
-    monkeypatch.setattr(ExampleMaker, "render_negatives", lambda *_: pytest.fail("negatives were rendered again"))
-    made = batches(other_words, tiny_network, negatives=negatives)
-    assert all(same(epoch(made, number), expected[number]) for number in range(2))
+    assert same([batches(other_words, tiny_network).negatives(1)], [batches(maker, tiny_network).negatives(1)])
 
 
 def test_a_damaged_round_on_disk_is_rendered_again(maker, tiny_network, tmp_path):
@@ -109,14 +104,14 @@ def test_a_damaged_round_on_disk_is_rendered_again(maker, tiny_network, tmp_path
 
 def test_inputs_are_what_the_frozen_front_makes_of_the_features(maker, tiny_network):
     inputs, words, folds = batches(maker, tiny_network).round(0)
-    features = RoundBatches(maker, tiny_network, 0, epochs=1, steps=1).round(0)[0]
+    features = RoundBatches(maker, tiny_network, 0, TrainSection(epochs=1, steps=1)).round(0)[0]
     torch.testing.assert_close(inputs.float(), tiny_network.front(features, 2), rtol=1e-3, atol=1e-4)  # half precision
     assert len(words) == len(folds) == len(features)
 
 
 @pytest.mark.parametrize("front", [0, 2])
 def test_the_bytes_of_all_rounds_are_known_before_they_are_made(maker, tiny_network, tmp_path, front):
-    made = RoundBatches(maker, tiny_network, front, epochs=2, steps=1, folder=tmp_path)
+    made = RoundBatches(maker, tiny_network, front, TrainSection(epochs=2, steps=1), folder=tmp_path)
     expected = made.bytes_expected()
     for number in range(2):
         made.round(number)
@@ -162,7 +157,7 @@ def test_masks_leave_the_original_as_it_was():
 
 def test_of_samples_only_moments_are_masked(maker, tiny_network, monkeypatch):
     samples = ExampleMaker(maker.positives, list(maker.by_fold[0]), Augmenter([], []), WaveformSettings(), 0.5, partial=0.0, seed=3)
-    made = RoundBatches(samples, tiny_network, 0, epochs=1, steps=1)
+    made = RoundBatches(samples, tiny_network, 0, TrainSection(epochs=1, steps=1))
     plain, masked = torch.from_numpy(samples.render_positives(0).features)[:, None], made.round(0)[0]
     masked = masked[: len(plain)]
     assert masked.shape == plain.shape == (len(plain), 1, 200, 320)
@@ -174,7 +169,7 @@ def test_of_samples_only_moments_are_masked(maker, tiny_network, monkeypatch):
 @pytest.mark.parametrize("front", [0, 2])
 def test_of_rounds_on_disk_the_same_batches_are_read(maker, tiny_network, tmp_path, front):
     def made(**options) -> RoundBatches:
-        return RoundBatches(maker, tiny_network, front, epochs=2, steps=3, batch_size=8, **options)
+        return RoundBatches(maker, tiny_network, front, TrainSection(epochs=2, steps=3, batch_size=8), **options)
 
     in_memory, on_disk = made(), made(folder=tmp_path)
     for number in range(2):

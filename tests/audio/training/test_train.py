@@ -7,26 +7,24 @@ import pytest
 import torch
 
 from speechtl.audio.encoders import AudioEncoder, audio_input
-from speechtl.audio.network.heads import MEMBERS, Head, make_head
+from speechtl.audio.network.heads import MEMBERS
 from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import scorer_of
-from speechtl.audio.recipe import read_recipe
+from speechtl.audio.recipe import Recipe, read_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.training import train as module
-from speechtl.audio.training.examples import ExampleMaker
-from speechtl.audio.training.selection import prepare
-from speechtl.audio.training.train import train
+from speechtl.audio.training import validation
+from speechtl.audio.training.train import Training, train
 from speechtl.errors import InputMismatchError, ManifestError, RunError
 from speechtl.export.bundle import export_runs
 from speechtl.runtime.features import LogMelSettings
-from speechtl.transfer import AllLayers, HeadOnly
 
 pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
 
 
 @pytest.fixture
 def few_rooms(monkeypatch):
-    monkeypatch.setattr(module, "VALIDATION_ROOMS", 1)
+    monkeypatch.setattr(validation, "ROOMS", 1)
 
 
 @pytest.fixture
@@ -58,38 +56,30 @@ def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operati
         unmarked(corpus)
     held_out = []
     monkeypatch.setattr(module, "WakeWordLoss", lambda times, folds: held_out.append(folds) or WakeWordLoss(times, folds))
-    monkeypatch.setattr(module, "_validation_streams", lambda *_: pytest.fail("the threshold was calibrated"))
-    about = train(recipe, corpus / "run", calibrated=False)
-    assert held_out == [[module.HELD_OUT if marked else module.NO_FOLD] * MEMBERS]  # nobody, unless the manifest says who
+    monkeypatch.setattr(module, "validation_streams", lambda *_: pytest.fail("the threshold was calibrated"))
+    about = train(uncalibrated(recipe), corpus / "run")
+    assert held_out == [[validation.HELD_OUT if marked else validation.NO_FOLD] * MEMBERS]  # nobody, unless the manifest says who
     assert about["operating_points"] == []
     run = load_run(corpus / "run")
     assert run.network.head.ensemble.members == MEMBERS
     assert run.trigger.threshold == 0.5
 
 
-@pytest.mark.parametrize("policy", ["head", "all"])
-def test_a_training_that_remembers_another_gives_the_network_that_it_gives_alone(recipe, corpus, monkeypatch, policy):
-    unmarked(corpus)
-    recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": policy})})
-    lines = (corpus / "positives.jsonl").read_text().splitlines()
-    memory = module.Memory()
-    train(recipe, corpus / "first", calibrated=False, memory=memory)
-    (corpus / "positives.jsonl").write_text("\n".join(lines[:6]))
-    train(recipe, corpus / "alone", calibrated=False)
-    monkeypatch.setattr(ExampleMaker, "render_negatives", lambda *_: pytest.fail("negatives were rendered again"))
-    train(recipe, corpus / "second", calibrated=False, memory=memory)
-    assert (corpus / "second" / "network.safetensors").read_bytes() == (corpus / "alone" / "network.safetensors").read_bytes()
-    other = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 1})})
-    monkeypatch.setattr(ExampleMaker, "render_negatives", lambda *_: (_ for _ in ()).throw(RunError("negatives are rendered")))
-    with pytest.raises(RunError, match="negatives are rendered"):
-        train(other, corpus / "third", calibrated=False, memory=memory)
+def unmarked(corpus) -> None:
+    """Take the validation marks out: every fold is then held out from some members."""
+    for path in (corpus / "positives.jsonl", corpus / "negatives.jsonl"):
+        path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
+
+
+def uncalibrated(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"calibrate": recipe.calibrate.model_copy(update={"enabled": False})})
 
 
 @pytest.mark.parametrize(("random_init", "rate_decay"), [((), 0.85), (("tiny",), 1.0)])
 def test_an_encoder_with_nothing_to_keep_learns_as_fast_in_front(recipe, corpus, monkeypatch, random_init, rate_decay):
     monkeypatch.setattr(module, "RANDOM_INIT", random_init)
     recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": "all"})})
-    about = train(recipe, corpus / "run", calibrated=False)
+    about = train(uncalibrated(recipe), corpus / "run")
     assert about["policy"] == f"AllLayers(rate_decay={rate_decay})"
 
 
@@ -108,7 +98,7 @@ def test_embeddings_are_measured_as_they_are_while_the_groups_before_them_learn(
         return []
 
     monkeypatch.setattr(module, "fit", look)
-    train(recipe.model_copy(update={"transfer": transfer}), corpus / "run", calibrated=False)
+    train(uncalibrated(recipe.model_copy(update={"transfer": transfer})), corpus / "run")
     deviation, *measured = seen
     assert 0.7 < deviation < 1.4
     assert [mean > 0.0 for mean in measured] == [policy == "all"] * 2
@@ -170,7 +160,7 @@ def test_the_same_recipe_gives_the_same_weights(recipe, corpus):
 
 
 def test_resuming_with_a_changed_recipe_is_refused(recipe, corpus, monkeypatch):
-    monkeypatch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(Training, "calibrate", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(recipe, corpus / "run")
     changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"negative_minutes": 2.0})})
@@ -180,7 +170,7 @@ def test_resuming_with_a_changed_recipe_is_refused(recipe, corpus, monkeypatch):
 
 def test_resuming_on_an_encoder_of_other_weights_is_refused(recipe, corpus, tiny, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+        patch.setattr(Training, "calibrate", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(recipe, corpus / "run")
     other = tiny().encoder
@@ -192,7 +182,7 @@ def test_resuming_on_an_encoder_of_other_weights_is_refused(recipe, corpus, tiny
 
 def test_a_call_that_cannot_begin_leaves_interrupted_work_alone(recipe, corpus, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+        patch.setattr(Training, "calibrate", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(recipe, corpus / "run")
     (corpus / "empty").mkdir()
@@ -208,7 +198,7 @@ def test_the_time_that_was_spent_before_an_interruption_counts(recipe, corpus, m
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     whole = train(recipe, corpus / "whole")["seconds"]
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_calibrate", lambda *arguments: 1 / 0)
+        patch.setattr(Training, "calibrate", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(recipe, corpus / "run")
     assert train(recipe, corpus / "run", resume=True)["seconds"] == whole
@@ -234,74 +224,6 @@ def test_an_encoder_of_other_features_is_refused(recipe, corpus, monkeypatch, ti
     monkeypatch.setattr(module, "load_encoder", lambda name: encoder)
     with pytest.raises(InputMismatchError, match="bands is 40 there and 32 here"):
         train(recipe, corpus / "run")
-
-
-def unmarked(corpus) -> None:
-    """Take the validation marks out: every fold is then held out from some members."""
-    for path in (corpus / "positives.jsonl", corpus / "negatives.jsonl"):
-        path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
-
-
-def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):
-    unmarked(corpus)
-    data = prepare(recipe, lambda text: None)
-    held_out = module._held_out(HeadOnly(), data)
-    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
-    positives, negatives = module._validation_streams(tiny_network, held_out, data, 0)
-    tiny_network.head.shift(1.7)
-    module._shift_scores(1.7, [*positives, *negatives])
-    again, silent = module._validation_streams(tiny_network, held_out, data, 0)
-    for stream, expected in zip([*positives, *negatives], [*again, *silent], strict=True):
-        np.testing.assert_allclose(stream.scores, expected.scores, atol=1e-5)
-
-
-def test_every_recording_is_validated_on_once_a_condition_and_never_by_a_member_that_learned_from_it(
-    recipe, corpus, tiny_network, monkeypatch
-):
-    unmarked(corpus)
-    data = prepare(recipe, lambda text: None)
-    held_out = module._held_out(HeadOnly(), data)
-    members = len(held_out)
-    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=members)
-    everyone, only = tiny_network.head, Head.only
-    asked, listening = [], {}
-
-    def some(head, members):
-        part = only(head, members)
-        listening[part] = tuple(members)
-        return part
-
-    def record(scorer, passages):
-        passages = list(passages)
-        asked.append((listening[scorer.engine.network.head], {passage.recording.fold for passage in passages}, len(passages)))
-        return real(scorer, passages)
-
-    real = module.score_stream
-    monkeypatch.setattr(module, "score_stream", record)
-    monkeypatch.setattr(Head, "only", some)
-    positives, _ = module._validation_streams(tiny_network, held_out, data, 0)
-    for chosen, folds, _ in asked:
-        assert all({held_out[member]} == folds for member in chosen)
-    assert sum(len(stream.words) for stream in positives) == 2 * len(data.positives)
-    assert sum(count for _, _, count in asked) == 2 * len(data.positives) + 3 * len(data.negatives)
-    assert tiny_network.head is everyone
-
-
-def test_with_marked_lines_or_an_encoder_that_learns_one_fold_is_held_out_from_all(recipe, corpus):
-    marked = prepare(recipe, lambda text: None)
-    unmarked(corpus)
-    free = prepare(recipe, lambda text: None)
-    assert len(set(module._held_out(HeadOnly(), marked))) == 1
-    assert len(set(module._held_out(AllLayers(), free))) == 1
-    assert set(module._held_out(HeadOnly(), free)) == {recording.fold for recording in free.positives} | {module.NO_FOLD}
-
-
-def test_the_shipped_head_is_the_part_that_learned_from_all_folds(recipe, corpus):
-    unmarked(corpus)
-    held_out = module._held_out(HeadOnly(), prepare(recipe, lambda text: None))
-    shipped = module._shipped(held_out)
-    assert len(shipped) == MEMBERS
-    assert {held_out[member] for member in shipped} == {module.NO_FOLD}
 
 
 @pytest.mark.slow

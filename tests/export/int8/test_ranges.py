@@ -26,13 +26,6 @@ def test_ranges_are_those_of_all_streams_after_the_zero_states_are_forgotten():
     assert "empty" not in ranges
 
 
-def test_watchers_are_shown_the_first_step_that_counts_and_every_fourth_from_there():
-    seen = []
-    streams = [np.arange(20, dtype=np.float32).reshape(20, 1), 100 + np.arange(6, dtype=np.float32).reshape(6, 1)]
-    measure(Counter(), [STATE], streams, frames=2, silent_steps=2, watchers=[lambda tensors: seen.append(float(tensors["value"][0]))])
-    assert seen == [4.0, 12.0, 104.0]
-
-
 def test_streams_too_short_to_measure_are_an_error():
     with pytest.raises(SpeechtlError, match="shorter than what one score needs"):
         measure(Counter(), [STATE], [np.zeros((3, 1), np.float32)], frames=2, silent_steps=2)

@@ -8,7 +8,7 @@ from speechtl.errors import SpeechtlError, reported
 from speechtl.runtime.bundle.wake_word import open_bundle
 
 
-@pytest.mark.parametrize("name", ["training/studies/added_words", "export/verify", "export/to_openwakeword"])
+@pytest.mark.parametrize("name", ["export/verify", "export/to_openwakeword"])
 def test_every_program_has_help_that_begins_with_what_to_type(load_program, name, capsys):
     with pytest.raises(SystemExit) as stopped:
         load_program(name).main(["--help"])
@@ -19,7 +19,6 @@ def test_every_program_has_help_that_begins_with_what_to_type(load_program, name
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("training/studies/added_words", ["{}/none.wake"]),
         ("export/verify", ["{}/none.wake"]),
         ("export/to_openwakeword", ["{}/none", "--out", "{}/out"]),
     ],
@@ -29,13 +28,6 @@ def test_what_is_not_there_is_one_sentence_and_exit_code_2(load_program, name, a
     assert reported(lambda: program.main([argument.format(tmp_path) for argument in arguments])) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_bundle_costs_is_compared_with_the_first(load_program, tiny_bundle):
-    first, second = load_program("training/studies/added_words").measure([tiny_bundle, tiny_bundle], rounds=2)
-    assert first["ratio"] == 1.0
-    assert (second["words"], second["graph"]) == (1, "model.onnx")
-    assert 0.0 < second["cpu_ms_per_second"] < 1000.0
 
 
 def test_a_runtime_reports_from_its_own_process(load_program, tiny_bundle):

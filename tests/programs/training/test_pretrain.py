@@ -38,7 +38,7 @@ def recipe(tmp_path):
     path = tmp_path / "small.toml"
     path.write_text(
         'name = "small"\nencoder = "conv-ctc-tiny"\n[data]\ntranscribed = ["some.jsonl"]\ntest = ["some.jsonl"]\nvalidation = 0.3\n'
-        "repeats = 3\n[tasks]\nteacher_weight = 0\n[train]\nepochs = 2\nbatch_size = 1\npacks = 1\nguises = 1\n"
+        "repeats = 3\n[tasks]\nteacher_weight = 0\n[train]\nepochs = 2\nbatch_size = 1\npacks = 1\ncopies = 1\n"
     )
     return path
 
@@ -267,7 +267,7 @@ def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recip
 DRIVER = """
 import importlib.util, os, sys
 from pathlib import Path
-from speechtl.audio.pretraining import pretrain
+from speechtl.audio.pretraining import train as pretrain
 from speechtl.transfer import save_tensors
 
 fit, out = pretrain._fit, Path(sys.argv[1])

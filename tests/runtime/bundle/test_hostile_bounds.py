@@ -19,7 +19,7 @@ from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine import trial
 from speechtl.runtime.engine.pictures import PictureEngine
 from speechtl.runtime.engine.select import open_engine
-from speechtl.runtime.verify_pictures import verify_pictures
+from speechtl.runtime.verify import verify_pictures
 
 SECONDS = 5.0  # of processor time, for a whole command
 MEGABYTES = 200.0

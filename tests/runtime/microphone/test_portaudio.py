@@ -1,16 +1,11 @@
-import errno
-import os
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
 
 from speechtl.errors import MicrophoneError
 from speechtl.runtime.microphone import portaudio
-from speechtl.runtime.microphone.portaudio import Device, find_device, may_try_another, quiet_stderr, reason
-from speechtl.runtime.microphone.sound_cards import HeldMicrophone
+from speechtl.runtime.microphone.portaudio import Device, HeldMicrophone, find_device, held_microphones, may_try_another, reason
 
 DEVICES = [
     Device(0, "bcm2835 Headphones: - (hw:0,0)", 1, 44_100, False),
@@ -141,36 +136,6 @@ def test_what_portaudio_does_not_explain_is_told_by_who_may_open_the_device(monk
     assert not may_try_another(error)
 
 
-def test_what_libraries_print_is_kept_quiet_and_our_own_lines_are_not(capfd):
-    with quiet_stderr():
-        os.write(2, b"ALSA lib conf.c: no such thing\n")
-        print("speechtl: a command failed", file=sys.stderr, flush=True)
-    print("after", file=sys.stderr)
-    assert capfd.readouterr().err == "speechtl: a command failed\nafter\n"
-
-
-@pytest.fixture
-def full_disk(monkeypatch):
-    def refuse():
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(portaudio.tempfile, "TemporaryFile", refuse)
-
-
-@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
-def test_what_libraries_print_is_kept_quiet_on_a_full_disk(full_disk, capfd):
-    with quiet_stderr():
-        os.write(2, b"ALSA lib conf.c: no such thing\n")
-    assert capfd.readouterr().err == ""
-
-
-def test_where_there_is_room_for_nothing_the_libraries_are_heard_and_the_work_goes_on(full_disk, monkeypatch, capfd):
-    monkeypatch.delattr(os, "memfd_create", raising=False)
-    with quiet_stderr():
-        os.write(2, b"ALSA lib conf.c: no such thing\n")
-    assert capfd.readouterr().err == "ALSA lib conf.c: no such thing\n"
-
-
 class PortAudioError(Exception):
     pass
 
@@ -213,6 +178,50 @@ def test_a_portaudio_that_does_not_start_again_is_a_sentence_and_may_start_later
     assert portaudio.list_devices() == []
 
 
-def test_a_closed_standard_error_is_no_obstacle():
-    code = "import os; from speechtl.runtime.microphone.portaudio import quiet_stderr\nos.close(2)\nwith quiet_stderr(): print('done')"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout == "done\n"
+CARDS = """ 0 [Headphones     ]: bcm2835_headpho - bcm2835 Headphones
+                      bcm2835 Headphones
+ 1 [Device         ]: USB-Audio - USB PnP Sound Device
+                      C-Media Electronics Inc. USB PnP Sound Device at usb-3f980000.usb-1.3, full speed
+"""
+INFO = "card: 1\ndevice: 0\nsubdevice: 0\nstream: CAPTURE\nid: USB Audio\nname: USB Audio\nsubdevices_count: 1\nsubdevices_avail: 0\n"
+OPEN = "state: RUNNING\nowner_pid   : 812\ntrigger_time: 11.7\n"
+MICROPHONE = "proc/asound/card1/pcm0c/sub0"
+
+
+@pytest.fixture
+def system(tmp_path):
+    """Return a function that writes files below a folder which stands for /."""
+
+    def write(**files: str):
+        standard = {"proc/asound/cards": CARDS, f"{MICROPHONE}/info": INFO, f"{MICROPHONE}/status": OPEN, "proc/812/comm": "speechtl\n"}
+        for name, content in {**standard, **files}.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return tmp_path
+
+    return write
+
+
+def test_a_microphone_that_a_program_has_open_is_named_as_portaudio_names_it(system):
+    (held,) = held_microphones(system())
+    assert held == HeldMicrophone("USB PnP Sound Device: USB Audio (hw:1,0)", 812, "speechtl")
+    assert held.holder == "speechtl (process 812)"
+    assert "systemctl stop speechtl" in held.remedy
+
+
+def test_of_a_program_that_is_not_told_its_number_is(system):
+    root = system()
+    (root / "proc/812/comm").unlink()
+    (held,) = held_microphones(root)
+    assert held.holder == "process 812"
+    assert held.remedy == "End it, or give another --device."
+
+
+def test_closed_microphones_and_open_loudspeakers_are_not_held(system):
+    playing = {"proc/asound/card0/pcm0p/sub0/status": OPEN}
+    assert held_microphones(system(**{f"{MICROPHONE}/status": "closed\n"}, **playing)) == []
+
+
+def test_a_system_without_sound_holds_none(tmp_path):
+    assert held_microphones(tmp_path) == []

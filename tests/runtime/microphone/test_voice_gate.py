@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import MissingExtraError
-from speechtl.runtime.choice import Choice, PerWord
+from speechtl.runtime.bundle.choice import Choice, PerWord
 from speechtl.runtime.listen.hearing import Hearing
 from speechtl.runtime.microphone.stream import Block
 from speechtl.runtime.microphone.voice_gate import BEFORE_SECONDS, Gate

@@ -9,8 +9,8 @@ pytest.importorskip("zeroconf")
 from zeroconf import NonUniqueNameException, ServiceStateChange
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from speechtl.runtime.server import announce as server_announce
-from speechtl.runtime.server.announce import SERVICE, announce, outward
+from speechtl.runtime.server import address as server_address
+from speechtl.runtime.server.address import SERVICE, announce, outward
 
 LOOPBACK = ["127.0.0.1"]
 PATIENCE = 20.0  # seconds
@@ -61,8 +61,8 @@ def test_home_assistant_finds_the_server_and_its_end():
 
 def test_another_address_of_the_machine_is_announced_in_place_of_the_first(monkeypatch):
     addresses = ["192.0.2.7"]
-    monkeypatch.setattr(server_announce, "outward", lambda host: addresses[-1])
-    monkeypatch.setattr(server_announce, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(server_address, "outward", lambda host: addresses[-1])
+    monkeypatch.setattr(server_address, "LOOK_SECONDS", 0.05)
     name = f"moving speechtl test.{SERVICE}"
 
     async def look():
@@ -87,8 +87,8 @@ def test_without_a_network_it_is_said_once_and_tried_again(monkeypatch):
         tries.append(host)
         raise OSError(101, "Network is unreachable")
 
-    monkeypatch.setattr(server_announce, "outward", no_network)
-    monkeypatch.setattr(server_announce, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(server_address, "outward", no_network)
+    monkeypatch.setattr(server_address, "FIRST_WAIT", 0.01)
 
     async def attempt():
         task = asyncio.create_task(announce("x", "0.0.0.0", 1, said.append))
@@ -108,7 +108,7 @@ def test_what_zeroconf_refuses_is_said_once_and_tried_again(monkeypatch):
         raise NonUniqueNameException
 
     monkeypatch.setattr(AsyncZeroconf, "async_register_service", refuse)
-    monkeypatch.setattr(server_announce, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(server_address, "FIRST_WAIT", 0.01)
 
     async def attempt():
         task = asyncio.create_task(announce("x", "127.0.0.1", 1, said.append, LOOPBACK))

@@ -23,7 +23,7 @@ from wyoming.wake import Detect, Detection
 
 from speechtl.errors import BundleError, ServerError
 from speechtl.runtime import Detector
-from speechtl.runtime.choice import BUNDLES_OWN, Choice, PerWord
+from speechtl.runtime.bundle.choice import BUNDLES_OWN, Choice, PerWord
 from speechtl.runtime.detect_files import TAIL_SECONDS
 from speechtl.runtime.server import client as server_client
 from speechtl.runtime.server import server

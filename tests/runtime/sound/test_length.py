@@ -1,6 +1,4 @@
 import contextlib
-import os
-import sys
 
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechtl.errors import AudioError
-from speechtl.runtime.silence import silent_library
 from speechtl.runtime.sound import media
 from speechtl.runtime.sound.files import describe, read_audio
 from speechtl.runtime.sound.length import counted_seconds, with_length
@@ -125,19 +122,6 @@ def test_any_bytes_are_looked_at_without_an_error(tmp_path_factory, content, beg
     if (file := with_length(path)) is not None:
         file.close()
     counted_seconds(path)
-
-
-def test_a_library_s_words_do_not_reach_the_terminal_and_ours_do(capfd, monkeypatch):
-    with os.fdopen(os.dup(2), "w") as _keeper, open(2, "w", closefd=False, buffering=1) as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
-        with silent_library():
-            os.write(2, b"from the library\n")
-            with silent_library():
-                print("ours", file=sys.stderr)
-            os.write(2, b"from the library\n")
-        print("after", file=sys.stderr)
-        assert sys.stderr is terminal
-    assert capfd.readouterr().err == "ours\nafter\n"
 
 
 def test_libmpg123_is_silent_while_a_damaged_mp3_is_read(tmp_path, sound, capfd):

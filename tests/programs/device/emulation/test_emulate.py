@@ -171,3 +171,10 @@ def test_a_runtime_that_rounds_otherwise_everywhere_is_held_to_what_verification
     assert program._allowed(int8, "tflite-runtime") == 0.05
     assert program._allowed(int8, "ai-edge-litert") == program._allowed(replace(int8, tolerance=None), "tflite-runtime") == 1e-6
     assert program._allowed(fp32, "tflite-runtime") == 1e-5
+
+
+def test_the_base_packages_are_those_of_the_processor(program):
+    arm, other = program.base_requirements("armv7l"), program.base_requirements("x86_64")
+    assert {"numpy<2,>=1.26", "tflite-runtime>=2.14", "soxr>=0.5"} <= set(arm)
+    assert not [one for one in arm if one.startswith("onnxruntime")]
+    assert {"numpy>=1.26", "onnxruntime>=1.17", "soxr>=0.5"} <= set(other)

@@ -28,7 +28,7 @@ def test_without_mnist_the_small_digits_of_scikit_learn_are_taken(program, tmp_p
 
 def test_raw_pixels_from_few_digits_are_better_than_chance(program, tmp_path, monkeypatch):
     monkeypatch.setenv("SPEECHTL_IMAGES", str(tmp_path))
-    monkeypatch.setattr(program, "WAYS", {"raw pixels": program.Way(None, program.HeadOnly(), 60, 1e-3)})
+    monkeypatch.setattr(program, "SETUPS", {"raw pixels": program.Setup(None, program.HeadOnly(), 60, 1e-3)})
     points = program.main(["--out", str(tmp_path / "out"), "--amounts", "100", "--seeds", "1", "--test", "200"])
     assert points[0].value > 0.5
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"digits.csv", "digits.png"}
@@ -41,7 +41,7 @@ def test_fifty_digits_are_enough_for_four_of_five(program, image_weights):
     assert name == "MNIST"
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))
     chosen = program._drawn(labels, order[:1000], 50, seed=0)
-    assert program.train_once(program.WAYS["only the new layer"], digits, labels, chosen, order[1000:1300], 0) >= 0.8
+    assert program.train_once(program.SETUPS["only the new layer"], digits, labels, chosen, order[1000:1300], 0) >= 0.8
 
 
 @pytest.fixture

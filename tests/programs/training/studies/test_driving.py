@@ -36,26 +36,26 @@ def test_the_multiply_adds_are_those_of_the_convolutions(program):
     assert sum(seen) == program.multiply_adds(4)
 
 
-def test_every_way_learns_from_the_same_labels_of_the_target(program):
-    learned = scenes(40, 16)
+def test_every_setup_learns_from_the_same_labels_of_the_target(program):
+    training = scenes(40, 16)
     columns = []
-    for way in program.WAYS + program.CONTROLS:
-        _, known = program.labelled(learned, way, TARGET, 10, seed=1)
-        column = known[:, TARGET if way.shared else 0]
+    for setup in program.SETUPS + program.CONTROLS:
+        _, known = program.labelled(training, setup, TARGET, 10, seed=1)
+        column = known[:, TARGET if setup.shared else 0]
         columns.append(column[~torch.isnan(column)].tolist())
     assert all(len(column) == 10 and column == columns[0] for column in columns)
 
 
 def test_the_labels_of_the_other_tasks_stay_unless_they_are_shuffled(program):
-    learned = scenes(40, 16)
-    before = learned[1].clone()
-    pixels, known = program.labelled(learned, program.SHARED, TARGET, 10, seed=1)
-    _, shuffled = program.labelled(learned, program.SHUFFLED, TARGET, 10, seed=1)
+    training = scenes(40, 16)
+    before = training[1].clone()
+    pixels, known = program.labelled(training, program.SHARED, TARGET, 10, seed=1)
+    _, shuffled = program.labelled(training, program.SHUFFLED, TARGET, 10, seed=1)
     assert len(pixels) == len(known) == 40
     assert torch.equal(known[:, :3].sum(dim=0), before[:, :3].sum(dim=0))
     assert torch.equal(shuffled[:, :3].sum(dim=0), before[:, :3].sum(dim=0))
     assert not torch.equal(shuffled[:, :3], known[:, :3])
-    assert torch.equal(learned[1], before)
+    assert torch.equal(training[1], before)
 
 
 def test_missing_labels_of_the_target_give_its_output_no_gradient(program):
@@ -70,29 +70,29 @@ def test_missing_labels_of_the_target_give_its_output_no_gradient(program):
 @pytest.mark.parametrize(("shared", "tried"), [(False, 5), (True, 6)])
 def test_steps_rate_width_and_weighting_are_chosen_on_validation_for_each_number_of_labels(program, tmp_path, monkeypatch, shared, tried):
     study = program.Study(tmp_path, TARGET)
-    wanted = program.Choice(program.STEPS[2], program.RATES[1], program.WIDTHS[1], balanced=shared)
+    wanted = program.Hyperparameters(program.STEPS[2], program.RATES[1], program.WIDTHS[1], balanced=shared)
     seen = []
 
-    def train(world, way, labels, seed, choice):
+    def train(world, setup, labels, seed, hyperparameters):
         seen.append((labels, seed))
-        right = sum(getattr(choice, name) == getattr(wanted, name) for name in ("steps", "rate", "width", "balanced"))
-        return trained(program, way, seed, choice=choice, validation=0.5 + 0.1 * right, test=-right)
+        right = sum(getattr(hyperparameters, name) == getattr(wanted, name) for name in ("steps", "rate", "width", "balanced"))
+        return trained(program, setup, seed, hyperparameters=hyperparameters, validation=0.5 + 0.1 * right, test=-right)
 
     monkeypatch.setattr(study, "train", train)
-    assert study.tune("parts", program.SHARED if shared else program.ALONE, 25).choice == wanted
+    assert study.tune("parts", program.SHARED if shared else program.ALONE, 25).hyperparameters == wanted
     assert seen == [(25, program.TUNING_SEED)] * tried
 
 
-def trained(program, way, seed, choice=None, **values):
-    choice = choice or program.Choice(150, 0.01, 8)
+def trained(program, setup, seed, hyperparameters=None, **values):
+    hyperparameters = hyperparameters or program.Hyperparameters(150, 0.01, 8)
     values = {"validation": 0.0, "test": 0.0, "within": 0.0} | values
-    return program.Trained("parts", way.name, 25, seed, *program.astuple(choice), **values)
+    return program.Result("parts", setup.name, 25, seed, *program.astuple(hyperparameters), **values)
 
 
 def test_a_gain_has_the_limits_of_the_paired_differences(program):
     mine = [trained(program, program.SHARED, seed, test=0.8 + 0.01 * seed) for seed in range(3)]
     alone = [trained(program, program.ALONE, seed, test=0.6 + 0.01 * seed) for seed in range(3)]
-    values = {(result.way, result.labels, result.seed): result for result in [*mine, *alone]}
+    values = {(result.setup, result.labels, result.seed): result for result in [*mine, *alone]}
     assert program.gain(mine, values) == "0.810 (+0.20; +0.20 to +0.20)"
     assert program.gain(alone, values) == "0.610"
 
@@ -101,8 +101,8 @@ def test_scores_that_only_know_the_context_are_chance_among_scenes_with_as_many_
     others = torch.arange(40).numpy() % 4
     there = others + torch.arange(40).numpy() // 4 % 2 > 2
     assert program.auc(others.astype(float), there) > 0.8
-    assert program.within(others.astype(float), there, others) == 0.5
-    assert program.within(there.astype(float), there, others) == 1.0
+    assert program.auc_within(others.astype(float), there, others) == 0.5
+    assert program.auc_within(there.astype(float), there, others) == 1.0
 
 
 def test_the_work_counts_the_pictures_that_a_training_really_sees(program):
@@ -113,14 +113,14 @@ def test_the_work_counts_the_pictures_that_a_training_really_sees(program):
 
 @pytest.mark.slow
 def test_the_study_is_written_and_drawn_and_goes_on_where_it_was_interrupted(program, tmp_path, monkeypatch):
-    for name, value in {"LEARNED": 40, "CHOSEN_ON": 24, "TESTED": 24, "STEPS": (1, 2, 3)}.items():
+    for name, value in {"TRAIN_SCENES": 40, "VALIDATION_SCENES": 24, "TEST_SCENES": 24, "STEPS": (1, 2, 3)}.items():
         monkeypatch.setattr(program, name, value)
-    monkeypatch.setattr(program, "WAYS", (program.ALONE, program.SHARED_PRETRAINED))
+    monkeypatch.setattr(program, "SETUPS", (program.ALONE, program.SHARED_PRETRAINED))
     arguments = ["--out", str(tmp_path), "--seeds", "2", "--labels", "20", "--worlds", "context and parts", "--processes", "1"]
     panels = program.main(arguments)
     assert [len(panel.points) for panel in panels] == [4]
     assert {path.name for path in tmp_path.iterdir()} == {"driving.csv", "driving.png", "trainings.jsonl"}
-    monkeypatch.setattr(program, "fitted", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(program, "fit_network", lambda *_: pytest.fail("trained twice"))
     again = program.main(arguments)
     assert again == panels
     assert not any(math.isnan(point.value) for point in again[0].points)

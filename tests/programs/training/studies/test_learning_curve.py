@@ -22,7 +22,7 @@ def recipe(tmp_path, monkeypatch):
 def test_a_curve_of_pictures_is_written_and_drawn(load_program, recipe, tmp_path):
     arguments = [str(recipe), "--amounts", "4", "400", "1000", "--ways", "head", "scratch", "--seeds", "2", "--out", str(tmp_path / "out")]
     points = load_program("training/studies/learning_curve").main(arguments)
-    assert [(point.way, point.examples, point.seed) for point in points][:3] == [("head", 4, 0), ("head", 4, 1), ("scratch", 4, 0)]
+    assert [(point.policy, point.examples, point.seed) for point in points][:3] == [("head", 4, 0), ("head", 4, 1), ("scratch", 4, 0)]
     assert {point.examples for point in points} == {4, 26}  # of 32, some are kept to report on
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"curve.csv", "curve.png"}
 

@@ -1,15 +1,19 @@
 import csv
+from collections import defaultdict
 
 import pytest
 
+from speechtl.audio.recipe import read_recipe
+from speechtl.audio.training.examples import ExampleMaker
 from speechtl.errors import SpeechtlError
+from speechtl.runs import training_folder
 
 
 def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch, capsys):
     program = load_program("training/studies/transfer")
     arguments = [str(corpus / "word.toml"), "--amounts", "5", "--ways", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
     (point,) = program.main([*arguments, "--seeds", "1"])
-    assert (point.way, point.examples, point.seed) == ("tiny/head", 5, 0)
+    assert (point.policy, point.examples, point.seed) == ("tiny/head", 5, 0)
     assert 0.0 <= point.value <= 1.0
     assert (tmp_path / "out" / "transfer.png").exists()
     assert "Calibrating" not in capsys.readouterr().err  # the threshold is that of the test negatives
@@ -21,11 +25,36 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
     with (tmp_path / "out" / "transfer.csv").open() as file:
         assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1"]
     points = program.main([*arguments[:1], "--amounts", "8", "--ways", "tiny/last:1", "--seeds", "1", "--epochs", "1", *arguments[-2:]])
-    assert [(found.way, found.examples, found.seed) for found in points] == [
+    assert [(found.policy, found.examples, found.seed) for found in points] == [
         ("tiny/head", 5, 0),
         ("tiny/head", 5, 1),
         ("tiny/last:1", 8, 0),
     ]
+
+
+@pytest.mark.parametrize("policy", ["head", "all"])
+def test_a_training_that_shares_negatives_gives_the_network_that_it_gives_alone(load_program, corpus, known_tiny, monkeypatch, policy):
+    program = load_program("training/studies/transfer")
+    for path in (corpus / "positives.jsonl", corpus / "negatives.jsonl"):
+        path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
+    lines = (corpus / "positives.jsonl").read_text().splitlines()
+
+    def train(out: str, negatives: dict, seed: int = 0) -> bytes:
+        recipe = read_recipe(
+            corpus / "word.toml", {"transfer": {"policy": policy}, "train": {"seed": seed}, "calibrate": {"enabled": False}}
+        )
+        with training_folder(corpus / out) as work:
+            program.SharingTraining(recipe, work, negatives).run(corpus / out)
+        return (corpus / out / "network.safetensors").read_bytes()
+
+    shared = defaultdict(dict)
+    train("first", shared)
+    (corpus / "positives.jsonl").write_text("\n".join(lines[:6]))
+    alone = train("alone", defaultdict(dict))
+    monkeypatch.setattr(ExampleMaker, "render_negatives", lambda *_: 1 / 0)
+    assert train("second", shared) == alone
+    with pytest.raises(ZeroDivisionError):  # another seed has negatives of its own
+        train("third", shared, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +75,7 @@ def test_numbers_that_make_no_sense_are_refused(load_program, corpus, wrong, mes
 
 def test_what_cannot_be_trained_is_told_before_anything_is(load_program, corpus, known_tiny, tmp_path, monkeypatch):
     program = load_program("training/studies/transfer")
-    monkeypatch.setattr(program, "train", lambda *arguments, **options: 1 / 0)
+    monkeypatch.setattr(program, "SharingTraining", lambda *arguments: 1 / 0)
     (tmp_path / "file").write_text("")
     (corpus / "away.toml").write_text((corpus / "word.toml").read_text().replace("positives.jsonl", "away.jsonl"))
     untested = (corpus / "negatives.jsonl").read_text().replace('"split": "test"', '"split": "train"')

@@ -38,12 +38,12 @@ def test_a_patient_is_in_one_fold(program, patients):
         assert of.setdefault(picture.group, fold) == fold
 
 
-def test_every_way_is_reported_with_limits(program, patients, tmp_path, monkeypatch):
-    small = {"only": program.Way("scratch", program.HeadOnly(), 20), "all": program.Way("scratch", program.AllLayers(), 2)}
-    monkeypatch.setattr(program, "WAYS", small)
+def test_every_setup_is_reported_with_limits(program, patients, tmp_path, monkeypatch):
+    small = {"only": program.Setup("scratch", program.HeadOnly(), 20), "all": program.Setup("scratch", program.AllLayers(), 2)}
+    monkeypatch.setattr(program, "SETUPS", small)
     monkeypatch.setattr(program, "open_encoder", lambda name, weights, keep: _tiny())
     results = program.main([str(patients), "--out", str(tmp_path / "out"), "--examples", "8"])
-    assert [(result.way, result.examples) for result in results] == [("only", 8), ("all", 8), ("only", 12), ("all", 12)]
+    assert [(result.setup, result.examples) for result in results] == [("only", 8), ("all", 8), ("only", 12), ("all", 12)]
     assert all(result.low <= result.value <= result.high for result in results)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"xray.csv", "xray.png"}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from speechtl.errors import BundleError, SpeechtlError
+from speechtl.runtime.bundle.choice import Choice, PerWord
+from speechtl.runtime.bundle.open_bundles import OpenBundles
 from speechtl.runtime.bundle.wake_word import open_bundle
-from speechtl.runtime.choice import Choice, PerWord
-from speechtl.runtime.open_bundles import OpenBundles
 
 
 class Words:

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechtl.errors import SpeechtlError
+from speechtl.runtime.bundle.choice import Choice, PerWord, refractory_times, thresholds
 from speechtl.runtime.bundle.wake_word import open_bundle
-from speechtl.runtime.choice import Choice, PerWord, refractory_times, thresholds
+from speechtl.runtime.detector import Detector
 
 WORDS = st.text(min_size=1).filter(lambda word: word.isprintable())
 
@@ -61,7 +62,7 @@ def test_a_word_that_no_bundle_has_is_said_with_the_nearest():
 
 def test_a_word_has_its_own_numbers_and_the_others_those_for_all(tiny_bundle, remake):
     choice = Choice(threshold=PerWord(0.9, {"burst": 0.3}), refractory=PerWord(own={"burst": 7.0}))
-    (burst,) = choice.detector(open_bundle(tiny_bundle)).words
-    (other,) = choice.detector(open_bundle(remake({"name": "other"}))).words
+    (burst,) = Detector.of(open_bundle(tiny_bundle), choice).words
+    (other,) = Detector.of(open_bundle(remake({"name": "other"})), choice).words
     assert (burst.trigger.threshold, burst.trigger.refractory, burst.trigger.smoothing) == (0.3, 7.0, 2)
     assert (other.trigger.threshold, other.trigger.refractory, other.trigger.smoothing) == (0.9, 0.5, 2)

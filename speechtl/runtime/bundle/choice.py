@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from speechtl.errors import SpeechtlError, did_you_mean
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line's help imports this module, and needs no numpy
     from speechtl.runtime.bundle.wake_word import Bundle, Word
-    from speechtl.runtime.detector import Detector
 
 LONGEST_REFRACTORY = 86_400.0  # seconds
 
@@ -55,11 +54,9 @@ class Choice:
     engine: str | None = None
     clips: tuple[str, ...] = ()
 
-    def detector(self, bundle: Bundle) -> Detector:
-        """The detector of a bundle with these settings."""
-        from speechtl.runtime.detector import Detector, Scorer
-
-        return Detector(Scorer.of(bundle, self.graph, self.engine), [self._word(word) for word in bundle.words])
+    def words(self, bundle: Bundle) -> list[Word]:
+        """The words of a bundle with these settings."""
+        return [self._word(word) for word in bundle.words]
 
     def unknown(self, known: Collection[str]) -> Iterator[str]:
         """A sentence for every word that is named here and is none of these."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from speechtl.errors import BundleError, SpeechtlError, os_sentence
-from speechtl.runtime.choice import Choice
+from speechtl.runtime.bundle.choice import Choice
 
 LOOK_SECONDS = 1.0  # between two looks at the folders
 ENDING = ".wake"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.bench.summary import describe, percentiles, scores, spent
+from speechtl.bench.measures import describe, percentiles, scores, spent
 
 
 def test_percentiles_are_those_of_numpy_and_none_of_nothing():

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from speechtl.audio.network.heads import MEMBERS, Head, make_head
+from speechtl.audio.recipe import read_recipe
+from speechtl.audio.training import validation as module
+from speechtl.audio.training.selection import prepare
+from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validation_streams
+from speechtl.transfer import AllLayers, HeadOnly
+
+pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
+
+
+@pytest.fixture
+def few_rooms(monkeypatch):
+    monkeypatch.setattr(module, "ROOMS", 1)
+
+
+@pytest.fixture
+def recipe(corpus):
+    return read_recipe(corpus / "word.toml")
+
+
+def unmarked(corpus) -> None:
+    """Take the validation marks out: every fold is then held out from some members."""
+    for path in (corpus / "positives.jsonl", corpus / "negatives.jsonl"):
+        path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
+
+
+def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+    held_out = held_out_folds(HeadOnly(), data)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
+    positives, negatives = validation_streams(tiny_network, held_out, data, 0)
+    tiny_network.head.shift(1.7)
+    shift_scores(1.7, [*positives, *negatives])
+    again, silent = validation_streams(tiny_network, held_out, data, 0)
+    for stream, expected in zip([*positives, *negatives], [*again, *silent], strict=True):
+        np.testing.assert_allclose(stream.scores, expected.scores, atol=1e-5)
+
+
+def test_every_recording_is_validated_on_once_a_condition_and_never_by_a_member_that_learned_from_it(
+    recipe, corpus, tiny_network, monkeypatch
+):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+    held_out = held_out_folds(HeadOnly(), data)
+    members = len(held_out)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=members)
+    everyone, only = tiny_network.head, Head.only
+    asked, listening = [], {}
+
+    def some(head, members):
+        part = only(head, members)
+        listening[part] = tuple(members)
+        return part
+
+    def record(scorer, passages):
+        passages = list(passages)
+        asked.append((listening[scorer.engine.network.head], {passage.recording.fold for passage in passages}, len(passages)))
+        return real(scorer, passages)
+
+    real = module.score_stream
+    monkeypatch.setattr(module, "score_stream", record)
+    monkeypatch.setattr(Head, "only", some)
+    positives, _ = validation_streams(tiny_network, held_out, data, 0)
+    for chosen, folds, _ in asked:
+        assert all({held_out[member]} == folds for member in chosen)
+    assert sum(len(stream.words) for stream in positives) == 2 * len(data.positives)
+    assert sum(count for _, _, count in asked) == 2 * len(data.positives) + 3 * len(data.negatives)
+    assert tiny_network.head is everyone
+
+
+def test_with_marked_lines_or_an_encoder_that_learns_one_fold_is_held_out_from_all(recipe, corpus):
+    marked = prepare(recipe, lambda text: None)
+    unmarked(corpus)
+    free = prepare(recipe, lambda text: None)
+    assert len(set(held_out_folds(HeadOnly(), marked))) == 1
+    assert len(set(held_out_folds(AllLayers(), free))) == 1
+    assert set(held_out_folds(HeadOnly(), free)) == {recording.fold for recording in free.positives} | {module.NO_FOLD}
+
+
+def test_the_shipped_head_is_the_part_that_learned_from_all_folds(recipe, corpus):
+    unmarked(corpus)
+    held_out = held_out_folds(HeadOnly(), prepare(recipe, lambda text: None))
+    shipped = shipped_members(held_out)
+    assert len(shipped) == MEMBERS
+    assert {held_out[member] for member in shipped} == {module.NO_FOLD}
