@@ -223,7 +223,7 @@ def test_bad_input_is_one_sentence_before_anything_is_measured(
         (["bench", "compare", pictures_file, pictures_file, "--budget", tmp_path / "sound.toml"], "None of the budgets is meant for"),
         (["bench", tiny_bundle, "--json", tmp_path], "is a folder; give the name of a file"),
         (["bench", tiny_bundle, "--json", tmp_path / "x.wake"], "has the name of a bundle; give the report another one"),
-        (["bench", tiny_bundle, "--json", report_file / "x.json"], "here.json is no folder"),
+        (["bench", tiny_bundle, "--json", report_file / "x.json"], "here.json is not a folder"),
         (["bench", tiny_bundle, "--graph", "x.onnx"], "it has: model.onnx"),
         (["bench", tiny_bundle, "--python", "'python"], "must be a command as a shell takes it"),
         (["bench", "compare", report_file, tmp_path / "none.json"], "none.json does not exist; give a report made with: speechtl bench"),
