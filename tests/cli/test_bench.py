@@ -225,7 +225,7 @@ def test_bad_input_is_one_sentence_before_anything_is_measured(
         (["bench", tiny_bundle, "--json", tmp_path / "x.wake"], "has the name of a bundle; give the report another one"),
         (["bench", tiny_bundle, "--json", report_file / "x.json"], "here.json is not a folder"),
         (["bench", tiny_bundle, "--graph", "x.onnx"], "it has: model.onnx"),
-        (["bench", tiny_bundle, "--python", "'python"], "must be a command as a shell takes it"),
+        (["bench", tiny_bundle, "--python", "'python"], "must be a command in shell syntax"),
         (["bench", "compare", report_file, tmp_path / "none.json"], "none.json does not exist; give a report made with: speechtl bench"),
         (["bench", "compare", report_file, tiny_bundle], "is not JSON"),
         (["bench", "compare", report_file, report_file, "--plot", tmp_path / "c.doc"], "must end in .png, .svg, .pdf; got c.doc"),
