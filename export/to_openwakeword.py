@@ -34,7 +34,7 @@ WORKER = Path(__file__).parent / "peer_workers" / "scores.py"
 # Their front end clips 80 dB below the loudest value of a call and ours at a fixed floor, so scores differ a little.
 TOLERANCE = 0.05  # of the mean score difference over steps with a score above `HEARD`
 HEARD = 0.1
-MOST_STEPS = 120  # largest shift of a peer's scores: pyopen-wakeword starts with seconds of silence
+MOST_STEPS = 120  # largest shift of a peer's scores: pyopen-wakeword first scores some seconds of its own
 PEERS = {
     # name: (arguments of one pip call each, suffix of its model file)
     # tflite-runtime has no wheel for Python 3.12 and later; ONNX models do not need it.
