@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from speechtl.arguments import at_least, output_folder
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe

@@ -42,7 +42,7 @@ from speechtl.files import cache_folder, write_json
 from speechtl.progress import say
 from speechtl.runtime.bundle.wake_word import Bundle, Graph, open_bundle
 from speechtl.runtime.engine.select import RUNTIMES
-from speechtl.runtime.features import LogMel
+from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Floats
 from speechtl.versions import versions
 
@@ -250,7 +250,7 @@ class _Counter:
 def _write_input(bundle: Bundle, work: Path) -> None:
     """Write what all machines are given: the bundle's golden audio, and the frames that this machine makes of it."""
     audio = bundle.golden()["audio"]
-    frames = LogMel(bundle.features).compute(audio)
+    frames = front_end(bundle.features).compute(audio)
     whole = len(frames) // bundle.frames_per_step * bundle.frames_per_step
     np.savez(work / "input.npz", audio=audio, frames=frames[:whole])
     soundfile.write(work / "golden.wav", audio, SAMPLE_RATE, subtype="PCM_16")

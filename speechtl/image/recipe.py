@@ -132,7 +132,7 @@ def read_image_recipe(path: Path | str) -> ImageRecipe:
 
 
 def make_image_recipe(values: dict[str, Any], *, base: Path, source: str) -> ImageRecipe:
-    """Check values as they stand in a recipe; relative paths start at `base`."""
+    """Check the values of a recipe; paths are relative to `base`."""
     recipe = checked(ImageRecipe, values, source)
     data = recipe.data.model_copy(update={"train": [_found(base, path) for path in recipe.data.train]})
     weights = recipe.transfer.weights

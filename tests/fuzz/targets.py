@@ -757,8 +757,7 @@ def _wyoming(name: str, folder: Path) -> Target:
 
 
 def _corpus(name: str, folder: Path) -> Target:
-    from speechtl.audio.synthesis.corpus import _agree, _shard
-    from speechtl.audio.synthesis.corpus_plan import CorpusPlan
+    from speechtl.audio.synthesis.corpus import CorpusPlan, _agree, _shard
 
     class Plan:
         def settings(self) -> dict[str, Any]:

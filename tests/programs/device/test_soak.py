@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,14 +12,9 @@ PROGRAM = Path(__file__).parents[3] / "device" / "soak.py"
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
 
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("soak", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["soak"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["soak"]
+@pytest.fixture
+def program(load_program):
+    return load_program("device/soak")
 
 
 @pytest.fixture

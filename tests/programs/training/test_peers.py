@@ -1,5 +1,4 @@
 import importlib.metadata
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -74,11 +73,8 @@ def test_the_worker_imports_the_runtime_and_nothing_heavier(tiny_bundle):
     assert not {"torch", "scipy", "typer", "rich", "speechtl.audio", "speechtl.transfer", "speechtl.cli"} & imported
 
 
-def test_the_window_is_recomputed_once_every_80_ms(embedding_path):
-    spec = importlib.util.spec_from_file_location("stream", WORKER)
-    stream = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(stream)
-    take = stream.open_recomputing(str(embedding_path))
+def test_the_window_is_recomputed_once_every_80_ms(load_program, embedding_path):
+    take = load_program("training/peer_workers/stream").open_recomputing(str(embedding_path))
     shapes = [[np.shape(embedding)[-1] for embedding in take(bytes(2 * 1280))] for _ in range(10)]
     assert shapes == [[]] + [[96]] * 9  # the first 80 ms hold 5 frames
 
