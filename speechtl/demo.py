@@ -120,7 +120,7 @@ def _synthetic(out: Path, word: str) -> Material:
             f"half English sentences, so the result does not show how well the word is told apart from other {language} speech."
         )
     folder = out / "recordings"
-    with progress("speaking, percent") as advance:
+    with progress("synthesising, percent") as advance:
         made = make_set(
             folder,
             [word],

@@ -72,8 +72,8 @@ class Stage:
     total: int = 0
     first: tuple[int, float] | None = None  # number done at the first report (not 0 after an interruption), and its time
     moved: float = 0.0  # when `done` last changed
-    said: float = 0.0
-    said_done: int = -1
+    printed: float = 0.0
+    printed_done: int = -1
 
     def advance(self, done: int, total: int, now: float) -> None:
         """Record the number done and the total."""
@@ -87,7 +87,7 @@ class Stage:
         """A line for people, with the time left at the average speed."""
         if not self.total:
             count = f"at work, {duration(now - self.begun)} so far"
-        elif self.done == self.said_done:
+        elif self.done == self.printed_done:
             count = f"still {self.done} of {self.total}, {duration(now - (self.moved or self.begun))} since the last step"
         else:
             count = f"{self.done} of {self.total}"
@@ -115,7 +115,7 @@ class Lines:
         self._write = write
         self._clock = clock
         self._stages: list[Stage] = []
-        self._said = clock()
+        self._printed = clock()
         self._lock = threading.RLock()
         self._watch: _Watch | None = None
 
@@ -132,9 +132,9 @@ class Lines:
         """Begin a stage; the first one starts the thread that reports long steps."""
         with self._lock:
             now = self._clock()
-            stage = Stage(title, now, said=now)
+            stage = Stage(title, now, printed=now)
             if not self._stages:
-                self._said = max(self._said, now - PLAIN_SECONDS / 2)  # loading took time before the first stage
+                self._printed = max(self._printed, now - PLAIN_SECONDS / 2)  # loading took time before the first stage
                 self._watch = _Watch(self)
             self._stages.append(stage)
             return stage
@@ -151,21 +151,21 @@ class Lines:
         """Print a line that is due; return the seconds until the next one."""
         with self._lock:
             now = self._clock()
-            if self._stages and now - self._said >= PLAIN_SECONDS:
-                self._say(self._stages[-1], now)
-            return PLAIN_SECONDS - (now - self._said)
+            if self._stages and now - self._printed >= PLAIN_SECONDS:
+                self._print(self._stages[-1], now)
+            return PLAIN_SECONDS - (now - self._printed)
 
     def _advance(self, stage: Stage, done: int, total: int) -> None:
         with self._lock:
             now = self._clock()
             stage.advance(done, total, now)
-            if now - stage.said >= PLAIN_SECONDS:
-                self._say(stage, now)
+            if now - stage.printed >= PLAIN_SECONDS:
+                self._print(stage, now)
 
-    def _say(self, stage: Stage, now: float) -> None:
+    def _print(self, stage: Stage, now: float) -> None:
         self._write(stage.line(now))
-        stage.said_done = stage.done
-        stage.said = self._said = now
+        stage.printed_done = stage.done
+        stage.printed = self._printed = now
 
 
 class _Watch:
