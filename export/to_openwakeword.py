@@ -3,8 +3,8 @@
 Convert a run's head to openWakeWord's format: FOLDER/NAME.onnx and NAME.tflite, 16 embeddings (1, 16, 96) in and one score
 (1, 1) out, with the NAME.json by which linux-voice-assistant finds it. It works for heads on the published speech_embedding
 only (speechtl train RECIPE --encoder speech-embedding); for others the program says why not. `--check` installs openWakeWord
-0.5.1 and pyopen-wakeword, each into an environment of its own in the cache folder, plays a recording to them and to the
-network, and compares the scores.
+0.5.1 and pyopen-wakeword into separate environments in the cache folder, plays a recording to them and to the network, and
+compares the scores.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from speechtl.runtime.trigger import smooth
 
 WORKER = Path(__file__).parent / "peer_workers" / "scores.py"
 # Their front end clips 80 dB below the loudest value of a call and ours at a fixed floor, so scores differ a little.
-TOLERANCE = 0.05  # of the mean score difference in the steps in which something is heard
+TOLERANCE = 0.05  # of the mean score difference over steps with a score above `HEARD`
 HEARD = 0.1
-MOST_STEPS = 120  # that a peer's scores may be shifted: pyopen-wakeword begins with seconds of its own
+MOST_STEPS = 120  # largest shift of a peer's scores: pyopen-wakeword first scores some seconds of its own
 PEERS = {
-    # name: (what to install, one pip call each, the file that it takes)
-    # tflite-runtime has no wheel for Python 3.12 and later; the ONNX models do without it.
+    # name: (arguments of one pip call each, suffix of its model file)
+    # tflite-runtime has no wheel for Python 3.12 and later; ONNX models do not need it.
     "openwakeword": ((("--no-deps", "openwakeword==0.5.1"), ("onnxruntime", "scipy", "scikit-learn", "tqdm", "requests")), "onnx"),
     "pyopen-wakeword": ((("pyopen-wakeword==1.1.0", "numpy"),), "tflite"),
 }
@@ -80,13 +80,13 @@ def check(run: Run, options: argparse.Namespace) -> None:
 
 
 def smoothed_scores(run: Run, audio: npt.NDArray[np.float32], phase: int) -> npt.NDArray[np.float64]:
-    """Return the network's scores on a grid of steps that begins so many frames before the recording."""
+    """Scores of the network on a grid of steps that begins `phase` frames before the recording."""
     before = np.zeros(phase * run.network.encoder.features.hop, np.float32)
     return smooth(scorer_of(run.network).feed(np.concatenate([before, audio]))[:, 0], run.trigger.smoothing)
 
 
 def play(peer: str, model: Path, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the scores that a peer gives to the recording, one every 80 ms."""
+    """Scores of a peer for the recording, one every 80 ms."""
     python = environment("peers", f"scores-{peer}", peer, PEERS[peer][0])
     samples = to_int16(audio).tobytes()
     done = subprocess.run([str(python), str(WORKER), peer, str(model)], input=samples, capture_output=True, check=False)
@@ -97,7 +97,7 @@ def play(peer: str, model: Path, audio: npt.NDArray[np.float32]) -> npt.NDArray[
 
 
 def compare(own: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> tuple[float, int]:
-    """Return by how much their scores differ where something is heard, and by how many steps they are shifted, for the best shift."""
+    """Mean score difference over steps with a score above `HEARD` at the best shift, and that shift in steps."""
     found = []
     for shift in range(-MOST_STEPS, MOST_STEPS + 1):
         ours, other = own[max(0, -shift) :], theirs[max(0, shift) :]

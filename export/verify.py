@@ -1,11 +1,11 @@
 """python export/verify.py NAME.wake [--engine onnxruntime ai-edge-litert tflite-runtime] [--certify] [--json]
 
-Verify a bundle on every runtime there is, each alone in an environment of its own, as on a device: the base of speechtl and that
-one runtime, and for tflite-runtime numpy 1.26, because it dies with numpy 2. The environments are made once, in the cache folder.
-Exit code 1 when a graph is out of tolerance anywhere, or when no runtime could be installed.
+Verify a bundle in every runtime, each in its own environment with the base install of speechtl, as on a device; for tflite-runtime with
+numpy 1.26, because it crashes with numpy 2. The environments are made once, in the cache folder. Exit code 1 if the scores of a graph are
+out of tolerance in a runtime, or if no runtime could be installed.
 
-tflite-runtime rounds int8 otherwise than LiteRT, with which the exporter measures, so that by itself it takes the float graph. `--certify`
-measures int8 in it, too, and writes what came out into the bundle: within the tolerance, it is what tflite-runtime takes from then on.
+tflite-runtime rounds int8 differently from LiteRT, which the exporter measures with, so it runs the float graph by default. `--certify`
+also measures int8 in tflite-runtime and writes the results into the bundle; within the tolerance, tflite-runtime then runs int8 by default.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path, help="a bundle")
     parser.add_argument("--engine", nargs="+", choices=tuple(RUNTIMES), default=tuple(RUNTIMES), help="only these runtimes")
-    parser.add_argument("--certify", action="store_true", help="measure int8 in tflite-runtime, too, and write the results into the bundle")
+    parser.add_argument("--certify", action="store_true", help="also measure int8 in tflite-runtime and write the results into the bundle")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args(argv)
     results: list[dict[str, Any]] = []
-    measured: list[dict[str, Any]] = []  # where nothing was known before; nothing runs by default what fails there
+    measured: list[dict[str, Any]] = []  # not measured before; a graph that fails here does not run by default
     graphs = open_bundle(options.bundle).graphs.values()
     for engine in options.engine:
         mine = [graph for graph in graphs if RUNTIMES[engine].runs(graph)]
@@ -62,11 +62,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         certify(options.bundle, [*results, *measured])
     print(json.dumps([*results, *measured], indent=2) if options.json else table([*results, *measured]))
     if not results or not all(result["ok"] for result in results):
-        raise CheckFailedError(f"{options.bundle} was not verified in every runtime.")
+        raise CheckFailedError(f"{options.bundle} failed verification in a runtime, or could not be verified in any.")
 
 
 def certify(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """Write into a bundle how far its graphs differ in these runtimes; what it says of others stays."""
+    """Write the parity of graphs in these runtimes into a bundle; the parity in other runtimes stays."""
     bundle = open_bundle(path)
     known = {(result["graph"], result["engine"]) for result in results}
     kept = [result for result in bundle.about.get("parity", ()) if (result["graph"], result["engine"]) not in known]
@@ -75,7 +75,7 @@ def certify(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def verify_in(python: Path, bundle: Path, engine: str, graph: str | None = None) -> list[dict[str, Any]]:
-    """Return what `speechtl verify` says in an environment, of all graphs or of one."""
+    """Results of `speechtl verify` in an environment, for all graphs or for one."""
     command = [str(python), "-m", "speechtl", "verify", str(bundle.resolve()), "--engine", engine, "--json"]
     command += [] if graph is None else ["--graph", graph]
     where = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONNOUSERSITE": "1"}
@@ -83,9 +83,7 @@ def verify_in(python: Path, bundle: Path, engine: str, graph: str | None = None)
     try:
         results: list[dict[str, Any]] = json.loads(done.stdout)
     except json.JSONDecodeError:
-        raise SpeechtlError(
-            f"{engine} could not verify {bundle}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
-        ) from None
+        raise SpeechtlError(f"{engine} could not verify {bundle}: {(done.stderr.strip().splitlines() or ['no output'])[-1]}") from None
     return results
 
 

@@ -11,23 +11,23 @@ from speechtl.files import at_home, check_folder, check_place
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """Return an argument's type: whole numbers from `lowest` on."""
+    """An argument's type: integers of at least `lowest`."""
 
     def number(text: str) -> int:
         if int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text} is too small; the least is {lowest}")
+            raise argparse.ArgumentTypeError(f"{text} is too small; the minimum is {lowest}")
         return int(text)
 
     return number
 
 
 def output_file(text: str) -> Path:
-    """An argument's type: a file that can be written to. Give a default as text, so that it is tried as well."""
+    """An argument's type: a file that can be written. Give a default as text, so that it is checked as well."""
     return _tried(text, check_place)
 
 
 def output_folder(text: str) -> Path:
-    """An argument's type: a folder that can be made or written to. Give a default as text, so that it is tried as well."""
+    """An argument's type: a folder that can be made or written to. Give a default as text, so that it is checked as well."""
     return _tried(text, check_folder)
 
 

@@ -1,4 +1,4 @@
-"""The cache folder: files that others publish, downloaded once and checked by hash, and Python environments of their own."""
+"""The cache folder: published files, downloaded once and checked by hash, and Python environments."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from speechtl.progress import say
 
 @dataclass(frozen=True)
 class Published:
-    """One published file; `sha256` may be the beginning of the hash where only that is published."""
+    """A published file; `sha256` may be the beginning of the hash where only that is published."""
 
     what: str  # "the published speech embedding"
     url: str
     sha256: str
     cached: str  # file name in the cache
-    otherwise: str  # how to get it without a download, as the end of a sentence
+    otherwise: str  # how to get it without a download, the beginning of a sentence
 
     def find(self) -> Path:
-        """Return the file from the cache, downloading it first where it is not there; raise `WeightsError`."""
+        """The path of the file in the cache, downloaded first where it is missing; raises `WeightsError`."""
         path = cache_folder() / "weights" / self.cached
         if not path.exists():
             self._download(path)
         return self.check(path)
 
     def check(self, path: Path) -> Path:
-        """Return a file that is the published one; raise `WeightsError` for any other."""
+        """The path of the published file; raises `WeightsError` for any other file."""
         if not path.is_file():
             raise WeightsError(f"{path} is not a file; give {self.what} ({self.url}).")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -60,7 +60,7 @@ class Published:
 
 
 def environment(kind: str, name: str, what: str, installs: Iterable[Sequence[str]]) -> Path:
-    """Return the Python of the environment `name` below the cache's folder `kind`, which is made when it is not there yet.
+    """The Python of the environment `name` in the folder `kind` of the cache; the environment is made when it is missing.
 
     Each of `installs` is what one call of pip install gets. Raises `SpeechtlError` with pip's reason when `what` cannot be installed.
     """

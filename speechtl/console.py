@@ -14,7 +14,7 @@ PLAIN_WIDTH = 200  # characters of a line where there is no terminal
 
 
 class PlainTable(Table):
-    """A table whose headings and cells are text, each on its line."""
+    """A table whose headings and cells are plain text of one line."""
 
     def add_column(self, header: str = "", *args: object, **kwargs: object) -> None:  # type: ignore[override]
         """Add a column under a heading."""

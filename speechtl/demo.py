@@ -1,4 +1,4 @@
-"""`speechtl demo`: the main job in a few minutes, with real recordings where they are at hand, else with synthesised ones."""
+"""`speechtl demo`: train, export and detect in a few minutes, on real recordings if they are on this machine, else on synthesised ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from speechtl.runtime.trigger import GRACE
 from speechtl.settings import name_from
 from speechtl.text import counted, echo
 
-MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # there in a checkout
+MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # only in a checkout
 REAL_WORD = "computer"
 REAL_NEGATIVES = ("speechocean762", "librispeech", "precise_not_wake")
 REAL_NOISE = ("noise_esc10", "noise_gsc")
@@ -39,14 +39,14 @@ SYNTHETIC_CLIPS = 160
 SYNTHETIC_MINUTES = 10.0
 EPOCHS = 10
 BATCH_SIZE = 64
-REAL_MINUTES = 25.0  # of negatives: with these three a third of a recipe's time, and the word is found as well
-FALSE_ACCEPTS_PER_HOUR = 2.0  # aimed at with synthesised recordings, whose minutes do not tell rarer ones
+REAL_MINUTES = 25.0  # of negatives: a third of the time that a recipe takes with these three sets, with the same recall
+FALSE_ACCEPTS_PER_HOUR = 2.0  # target with synthesised recordings, which are too short to measure lower rates
 MIXED_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the demo trains on, and a recording it has not heard, with the limits of the words in it (seconds)."""
+    """The recipe of the demo, and a recording of held-out clips with the limits of its words (seconds)."""
 
     recipe: Recipe
     mixed: Path
@@ -71,18 +71,18 @@ def _run_demo(out: Path, word: str, real: bool | None) -> None:
     export_run(load_run(out / "run"), bundle)
     events = list(detect_file(Detector.open(bundle), material.mixed, say))
     echo(training_summary(about, out / "run").rsplit("\n", 1)[0])
-    echo(f"\n{material.mixed}, made of recordings not heard in training, through {bundle}:")
+    echo(f"\n{material.mixed}, a mix of held-out recordings, detected with {bundle}:")
     _print_table(material.words, events)
     echo(f"\nTry it yourself: speechtl detect {bundle} {material.mixed}")
 
 
 def _material(out: Path, word: str, real: bool | None) -> Material:
     if real is not False and word == REAL_WORD and _recordings_at_hand():
-        say("The real recordings of 'computer' are at hand: training on those.")
+        say("Training on the real recordings of 'computer', which are on this machine.")
         return _real(out)
     if real:
         raise SpeechtlError(
-            f"There are no real recordings of {word!r} at hand. For 'computer', in a checkout, fetch them with: "
+            f"There are no real recordings of {word!r} on this machine. In a checkout, download those of 'computer' with: "
             f"speechtl data pull {MANIFESTS}/wake_computer.jsonl {' '.join(f'{MANIFESTS}/{name}.jsonl' for name in REAL_NEGATIVES)}"
         )
     return _synthetic(out, word)
@@ -113,14 +113,14 @@ def _real(out: Path) -> Material:
 
 def _synthetic(out: Path, word: str) -> Material:
     language = language_of(word)[1]
-    say(f"Making recordings of {word!r} with a speech synthesiser (for real use, record real people).")
+    say(f"Synthesising recordings of {word!r} (for real use, record real people).")
     if language != LANGUAGES[LATIN][1]:
         say(
-            f"The word is spoken in {language}, as its script says. Half of what must not be detected is numbers in {language}, the other "
-            f"half English sentences: so this shows the way, not how well the word is told from other {language}."
+            f"The word is spoken in {language}, according to its script. Half of the negatives are numbers in {language}, the other "
+            f"half English sentences, so the result does not show how well the word is told apart from other {language} speech."
         )
     folder = out / "recordings"
-    with progress("speaking, percent") as advance:
+    with progress("synthesising, percent") as advance:
         made = make_set(
             folder,
             [word],
@@ -151,7 +151,7 @@ def _test_clips(manifest: Path) -> list[Clip]:
 
 
 def _mix(path: Path, words: list[Clip], others: list[Clip]) -> tuple[Path, list[tuple[float, float]]]:
-    """Write a recording in which test words stand between test sentences; return where the words are."""
+    """Write a recording of test words between test sentences; return it with the limits of the words."""
     random = np.random.default_rng(0)
     parts, limits, at = [], [], 0
     for word, other in zip(_some(words, random), _some(others, random), strict=False):

@@ -11,8 +11,8 @@ SpeechtlError                  exit code 2: something given is missing, malforme
 ├── WeightsError               pretrained weights cannot be found or are not the expected ones
 ├── MicrophoneError            there is no microphone, or it cannot be opened
 ├── ServerError                a server cannot listen where it should
-├── ProtocolError              what a client of the server sends is no Wyoming event, or not usable
-├── DiskFullError              what is to be written has no room
+├── ProtocolError              a client of the server sent something that is not a usable Wyoming event
+├── DiskFullError              there is no room for an output
 ├── MissingExtraError          an optional dependency is not installed
 ├── StoppedError               exit code 130: a person interrupted the work
 └── CheckFailedError           exit code 1: the check that a command makes did not pass
@@ -82,11 +82,11 @@ class ServerError(SpeechtlError):
 
 
 class ProtocolError(SpeechtlError):
-    """What a client of the server sends is no Wyoming event, or not usable."""
+    """A client of the server sent something that is not a usable Wyoming event."""
 
 
 class DiskFullError(SpeechtlError):
-    """What is to be written has no room."""
+    """There is no room for an output."""
 
 
 class MissingExtraError(SpeechtlError):
@@ -109,24 +109,24 @@ class CheckFailedError(SpeechtlError):
 
 
 def os_sentence(error: OSError) -> str:
-    """Return what the system complains of as a sentence for people."""
+    """An error of the system as a sentence for people."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
-            f"The disk is full{where}; free some space and run the command again (a training goes on with --resume). "
+            f"The disk is full{where}; free some space and run the command again (--resume continues a training). "
             "No file was left half written."
         )
     return f"{error.strerror or error}{where}."
 
 
 def sentence_of(error: SpeechtlError) -> str:
-    """An error's message for a terminal: on one line, whatever names it holds; each problem of a manifest on its own."""
+    """The message of an error for a terminal: one line, and one more for each problem of a manifest."""
     parts = [error.message, *first_few(error.problems)] if isinstance(error, ManifestError) else [str(error)]
     return "\n".join(map(one_line, parts))
 
 
 def reported(main: Callable[[], object]) -> int:
-    """The exit code of a program, which it runs: the one that `main` returns, or that of an error, which becomes one sentence."""
+    """Run a program and return its exit code; errors raised on purpose become one sentence on standard error."""
     try:
         code = main()
     except SpeechtlError as error:
@@ -142,7 +142,7 @@ def reported(main: Callable[[], object]) -> int:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the nearest known name, or an empty string."""
+    """` (did you mean 'x'?)` for the nearest known name, or an empty string."""
     import difflib  # only where something is wrong: it takes memory
 
     nearest = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)

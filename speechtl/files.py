@@ -1,4 +1,4 @@
-"""Write files and folders so that a reader never meets half of one (beside the target first, then renamed); where downloads stand."""
+"""Files and folders written whole or not at all (to a temporary name, then renamed), locks, JSON and CSV files, the cache folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ except ImportError:
 FULL = (errno.ENOSPC, errno.EDQUOT)
 HASHED_BYTES = 1 << 20  # read at a time
 LEAST_ROOM = 1_000_000  # bytes that any output may take
-LOCKED_BYTE = 1 << 20  # behind all that is written into a lock, which Windows would not let others read
+LOCKED_BYTE = 1 << 20  # after the text in a lock file, because Windows does not let others read a locked part
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` to write a file to; it takes the target's place when the block ends without an error."""
+    """A temporary path to write a file to; the file replaces `target` when the block ends without an error."""
     _check_file(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(target)
@@ -45,37 +45,37 @@ def writing(target: Path) -> Iterator[Path]:
 
 
 def check_place(target: Path, needed: int = 0) -> None:
-    """Raise `SpeechtlError` before the work where no file of `needed` bytes can be written to; nothing is left behind."""
+    """Raise `SpeechtlError` where a file of `needed` bytes cannot be written; leave nothing behind. Call it before the work."""
     _check_file(target)
     above = _nearest(target.absolute().parent)
     _try_to_write(target, above / _beside(target).name if above == target.absolute().parent else _beside(above / "new"), needed)
 
 
 def check_folder(target: Path, needed: int = 0) -> None:
-    """Raise `SpeechtlError` before the work where no folder with `needed` bytes can be made or written to; nothing is left behind."""
+    """Raise `SpeechtlError` where a folder of `needed` bytes cannot be made or written to; leave nothing behind."""
     if target.exists() and not target.is_dir():
         raise SpeechtlError(f"{target} is a file; give a folder, or the name of a new one.")
     _try_to_write(target, _beside(_nearest(target.absolute()) / "new"), needed)
 
 
 def check_room(target: Path, needed: int) -> None:
-    """Raise `DiskFullError` where so many bytes have no room at a place."""
+    """Raise `DiskFullError` where the disk of `target` has no room for `needed` bytes."""
     above = _nearest(target.absolute())
     free = shutil.disk_usage(above).free
     if free < max(needed, LEAST_ROOM):
         raise DiskFullError(
-            f"{target} takes up to {in_megabytes(max(needed, LEAST_ROOM))}, and {above} has {in_megabytes(free)} left; "
-            "free some space, or give a place on another disk."
+            f"{target} needs up to {in_megabytes(max(needed, LEAST_ROOM))}, and {above} has {in_megabytes(free)} left; "
+            "free some space, or choose another disk."
         )
 
 
 def in_megabytes(size: int) -> str:
-    """Bytes for people."""
+    """A number of bytes for people."""
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; 0 where there is nothing."""
+    """Size in bytes of a file, or of all files in a folder; 0 where there is nothing."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -97,10 +97,10 @@ def _nearest(folder: Path) -> Path:
 
 
 def _try_to_write(target: Path, probe: Path, needed: int) -> None:
-    """Make a file and remove it: permissions alone do not tell of read-only disks, nor of what root may not do."""
+    """Create a file and remove it; permissions alone do not show read-only disks, or what root may not do."""
     above = probe.parent
     if not above.is_dir():
-        raise SpeechtlError(f"{target} cannot be written: {above} is no folder.")
+        raise SpeechtlError(f"{target} cannot be written: {above} is not a folder.")
     try:
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         probe.unlink()
@@ -112,23 +112,23 @@ def _try_to_write(target: Path, probe: Path, needed: int) -> None:
 
 def _why_not(error: OSError, folder: Path) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{folder} is not yours to write to"
+        return f"you have no permission to write to {folder}"
     if error.errno == errno.EROFS:
         return f"{folder} is on a read-only disk"
     if error.errno in FULL:
         return f"the disk of {folder} is full"
     if error.errno == errno.ENAMETOOLONG:
         return "its name is too long"
-    return f"{folder} takes no new files ({error.strerror or error})"
+    return f"files cannot be created in {folder} ({error.strerror or error})"
 
 
 @contextmanager
 def locked(lock: Path, busy: str, instead: str) -> Iterator[None]:
-    """Keep other processes from the same work until the block ends, or this process does, in whatever way.
+    """Hold a lock until the block ends or this process exits, so that no other process does the same work.
 
     Raises `SpeechtlError` that begins with `busy`, names the process that holds the file `lock`, and tells what to do `instead`.
     """
-    import socket  # only here: devices need not load it
+    import socket  # imported here because devices do not need it
 
     lock = lock.absolute()
     made = [folder for folder in lock.parents if not folder.exists()]
@@ -142,19 +142,19 @@ def locked(lock: Path, busy: str, instead: str) -> Iterator[None]:
         file.flush()
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file; an empty lock that nobody holds is in nobody's way
+        with suppress(OSError):  # Windows cannot remove an open file; an empty lock file does no harm
             lock.unlink()
-            for folder in made:  # of which nothing came
+            for folder in made:  # empty ones only
                 folder.rmdir()
         file.close()
         _held.discard(lock)
 
 
-_held: set[Path] = set()  # by this process: the system's locks are between processes
+_held: set[Path] = set()  # locks of this process: those of the system are between processes
 
 
 def _open_locked(lock: Path) -> TextIO | None:
-    """Open and lock a file; return None where another process holds it."""
+    """The opened and locked file; None where another process holds it."""
     while True:
         file = lock.open("a+", encoding="utf-8")
         if not _take(file):
@@ -183,7 +183,7 @@ def _take(file: TextIO) -> bool:
 
 
 def _holder(lock: Path) -> str:
-    """Who holds a lock, as that process wrote it down."""
+    """The process that holds a lock, as it described itself in the file."""
     if lock in _held:
         return f"process {os.getpid()}, which is this one"
     try:
@@ -193,18 +193,18 @@ def _holder(lock: Path) -> str:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a whole text file, or nothing; what a file name holds beside characters is written as JSON escapes it."""
+    """Write a text file, whole or not at all; bytes of file names that are not characters are escaped as in JSON."""
     with writing(target) as beside:
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write a JSON document, or nothing."""
+    """Write a JSON document, whole or not at all."""
     write_text(target, dumps(value, indent=2) + "\n")
 
 
 def read_json(path: Path, error: type[SpeechtlError] = SpeechtlError) -> Any:
-    """The document of a JSON file; raises `error` where it is not JSON, is nested without end, or has integers beyond 64 bits."""
+    """The document of a JSON file; raises `error` where it is not JSON, is nested too deeply, or has integers beyond 64 bits."""
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as problem:
@@ -225,7 +225,7 @@ def _whole(text: str) -> int:
 
 def sha256_of(content: Path | bytes) -> str:
     """SHA-256 of a file or of bytes, in hexadecimal."""
-    import hashlib  # only here: it loads OpenSSL, 4 MB of a detector's memory
+    import hashlib  # imported here because it loads OpenSSL, 4 MB of a detector's memory
 
     digest = hashlib.sha256()
     if isinstance(content, bytes):
@@ -238,13 +238,13 @@ def sha256_of(content: Path | bytes) -> str:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a line to a CSV table, or leave the table as it is."""
+    """Add a row to a CSV table; on an error the table stays as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rows(path, [*read_rows(path), row])
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a CSV table by the names of its columns; none where there is no table yet."""
+    """The rows of a CSV table by column name; none where there is no table yet."""
     if not path.exists():
         return []
     try:
@@ -257,7 +257,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a whole CSV table, or nothing; the first line names its columns."""
+    """Write a CSV table, whole or not at all; the first line names its columns."""
     with writing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
@@ -265,7 +265,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Rename a finished folder to its final name; an older one of that name is removed after the new one is in place."""
+    """Rename a finished folder to its final name; an older folder of that name is removed afterwards."""
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists():
         target.rename(old)
@@ -274,7 +274,7 @@ def replace_folder(source: Path, target: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads: $SPEECHTL_CACHE, else $XDG_CACHE_HOME/speechtl, else ~/.cache/speechtl."""
+    """The cache folder: $SPEECHTL_CACHE, else $XDG_CACHE_HOME/speechtl, else ~/.cache/speechtl."""
     if own := os.environ.get("SPEECHTL_CACHE"):
         return at_home(Path(own))
     if shared := os.environ.get("XDG_CACHE_HOME"):
@@ -283,13 +283,13 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "speechtl"
     except RuntimeError as error:
         raise SpeechtlError(
-            "There is no home folder to keep downloads in (HOME is not set, and this user is in no list of users); "
+            "There is no home folder for the cache (HOME is not set, and the system does not know this user); "
             "set SPEECHTL_CACHE to a folder, as in: SPEECHTL_CACHE=/data/speechtl"
         ) from error
 
 
 def cache_if_any() -> Path | None:
-    """Return the folder for downloads to look into, or None where there is no home folder and no other was named."""
+    """The cache folder, or None where there is no home folder and SPEECHTL_CACHE is not set."""
     try:
         return cache_folder()
     except SpeechtlError:
@@ -297,12 +297,12 @@ def cache_if_any() -> Path | None:
 
 
 def expanded(path: str) -> str:
-    """Return a path with `~` or `~NAME` at its start replaced by that home folder, as shells do; as it is where there is none."""
-    return os.path.expanduser(path)  # noqa: PTH111  # in pathlib an unknown home is an error
+    """A path with `~` or `~NAME` at its start replaced by that home folder, as in shells; unchanged where there is none."""
+    return os.path.expanduser(path)  # noqa: PTH111  # pathlib raises an error for an unknown home
 
 
 def at_home(path: Path | str, base: Path = Path()) -> Path:
-    """Return an `expanded` path from `base` on; raise `SpeechtlError` where it needs a home folder and there is none."""
+    """An `expanded` path, relative to `base`; raises `SpeechtlError` where it needs a home folder and there is none."""
     found = expanded(str(path))
     if found == "~" or found.startswith("~/"):
         raise SpeechtlError(f"{path} cannot be found, because there is no home folder (HOME is not set); write the whole path.")

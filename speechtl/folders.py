@@ -1,4 +1,4 @@
-"""The files of a folder that are meant to be learned from, and what else is in it, by kind."""
+"""Recordings or pictures in a folder, and a count of its other contents by kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from speechtl.text import counted
 
-# Folders that systems and programs leave behind: no one put recordings or pictures of their own there.
+# Folders that systems and programs create; people keep no recordings or pictures in them.
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "$recycle.bin", "lost+found", "system volume information"}
 SOUNDS = {".3g2", ".3gp", ".3gpp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".webm", ".wma", ".wv"}
 PICTURES = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".png", ".svg", ".tif", ".tiff", ".webp"}
@@ -20,7 +20,7 @@ TEXTS = {".csv", ".htm", ".html", ".json", ".jsonl", ".md", ".pdf", ".rtf", ".to
 
 @dataclass
 class Folder:
-    """What is in a folder: wanted `files` in order, and the others, counted by kind."""
+    """Contents of a folder: the wanted `files` in order, and the others counted by kind."""
 
     path: Path
     files: list[Path] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Folder:
 
     @property
     def left_out(self) -> list[str]:
-        """What is passed over, such as `9 .m4a files`."""
+        """Skipped contents, such as `9 .m4a files`."""
         unread = [counted(number, f"{ending} file") for ending, number in sorted(self.unread.items())]
         return unread + [counted(number, *kind) for kind, number in sorted(self.others.items())]
 
@@ -59,7 +59,7 @@ def look_into(folder: Path, wanted: Collection[str], convertible: Collection[str
 
 
 def conversion(folder: Path, endings: Collection[str], to: str = ".wav") -> str:
-    """The command that converts files below a folder; each result stands beside its original."""
+    """The command that converts files below a folder; each result is written beside its original."""
     names = " -o ".join(f"-iname '*{ending}'" for ending in sorted(endings))
     program = 'ffmpeg -nostdin -n -i "$1" ' + f'"$1{to}"'
     return f"find -L {shlex.quote(str(folder))} -type f \\( {names} \\) ! -name '._*' -exec sh -c '{program}' sh {{}} \\;"
@@ -68,17 +68,17 @@ def conversion(folder: Path, endings: Collection[str], to: str = ".wav") -> str:
 def _take(path: Path, found: Folder, seen: set[str]) -> None:
     target = os.path.realpath(path)
     if target in seen:
-        found.others["further way to the same file", "further ways to the same files"] += 1
+        found.others["duplicate link to a file", "duplicate links to files"] += 1
     else:
         seen.add(target)
         found.files.append(path)
 
 
 def _files(folder: Path, found: Folder, above: set[str]) -> Iterator[Path]:
-    """Yield regular files, also through links; count what cannot be entered or opened."""
+    """Yield regular files, also through links; count contents that cannot be opened."""
     target = os.path.realpath(folder)
     if target in above:
-        return  # a link to a folder that was entered already
+        return  # a link to a folder that was read already
     above.add(target)
     try:
         inside = sorted(folder.iterdir())
@@ -100,12 +100,12 @@ def _files(folder: Path, found: Folder, above: set[str]) -> Iterator[Path]:
 
 
 def is_passed_over(folder: Path) -> bool:
-    """Whether a folder is hidden, or one that systems leave behind."""
+    """Whether a folder is hidden, or created by a system."""
     return folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there; not where its name is too long, or one that the file system cannot spell."""
+    """Whether a file exists; False for names that are too long or invalid in the file system."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -115,7 +115,7 @@ def is_file(path: Path) -> bool:
 def _is(path: Path, question: str) -> bool:
     try:
         return bool(getattr(path, question)())
-    except OSError:  # a loop of links, a folder that may not be entered
+    except OSError:  # a loop of links, or no permission
         return False
 
 

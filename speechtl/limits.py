@@ -1,4 +1,4 @@
-"""Confidence limits: 95 %; exact for counts."""
+"""95 % confidence limits; exact for counts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ CONFIDENCE = 0.95
 
 
 def recall_limits(detected: float, clips: float) -> tuple[float, float]:
-    """Return the limits of a proportion (Clopper and Pearson 1934); (0, 1) when there are no clips.
+    """Limits of a proportion (Clopper and Pearson 1934); (0, 1) when there are no clips.
 
-    Counts of recordings that were played several times are given divided by how often, so they need not be whole.
+    Counts of recordings that were played several times are divided by the number of times, so they need not be integers.
     """
     if clips == 0:
         return 0.0, 1.0
@@ -23,12 +23,12 @@ def recall_limits(detected: float, clips: float) -> tuple[float, float]:
 
 
 def rate_high(events: float, hours: float) -> float:
-    """Return the upper limit of a Poisson rate per hour, one-sided: no event in 6 hours gives 0.5."""
+    """Upper limit of a Poisson rate per hour, one-sided: no event in 6 hours gives 0.5."""
     return float(stats.chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2.0 / hours) if hours > 0 else float("inf")
 
 
 def mean_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Return the limits of a mean over trainings (Student's t); NaN for fewer than two."""
+    """Limits of a mean over trainings (Student's t); NaN for fewer than two."""
     if len(values) < 2:
         return float("nan"), float("nan")
     half = float(stats.t.ppf((1.0 + CONFIDENCE) / 2.0, len(values) - 1) * stats.sem(values))

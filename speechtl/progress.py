@@ -1,4 +1,4 @@
-"""Progress for people: bars on a terminal; elsewhere plain lines, of which no 15 seconds pass without one. Always on stderr."""
+"""Progress for people, on standard error: bars on a terminal, elsewhere plain lines at least every 15 seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from speechtl.text import echo, one_line
 
 PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
 
-Advance = Callable[[int, int], None]  # called with how many are done, and of how many
+Advance = Callable[[int, int], None]  # called with the number done and the total
 Log = Callable[[str], None]  # called with a sentence for people
 Item = TypeVar("Item")
 
@@ -31,7 +31,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
-    """Show how far a stage of the work is; the block calls what it is given with done and total, or not at all.
+    """Show the progress of a stage; the block may call the function that it gets with the number done and the total.
 
     Stages may stand in one another: plain lines tell of the innermost, also while one call of it takes long.
     """
@@ -40,7 +40,7 @@ def progress(title: str) -> Iterator[Advance]:
 
 
 def tracked(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
-    """Yield the items and show how many of them have come."""
+    """Yield the items and show their number as progress."""
     with progress(title) as advance:
         for number, item in enumerate(items, 1):
             advance(number, total)
@@ -48,15 +48,15 @@ def tracked(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
 
 
 class Tally:
-    """Counts what several threads have done, each call one."""
+    """Progress of several threads that work on items of one stage."""
 
     def __init__(self, advance: Advance, total: int) -> None:
         self._advance = advance
         self._total = total
-        self._numbers = itertools.count(1)  # which hands out each number once, to whatever thread
+        self._numbers = itertools.count(1)  # gives each number to one thread only
 
     def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items, each counted when it has been worked on."""
+        """Yield the items; each is counted when the next one is asked for."""
         for item in items:
             yield item
             self._advance(next(self._numbers), self._total)
@@ -64,19 +64,19 @@ class Tally:
 
 @dataclass
 class Stage:
-    """How far a piece of work is, and since when."""
+    """Progress of a piece of work, with times."""
 
     title: str
     begun: float
     done: int = 0
     total: int = 0
-    first: tuple[int, float] | None = None  # what was done at first, perhaps by an earlier call, and when
-    moved: float = 0.0  # when `done` was last another one
-    said: float = 0.0
-    said_done: int = -1
+    first: tuple[int, float] | None = None  # number done at the first report (not 0 after an interruption), and its time
+    moved: float = 0.0  # when `done` last changed
+    printed: float = 0.0
+    printed_done: int = -1
 
     def advance(self, done: int, total: int, now: float) -> None:
-        """Take down how far it is."""
+        """Record the number done and the total."""
         if done != self.done:
             self.moved = now
         if self.first is None:
@@ -84,10 +84,10 @@ class Stage:
         self.done, self.total = done, total
 
     def line(self, now: float) -> str:
-        """Return what there is to say, with the time left as far as the speed until now tells it."""
+        """A line for people, with the time left at the average speed."""
         if not self.total:
             count = f"at work, {duration(now - self.begun)} so far"
-        elif self.done == self.said_done:
+        elif self.done == self.printed_done:
             count = f"still {self.done} of {self.total}, {duration(now - (self.moved or self.begun))} since the last step"
         else:
             count = f"{self.done} of {self.total}"
@@ -95,33 +95,33 @@ class Stage:
         return f"{self.title}: {count}" + ("" if left is None else f", about {duration(left)} left")
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the time left at the speed until now, None where nothing has been done yet."""
+        """The time left at the average speed; None before anything is done."""
         if self.first is None or self.done <= self.first[0] or self.total <= self.done:
             return None
         return (self.total - self.done) * (now - self.first[1]) / (self.done - self.first[0])
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time for people."""
+    """A duration for people."""
     if seconds < 90.0:
         return f"{seconds:.0f} s"
     return f"{seconds / 60.0:.0f} min" if seconds < 5400.0 else f"{seconds / 3600.0:.1f} h"
 
 
 class Lines:
-    """Plain lines: one at most every `PLAIN_SECONDS` of each stage, and at least one in that time of the innermost."""
+    """Plain lines: at most one every `PLAIN_SECONDS` for each stage, and at least one in that time for the innermost stage."""
 
     def __init__(self, write: Callable[[str], None] = say, clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
         self._clock = clock
         self._stages: list[Stage] = []
-        self._said = clock()
+        self._printed = clock()
         self._lock = threading.RLock()
         self._watch: _Watch | None = None
 
     @contextmanager
     def stage(self, title: str) -> Iterator[Advance]:
-        """Tell of a stage until the block ends."""
+        """Report a stage until the block ends."""
         stage = self.open(title)
         try:
             yield lambda done, total: self._advance(stage, done, total)
@@ -129,18 +129,18 @@ class Lines:
             self.close(stage)
 
     def open(self, title: str) -> Stage:
-        """Begin a stage; with the first one a thread begins that tells of long steps."""
+        """Begin a stage; the first one starts the thread that reports long steps."""
         with self._lock:
             now = self._clock()
-            stage = Stage(title, now, said=now)
+            stage = Stage(title, now, printed=now)
             if not self._stages:
-                self._said = max(self._said, now - PLAIN_SECONDS / 2)  # what was loaded before it took its time as well
+                self._printed = max(self._printed, now - PLAIN_SECONDS / 2)  # loading took time before the first stage
                 self._watch = _Watch(self)
             self._stages.append(stage)
             return stage
 
     def close(self, stage: Stage) -> None:
-        """End a stage, with the last one the thread."""
+        """End a stage; the last one ends the thread."""
         with self._lock:
             self._stages = [one for one in self._stages if one is not stage]
             watch = None if self._stages else self._watch
@@ -148,28 +148,28 @@ class Lines:
             watch.end()
 
     def tick(self) -> float:
-        """Say what is due; return the seconds until there is something to say again."""
+        """Print a line that is due; return the seconds until the next one."""
         with self._lock:
             now = self._clock()
-            if self._stages and now - self._said >= PLAIN_SECONDS:
-                self._say(self._stages[-1], now)
-            return PLAIN_SECONDS - (now - self._said)
+            if self._stages and now - self._printed >= PLAIN_SECONDS:
+                self._print(self._stages[-1], now)
+            return PLAIN_SECONDS - (now - self._printed)
 
     def _advance(self, stage: Stage, done: int, total: int) -> None:
         with self._lock:
             now = self._clock()
             stage.advance(done, total, now)
-            if now - stage.said >= PLAIN_SECONDS:
-                self._say(stage, now)
+            if now - stage.printed >= PLAIN_SECONDS:
+                self._print(stage, now)
 
-    def _say(self, stage: Stage, now: float) -> None:
+    def _print(self, stage: Stage, now: float) -> None:
         self._write(stage.line(now))
-        stage.said_done = stage.done
-        stage.said = self._said = now
+        stage.printed_done = stage.done
+        stage.printed = self._printed = now
 
 
 class _Watch:
-    """The thread that tells of steps that take long."""
+    """The thread that reports steps that take long."""
 
     def __init__(self, lines: Lines) -> None:
         self._ended = threading.Event()
@@ -187,7 +187,7 @@ class _Watch:
 
 
 class _Bars:
-    """One display of all stages that are open; rich draws it on a thread of its own, so that it moves while a step takes long."""
+    """One display of all open stages; rich draws it on its own thread, so it moves during long steps."""
 
     def __init__(self) -> None:
         self._open: Progress | None = None
@@ -217,7 +217,7 @@ class _Bars:
         with self._lock:
             self._count -= 1
             if self._count:
-                display.remove_task(task)  # the outermost stays, as what was done
+                display.remove_task(task)  # the outermost stage stays visible
                 return
             self._open = None
             display.stop()

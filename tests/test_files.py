@@ -62,14 +62,14 @@ def test_a_place_that_cannot_be_written_to_is_refused_and_one_that_can_is_left_a
     check_place(tmp_path / "file")
     with pytest.raises(SpeechtlError, match="is a folder"):
         check_place(tmp_path)
-    with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is no folder"):
+    with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is not a folder"):
         check_place(tmp_path / "file" / "a.txt")
 
     def refuse(path, *_):
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
     monkeypatch.setattr("os.open", refuse)  # as for a user who is not root
-    with pytest.raises(SpeechtlError, match="not yours to write to"):
+    with pytest.raises(SpeechtlError, match="no permission to write to"):
         check_place(tmp_path / "a.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -83,7 +83,7 @@ def test_without_a_home_folder_a_download_asks_for_a_place(homeless, manifest, m
     (manifest.parent / "a.wav").unlink()
     code, said = call(monkeypatch, capsys, "data", "pull", manifest)
     assert (code, said.err.count("\n")) == (2, 1)
-    assert "There is no home folder to keep downloads in" in said.err
+    assert "There is no home folder for the cache" in said.err
     assert "set SPEECHTL_CACHE" in said.err
     code, said = call(monkeypatch, capsys, "data", "verify", manifest)
     assert code == 1

@@ -41,7 +41,7 @@ def main() -> None:
             raise
         _stop(str(MissingExtraError("This command", "train")), 2)
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # typer makes an exit code of 1 of it
+        if isinstance(stop.__context__, BrokenPipeError):  # typer turns it into exit code 1
             sys.exit(0)
         raise
     except OSError as error:
@@ -63,7 +63,7 @@ def _is_of_training(package: str) -> bool:
 
 
 def _at_home(argument: str) -> str:
-    """Put in the home folder for `~/`, also behind `--option=`, where shells leave it."""
+    """An argument with the home folder in place of `~/`, also after `--option=`, where shells do not replace it."""
     if "~/" not in argument:
         return argument
     from speechtl.files import expanded
@@ -73,7 +73,7 @@ def _at_home(argument: str) -> str:
 
 
 def _open_closed_streams() -> None:
-    """Let output go nowhere where a stream was closed by the parent process: the next file opened would take its number."""
+    """Open the null device in place of standard streams that the parent process closed: the next file would get their number."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         if number:
             setattr(sys, ("stdin", "stdout", "stderr")[number], os.fdopen(number, "w", closefd=False))

@@ -26,10 +26,10 @@ speechtl bench compare here.json there.json"""
 class BenchGroup(TyperGroup):
     """A group in which `bench NAME.wake` is `bench run NAME.wake`."""
 
-    ignore_unknown_options = True  # those of `run`
+    ignore_unknown_options = True  # they are those of `run`
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first word names, else `run` with all the words."""
+        """The command that the first argument names, else `run`."""
         return super().resolve_command(ctx, args if args[0] in self.commands else ["run", *args])
 
 
@@ -39,13 +39,13 @@ app = typer.Typer(
     epilog=EXAMPLE,
     cls=BenchGroup,
     no_args_is_help=True,
-    add_help_option=False,  # `bench --help` is that of `run`, which names the other command
+    add_help_option=False,  # `bench --help` is the help of `run`, which mentions `compare`
 )
 
 
 @app.command(epilog=EXAMPLE, cls=Command)
 def run(
-    bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle, of a wake word or for pictures.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle for a wake word or for pictures.", show_default=False)],
     json_file: JsonFileOption = None,
     graph: GraphOption = None,
     engine: EngineOption = None,
@@ -58,7 +58,7 @@ def run(
         str | None, typer.Option(metavar="COMMAND", help="Command that starts Python, where this one cannot start itself (emulators).")
     ] = None,
 ) -> None:
-    """Measure a bundle on this machine: time and CPU of every stage, memory, start; of a wake word also missed deadlines and delay."""
+    """Measure a bundle on this machine: time and CPU of every stage, memory, start; for a wake word also missed deadlines and delay."""
     from speechtl.bench.run import bench, check_takes_audio
     from speechtl.bench.show import print_report
 
@@ -87,7 +87,7 @@ def compare(
     ] = None,
     json_file: JsonFileOption = None,
 ) -> None:
-    """Compare two reports: ratios, score drift between machines, budgets. Exit code 1 where scores drift or a budget is broken."""
+    """Compare two reports: ratios, score drift between machines, budgets. Exit code 1 if scores differ or a budget is exceeded."""
     from speechtl.bench.compare import compare as compare_reports
     from speechtl.bench.compare import read_budgets
     from speechtl.bench.report import read_report
@@ -102,7 +102,7 @@ def compare(
         _write(json_file, result.to_json())
     if plot is not None:
         draw(result, plot)
-        say(f"Drawn to {plot}.")
+        say(f"Plot written to {plot}.")
     if not result.ok:
         broken = sum(not verdict.ok for verdict in result.verdicts)
         what = [] if result.drift.ok else ["the scores differ between the machines"]
@@ -114,7 +114,7 @@ def _command(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise SpeechtlError(f"--python must be a command as a shell takes it; got {text!r} ({error}).") from error
+        raise SpeechtlError(f"--python must be a command in shell syntax; got {text!r} ({error}).") from error
 
 
 def _words(manifests: list[Path], split: str) -> list[Spoken]:

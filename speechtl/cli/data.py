@@ -1,4 +1,4 @@
-"""`speechtl data ...`: check, fetch, count and align the recordings that manifests name."""
+"""`speechtl data ...`: check, download, count and align the recordings of manifests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from speechtl.audio.data.folder_check import FolderReport
     from speechtl.audio.data.stats import SplitStats
 
-app = typer.Typer(name="data", help="Manifests: check, fetch, count and align recordings.", no_args_is_help=True)
+app = typer.Typer(name="data", help="Manifests: check, download, count and align recordings.", no_args_is_help=True)
 
 Manifests = Annotated[
     list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests: JSON lines, one recording a line.", show_default=False)
@@ -35,10 +35,10 @@ def verify(
     hashes: Annotated[bool, typer.Option(help="Compare hashes and decode whole recordings.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that every recording is there, whole and the one described, stands once, and that splits share no speaker.
+    """Check that every recording is present, complete, as described and listed once, and that splits share no speaker.
 
-    The recordings of a folder are checked for silence, clipping, length, doubles, and for a word where they are short. The first problems
-    of each kind are listed, all with --json. Exit code 1 when there are any, 2 when a manifest itself is wrong.
+    Recordings of a folder are checked for silence, clipping, length and duplicates, and short ones for a word. The first problems of
+    each kind are listed; --json lists all. Exit code 1 if there are any, 2 if a manifest itself is wrong.
     """
     from speechtl.audio.data.check import Problem, Report, validate
     from speechtl.audio.data.folder_check import look_at_folders
@@ -64,7 +64,7 @@ def verify(
             f" {len(report.broken)} of single files, which training skips and reports; {wrong} the data set wrong"
             " (another file than the one described, a recording twice, a speaker in two splits)."
         )
-    echo(f"{counted(report.clips, 'clip')} {are(report.clips)} there and as described.", err=as_json)
+    echo(f"{counted(report.clips, 'clip')} {are(report.clips)} present and as described.", err=as_json)
 
 
 def _print_problems(problems: Sequence[Problem]) -> None:
@@ -76,29 +76,29 @@ def _print_problems(problems: Sequence[Problem]) -> None:
 @app.command(epilog="Example: speechtl data pull data_manifests/wake_computer.jsonl")
 def pull(
     manifests: Manifests,
-    workers: Annotated[int, typer.Option(min=1, max=32, help="Downloads at a time.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Parallel downloads.")] = 4,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch the recordings that are not on this machine into the cache ($SPEECHTL_CACHE); resumable, checked by hash.
+    """Download missing recordings into the cache ($SPEECHTL_CACHE); resumable, checked by hash.
 
-    Exit code 1 when some could not be fetched; all of them are listed, the others are kept.
+    Exit code 1 if some could not be downloaded; those are listed, the others are kept.
     """
     from speechtl.audio.data.download import pull as fetch
     from speechtl.files import cache_if_any
 
-    with progress_of("fetching recordings") as progress:
+    with progress_of("downloading recordings") as progress:
         done = fetch(manifests, workers=workers, progress=progress)
     if as_json:
         counts = {"fetched": done.fetched, "present": done.present, "bytes": done.bytes}
         echo_json({**counts, "cache": str(cache_if_any() or "")}, indent=2)
     else:
         where = f" ({done.bytes / 1e6:.1f} MB) into {cache_if_any()}" if done.fetched else ""
-        echo(f"{counted(done.fetched, 'recording')} fetched{where}, {done.present} {were(done.present)} here already.")
+        echo(f"{counted(done.fetched, 'recording')} downloaded{where}, {done.present} {were(done.present)} already here.")
 
 
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
 def stats(manifests: Sources, as_json: JsonOption = False) -> None:
-    """Count clips, hours, speakers, labels and licences of every split; of a folder, measure lengths, levels and words."""
+    """Count clips, hours, speakers, labels and licences of every split; for a folder, measure lengths, levels and words."""
     from speechtl.audio.data.folder_check import look_at_folders
     from speechtl.audio.data.stats import stats as count
 
@@ -117,9 +117,9 @@ def stats(manifests: Sources, as_json: JsonOption = False) -> None:
 
 @app.command(epilog="Example: speechtl data align my_word.jsonl")
 def align(manifests: Manifests, as_json: JsonOption = False) -> None:
-    """Find where the word stands in clips that say nothing else, and write `word_start` and `word_end` into the manifests.
+    """Find the word in clips that contain nothing else, and write `word_start` and `word_end` into the manifests.
 
-    Lines that have limits already keep them. Lines in which nothing stands out are listed and left without.
+    Lines that already have limits keep them. Lines in which no word is found are listed and left unchanged.
     """
     with progress_of("loading"):
         from speechtl.audio.data.align import align_manifest
@@ -127,12 +127,12 @@ def align(manifests: Manifests, as_json: JsonOption = False) -> None:
 
     for manifest in manifests:
         if manifest.is_file():
-            check_place(manifest)  # it is written in the end
+            check_place(manifest)  # it is written at the end
     done = {}
     for manifest in manifests:
         with progress_of(f"aligning {manifest.name}") as progress:
             done[manifest] = align_manifest(manifest, progress)
-    missed = [f"{clip.where}: no limits of the word: {reason}" for aligned in done.values() for clip, reason in aligned.not_found]
+    missed = [f"{clip.where}: the word was not found: {reason}" for aligned in done.values() for clip, reason in aligned.not_found]
     for sentence in first_few(missed):
         echo(sentence, err=True)
     counts = [
@@ -143,7 +143,7 @@ def align(manifests: Manifests, as_json: JsonOption = False) -> None:
         echo_json({"manifests": counts}, indent=2)
     else:
         for path, aligned in done.items():
-            echo(f"{path}: {aligned.found} found, {aligned.kept} kept as they were, {len(aligned.not_found)} not found.")
+            echo(f"{path}: {aligned.found} found, {aligned.kept} unchanged, {len(aligned.not_found)} not found.")
 
 
 def _print_table(rows: Sequence[SplitStats]) -> None:
@@ -164,7 +164,7 @@ def _print_folder(report: FolderReport) -> None:
     table = PlainTable("folder", str(report.folder), box=None)
     for name, value in report.summary().items():
         table.add_row(name, value)
-    table.add_row("passed over", ", ".join(report.passed_over) or "nothing")
+    table.add_row("skipped", ", ".join(report.passed_over) or "nothing")
     plain_console().print(table)
 
 

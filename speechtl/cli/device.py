@@ -85,17 +85,16 @@ def listen(
     if dry_run is not None and (device is not None or rate is not None or channel != 1):
         raise SpeechtlError("--dry-run plays a file in place of the microphone; leave out --device, --rate and --channel.")
     if shell and on_detect is None:
-        raise SpeechtlError("--shell says how to run the command of --on-detect; give --on-detect CMD, too.")
+        raise SpeechtlError("--shell needs a command to run: --on-detect CMD.")
     if clips_of and save_clips is None:
-        raise SpeechtlError("--clips says of which words to save clips; give their folder with --save-clips DIR, too.")
+        raise SpeechtlError("--clips needs a folder to save clips in: --save-clips DIR.")
     choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine, tuple(clips_of or ()))
     with Signals() as signals:
         command = Command(on_detect, _note, shell=shell, seconds=on_detect_seconds) if on_detect is not None else None
         clips = _clips(save_clips, clips_days, clips_mb, choice) if save_clips is not None else None
         hearing = _hearing(bundles, choice, channel, gate, clips)
-        source = _source(dry_run, device, rate, channel)
-        tell = _print_json if as_json else _print
-        _run(Listener(source, hearing, InputWatch(_note, channel), tell, _note, command, clips), signals)
+        source, output = _source(dry_run, device, rate, channel), _print_json if as_json else _print
+        _run(Listener(source, hearing, InputWatch(_note, channel), output, _note, command, clips), signals)
 
 
 def _clips(folder: Path, days: float, megabytes: float, choice: Choice) -> Clips:
@@ -105,7 +104,7 @@ def _clips(folder: Path, days: float, megabytes: float, choice: Choice) -> Clips
 
 
 def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clips: Clips | None) -> Hearing:
-    """The detectors of the bundles; clips of near misses are saved while they listen."""
+    """The detectors of the bundles, which also save clips of near misses."""
     from speechtl.runtime.listen.clips import NearMisses
     from speechtl.runtime.listen.hearing import Hearing
     from speechtl.runtime.microphone.voice_gate import Gate

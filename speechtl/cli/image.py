@@ -26,7 +26,7 @@ from speechtl.text import counted, echo, echo_json
 if TYPE_CHECKING:
     from speechtl.image.recipe import ImageRecipe
 
-app = typer.Typer(name="image", help="The same transfer for pictures.", no_args_is_help=True)
+app = typer.Typer(name="image", help="Transfer for pictures: train, predict, look, pretrain, export, verify.", no_args_is_help=True)
 
 
 @app.command(epilog="Example: speechtl image train training/recipes/pictures/road.toml --out runs/road")
@@ -36,7 +36,7 @@ def train(
     resume: ResumeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network for pictures by transfer; prints its accuracy on pictures it has not seen, with 95 % limits."""
+    """Train a network for pictures by transfer; prints its accuracy on held-out pictures, with 95 % limits."""
     from speechtl.image.train import train as run_training
 
     made = _read(recipe)
@@ -46,16 +46,16 @@ def train(
 
 @app.command(epilog="Example: speechtl image pretrain runs/own/own-mnist.toml")
 def pretrain(recipe: RecipeArgument, resume: ResumeOption = False, as_json: JsonOption = False) -> None:
-    """Train a network from nothing on a large labelled source and keep it as a backbone, for input that nobody has trained for.
+    """Train a network from scratch on a large labelled source and keep it as a backbone, for inputs without a pretrained one.
 
-    The recipe's name is from then on one that other recipes may use: backbone = "NAME".
+    Other recipes can then use the name of the recipe: backbone = "NAME".
     """
     from speechtl.image.train import pretrain as run_pretraining
 
     about, folder = run_pretraining(_read(recipe), resume=resume)
     _report(about, folder, as_json)
     if not as_json:
-        echo(f'Recipes may now say: backbone = "{about["name"]}"')
+        echo(f'Recipes can now use: backbone = "{about["name"]}"')
 
 
 @app.command(epilog="Example: speechtl image predict runs/road a.png b.jpg")
@@ -64,7 +64,7 @@ def predict(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures.", show_default=False)],
     graph: GraphOption = None,
 ) -> None:
-    """Tell what is in pictures: one JSON line each, with the answer and the probabilities of every task."""
+    """Classify pictures: one JSON line for each, with the answer and the probabilities of every task."""
     from speechtl.image.predict import predict_files
 
     failed = 0
@@ -86,7 +86,7 @@ def look(
     units: UnitsOption = 6,
     patches: Annotated[int, typer.Option(min=1, max=24, help="Patches of each unit.")] = 6,
 ) -> None:
-    """Draw what layers see: the first filters, and the patches that excite units most, before and after training."""
+    """Draw what layers respond to: the first filters, and the patches that activate units most, before and after training."""
     from speechtl.study.look_image import look as draw
 
     for path in draw(model, pictures, out, units=units, patches=patches):
@@ -100,7 +100,7 @@ def export(
     int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Also write an int8 graph, calibrated on the recipe's pictures.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a run as one file for a device without torch, and prove that it gives the network's scores."""
+    """Export a run as one file for a device without torch, verified to give the scores of the network."""
     from speechtl.export.pictures import export_image_run
     from speechtl.image.run import load_run
 
@@ -118,7 +118,7 @@ def verify(
     bundle: BundleArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Check on this machine that every graph of a bundle gives the scores that the trained network gave."""
+    """Check on this machine that every graph of a bundle gives the scores of the trained network."""
     from speechtl.runtime.bundle.pictures import open_picture_bundle
     from speechtl.runtime.verify import verify_pictures
 
@@ -150,7 +150,7 @@ def _report(about: dict[str, Any], folder: Path, as_json: bool) -> None:
         return
     for result in about["validation"]:
         if result["accuracy"] is None:
-            echo(f"{result['task']}: no label of it is known among the pictures to report on.")
+            echo(f"{result['task']}: none of the pictures to report on has a label for it.")
             continue
         area = f", AUC {result['auc']:.3f}" if result.get("auc") is not None else ""
         limits = f"{result['low']:.1%} to {result['high']:.1%}"

@@ -1,4 +1,4 @@
-"""`speechtl advise` and `speechtl look`: does transfer make sense here, with which policy, and what an encoder hears."""
+"""`speechtl advise` and `speechtl look`: whether transfer makes sense for a recipe, and the patterns that layers respond to."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MEASURED = ["head", "last:2", "all", "scratch"]
 
 def advise(
     recipe: Annotated[Path, typer.Argument(help="A recipe (TOML) for a wake word or for pictures.", show_default=False)],
-    measure: Annotated[bool, typer.Option("--measure", help="Train the candidates on a part and compare them on the rest.")] = False,
-    way: Annotated[
-        list[str] | None, typer.Option(help="With --measure: try this one; may be repeated.", show_default=", ".join(MEASURED))
+    measure: Annotated[bool, typer.Option("--measure", help="Train the candidate policies and compare them on held-out examples.")] = False,
+    policy: Annotated[
+        list[str] | None, typer.Option(metavar="POLICY...", help="With --measure: policies to train.", show_default=" ".join(MEASURED))
     ] = None,
-    examples: Annotated[int | None, typer.Option(min=2, help="With --measure: from so many examples; by default all.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="With --measure: trainings of each.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Measure an encoder of another input type, too.")] = False,
+    examples: Annotated[int | None, typer.Option(min=2, help="With --measure: number of training examples; default: all.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="With --measure: trainings of each policy.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Also measure an encoder of another input type.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether transfer makes sense for a recipe and how much of the network to train, with the reasons.
+    """Recommend whether to use transfer for a recipe and how much of the network to train, with the reasons.
 
-    The rules of thumb can be wrong; --measure trains the candidates and tells which was right.
+    The rules of thumb can be wrong; --measure trains the candidate policies and prints which was best.
     """
     with progress("loading"):
         from speechtl.study.advise import advise as ask
@@ -45,7 +45,7 @@ def advise(
     if measure:
         if not force:
             check_inputs(trials.encoder, trials.target.input)
-        points = curve(trials, way or MEASURED, [examples], seeds)
+        points = curve(trials, policy or MEASURED, [examples], seeds)
         means = {row[0]: row[2] for row in summary(points)}
         document |= {"measure": trials.measure, "measured": means, "verdict": verdict(advice, means)}
         if not as_json:
@@ -60,9 +60,9 @@ def look(
     recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="Manifests or folders.", show_default=False)],
     out: PicturesOption = Path("looks"),
     units: UnitsOption = 6,
-    patches: Annotated[int, typer.Option(min=1, max=24, help="Moments of each unit.")] = 6,
+    patches: Annotated[int, typer.Option(min=1, max=24, help="Passages for each unit.")] = 6,
 ) -> None:
-    """Draw what an encoder hears: its first filters, and the moments of sound that excite units most, before and after training."""
+    """Draw what an encoder responds to: its first filters, and the sounds that activate units most, before and after training."""
     with progress("loading"):
         from speechtl.study.look_audio import look as draw
 

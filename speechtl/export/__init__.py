@@ -1,1 +1,24 @@
-"""From a run to a bundle: graphs, golden audio, parity."""
+"""From a run to a bundle: graphs, golden audio, parity. The package can be called: `speechtl.export(run, "NAME.wake")`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from speechtl.api import PathLike, RunLike
+
+
+class _CallablePackage(ModuleType):
+    def __call__(self, runs: RunLike | Sequence[RunLike], out: PathLike, *, int8: bool = True, tflite: bool | None = None) -> Path:
+        """Export runs as one bundle for the device; see `speechtl.api.export`."""
+        from speechtl.api import export
+
+        return export(runs, out, int8=int8, tflite=tflite)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

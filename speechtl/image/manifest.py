@@ -12,10 +12,9 @@ from typing import Any
 from speechtl.errors import ManifestError, did_you_mean
 from speechtl.files import expanded
 from speechtl.folders import PICTURES, Folder, conversion, is_passed_over, look_into
-from speechtl.json_lines import decode, json_lines
 from speechtl.progress import say
 from speechtl.runtime.pictures import ENDINGS
-from speechtl.text import counted
+from speechtl.text import counted, decode, json_lines
 from speechtl.transfer import Task
 
 SPLITS = ("train", "validation", "test")

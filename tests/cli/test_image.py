@@ -29,7 +29,7 @@ def test_train_and_predict_write_json_for_programs(shapes):
 
 
 def test_a_graph_of_a_run_folder_is_refused(tmp_path):
-    with pytest.raises(SpeechtlError, match="is a run folder; leave --graph out"):
+    with pytest.raises(SpeechtlError, match="is a run folder; leave out --graph"):
         list(predict_files(tmp_path, [tmp_path / "a.png"], graph="model.onnx"))
 
 
@@ -38,7 +38,7 @@ def test_train_tells_people_the_accuracy_with_limits(shapes):
 
 
 def test_pretraining_makes_a_backbone_that_recipes_can_name(shapes):
-    assert 'Recipes may now say: backbone = "shapes"' in run("image", "pretrain", shapes / "shapes.toml")
+    assert 'Recipes can now use: backbone = "shapes"' in run("image", "pretrain", shapes / "shapes.toml")
     (shapes / "b.toml").write_text((shapes / "shapes.toml").read_text().replace('"small"', '"shapes"').replace('"scratch"', '"pretrained"'))
     run("image", "train", shapes / "b.toml", "--out", shapes / "run")
 

@@ -75,10 +75,10 @@ def refused(words, option, place, monkeypatch, capsys, tmp_path) -> str:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["speechtl", *words, option.opts[0], str(place), *needed, *given])
     before = set(sys.modules)
-    begun = time.monotonic()
+    begun = time.process_time()  # what other processes take is not counted
     with pytest.raises(SystemExit) as stopped:
         main()
-    assert time.monotonic() - begun < 1.0
+    assert time.process_time() - begun < 1.0
     assert not [name for name in ("torch", "onnxruntime", "soundfile", "speechtl.runtime.sound.files") if name in set(sys.modules) - before]
     said = capsys.readouterr()
     assert (stopped.value.code, said.out) == (2, "")

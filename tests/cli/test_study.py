@@ -44,7 +44,7 @@ def test_advice_is_given_in_words_with_reasons(picture_recipe):
 
 
 def test_measuring_trains_the_ways_and_tells_which_was_best(picture_recipe):
-    document = json.loads(run("advise", picture_recipe(), "--measure", "--way", "head", "--way", "scratch", "--examples", "16", "--json"))
+    document = json.loads(run("advise", picture_recipe(), "--measure", "--policy", "head", "scratch", "--examples", "16", "--json"))
     assert set(document["measured"]) == {"head", "scratch"}
     assert all(0.0 <= value <= 1.0 for value in document["measured"].values())
     assert document["verdict"].startswith("Best was")
@@ -71,11 +71,11 @@ def half_known(picture_recipe, tmp_path):
 
 def test_a_task_that_the_validation_pictures_do_not_know_is_left_out_of_the_measure(half_known, tmp_path):
     recipe = half_known(known=True)
-    done = CliRunner().invoke(app, ["advise", str(recipe), "--measure", "--way", "scratch", "--json"])
+    done = CliRunner().invoke(app, ["advise", str(recipe), "--measure", "--policy", "scratch", "--json"])
     assert done.exit_code == 0, done.output
     assert "validation pictures are all of one kind: late" in done.stderr
     assert 0.0 <= json.loads(done.stdout)["measured"]["scratch"] <= 1.0
-    assert "late: no label of it is known" in run("image", "train", recipe, "--out", tmp_path / "run")
+    assert "late: none of the pictures to report on has a label" in run("image", "train", recipe, "--out", tmp_path / "run")
 
 
 def test_nothing_is_measured_on_labels_of_one_kind(half_known):
@@ -96,7 +96,7 @@ def test_an_encoder_of_sound_is_refused_for_pictures_and_measured_by_force(pictu
         main()
     assert stop.value.code == 2
     assert "pretrained on audio" in capsys.readouterr().err
-    forced = json.loads(run("advise", recipe, "--measure", "--force", "--way", "head", "--examples", "8", "--json"))
+    forced = json.loads(run("advise", recipe, "--measure", "--force", "--policy", "head", "--examples", "8", "--json"))
     assert not forced["transfer"]
     assert 0.0 <= forced["measured"]["head"] <= 1.0
 
@@ -108,7 +108,7 @@ def test_a_wake_word_recipe_is_advised_on_too(corpus, known_tiny):
 
 
 def test_a_wake_word_s_ways_are_measured_on_people_kept_out(corpus, known_tiny):
-    document = json.loads(run("advise", corpus / "word.toml", "--measure", "--way", "head", "--json"))
+    document = json.loads(run("advise", corpus / "word.toml", "--measure", "--policy", "head", "--json"))
     assert document["measure"] == "recall"
     assert 0.0 <= document["measured"]["head"] <= 1.0
 

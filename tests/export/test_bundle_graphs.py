@@ -221,7 +221,7 @@ def test_an_unknown_graph_is_refused_with_those_there_are(tiny_run, tmp_path):
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tiny_run, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(module, "ExportStep", lambda *arguments: pytest.fail("the work has begun"))
-    with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is no folder"):
+    with pytest.raises(SpeechtlError, match=r"cannot be written: .*file is not a folder"):
         export_runs([tiny_run], tmp_path / "file" / "a.wake", ["model.onnx"])
 
 

@@ -19,9 +19,8 @@ from speechtl.audio.phrases import name_key
 from speechtl.errors import AudioError, ManifestError, did_you_mean
 from speechtl.files import cache_if_any, expanded, write_text
 from speechtl.folders import is_file
-from speechtl.json_lines import decode, json_lines
 from speechtl.runtime.sound.files import describe, read_blocks
-from speechtl.text import counted, none_can_be_used, one_line
+from speechtl.text import counted, decode, json_lines, none_can_be_used, one_line
 
 SPLITS = ("train", "validation", "test")
 TOLERANCE = 0.1  # seconds by which a recording may differ from the duration in its manifest

@@ -60,10 +60,10 @@ def test_a_training_that_shares_negatives_gives_the_network_that_it_gives_alone(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--amounts", "-1"], "-1 is too small; the least is 0"),
-        (["--batch-size", "1"], "1 is too small; the least is 2"),
-        (["--epochs", "0"], "0 is too small; the least is 1"),
-        (["--seeds", "0"], "0 is too small; the least is 1"),
+        (["--amounts", "-1"], "-1 is too small; the minimum is 0"),
+        (["--batch-size", "1"], "1 is too small; the minimum is 2"),
+        (["--epochs", "0"], "0 is too small; the minimum is 1"),
+        (["--seeds", "0"], "0 is too small; the minimum is 1"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(load_program, corpus, wrong, message, capsys):
