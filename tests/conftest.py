@@ -269,7 +269,7 @@ def recording_of():
     return make_recording
 
 
-def write_corpus(folder: Path) -> Path:
+def write_corpus(folder: Path) -> None:
     """Write manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
     import soundfile
 
@@ -301,24 +301,28 @@ def write_corpus(folder: Path) -> Path:
         'name = "burst"\n[data]\npositives = ["positives.jsonl"]\nnegatives = ["negatives.jsonl"]\nrooms = "none"\n'
         '[transfer]\nencoder = "tiny"\n[train]\nepochs = 3\nsteps = 4\nbatch_size = 8\n'
     )
-    return folder
-
-
-@pytest.fixture
-def corpus(tmp_path, monkeypatch) -> Path:
-    """A folder with manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
-    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
-    return write_corpus(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def recorded_run(tmp_path_factory):
+def written_corpus(once) -> Path:
+    return once("corpus", write_corpus)
+
+
+@pytest.fixture
+def corpus(written_corpus, tmp_path, monkeypatch) -> Path:
+    """A folder with manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
+    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
+    return shutil.copytree(written_corpus, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def recorded_run(written_corpus, tmp_path_factory):
     """Return a function that makes finished runs of the tiny network whose recordings are on this machine."""
     from speechtl.audio.run import Run
 
-    folder = write_corpus(tmp_path_factory.mktemp("recorded"))
-    manifests = [folder / "positives.jsonl", folder / "negatives.jsonl"]
+    folder = tmp_path_factory.mktemp("recorded")
+    manifests = [written_corpus / "positives.jsonl", written_corpus / "negatives.jsonl"]
     lines = [json.loads(line) for path in manifests for line in path.read_text().splitlines()]
     learned = {"recordings": " ".join(line["sha256"][:12] for line in lines if line["split"] != "test")}
 

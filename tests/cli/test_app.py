@@ -309,6 +309,7 @@ def small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(trained, tmp_path):
     before = sorted(path.name for path in tmp_path.iterdir())
     done = run("export", trained, "-o", tmp_path / "a.wake", "--no-int8", "--no-tflite", before=small_files_only)
@@ -348,6 +349,7 @@ def test_a_reader_that_goes_away_is_no_error(tiny_bundle, recording):
     assert (child.wait(60), said) == (0, "")
 
 
+@pytest.mark.slow
 def test_an_interruption_is_exit_code_130_without_a_traceback(tiny_bundle, bursts):
     command = [sys.executable, "-m", "speechtl", "detect", str(tiny_bundle), "-", "--json"]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)

@@ -135,6 +135,7 @@ def test_reports_are_compared_with_ratios_and_drift(report_file, call):
     assert "Scores are the same, bit for bit." in done.out
 
 
+@pytest.mark.slow
 def test_reports_on_pictures_are_compared_and_drawn(pictures_file, tmp_path, call):
     (tmp_path / "b.toml").write_text('[[budget]]\nmeasure = "cpu_ms_per_picture"\nat_most = 1e-3\n')
     options = ["--budget", tmp_path / "b.toml", "--plot", tmp_path / "c.png"]

@@ -103,6 +103,7 @@ def test_calibration_hears_what_was_trained_on_and_checks_on_others_of_it(record
     assert measured | checked == set(learned[1:])
 
 
+@pytest.mark.slow
 def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run, tmp_path, monkeypatch, capsys):
     worse = Accuracy("burst", 100, 90, 100, 1.0, 0, 0)
     monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32: worse)

@@ -10,12 +10,11 @@ from speechtl.runtime.verify import verify
 
 
 @pytest.fixture(scope="module")
-def home(recorded_run, tmp_path_factory):
+def home(recorded_run, once):
     """A bundle of two words with thresholds of their own."""
     runs = [recorded_run("burst"), recorded_run("bang", "conv", detector={"threshold": 0.9, "smoothing": 1, "refractory": 0.5})]
-    path = tmp_path_factory.mktemp("home") / "home.wake"
-    export_runs(runs, path, ["model.int8.onnx", "model.onnx"])
-    return path, runs
+    made = once("home", lambda folder: export_runs(runs, folder / "home.wake", ["model.int8.onnx", "model.onnx"]))
+    return made / "home.wake", runs
 
 
 def test_the_bundle_lists_its_words_each_with_its_own_settings(home):
@@ -29,6 +28,7 @@ def test_the_bundle_lists_its_words_each_with_its_own_settings(home):
     assert len(bundle.about["graphs"]["model.int8.onnx"]["accuracy"]) == 2
 
 
+@pytest.mark.slow
 def test_each_word_scores_as_it_does_alone(home, tmp_path, bursts):
     path, runs = home
     sound = bursts((0.6, 2.0), 3.0)
@@ -78,6 +78,7 @@ def test_runs_with_encoders_that_differ_are_refused_with_their_encoders_and_poli
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_gravest_licence_counts_for_all(recorded_run, tmp_path):
     bought = recorded_run("bang", licence={"commercial": "no", "reasons": ["clips under CC-BY-NC-4.0"]})
     about = export_runs([recorded_run(), bought], tmp_path / "a.wake", ["model.onnx"])

@@ -38,6 +38,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("message", "said"),
     [

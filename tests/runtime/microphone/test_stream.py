@@ -13,7 +13,7 @@ OPENED = """
 import sys, threading, time
 from pathlib import Path
 import numpy as np
-from speechtl.runtime import microphone as module
+from speechtl.runtime.microphone import stream as module
 from speechtl.runtime.microphone.stream import Microphone
 
 def descriptors():

@@ -5,6 +5,7 @@ import pytest
 from speechtl.errors import SpeechtlError
 
 
+@pytest.mark.slow
 def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch, capsys):
     program = load_program("training/studies/transfer")
     arguments = [str(corpus / "word.toml"), "--amounts", "5", "--ways", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
