@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz.__main__ import main
 from tests.fuzz.targets import NAMES
 
-PARTS = 6
+PARTS = 3
 
 
 @pytest.mark.slow

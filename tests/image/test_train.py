@@ -156,7 +156,7 @@ def test_a_bad_file_among_good_ones_is_told_and_the_others_are_answered(shapes):
 
 
 def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(shapes, monkeypatch):
-    recipe = edited(shapes, ("steps = 12", "steps = 12\nguises = 2"))
+    recipe = edited(shapes, ("steps = 12", "steps = 12\ncopies = 2"))
     train(recipe, shapes / "whole")
     real, seen = TaskLoss.__call__, []
 

@@ -38,7 +38,7 @@ def recipe(tmp_path):
     path = tmp_path / "small.toml"
     path.write_text(
         'name = "small"\nencoder = "conv-ctc-tiny"\n[data]\ntranscribed = ["some.jsonl"]\ntest = ["some.jsonl"]\nvalidation = 0.3\n'
-        "repeats = 3\n[tasks]\nteacher_weight = 0\n[train]\nepochs = 2\nbatch_size = 1\npacks = 1\nguises = 1\n"
+        "repeats = 3\n[tasks]\nteacher_weight = 0\n[train]\nepochs = 2\nbatch_size = 1\npacks = 1\ncopies = 1\n"
     )
     return path
 
