@@ -36,6 +36,7 @@ def test_no_speaker_is_in_two_splits(clips):
     assert split_leaks(clips) == []
 
 
+@pytest.mark.slow
 def test_no_recording_stands_twice(clips):
     assert duplicates(clips) == []
 
@@ -48,12 +49,14 @@ def test_wake_words_have_plausible_limits(name):
     assert sum(0.35 <= length <= 1.3 for length in lengths) >= 0.97 * len(lengths)
 
 
+@pytest.mark.slow
 def test_the_table_in_the_readme_is_that_of_the_manifests(load_program):
     assert load_program("training/make_manifests").table(stats(MANIFESTS)) in (ROOT / "data_manifests" / "README.md").read_text(
         encoding="utf-8"
     )
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.skipif(not os.environ.get("SPEECHTL_DATA"), reason="SPEECHTL_DATA is not set: the recordings are not here")
 def test_the_recordings_of_small_sets_are_there_whole_and_as_described():

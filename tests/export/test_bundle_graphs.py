@@ -122,6 +122,7 @@ INT8 = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", INT8)
 def test_int8_holds_what_rounding_gave_for_each_channel(recorded_run, tmp_path, monkeypatch, graph):
     def fives(weights, scales, moments, levels):
@@ -136,6 +137,7 @@ def test_int8_holds_what_rounding_gave_for_each_channel(recorded_run, tmp_path, 
     assert {int(level) for weights in held for level in weights} == {5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", INT8)
 def test_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tmp_path, monkeypatch, capsys, graph):
     worse, as_good = Accuracy("burst", 100, 90, 100, 1.0, 0, 0), Accuracy("burst", 100, 100, 100, 1.0, 0, 0)
@@ -168,6 +170,7 @@ def int8_weights(content):
     return [weights.astype(int).reshape(-1) for weights in held if weights.dtype == np.int8 and weights.ndim == 4]
 
 
+@pytest.mark.slow
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32: Accuracy("burst", 100, 99, 100, 1.0, 0, 0))
     with pytest.raises(CheckFailedError, match="none to run by default"):

@@ -8,6 +8,8 @@ from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.verify import verify
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(recorded_run, once):
@@ -28,7 +30,6 @@ def test_the_bundle_lists_its_words_each_with_its_own_settings(home):
     assert len(bundle.about["graphs"]["model.int8.onnx"]["accuracy"]) == 2
 
 
-@pytest.mark.slow
 def test_each_word_scores_as_it_does_alone(home, tmp_path, bursts):
     path, runs = home
     sound = bursts((0.6, 2.0), 3.0)
@@ -78,7 +79,6 @@ def test_runs_with_encoders_that_differ_are_refused_with_their_encoders_and_poli
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_the_gravest_licence_counts_for_all(recorded_run, tmp_path):
     bought = recorded_run("bang", licence={"commercial": "no", "reasons": ["clips under CC-BY-NC-4.0"]})
     about = export_runs([recorded_run(), bought], tmp_path / "a.wake", ["model.onnx"])

@@ -137,6 +137,7 @@ def weights(folder) -> dict[str, torch.Tensor]:
     return load_run(folder).network.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(recipe, corpus, monkeypatch, epoch):
     train(recipe, corpus / "whole")
