@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("microphone", "networks", "pictures", "programs", "sounds")]
+PLUGINS = ("microphone", "pictures", "programs", "sounds", *(("networks",) if importlib.util.find_spec("torch") else ()))
+pytest_plugins = [f"tests.fixtures.{name}" for name in PLUGINS]
 
 ROOT = Path(__file__).parents[1]
 RATE = 16_000
@@ -27,28 +28,33 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+def make_once(base: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder in which something is made by the first process that asks for it; others wait for that one."""
+    folder = base / f"once-{name}"
+    finished = Path(f"{folder}.finished")
+    with FileLock(f"{folder}.lock"):
+        if not finished.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process in which it failed
+            folder.mkdir()
+            make(folder)
+            finished.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory):
-    """A function that makes something in a folder once in all workers of pytest-xdist, and gives that folder."""
+    """A function that makes something in a folder once for all workers of pytest-xdist, and returns that folder.
 
-    def made(name: str, make: Callable[[Path], object]) -> Path:
-        base = tmp_path_factory.getbasetemp()
-        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
-        finished = Path(f"{folder}.finished")
-        with FileLock(f"{folder}.lock"):
-            if not finished.exists():
-                shutil.rmtree(folder, ignore_errors=True)  # of a worker in which it failed
-                folder.mkdir()
-                make(folder)
-                finished.touch()
-        return folder
-
-    return made
+    SPEECHTL_MADE names a folder that has it already: tests/other_versions.py runs tests where nothing can train.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = Path(os.environ.get("SPEECHTL_MADE") or (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base))
+    return lambda name, make: make_once(shared, name, make)
 
 
 def make_tiny(head: str = "linear", seed: int = 0):
     """Return a wake-word network of 300 weights whose score rises with loudness: noise bursts are its wake word."""
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     from speechtl.audio.encoders import AudioEncoder, TimeConv, audio_input
     from speechtl.audio.encoders.speech_embedding import ClippedLeakyReLU
@@ -107,20 +113,28 @@ def tiny_network():
     return make_tiny()
 
 
-@pytest.fixture(scope="session")
-def tiny_run():
+def make_tiny_run():
+    network = make_tiny()
     from speechtl.audio.run import Run
 
-    network = make_tiny()
     return Run(Path("runs/burst"), describe_tiny(network), network)
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_run, once) -> Path:
-    """A real bundle of the tiny network; tests that change it copy it."""
+def tiny_run():
+    return make_tiny_run()
+
+
+def make_bundle(folder: Path) -> None:
     from speechtl.export.bundle import export_run
 
-    return once("bundle", lambda folder: export_run(tiny_run, folder / "burst.wake", int8=False, tflite=False)) / "burst.wake"
+    export_run(make_tiny_run(), folder / "burst.wake", int8=False, tflite=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(once) -> Path:
+    """A real bundle of the tiny network; tests that change it copy it."""
+    return once("bundle", make_bundle) / "burst.wake"
 
 
 def rewrite(bundle: Path, target: Path, changes: dict | None, files: dict[str, bytes] | None) -> Path:
@@ -177,6 +191,9 @@ def make_halves(place: Path) -> None:
 def halves(once) -> Path:
     """A folder with two kinds of pictures, a run that tells them apart, and its bundle, halves.wake; tests that change it copy it."""
     return once("pictures", make_halves)
+
+
+BUNDLES = {"bundle": make_bundle, "pictures": make_halves}
 
 
 @pytest.fixture
@@ -269,7 +286,7 @@ def recording_of():
     return make_recording
 
 
-def write_corpus(folder: Path) -> Path:
+def write_corpus(folder: Path) -> None:
     """Write manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
     import soundfile
 
@@ -301,24 +318,29 @@ def write_corpus(folder: Path) -> Path:
         'name = "burst"\n[data]\npositives = ["positives.jsonl"]\nnegatives = ["negatives.jsonl"]\nrooms = "none"\n'
         '[transfer]\nencoder = "tiny"\n[train]\nepochs = 3\nsteps = 4\nbatch_size = 8\n'
     )
-    return folder
-
-
-@pytest.fixture
-def corpus(tmp_path, monkeypatch) -> Path:
-    """A folder with manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
-    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
-    return write_corpus(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def recorded_run(tmp_path_factory):
+def written_corpus(once) -> Path:
+    return once("corpus", write_corpus)
+
+
+@pytest.fixture
+def corpus(written_corpus, tmp_path, monkeypatch) -> Path:
+    """A folder with manifests of a word (noise bursts), of other sounds, and of noise, with speakers and splits."""
+    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
+    return shutil.copytree(written_corpus, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def recorded_run(written_corpus, tmp_path_factory):
     """Return a function that makes finished runs of the tiny network whose recordings are on this machine."""
+    pytest.importorskip("torch", reason="torch is not installed")
     from speechtl.audio.run import Run
 
-    folder = write_corpus(tmp_path_factory.mktemp("recorded"))
-    manifests = [folder / "positives.jsonl", folder / "negatives.jsonl"]
+    folder = tmp_path_factory.mktemp("recorded")
+    manifests = [written_corpus / "positives.jsonl", written_corpus / "negatives.jsonl"]
     lines = [json.loads(line) for path in manifests for line in path.read_text().splitlines()]
     learned = {"recordings": " ".join(line["sha256"][:12] for line in lines if line["split"] != "test")}
 

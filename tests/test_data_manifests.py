@@ -13,6 +13,11 @@ MANIFESTS = sorted((ROOT / "data_manifests").glob("*.jsonl"))
 SMALL = ("precise_computer", "wake_alexa", "noise_kitchen", "rir")
 
 
+@pytest.fixture(scope="module")
+def clips():
+    return read_manifests(MANIFESTS)
+
+
 def test_there_are_manifests():
     assert len(MANIFESTS) == 22
 
@@ -27,12 +32,13 @@ def test_every_line_has_address_licence_and_hashes(path):
         assert clip.audio_filepath.startswith(f"{path.stem}/"), clip.where
 
 
-def test_no_speaker_is_in_two_splits():
-    assert split_leaks(read_manifests(MANIFESTS)) == []
+def test_no_speaker_is_in_two_splits(clips):
+    assert split_leaks(clips) == []
 
 
-def test_no_recording_stands_twice():
-    assert duplicates(read_manifests(MANIFESTS)) == []
+@pytest.mark.slow
+def test_no_recording_stands_twice(clips):
+    assert duplicates(clips) == []
 
 
 @pytest.mark.parametrize("name", ["wake_computer", "wake_jarvis", "wake_smart_mirror", "wake_alexa"])
@@ -43,11 +49,13 @@ def test_wake_words_have_plausible_limits(name):
     assert sum(0.35 <= length <= 1.3 for length in lengths) >= 0.97 * len(lengths)
 
 
+@pytest.mark.slow
 def test_the_table_in_the_readme_is_that_of_the_manifests(load_program):
     table = load_program("training/make_manifests").table(stats(MANIFESTS))
     assert table in (ROOT / "data_manifests" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.skipif(not os.environ.get("SPEECHTL_DATA"), reason="SPEECHTL_DATA is not set: the recordings are not here")
 def test_the_recordings_of_small_sets_are_there_whole_and_as_described():

@@ -133,6 +133,7 @@ def test_detection_runs_where_nothing_of_training_is_installed(tiny_bundle, reco
     assert json.loads(done.stdout)["name"] == "burst"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wake word", "image"])
 def test_the_harness_runs_where_nothing_of_training_is_installed(tiny_bundle, halves, tmp_path, kind):
     bundle = tiny_bundle if kind == "wake word" else halves / "halves.wake"

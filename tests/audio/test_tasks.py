@@ -44,6 +44,7 @@ def clips():
     return torch.from_numpy(np.stack(features))[:, None], torch.tensor(labels)
 
 
+@pytest.mark.slow
 def test_word_voice_and_noise_type_are_told_by_one_network_from_incomplete_labels(clips, embedding_path):
     from speechtl.audio.encoders.speech_embedding import load
 

@@ -67,6 +67,7 @@ def test_a_report_goes_to_a_file_and_a_table_to_people(tiny_bundle, tmp_path, ca
     assert "\x1b" not in done.out
 
 
+@pytest.mark.slow
 def test_a_bundle_for_pictures_is_measured_by_the_same_command(halves, tmp_path, call):
     done = call("bench", halves / "halves.wake", "--graph", "model.onnx", "--json", tmp_path / "a.json", "--repetitions", "1")
     assert done.code == 0, done.err
@@ -88,6 +89,7 @@ def test_what_only_sound_has_is_refused_for_pictures(halves, call, monkeypatch, 
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["BUNDLE", "--json"], ["BUNDLE", "--json", "-"], ["--json", "--repetitions", "1", "BUNDLE"], ["run", "BUNDLE", "--json"]]
 )
@@ -98,12 +100,14 @@ def test_json_without_a_file_is_one_document_on_standard_output(tiny_bundle, cal
     assert json.loads(done.out)["schema"] == 1
 
 
+@pytest.mark.slow
 def test_a_bundle_may_be_called_like_a_command(tiny_bundle, tmp_path, call):
     (tmp_path / "compare").write_bytes(tiny_bundle.read_bytes())
     done = call("bench", tmp_path / "compare", "--json", "--repetitions", "1")
     assert json.loads(done.out)["bundle"]["name"] == "burst"
 
 
+@pytest.mark.slow
 def test_the_delay_is_measured_on_the_recordings_of_a_manifest(tiny_bundle, corpus, call):
     done = call("bench", tiny_bundle, "--positives", corpus / "positives.jsonl", "--json", "--repetitions", "1")
     assert done.code == 0, done.err
@@ -111,6 +115,7 @@ def test_the_delay_is_measured_on_the_recordings_of_a_manifest(tiny_bundle, corp
     assert (delay["from"], delay["words"], delay["detected"]) == ("positives.jsonl", 3, 3)  # those of split "test"
 
 
+@pytest.mark.slow
 def test_a_broken_recording_is_reported_and_the_others_are_heard(tiny_bundle, corpus, call):
     lines = (corpus / "positives.jsonl").read_text().splitlines()
     broken = next(json.loads(line)["audio_filepath"] for line in lines if json.loads(line)["split"] == "test")
@@ -135,6 +140,7 @@ def test_reports_are_compared_with_ratios_and_drift(report_file, call):
     assert "Scores are the same, bit for bit." in done.out
 
 
+@pytest.mark.slow
 def test_reports_on_pictures_are_compared_and_drawn(pictures_file, tmp_path, call):
     (tmp_path / "b.toml").write_text('[[budget]]\nmeasure = "cpu_ms_per_picture"\nat_most = 1e-3\n')
     options = ["--budget", tmp_path / "b.toml", "--plot", tmp_path / "c.png"]
@@ -266,6 +272,7 @@ def test_help_shows_the_options_of_measuring_and_names_the_comparison(call):
     assert "speechtl bench compare" in done.out
 
 
+@pytest.mark.slow
 def test_a_fresh_python_is_started_as_asked(tiny_bundle, tmp_path, call):
     python = tmp_path / "my python"
     python.write_text(f'#!/bin/sh\ntouch "{tmp_path}/started"\nexec "{sys.executable}" "$@"\n')

@@ -23,6 +23,7 @@ def test_a_bundle_carries_what_the_run_says_and_the_proof_of_its_parity(tiny_bun
     assert about["licence"]["commercial"] == "yes"
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_graph_and_golden_audio(tiny_bundle, tiny_run, tmp_path):
     export_run(tiny_run, tmp_path / "again.wake", int8=False, tflite=False)
     with zipfile.ZipFile(tiny_bundle) as one, zipfile.ZipFile(tmp_path / "again.wake") as other:

@@ -102,6 +102,7 @@ def test_calibration_hears_what_was_trained_on_and_checks_on_others_of_it(record
     assert measured | checked == set(learned[1:])
 
 
+@pytest.mark.slow
 def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run, tmp_path, monkeypatch, capsys):
     worse = Accuracy("burst", 100, 90, 100, 1.0, 0, 0)
     monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32: worse)
@@ -120,6 +121,7 @@ INT8 = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", INT8)
 def test_weights_get_finer_steps_where_few_levels_cost_accuracy(recorded_run, tmp_path, monkeypatch, capsys, graph):
     worse, as_good = Accuracy("burst", 100, 90, 100, 1.0, 0, 0), Accuracy("burst", 100, 100, 100, 1.0, 0, 0)
@@ -152,6 +154,7 @@ def int8_weights(content):
     return [weights.astype(int).reshape(-1) for weights in held if weights.dtype == np.int8 and weights.ndim == 4]
 
 
+@pytest.mark.slow
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32: Accuracy("burst", 100, 99, 100, 1.0, 0, 0))
     with pytest.raises(CheckFailedError, match="none to run by default"):

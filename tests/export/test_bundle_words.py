@@ -8,14 +8,15 @@ from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.verify import verify
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
-def home(recorded_run, tmp_path_factory):
+def home(recorded_run, once):
     """A bundle of two words with thresholds of their own."""
     runs = [recorded_run("burst"), recorded_run("bang", "conv", detector={"threshold": 0.9, "smoothing": 1, "refractory": 0.5})]
-    path = tmp_path_factory.mktemp("home") / "home.wake"
-    export_runs(runs, path, ["model.int8.onnx", "model.onnx"])
-    return path, runs
+    made = once("home", lambda folder: export_runs(runs, folder / "home.wake", ["model.int8.onnx", "model.onnx"]))
+    return made / "home.wake", runs
 
 
 def test_the_bundle_lists_its_words_each_with_its_own_settings(home):

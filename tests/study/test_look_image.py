@@ -22,6 +22,7 @@ def run(shapes, monkeypatch):
     return shapes / "run"
 
 
+@pytest.mark.slow
 def test_filters_and_patches_before_and_after_training_are_drawn(run, shapes):
     done = CliRunner().invoke(app, ["image", "look", str(run), str(shapes / "shapes"), "--out", str(shapes / "looks"), "--units", "3"])
     assert done.exit_code == 0, done.output

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -35,6 +36,7 @@ torch.distributed.destroy_process_group()  # without it a process may be aborted
 """
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_same_weights_and_statistics(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

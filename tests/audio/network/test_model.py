@@ -51,6 +51,7 @@ def test_offline_streaming_and_onnx_give_the_same_scores(bursts, tmp_path, head,
     compare(tiny(head), bursts((0.4, 1.3), 2.0), tmp_path / "x.wake", 0.5)
 
 
+@pytest.mark.slow
 def test_the_speech_embedding_gives_the_same_scores_offline_streaming_and_as_onnx(bursts, tmp_path, embedding_path):
     from speechtl.audio.encoders import speech_embedding
 

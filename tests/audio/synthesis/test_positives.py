@@ -70,6 +70,7 @@ def test_the_same_words_sound_the_same_whatever_was_said_before(timbre: str) -> 
     np.testing.assert_array_equal(speak(PHRASE, voice), first)
 
 
+@pytest.mark.slow
 def test_rate_changes_the_length_and_pitch_changes_the_fundamental() -> None:
     voice = Voice("espeak", "en-us", "plain")
     text = "the yellow moon and five sheep are here"
@@ -114,6 +115,7 @@ def test_without_a_synthesiser_the_error_names_the_commands(monkeypatch: pytest.
             attempt()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_and_another_seed_does_not(made: SyntheticSet, tmp_path: Path) -> None:
     small_set(tmp_path / "again")
     assert files_below(tmp_path / "again") == files_below(made.positives.parent)
@@ -182,6 +184,7 @@ def test_a_confusable_that_contains_the_phrase_is_refused(tmp_path: Path) -> Non
         small_set(tmp_path, clips=2, confusables=["computers"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_set_goes_on_where_it_stopped(made: SyntheticSet, tmp_path: Path) -> None:
     def stop(fraction: float, what: str) -> None:
         if what == "negatives":

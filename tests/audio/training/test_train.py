@@ -48,6 +48,7 @@ def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["head", "last:1"])
 @pytest.mark.parametrize("marked", [False, True])
 def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operating_point(recipe, corpus, monkeypatch, policy, marked):
@@ -75,6 +76,7 @@ def uncalibrated(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"calibrate": recipe.calibrate.model_copy(update={"enabled": False})})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("random_init", "rate_decay"), [((), 0.85), (("tiny",), 1.0)])
 def test_an_encoder_with_nothing_to_keep_learns_as_fast_in_front(recipe, corpus, monkeypatch, random_init, rate_decay):
     monkeypatch.setattr(module, "RANDOM_INIT", random_init)
@@ -124,6 +126,7 @@ def weights(folder) -> dict[str, torch.Tensor]:
     return load_run(folder).network.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(recipe, corpus, monkeypatch, epoch):
     train(recipe, corpus / "whole")
@@ -152,6 +155,7 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(recipe, corpus, mo
     assert load_run(corpus / "whole").trigger == load_run(corpus / "broken").trigger
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_weights(recipe, corpus):
     train(recipe, corpus / "one")
     train(recipe, corpus / "other")
@@ -193,6 +197,7 @@ def test_a_call_that_cannot_begin_leaves_interrupted_work_alone(recipe, corpus, 
     assert load_run(corpus / "run").name == recipe.name
 
 
+@pytest.mark.slow
 def test_the_time_that_was_spent_before_an_interruption_counts(recipe, corpus, monkeypatch):
     clock = iter(range(0, 10_000, 60))  # a minute goes by between two looks at it
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))

@@ -162,6 +162,7 @@ def test_a_device_that_does_not_finish_is_given_up(program, device, tiny_bundle,
     assert "did not finish within 1 s; give it more with --timeout" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_to_after_all_is_one_sentence(program, device, tiny_bundle, tmp_path, capsys):
     arguments = [
         device.host,
@@ -217,6 +218,7 @@ sys.exit(subprocess.run([sys.executable, *sys.argv[4:]]).returncode)
 """
 
 
+@pytest.mark.slow
 def test_an_emulated_processor_is_measured_by_emulators_alone(program, tiny_bundle, tmp_path, monkeypatch, capsys):
     emulator = tmp_path / "an emulator.py"
     emulator.write_text(FAKE_EMULATOR)

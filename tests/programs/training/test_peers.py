@@ -53,6 +53,7 @@ def test_the_worker_says_ready_before_it_takes_audio(tiny_bundle):
     assert set(answer["versions"]) == {"python", "speechtl", "numpy", "onnxruntime"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux carries the peak over from one program to the next")
 def test_the_memory_of_the_measuring_program_is_not_billed_to_the_worker(program, tiny_bundle):
     held = np.ones(60_000_000)  # 480 MB in this process, and its peak is what getrusage would report of the worker
@@ -79,6 +80,7 @@ def test_the_window_is_recomputed_once_every_80_ms(load_program, embedding_path)
     assert shapes == [[]] + [[96]] * 9  # the first 80 ms hold 5 frames
 
 
+@pytest.mark.slow
 def test_json_holds_machine_versions_medians_and_every_repetition(program, tiny_bundle, capsys):
     assert program.main([str(tiny_bundle), "--against", "--json", "--seconds", "2", "--repetitions", "3"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -115,6 +117,7 @@ def test_the_table_shows_a_row_that_cannot_run_with_its_reason(program, tiny_bun
     assert "\x1b" not in printed
 
 
+@pytest.mark.slow
 def test_several_bundles_are_measured_in_one_run_and_their_networks_counted(program, tiny_bundle, tmp_path, embedding_path, capsys):
     other = shutil.copy(tiny_bundle, tmp_path / "other.wake")
     arguments = [str(tiny_bundle), str(other), "--against", "recomputing", "--json", "--seconds", "1", "--repetitions", "1"]

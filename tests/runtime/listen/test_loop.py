@@ -76,6 +76,7 @@ def test_nothing_is_lost_while_every_core_is_busy(virtual_microphone, speechtl, 
     assert grown < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [44_100, 48_000])
 def test_a_microphone_that_only_knows_its_own_rate_is_resampled(virtual_microphone, speechtl, tiny_bundle, bursts, rate):
     microphone = virtual_microphone(rate=rate, strict=True)
@@ -88,6 +89,7 @@ def test_a_microphone_that_only_knows_its_own_rate_is_resampled(virtual_micropho
     assert second["time"] - first["time"] == pytest.approx(1.5, abs=0.09)
 
 
+@pytest.mark.slow
 def test_a_microphone_that_hangs_is_told_and_listened_to_again_when_it_answers(virtual_microphone, speechtl, tiny_bundle, bursts):
     microphone = virtual_microphone()
     microphone.background = 0.001
@@ -107,6 +109,7 @@ def test_a_microphone_that_hangs_is_told_and_listened_to_again_when_it_answers(v
     assert sum("has delivered nothing" in line for line in command.err) == 1
 
 
+@pytest.mark.slow
 def test_a_microphone_that_is_unplugged_is_opened_again_by_its_name(virtual_microphone, speechtl, tiny_bundle, bursts):
     microphone = virtual_microphone(names=("another", "speechtl_mic"))
     microphone.background = 0.001
@@ -133,12 +136,14 @@ def listening(speechtl, microphone, *arguments, **environment):
     return command
 
 
+@pytest.mark.slow
 def test_a_silent_microphone_is_told(virtual_microphone, speechtl, tiny_bundle):
     command = listening(speechtl, virtual_microphone(), tiny_bundle)
     command.wait_for("digital silence (only zeros): is it muted?")
     command.stop(signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_dead_channel_is_told_with_the_one_that_carries_sound(virtual_microphone, speechtl, tiny_bundle):
     microphone = virtual_microphone()
     command = listening(speechtl, microphone, tiny_bundle)
@@ -147,6 +152,7 @@ def test_a_dead_channel_is_told_with_the_one_that_carries_sound(virtual_micropho
     command.stop(signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_the_chosen_channel_is_heard(virtual_microphone, speechtl, tiny_bundle, bursts):
     microphone = virtual_microphone()
     command = listening(speechtl, microphone, tiny_bundle, "--channel", "2", "--json")
@@ -157,6 +163,7 @@ def test_the_chosen_channel_is_heard(virtual_microphone, speechtl, tiny_bundle, 
     assert len(command.out) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_the_loop_within_a_second_even_when_the_microphone_hangs(virtual_microphone, speechtl, tiny_bundle, number):
     microphone = virtual_microphone()
@@ -166,6 +173,7 @@ def test_signals_end_the_loop_within_a_second_even_when_the_microphone_hangs(vir
     assert command.process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_reload_brings_the_new_bundle_and_a_broken_one_leaves_the_old(virtual_microphone, speechtl, remake, bursts, tmp_path):
     microphone = virtual_microphone()
     microphone.background = 0.001
@@ -186,6 +194,7 @@ def test_a_reload_brings_the_new_bundle_and_a_broken_one_leaves_the_old(virtual_
     assert second["time"] > first["time"] + 1.5
 
 
+@pytest.mark.slow
 def test_several_bundles_hear_one_microphone(virtual_microphone, speechtl, tiny_bundle, remake, bursts):
     microphone = virtual_microphone()
     command = listening(speechtl, microphone, tiny_bundle, remake({"name": "other"}), "--json")
@@ -213,6 +222,7 @@ def test_a_dry_run_paces_a_file_and_gives_its_events(speechtl, tiny_bundle, reco
     assert "Listened for 3 s; detections: burst 2." in command.err[-1]
 
 
+@pytest.mark.slow
 def test_events_are_lines_for_people_without_json(speechtl, tiny_bundle, recording):
     command = speechtl("listen", tiny_bundle, "--dry-run", recording)
     assert command.finish() == 0
@@ -232,6 +242,7 @@ def test_a_command_is_told_the_event_and_its_output_stays_out_of_the_events(spee
     assert told == ["told", "$HOME;x", "burst", f"{first['time']:.3f}", f"{first['score']:.4f}", first["at"]]
 
 
+@pytest.mark.slow
 def test_a_hanging_command_neither_stalls_the_loop_nor_survives_it(speechtl, tiny_bundle, recording, tmp_path):
     pids = tmp_path / "pids"
     command = speechtl(
@@ -268,6 +279,7 @@ def test_commands_are_ended_before_a_microphone_that_may_hang_is_closed(recordin
     assert source.left is False
 
 
+@pytest.mark.slow
 def test_clips_are_kept_of_events(speechtl, tiny_bundle, recording, tmp_path):
     command = speechtl("listen", tiny_bundle, "--dry-run", recording, "--save-clips", tmp_path / "clips")
     assert command.finish() == 0
@@ -276,6 +288,7 @@ def test_clips_are_kept_of_events(speechtl, tiny_bundle, recording, tmp_path):
     assert all(soundfile.info(path).duration > 1.0 for path in kept)
 
 
+@pytest.mark.slow
 def test_clips_are_kept_of_the_words_that_are_named(speechtl, tiny_bundle, remake, recording, tmp_path):
     other = remake({"name": "other"})
     options = (
@@ -298,6 +311,7 @@ def test_clips_are_kept_of_the_words_that_are_named(speechtl, tiny_bundle, remak
     assert not [name for name in kept if "burst" in name]
 
 
+@pytest.mark.slow
 def test_a_folder_is_watched_while_the_loop_runs(virtual_microphone, speechtl, tiny_bundle, remake, bursts, tmp_path):
     microphone = virtual_microphone()
     microphone.background = 0.001
@@ -317,6 +331,7 @@ def test_a_folder_is_watched_while_the_loop_runs(virtual_microphone, speechtl, t
     assert len(command.out) == 2
 
 
+@pytest.mark.slow
 def test_systemd_is_told_of_start_life_and_end(virtual_microphone, speechtl, tiny_bundle, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
@@ -330,6 +345,7 @@ def test_systemd_is_told_of_start_life_and_end(virtual_microphone, speechtl, tin
             rest = systemd.recv(1000)
 
 
+@pytest.mark.slow
 def test_systemd_is_told_that_the_microphone_is_away_and_back(virtual_microphone, speechtl, tiny_bundle, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
@@ -348,6 +364,7 @@ def test_systemd_is_told_that_the_microphone_is_away_and_back(virtual_microphone
         command.stop(signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_events_that_goes_away_ends_the_loop_without_an_error(tiny_bundle, recording):
     child = subprocess.Popen(
         [sys.executable, "-m", "speechtl", "listen", str(tiny_bundle), "--dry-run", str(recording), "--json"],
@@ -369,6 +386,7 @@ def refused(command, says: str) -> None:
     assert says in command.err[0]
 
 
+@pytest.mark.slow
 def test_microphones_that_cannot_be_meant_are_refused_in_one_sentence(virtual_microphone, speechtl, tiny_bundle):
     microphone = virtual_microphone(names=("kitchen_mic", "living_room_mic"))
 

@@ -74,6 +74,7 @@ def test_what_differs_in_shape_differs_without_end(program):
     assert program._largest(np.zeros((3, 1)), np.full((3, 1), 0.5)) == 0.5
 
 
+@pytest.mark.slow
 def test_a_root_is_found_again_only_for_the_same_contents(program):
     arm_root = sys.modules["arm_root"]
     if shutil.which("apt-cache") is None:

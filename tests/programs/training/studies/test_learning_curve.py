@@ -40,6 +40,7 @@ def test_a_curve_of_pictures_is_written_and_drawn(load_program, recipe, tmp_path
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"curve.csv", "curve.png"}
 
 
+@pytest.mark.slow
 def test_a_curve_of_a_wake_word_uses_the_same_program(load_program, corpus, known_tiny, tmp_path):
     arguments = [str(corpus / "word.toml"), "--amounts", "5", "--policies", "head", "--seeds", "1", "--out", str(tmp_path / "out")]
     (point,) = load_program("training/studies/learning_curve").main(arguments)

@@ -1,5 +1,6 @@
 import csv
 
+import pytest
 import torch
 
 from speechtl.image.data import prepare
@@ -17,6 +18,7 @@ def test_digits_become_a_folder_of_classes_that_its_recipe_reads(load_program, t
     assert len(data.train) + len(data.validation) == 60
 
 
+@pytest.mark.slow
 def test_both_directions_are_pretrained_transferred_written_and_drawn(load_program, tmp_path, monkeypatch):
     torch.set_num_threads(1)
     program = load_program("training/studies/own_backbone")

@@ -9,6 +9,7 @@ from speechtl.errors import SpeechtlError
 from speechtl.runs import training_folder
 
 
+@pytest.mark.slow
 def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch, capsys):
     program = load_program("training/studies/transfer")
     arguments = [str(corpus / "word.toml"), "--amounts", "5", "--policies", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
