@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_of_another(error: RuntimeError) -> bool:
-    """Say whether what failed is the exchange with another process (of gloo there is no class of errors)."""
+    """Whether the communication with another process failed (gloo has no error class)."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 

@@ -34,7 +34,7 @@ class Sound(Protocol):
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How often and how far to change a sound."""
+    """Probabilities and ranges of the augmentations."""
 
     noise_probability: float = 0.85
     snr_db: tuple[float, float] = (-5.0, 20.0)
@@ -47,7 +47,7 @@ class AugmentSettings:
 
 
 def active_level(samples: Samples) -> float:
-    """Return the RMS of the frames within 20 dB of the loudest 20 ms frame: the level of a sound without its pauses."""
+    """The RMS of the frames within 20 dB of the loudest 20 ms frame: the level of a sound without its pauses."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     if len(frames) == 0:
         return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
@@ -68,7 +68,7 @@ def mix(speech: Samples, noise: Samples, snr_db: float, speech_level: float | No
 
 
 def excerpt(sounds: Sequence[Sound], length: int, random: np.random.Generator) -> Samples:
-    """Return `length` samples of a randomly chosen sound (none is empty) from a random place on, repeated where it is too short."""
+    """`length` samples from a random place of a randomly chosen sound (none is empty), repeated where it is too short."""
     sound = sounds[int(random.integers(len(sounds)))]
     start = int(random.integers(len(sound)))
     repeats = (start + length) // len(sound) + 1
@@ -103,7 +103,7 @@ class Augmenter:
         self.settings = settings or AugmentSettings()
 
     def __call__(self, samples: Samples, random: np.random.Generator) -> Samples:
-        """Return a changed copy of the same length."""
+        """A changed copy of the same length."""
         chosen = self.settings
         level = active_level(samples)
         if self.rooms and random.random() < chosen.room_probability:
@@ -131,7 +131,7 @@ def set_level(samples: Samples, dbfs: float) -> Samples:
 
 
 def at_level(samples: Samples, dbfs: float) -> Samples:
-    """Return samples whose active level is `dbfs`, however large that makes them; silence stays silence."""
+    """Samples whose active level is `dbfs`, however large that makes them; silence stays silence."""
     level = active_level(samples)
     return samples * np.float32(10.0 ** (dbfs / 20.0) / level) if level > 0.0 else samples
 
@@ -153,7 +153,7 @@ def mask(features: Samples | Tensor, random: np.random.Generator, *, bands: int,
 
 
 def simulate_rooms(count: int, seed: int) -> list[Samples]:
-    """Return impulse responses of random furnished rooms by the image-source method (Allen and Berkley 1979)."""
+    """Impulse responses of random furnished rooms by the image-source method (Allen and Berkley 1979)."""
     return [_simulate_room(np.random.default_rng([seed, index])) for index in range(count)]
 
 

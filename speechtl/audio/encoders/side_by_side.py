@@ -16,7 +16,7 @@ PLUS = "+"  # between the names
 
 
 def beside(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
-    """Return encoders of the same features and rate as one, whose embedding is theirs side by side; a single one as it is.
+    """Encoders of the same features and rate as one, with concatenated embeddings; a single one as it is.
 
     They are one layer group, as none stands behind another: a policy trains all of them or none. Raises `RecipeError` for
     those that do not fit.

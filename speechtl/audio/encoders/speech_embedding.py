@@ -72,7 +72,7 @@ def _started(layer: TimeConv) -> TimeConv:
 
 
 def build() -> AudioEncoder:
-    """Return the architecture with random weights: what `scratch` trains."""
+    """The architecture with random weights, as `scratch` trains it."""
     info = EncoderInfo(
         name="speech-embedding",
         input=audio_input(FEATURES),
@@ -85,7 +85,7 @@ def build() -> AudioEncoder:
 
 
 def load(path: Path | str | None = None) -> AudioEncoder:
-    """Return the pretrained encoder; the file comes from `path`, an installed package, the cache, or the release."""
+    """The pretrained encoder; the file comes from `path`, an installed package, the cache, or the release."""
     encoder = build()
     weights = _read_onnx(find_weights(path))
     state = {}
@@ -101,7 +101,7 @@ def load(path: Path | str | None = None) -> AudioEncoder:
 
 
 def find_weights(path: Path | str | None = None) -> Path:
-    """Return the file with the published weights, checked by its hash."""
+    """The file with the published weights, checked by its hash."""
     if path is not None:
         return PUBLISHED.check(Path(path))
     for package, inside in CARRIERS.items():

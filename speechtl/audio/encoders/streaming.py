@@ -24,7 +24,7 @@ class TimeConv(nn.Conv2d):
 
     @property
     def time_context(self) -> int:
-        """How many frames of the past one output needs beside the new ones, of which there are as many as the stride."""
+        """The number of past frames that an output needs beside its `stride` new ones."""
         return (self.kernel_size[0] - 1) * self.dilation[0] + 1 - self.stride[0]
 
 

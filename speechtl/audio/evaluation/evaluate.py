@@ -32,7 +32,7 @@ DET_THRESHOLDS = [0.01, 0.02, 0.05, *(round(value, 2) for value in np.arange(0.1
 
 @dataclass(frozen=True)
 class Model:
-    """What is evaluated: a run, or one word of a bundle."""
+    """The model to evaluate: a run, or one word of a bundle."""
 
     path: Path
     name: str
@@ -93,7 +93,7 @@ def evaluate(
     split: str = "test",
     note: Log,
 ) -> dict[str, Any]:
-    """Return the report on recordings that the model was not trained on.
+    """The report on recordings that the model was not trained on.
 
     Of manifests with splits, the lines of `split` are taken; every recording that training or validation has heard is left out.
     """

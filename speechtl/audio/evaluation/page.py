@@ -87,7 +87,7 @@ def _false_accepts(counts: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _Axes:
-    """Where a rate (logarithmic, with zero apart) and a proportion of misses stand in the plot."""
+    """The axes of the plot: rates (logarithmic, with zero apart) and proportions of misses."""
 
     low: int  # power of ten
     high: int

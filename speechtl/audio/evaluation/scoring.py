@@ -15,7 +15,7 @@ from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refrac
 
 @dataclass(frozen=True)
 class PlayedWord:
-    """Where a word stands in a stream, in seconds, and whose it is."""
+    """Start and end of a word in a stream, in seconds, and the passage it belongs to."""
 
     start: float
     end: float
@@ -35,13 +35,13 @@ class ScoredStream:
 
     @property
     def hours(self) -> float:
-        """How long something else than the word could have been taken for it."""
+        """The duration of audio without the word."""
         return self.seconds / 3600.0
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the detector did on a stream at one threshold."""
+    """Detections and false accepts on a stream at one threshold."""
 
     detected: list[float | None]  # for each word the delay from its end to the event in seconds, or None: missed
     false_accepts: list[float]  # times in seconds

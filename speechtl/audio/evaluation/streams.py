@@ -67,6 +67,6 @@ def surround(samples: Samples, condition: Condition, random: np.random.Generator
 
 
 def quiet(length: int, random: np.random.Generator) -> Samples:
-    """Return the hardly audible noise of a quiet room."""
+    """The barely audible noise of a quiet room."""
     noise: Samples = random.standard_normal(length, dtype=np.float32)
     return noise * np.float32(10.0 ** (QUIET_DBFS / 20.0))

@@ -27,7 +27,7 @@ class WakeWordLoss:
         self.held_out = torch.tensor(held_out)
 
     def __call__(self, logits: Tensor, words: Tensor, folds: Tensor) -> Tensor:
-        """Return the loss of logits `(examples, members, steps, 1)` for word limits `(examples, 2)`, NaN for negatives.
+        """The loss of logits `(examples, members, steps, 1)` for word limits `(examples, 2)`, NaN for negatives.
 
         Every member of an ensemble is judged by itself, and not on the examples of the fold that it is not to know.
         """

@@ -28,7 +28,7 @@ class WindowGRU(nn.Module):
         self.kept = nn.ModuleList(TimeConv(size * members, size * members, groups=members, bias=gate == 2) for gate in range(3))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the states behind every whole window; windows that begin at each step run side by side."""
+        """The states after every whole window; windows that begin at each step run in parallel."""
         given = [gate(inputs) for gate in self.given]
         count = inputs.shape[TIME] - self.time_context
         state = torch.zeros_like(given[0][:, :, :count])
@@ -53,7 +53,7 @@ class WindowGRU(nn.Module):
         return torch.cat(complete, dim=TIME) if len(complete) > 1 else complete[0], running
 
     def _next(self, given: Sequence[Tensor], state: Tensor) -> Tensor:
-        """Return the new state (PyTorch's GRU: the reset gate stands behind the candidate's recurrent weights)."""
+        """The new state (as in PyTorch's GRU, the reset gate comes after the candidate's recurrent weights)."""
         reset = torch.sigmoid(given[0] + self.kept[0](state))
         update = torch.sigmoid(given[1] + self.kept[1](state))
         candidate = torch.tanh(given[2] + reset * self.kept[2](state))
@@ -77,7 +77,7 @@ class WindowAttention(nn.Module):
         self.place = nn.Parameter(near.repeat(members, 1)[:, None])  # (members * size, 1, window)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the means for every whole window."""
+        """The means for every whole window."""
         window = self.time_context + 1
         steps, fits = (values[..., 0].unfold(TIME, window, 1) for values in (inputs, self.query(inputs)))
         weights = torch.softmax(fits + self.place, dim=-1)  # (batch, channels, steps, window)

@@ -1,4 +1,4 @@
-"""How well a pretrained network recognises phones and single words, and the model card that says so."""
+"""Evaluation of a pretrained network on phones and single words, and its model card."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Recognition:
 
 @dataclass(frozen=True)
 class WordAccuracy:
-    """How many single words were the most probable of all classes shortly after their end."""
+    """The single words that were the most probable class shortly after their end."""
 
     words: int
     right: int
@@ -62,13 +62,13 @@ class WordAccuracy:
 
 
 def recognise(network: PretrainingNetwork, samples: Samples) -> list[int]:
-    """Return the phones of a recording: the most probable class of every frame, repeats and blanks left out."""
+    """The phones of a recording: the most probable class of every frame, repeats and blanks left out."""
     best = _answers(network, samples).phones[:, 0].argmax(dim=1).tolist()
     return [one for one, before in zip(best, [BLANK, *best[:-1]], strict=True) if one not in (before, BLANK)]
 
 
 def tell_word(network: PretrainingNetwork, samples: Samples) -> int | None:
-    """Return the most probable class of the one word in a recording, None where no word stands out."""
+    """The most probable class of the word in a recording, None where no word is found."""
     limits = find_word(samples)
     layer = network.head.words
     if limits is None or layer is None:
@@ -81,13 +81,13 @@ def tell_word(network: PretrainingNetwork, samples: Samples) -> int | None:
 
 
 def _lead(network: PretrainingNetwork) -> int:
-    """How many samples of silence stand before a recording, so that the first output hears its beginning."""
+    """The number of samples of silence before a recording, so that the first output sees its beginning."""
     return network.encoder.features.samples(network.encoder.receptive_field)
 
 
 @torch.no_grad()
 def _answers(network: PretrainingNetwork, samples: Samples) -> Answers:
-    """Return what a network says of a recording, with silence before and behind it."""
+    """The answers of a network to a recording, with silence before and after it."""
     speech = at_level(samples, LEVEL_DBFS)
     padded = np.concatenate([np.zeros(_lead(network), np.float32), speech, np.zeros(int(BEHIND * SAMPLE_RATE), np.float32)])
     frames = front_end(network.encoder.features).compute(padded)
@@ -96,7 +96,7 @@ def _answers(network: PretrainingNetwork, samples: Samples) -> Answers:
 
 
 def recognition(network: PretrainingNetwork, utterances: Sequence[Utterance], workers: int = 2) -> Recognition:
-    """Return how far a network is off on utterances whose phones are known."""
+    """The edits between the known phones of utterances and those that a network recognises."""
     network.eval()
     with ThreadPoolExecutor(workers) as pool:
         given = list(pool.map(lambda utterance: recognise(network, utterance.pcm()), utterances))
@@ -105,7 +105,7 @@ def recognition(network: PretrainingNetwork, utterances: Sequence[Utterance], wo
 
 
 def word_accuracy(network: PretrainingNetwork, utterances: Sequence[Utterance], workers: int = 2) -> WordAccuracy:
-    """Return how often a network is right about utterances of a single word that it knows."""
+    """The accuracy of a network on utterances of a single known word."""
     network.eval()
     known = [utterance for utterance in utterances if utterance.word is not None]
     with ThreadPoolExecutor(workers) as pool:

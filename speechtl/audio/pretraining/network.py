@@ -21,7 +21,7 @@ SMOOTHED = 0.05  # of a word's probability is shared among all
 
 
 class Answers(NamedTuple):
-    """What the head says: log-probabilities of phones `(frames * steps, batch, classes)`, the teacher's standardised embeddings
+    """The outputs of the head: log-probabilities of phones `(frames * steps, batch, classes)`, the teacher's standardised embeddings
     `(batch, steps, size)`, and the embeddings `(batch, steps, size)` that tell words.
     """
 
@@ -67,13 +67,13 @@ class PretrainingNetwork(TransferNetwork):
     head: PretrainingHead
 
     def forward(self, inputs: Tensor, start: int = 0) -> Answers:  # type: ignore[override]
-        """Return what the head says about features `(batch, 1, frames, bands)`."""
+        """The answers of the head for features `(batch, 1, frames, bands)`."""
         answers: Answers = self.head(self.encoder(inputs[:, :, self._skipped :]))
         return answers
 
     @property
     def _skipped(self) -> int:
-        """How many frames are left out at the beginning, so that the answers stand on the teacher's grid."""
+        """The number of frames skipped at the beginning, so that the outputs are aligned with the teacher's."""
         return (TEACHER_FIELD - self.encoder.receptive_field) % STRIDE
 
     @property
@@ -82,7 +82,7 @@ class PretrainingNetwork(TransferNetwork):
         return (self.encoder.receptive_field + self._skipped - TEACHER_FIELD) // STRIDE
 
     def steps_after(self, frames: Tensor, after: int) -> Tensor:
-        """Return the first of the outputs that has heard `after` frames behind each of `frames`; it may lie outside of the outputs."""
+        """The index of the first output that sees `after` frames after each of `frames`; it may lie outside of the outputs."""
         return (frames.long() + after - TEACHER_FIELD + STRIDE - 1) // STRIDE - self.first_step
 
 
@@ -94,7 +94,7 @@ class PretrainingLoss:
         self.ctc, self.teacher, self.words = ctc, teacher, words
 
     def __call__(self, answers: Answers, phones: Tensor, counts: Tensor, heard: Tensor, words: Tensor) -> Tensor:
-        """Return the loss; `heard` is `(batch, steps, size)`, on the teacher's grid, `words` `(batch, words, 2)`: classes and frames."""
+        """The loss; `heard` is `(batch, steps, size)`, on the teacher's grid, `words` `(batch, words, 2)`: classes and frames."""
         log_probabilities, foretold, embeddings = answers
         loss = log_probabilities.sum() * 0.0  # every output takes part, whatever is masked
         known = counts > 0
@@ -114,7 +114,7 @@ class PretrainingLoss:
         return loss
 
     def _of_words(self, layer: nn.Linear, embeddings: Tensor, words: Tensor) -> Tensor:
-        """Return the mean over all words and over two moments shortly after each."""
+        """The mean over all words and over two moments shortly after each."""
         classes, frames = words.unbind(dim=2)
         losses = []
         for after in AFTER:

@@ -49,12 +49,12 @@ class Shards:
         object.__setattr__(self, "folder", self.folder / digest)
 
     def names(self, pack: int) -> list[Path]:
-        """Return the files of a pack."""
+        """The files of a pack."""
         count = -(-len(self.packs[pack]) // WINDOWS)
         return [self.folder / f"{pack:02d}-{index:04d}.safetensors" for index in range(count)]
 
     def heard(self) -> Tensor:
-        """Return what the teacher hears in some windows `(windows, steps, size)`: those of the first file."""
+        """The teacher's embeddings `(windows, steps, size)` of the windows in the first file."""
         return read_shard(self.names(0)[0], 0)[3]
 
     def bytes_left(self, frames: int, bands: int, heard: int) -> int:
@@ -207,7 +207,7 @@ def _join(parts: Sequence[Batch]) -> Batch:
 
 
 def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
-    """Return tensors of several lengths (of their second axis) as one, filled up with a value."""
+    """Tensors of several lengths (of their second axis) as one, padded with a value."""
     longest = max(tensor.shape[1] for tensor in tensors)
     made = tensors[0].new_full((sum(map(len, tensors)), longest, *tensors[0].shape[2:]), value)
     for rows, tensor in zip(torch.split(made, [len(tensor) for tensor in tensors]), tensors, strict=True):
@@ -216,5 +216,5 @@ def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,7 +20,7 @@ DELAY = 0.2  # seconds that the student lags behind a teacher that hears the fut
 
 
 def load_teacher(name: str) -> tuple[Teacher, EncoderInfo]:
-    """Return a function from samples to embeddings `(steps, size)` at log-mel frames 76, 84, 92, ..., and where it comes from."""
+    """A function from samples to embeddings `(steps, size)` at log-mel frames 76, 84, 92, ..., and where it comes from."""
     return _pipeline(name) if is_pipeline(name) else _encoder(name)
 
 

@@ -60,7 +60,7 @@ class CorpusPlan:
     shares: tuple[float, ...]  # of the voices, adding up to 1
 
     def settings(self) -> dict[str, Any]:
-        """Return what a corpus must have in common with another to be continued by it."""
+        """The settings that must be the same for a corpus to be continued."""
         digest = hashlib.sha256("\n".join((*self.words, "", *self.without, "", *(voice.name for voice in self.voices))).encode())
         names = sorted(synthesizer.name for synthesizer in self.synthesizers)
         return {
@@ -73,7 +73,7 @@ class CorpusPlan:
         }
 
     def utterances(self, index: int, count: int) -> list[SpokenText]:
-        """Return the utterances of a shard."""
+        """The utterances of a shard."""
         random = np.random.default_rng([self.seed, index])
         texts = single_words(random, self.words) if self.alone else spoken_texts(random, self.words, self.without)
         return [self._utterance(text, random) for text in itertools.islice(texts, count)]
@@ -85,7 +85,7 @@ class CorpusPlan:
 
 
 def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alone: bool = False) -> CorpusPlan:
-    """Return the plan for these settings and the synthesisers on this machine; raises `SpeechtlError` when they cannot be met."""
+    """The plan for these settings and the synthesisers on this machine; raises `SpeechtlError` when they cannot be met."""
     if seed < 0:
         raise SpeechtlError(f"seed must be 0 or more; got {seed}.")
     if isinstance(words, str) or isinstance(without, str):
@@ -102,7 +102,7 @@ def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alon
 
 
 def used_voices(synthesizers: Sequence[Synthesizer] | None = None) -> dict[Voice, float]:
-    """Return the voices of a corpus with their shares, which add up to 1; raises `MissingExtraError` without a synthesiser."""
+    """The voices of a corpus with their shares, which add up to 1; raises `MissingExtraError` without a synthesiser."""
     found = find_synthesizers() if synthesizers is None else synthesizers
     weights = {voice: _weight(voice) for synthesizer in found for voice in synthesizer.voices()}
     espeak = sum(weight for voice, weight in weights.items() if voice.synthesizer == "espeak")
@@ -227,7 +227,7 @@ def _shards(folder: Path, plan: CorpusPlan, workers: int) -> Iterator[tuple[list
 
 
 def _shard(folder: Path, plan: CorpusPlan, index: int) -> tuple[list[Line], list[str]]:
-    """Return the lines of a shard and why others are missing; make it unless it is there."""
+    """The lines of a shard and the reasons of skipped ones; makes the shard if it does not exist."""
     name = f"{index:05d}"
     if not (folder / name).exists():
         beside = folder / f".{name}.part"
@@ -270,7 +270,7 @@ def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
 
 
 def _spoken(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> Mapping[int, Samples | AudioError]:
-    """Return what was spoken, by the utterance's place; each synthesiser says all of its own at once."""
+    """The speech or error of every text by its index; each synthesiser speaks all of its texts in one call."""
     spoken: dict[int, Samples | AudioError] = {}
     for synthesizer in synthesizers:
         own = [number for number, utterance in enumerate(utterances) if utterance.voice.synthesizer == synthesizer.name]
@@ -287,7 +287,7 @@ def _absurd(utterance: SpokenText, speech: Samples) -> str | None:
 
 
 def _placed(speech: Samples, random: np.random.Generator) -> Samples:
-    """Return speech at a random level with silence around it."""
+    """Speech at a random level with silence around it."""
     before, after = (round(seconds * SAMPLE_RATE) for seconds in random.uniform(*SURROUNDINGS, 2))
     _, gain = loudness_and_gain(speech, random.uniform(*LEVELS))
     samples: Samples = np.pad(speech * np.float32(gain), (before, after))
@@ -295,7 +295,7 @@ def _placed(speech: Samples, random: np.random.Generator) -> Samples:
 
 
 def _flac(samples: Samples) -> tuple[bytes, float]:
-    """Return a FLAC file and its length in seconds; in memory, for libsndfile does not tell of a full disk."""
+    """A FLAC file and its length in seconds, made in memory because libsndfile does not report a full disk."""
     file = io.BytesIO()
     soundfile.write(file, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return file.getvalue(), len(samples) / SAMPLE_RATE

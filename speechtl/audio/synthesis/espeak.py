@@ -44,12 +44,12 @@ class EspeakLibrary:
         self._folder = data.parent
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
-        """Return the accents of a language crossed with timbres."""
+        """The accents of a language crossed with timbres."""
         accents, timbres = (line.split() for line in run(self._command, "", self._folder).decode().splitlines())
         return _spread(language, accents, timbres)
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
-        """Return 22.05 kHz samples."""
+        """22.05 kHz samples."""
         command = [*self._command, utterance.voice.variant, *_settings(utterance)]
         sample_rate, _, sound = run(command, utterance.text, self._folder).partition(b"\n")
         return _samples(sound), int(sample_rate)
@@ -81,13 +81,13 @@ class EspeakProgram:
         self._program = program
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
-        """Return the accents of a language crossed with timbres."""
+        """The accents of a language crossed with timbres."""
         accents = [columns[1] for columns in self._table(language)]
         timbres = [column.removeprefix("!v/") for columns in self._table("variant") for column in columns if column.startswith("!v/")]
         return _spread(language, accents, timbres)
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
-        """Return 22.05 kHz samples."""
+        """22.05 kHz samples."""
         words_per_minute, pitch_setting = _settings(utterance)
         settings = ["-v", utterance.voice.variant, "-s", words_per_minute, "-p", pitch_setting, "-a", str(espeak.VOLUME)]
         wave = run([self._program, *settings, "--stdin", "--stdout"], utterance.text)
@@ -104,7 +104,7 @@ class EspeakProgram:
 
 
 def find_espeak() -> Synthesizer | None:
-    """Return eSpeak NG, from PyPI before the program on PATH, or None when there is neither."""
+    """ESpeak NG, from PyPI before the program on PATH, or None when there is neither."""
     try:
         loader = importlib.import_module("espeakng_loader")
         library, data = Path(loader.get_library_path()), Path(loader.get_data_path())

@@ -55,17 +55,17 @@ class Library:
             raise RuntimeError(f"eSpeak NG cannot read its data in {data}.")
 
     def languages(self) -> list[str]:
-        """Return the languages and accents that are present, such as `cmn` or `en-gb-scotland`."""
+        """The languages and accents that are present, such as `cmn` or `en-gb-scotland`."""
         return [ctypes.string_at(voice.languages + 1).decode() for voice in self._voices(None) if voice.languages]
 
     def variants(self) -> list[str]:
-        """Return the variants (timbres) that are present, such as `f3`."""
+        """The variants (timbres) that are present, such as `f3`."""
         name = ctypes.create_string_buffer(b"variant")
         wanted = _Voice(languages=ctypes.addressof(name))
         return [voice.identifier.decode().rpartition("/")[2] for voice in self._voices(ctypes.byref(wanted))]
 
     def speak(self, text: str, voice: str, words_per_minute: int, pitch: int) -> bytes:
-        """Return int16 samples at `sample_rate`; `pitch` is 0 to 99, 50 being the voice's own."""
+        """Int16 samples at `sample_rate`; `pitch` is 0 to 99, 50 being the voice's own."""
         sound = bytearray()
 
         def collect(samples: int | None, count: int, _events: int | None) -> int:
@@ -88,7 +88,7 @@ class Library:
         return bytes(sound)
 
     def phonemes(self, text: str, voice: str) -> str:
-        """Return the mnemonics of a text's phonemes, `_` between them and a space between words."""
+        """The mnemonics of a text's phonemes, `_` between them and a space between words."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise RuntimeError(f"eSpeak NG has no voice {voice!r}.")
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p

@@ -50,7 +50,7 @@ class SyntheticSet:
 
 @dataclass(frozen=True)
 class SpokenWord:
-    """Where a wake phrase stands in a recording, in seconds."""
+    """Start and end of a wake phrase in a recording, in seconds."""
 
     start: float
     end: float
@@ -60,7 +60,7 @@ class SpokenWord:
 
 @dataclass(frozen=True)
 class MixedRecording:
-    """What `mixed_recording` wrote; `duration` in seconds."""
+    """The recording that `mixed_recording` wrote; `duration` in seconds."""
 
     path: Path
     duration: float
@@ -208,7 +208,7 @@ def _negative_texts(seed: int, phrases: Sequence[str], confusables: Sequence[str
 
 
 def _numbers(random: np.random.Generator, phrases: Sequence[str]) -> str:
-    """Return digits, which every voice reads as words of its language, without a number that is a phrase."""
+    """Digits, which every voice reads as words of its language, without a number that is a phrase."""
     while True:
         numbers = [str(random.integers(10 ** random.integers(1, MOST_DIGITS + 1))) for _ in range(random.integers(*NUMBERS))]
         if not contains_phrase(text := ", ".join(numbers), phrases):
