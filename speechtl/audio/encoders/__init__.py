@@ -79,7 +79,7 @@ def taken_apart(encoder: AudioEncoder, name: str) -> list[AudioEncoder]:
 def parts_of(name: str) -> list[str]:
     """The encoders in a combined name: `speech-embedding+conv-ctc` are two, side by side.
 
-    One with a file of its own stands last, as the rest of the name is that of the file.
+    One with a weight file comes last, as the rest of the name is that of the file.
     """
     if pipelines.is_pipeline(name):
         return [name]

@@ -1,7 +1,7 @@
 """The project's own encoder: a small causal convolutional recogniser of English phones.
 
-It was trained with CTC (Graves et al. 2006) on transcribed and synthesised speech and, beside that, to foretell what a
-larger encoder hears. Two strided convolutions over log-mel frames (100 a second, 32 bands) lead to 25 frames a second;
+It was trained with CTC (Graves et al. 2006) on transcribed and synthesised speech and by distillation from a
+larger encoder. Two strided convolutions over log-mel frames (100 a second, 32 bands) lead to 25 frames a second;
 residual blocks of a depthwise convolution over time and a pointwise one follow, as in QuartzNet (Kriman et al. 2019),
 then a stride to 12.5 a second and more blocks. Nothing is padded in time, so it streams exactly.
 """

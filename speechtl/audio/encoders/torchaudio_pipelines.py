@@ -43,7 +43,7 @@ class WindowEncoder(AudioEncoder):
 
 @dataclass(frozen=True)
 class TeacherNetwork:
-    """A pretrained network that tells what it hears in whole recordings."""
+    """A pretrained network that computes embeddings of whole recordings."""
 
     info: EncoderInfo
     model: Any
@@ -94,7 +94,7 @@ def build(name: str) -> AudioEncoder:
 
 
 def load(name: str) -> AudioEncoder:
-    """A pretrained network; raises `WeightsError` that says what to fetch where its weights are not to be had."""
+    """A pretrained network; raises `WeightsError`, with the file to fetch, where its weights are missing."""
     bundle = _bundle(name)
     return _encoder(name, bundle, _pretrained(name, bundle))
 

@@ -2,7 +2,7 @@
 
 Every vector of these networks attends to all others, past and future, so a stream of them cannot be computed step by step.
 Instead a window of fixed length is computed anew at every step, and the mean of its newest vectors is the step's embedding.
-Between groups stand vectors `(batch, windows, times, size)`.
+Vectors between groups are `(batch, windows, times, size)`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Position(nn.Module):
 
 
 class Block(nn.Module):
-    """One transformer block; behind the last one stands a normalisation in some networks.
+    """One transformer block; in some networks a normalisation follows the last one.
 
     In WavLM the attention of the first block knows what the distance of two vectors means, for all blocks.
     """

@@ -1,4 +1,4 @@
-"""Play streams to a scorer and count what the detector makes of the scores."""
+"""Scores of streams, and the detections and false accepts that follow from them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class PlayedWord:
 
 @dataclass
 class ScoredStream:
-    """The raw scores of a stream and what is true of it."""
+    """The raw scores of a stream, with its words and passages."""
 
     scores: Floats
     times: Doubles
     step_seconds: float
-    seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
+    seconds: float  # of recordings without the word; the quiet between them, and around words, is not counted
     words: list[PlayedWord] = field(default_factory=list)
     passages: list[tuple[float, str, float]] = field(default_factory=list)  # start, file, and where its first sample would be (seconds)
 

@@ -1,4 +1,4 @@
-"""New layers for a wake word, put behind a pretrained encoder in place of its output layer.
+"""New layers for a wake word, put after a pretrained encoder in place of its output layer.
 
 A head takes embeddings `(batch, embedding_size, steps, 1)` and gives logits `(batch, words, steps, 1)`, one score a
 word and step. Like the encoder it pads nothing in time: `receptive_field` steps make one score.
@@ -103,7 +103,7 @@ def conv_head(input_size: int, words: int = 1, members: int = MEMBERS, width: in
     """Three causal convolutions over seven embeddings and an output layer: the head for words and phrases.
 
     With little data, networks from different random starts disagree where they have to guess. So several narrow ones
-    stand side by side (as groups of one convolution), learn each for itself, and give their mean (Lakshminarayanan et al. 2017).
+    run in parallel (as groups of one convolution), learn independently, and give their mean (Lakshminarayanan et al. 2017).
     """
     layers: list[nn.Module] = []
     for inputs, groups in ((input_size, 1), (width * members, members), (width * members, members)):
@@ -132,7 +132,7 @@ def attention_head(input_size: int, words: int = 1, members: int = MEMBERS, widt
 
 
 class DividedConv(TimeConv):
-    """A convolution whose outputs hear one part of the inputs each: the first of them the first part, and so on.
+    """A convolution whose outputs each see one part of the inputs: the first of them the first part, and so on.
 
     Weights that join an output to another part are zero and stay so.
     """
@@ -160,9 +160,9 @@ class DividedConv(TimeConv):
 
 
 def divide(head: Head, parts: Sequence[int]) -> Head:
-    """Let the first members listen to the first part of the embedding alone, and so on; `parts` are sizes of what stands side by side.
+    """Connect the first members to the first part of the embedding alone, and so on; `parts` are the sizes of the parts.
 
-    Members that hear everything lean on what fits the training recordings best. Those of different encoders are wrong
+    Members that see everything rely on the part that fits the training recordings best. Those of different encoders are wrong
     about different things, and their mean about fewer.
     """
     index, first = next((index, layer) for index, layer in enumerate(head) if isinstance(layer, TimeConv))

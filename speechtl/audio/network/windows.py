@@ -18,7 +18,7 @@ from speechtl.audio.encoders.streaming import TIME, TimeConv
 class WindowGRU(nn.Module):
     """Gated recurrent units (Cho et al. 2014) over `window` steps from a zero state; the last state is the output.
 
-    Each of `members` networks, whose channels stand side by side, has its own. Channels are those of `(batch, channels, time, 1)`.
+    Each of `members` networks, with concatenated channels, has its own. Channels are those of `(batch, channels, time, 1)`.
     """
 
     def __init__(self, inputs: int, size: int, members: int, window: int) -> None:
@@ -39,7 +39,7 @@ class WindowGRU(nn.Module):
     def step(self, inputs: Tensor, running: Tensor | None) -> tuple[Tensor, Tensor]:
         """Take the next steps in all windows that are under way; return the states of those that are complete, and the others.
 
-        So a window costs one step in place of `window` of them. Windows under way stand in one tensor, the oldest first; None is zero.
+        So a window costs one step in place of `window` of them. Unfinished windows are kept in one tensor, the oldest first; None is zero.
         """
         complete = []
         for first in range(inputs.shape[TIME]):
@@ -64,7 +64,7 @@ class WindowAttention(nn.Module):
     """The mean over a window's steps, weighted for every channel by a learned query and by where in the window a step stands.
 
     Attentive pooling that depends on the channel (Desplanques et al. 2020, ECAPA-TDNN, section 3.1). Each of `members` networks,
-    whose `size` channels stand side by side, has its own; channels are those of `(batch, channels, time, 1)`.
+    with `size` of the concatenated channels, has its own; channels are those of `(batch, channels, time, 1)`.
     """
 
     def __init__(self, size: int, members: int, window: int) -> None:

@@ -33,12 +33,12 @@ from speechtl.errors import RecipeError
 from speechtl.progress import Log, progress
 from speechtl.text import counted
 
-WORD_PHONES = (4, 11)  # of the words to be told apart: shorter ones are too much alike
+WORD_PHONES = (4, 11)  # of the words to classify: shorter ones are too similar
 
 
 @dataclass(frozen=True)
 class Corpora:
-    """Everything that a pretraining hears; `classes` are the words to be told apart."""
+    """The data of a pretraining; `classes` are the words to classify."""
 
     recorded: list[Utterance]
     synthesised: list[Utterance]
@@ -66,7 +66,7 @@ class CorporaReader:
     log: Log
 
     def read(self) -> Corpora:
-        """All corpora of the recipe; raises `RecipeError` where there are no words to be told apart."""
+        """All corpora of the recipe; raises `RecipeError` where there are no words to classify."""
         recipe = self.recipe
         tested = read_tested(recipe.data.test, longest=LONGEST, log=self.log) if recipe.data.test else []
         noises = self._noises()
@@ -99,10 +99,10 @@ class CorporaReader:
         validation = [one for one, out in zip(usable, kept_out, strict=True) if out and one.phones]
         if not validation:
             self.log(
-                "There is no error rate on validation speakers: too few people of the manifests have transcripts, so nobody is held out."
+                "There is no error rate on validation speakers: too few speakers of the manifests have transcripts, so none is held out."
             )
         if mute := sum(kept_out) - len(validation):
-            self.log(f"Left out {mute} recordings without a transcript, of people who are held out for validation.")
+            self.log(f"Left out {mute} recordings without a transcript, of speakers held out for validation.")
         return learned, validation
 
     def _sentences(self) -> list[Utterance]:

@@ -1,4 +1,4 @@
-"""Recordings with the phones that are said in them, or without, and windows of one length that are packed with them."""
+"""Utterances with or without their phones, and windows of one length that are packed with them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from speechtl.text import counted, none_can_be_used
 
 SHORTEST = 0.2  # seconds of a recording that is of use
 OFTEN = 10  # times that a word is said alone to become a class
-KEPT = "they, or whoever speaks in them, are kept for tests"
-PHONES_A_SECOND = 25.0  # more cannot be said: the text is another's
+KEPT = "they, or their speakers, are in the test split"
+PHONES_A_SECOND = 25.0  # nobody speaks faster: the text belongs to another recording
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording of one piece of speech; `phones` are classes of CTC, or None where nobody wrote down what is said.
+    """A recording of one piece of speech; `phones` are classes of CTC, or None without a transcript.
 
     `word` is the class of the one word that is all of it, None for everything else.
     """

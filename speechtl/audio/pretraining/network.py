@@ -1,4 +1,4 @@
-"""The pretraining tasks behind an encoder: phones by CTC, the embeddings of a teacher, and words at the moment when they end."""
+"""The pretraining tasks of an encoder: phones by CTC, the embeddings of a teacher, and words at the moment when they end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TEACHER_FIELD = 76  # log-mel frames of the teacher's first embedding, which is 
 STRIDE = 8  # frames between two of the teacher's embeddings
 
 
-AFTER = (4, 12)  # frames behind a word's end: at the first step from there on the word is to be known
+AFTER = (4, 12)  # frames after a word's end: the first step from there on is to classify the word
 SMOOTHED = 0.05  # of a word's probability is shared among all
 
 
 class Answers(NamedTuple):
     """The outputs of the head: log-probabilities of phones `(frames * steps, batch, classes)`, the teacher's standardised embeddings
-    `(batch, steps, size)`, and the embeddings `(batch, steps, size)` that tell words.
+    `(batch, steps, size)`, and the embeddings `(batch, steps, size)` that classify words.
     """
 
     phones: Tensor
@@ -41,7 +41,7 @@ class PretrainingHead(nn.Module):
         self.frames = frames
         self.phones = nn.Conv2d(input_size, frames * CLASSES, 1)
         self.teacher = nn.Conv2d(input_size, teacher_size, 1) if teacher_size else None
-        self.words = nn.Linear(input_size, words) if words else None  # too many to be asked for at every step
+        self.words = nn.Linear(input_size, words) if words else None  # too many to compute at every step
         self.register_buffer("teacher_mean", torch.zeros(teacher_size))
         self.register_buffer("teacher_scale", torch.ones(teacher_size))
 
@@ -87,7 +87,7 @@ class PretrainingNetwork(TransferNetwork):
 
 
 class PretrainingLoss:
-    """CTC a phone, the squared error of the teacher's standardised numbers, and the cross-entropy of words; what nobody knows is masked."""
+    """CTC a phone, the squared error of the teacher's standardised numbers, and the cross-entropy of words; unknown labels are masked."""
 
     def __init__(self, network: PretrainingNetwork, ctc: float, teacher: float, words: float = 0.0) -> None:
         self.network = network

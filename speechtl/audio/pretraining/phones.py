@@ -1,4 +1,4 @@
-"""English texts as phones: what a recogniser is taught to write, and how far it is off.
+"""English texts as phones, the labels of a recogniser, and the edits between two sequences of them.
 
 eSpeak NG (from PyPI, `espeakng-loader`) knows how words are said; its phonemes of American English become the 39 phones of
 the CMU Pronouncing Dictionary (ARPABET without stress), with which recognisers of English are usually compared.
@@ -27,7 +27,7 @@ PAUSE = "_:"  # among eSpeak NG's mnemonics, between which stands "_"
 OTHER_LETTERS = "æœøßłđðþı"  # of the Latin alphabet, that do not come apart into a letter and a mark
 READ_OUT = "°½¼¾"  # beside letters, ASCII, punctuation and currencies
 
-# eSpeak NG's mnemonics without marks of stress (', and ,), length (:) where it tells nothing, and variants (digits, #, ;, -).
+# eSpeak NG's mnemonics without marks of stress (', and ,), length (:) where it makes no difference, and variants (digits, #, ;, -).
 _MNEMONICS = {
     **dict.fromkeys(["A:", "A", "0", "A~"], "AA"),
     **dict.fromkeys(["a", "aa", "a2"], "AE"),
@@ -85,7 +85,7 @@ _SILENT = {"", "r-"}  # an r that only links
 def transcribe(texts: Sequence[str]) -> list[list[str]]:
     """The phones of every text; none for one without words, with a sound that English does not have, or that cannot be read.
 
-    Signs of other alphabets, pictures and control characters cannot be: eSpeak NG says their names, and people do not. Neither can
+    Letters of other alphabets, pictures and control characters cannot be: eSpeak NG reads out their names, which people do not. Neither can
     a text on which it fails. Raises `MissingExtraError` where eSpeak NG is not installed, and `AudioError` where it fails on all.
     """
     phones: list[list[str]] = []

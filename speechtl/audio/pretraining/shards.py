@@ -58,7 +58,7 @@ class Shards:
         return read_shard(self.names(0)[0], 0)[3]
 
     def bytes_left(self, frames: int, bands: int, heard: int) -> int:
-        """About how many bytes the files take that are not there yet; `heard` is the teacher's numbers of a window."""
+        """About how many bytes the files take that are not there yet; `heard` is the size of a window's embeddings of the teacher."""
         missing = sum(not path.exists() for pack in range(len(self.packs)) for path in self.names(pack))
         return missing * WINDOWS * (self.copies * frames * bands + heard) * HALF
 
@@ -111,7 +111,7 @@ def _make_forked(job: Job) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Let this worker end soon after the process that gives it work, which tells it nothing when it is killed."""
+    """End this worker soon after its parent, which cannot end it when it is killed itself."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -141,7 +141,7 @@ def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -
 class ShardBatches:
     """An epoch is one pack in one copy; batches of `(features, phones, counts, heard, words)`.
 
-    `counts` is -1 where nobody knows the phones; `words` are classes and the frames at which they end, -1 behind the last.
+    `counts` is -1 where the phones are unknown; `words` are classes and the frames at which they end, -1 after the last.
     The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
     each reads a part of the files of its own.
     """

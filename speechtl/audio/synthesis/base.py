@@ -26,7 +26,7 @@ RawSpeech = tuple[Samples, int]  # samples and their rate
 
 @dataclass(frozen=True)
 class Voice:
-    """A way of speaking. `name` is stable and serves as speaker; voices of one `timbre` sound like one person in several accents."""
+    """A voice. `name` is stable and serves as speaker; voices of one `timbre` sound like one person in several accents."""
 
     synthesizer: str
     accent: str
@@ -54,7 +54,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class SpokenText:
-    """A text to be said by a voice; `rate` and `pitch` are factors on the voice's own."""
+    """A text to be spoken by a voice; `rate` and `pitch` are factors on the voice's own."""
 
     text: str
     voice: Voice
@@ -89,7 +89,7 @@ def speak_singly(synthesizer: Synthesizer, utterances: Iterable[SpokenText]) -> 
 
 
 def read_speech(path: Path, utterance: SpokenText) -> RawSpeech:
-    """Read the file that a program left of an utterance; raises `AudioError` where there is none, or no sound in it."""
+    """Read the sound file that a program wrote for a text; raises `AudioError` where there is none, or no sound in it."""
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32")
     except soundfile.SoundFileError as error:

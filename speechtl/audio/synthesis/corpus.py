@@ -39,7 +39,7 @@ RATES = (0.8, 1.3)
 PITCHES = (0.85, 1.2)
 RECIPE = 1  # raise it when the same settings give another corpus
 
-# Recorded people sound natural and get more than their number; those joined of pieces less than those made of statistics.
+# Recorded speakers sound natural and get more than their share; concatenative voices less than statistical ones.
 RECORDED = {"flite:slt": 5.0, "flite:rms": 6.5, "flite:awb": 6.5, "festival:slt": 5.0, "flite:kal16": 1.5, "festival:ked": 2.0}
 RECORDED |= {"festival:kal": 1.5, "flite:kal": 1.5}
 ACCENTS = {"en-us": 28.0, "en-us-nyc": 12.0, "en-gb": 10.0, "en-gb-x-rp": 6.0, "en-gb-scotland": 6.0, "en-029": 4.0}
@@ -92,7 +92,7 @@ def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alon
         raise SpeechtlError("words and without must be lists, with one word or phrase in each place; got a single text.")
     random = np.random.default_rng(seed)
     for texts in (sentences(random, without), spoken_texts(random, words, without)):
-        next(texts)  # complains before any work is done
+        next(texts)  # fails before any work is done
     usable = tuple(usable_words(words, without))
     if alone and not usable:
         raise SpeechtlError("A corpus of single words needs words: give a vocabulary.")
@@ -120,7 +120,7 @@ def _weight(voice: Voice) -> float:
 
 SURROUNDINGS = (0.05, 0.4)  # seconds before and after the speech
 SHARD = 100  # utterances
-LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter: outside of it something went wrong
+LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter: outside of these limits something went wrong
 EXTRA_SECONDS = 1.2  # that a text may take besides its letters
 
 Line = dict[str, Any]  # of a manifest
@@ -138,14 +138,13 @@ def make_corpus(
     on_skip: Log | None = None,
     progress: Advance | None = None,
 ) -> Path:
-    """Write about so many hours of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
+    """Write about `hours` of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
 
-    `words` is a vocabulary for the texts, `without` phrases that none contains; `alone` says the words of the vocabulary one
-    by one, and nothing else. Every synthesiser on this machine is used
-    (`used_voices` tells which). The same seed, settings and synthesisers give the same texts, voices and samples, whatever the
-    number of workers. A second call goes on where an interrupted one stopped, and one with more hours extends the corpus.
-    An utterance that fails is left out and reported to `on_skip`, again by every call. Raises `SpeechtlError` when the settings
-    cannot be met, differ from those that the folder was begun with, or when the folder cannot be written to.
+    `words` is a vocabulary for the texts, `without` phrases that none contains; with `alone` the texts are the single words of
+    the vocabulary. Every synthesiser on this machine is used (see `used_voices`). The same seed, settings and synthesisers give
+    the same texts, voices and samples with any number of workers. A second call resumes an interrupted one, and one with more
+    hours extends the corpus. A text that fails is left out and reported to `on_skip`, again by every call. Raises
+    `SpeechtlError` when the settings cannot be met, differ from those of the existing corpus, or when the folder cannot be written to.
     """
     if not hours > 0:
         raise SpeechtlError(f"hours must be above 0; got {hours:g}.")
@@ -168,13 +167,13 @@ def make_corpus(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of the folder, until this one ends in whatever way."""
+    """Lock the folder until this process ends in any way."""
     with locked(folder / ".lock", f"Another process is making the corpus in {folder}", "give another folder"):
         yield
 
 
 def _agree(folder: Path, plan: CorpusPlan) -> None:
-    """Write down the settings of a new corpus, or see that those of one that was begun are the same."""
+    """Write the settings of a new corpus, or check that those of an existing one are the same."""
     path = folder / "settings.json"
     settings = plan.settings()
     if not path.exists():
@@ -187,7 +186,7 @@ def _agree(folder: Path, plan: CorpusPlan) -> None:
         raise SpeechtlError(f"{path} is damaged: it does not hold settings; give a new folder.")
     different = {key: value for key, value in settings.items() if begun.get(key) != value}
     wanted = ", ".join(f"{key} {begun.get(key)!r}, now {value!r}" for key, value in different.items())
-    raise SpeechtlError(f"{folder} was begun with other settings ({wanted}); give another folder, or the same settings.")
+    raise SpeechtlError(f"{folder} was started with other settings ({wanted}); give another folder, or the same settings.")
 
 
 def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip: Log, progress: Advance) -> list[Line]:
@@ -214,7 +213,7 @@ def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip
 
 
 def _shards(folder: Path, plan: CorpusPlan, workers: int) -> Iterator[tuple[list[Line], list[str]]]:
-    """Yield lines and reasons of skips, shard by shard and without end, while others are in the making."""
+    """Yield lines and reasons of skips, shard by shard and without end, while the next ones are being made."""
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[tuple[list[Line], list[str]]]] = deque()
         try:

@@ -34,7 +34,7 @@ TIMBRES = (
 
 
 class EspeakLibrary:
-    """eSpeak NG as the shared library that `espeakng-loader` carries; runs `espeak.py` in a process of its own."""
+    """eSpeak NG as the shared library that `espeakng-loader` carries; runs `espeak_process.py` in a process of its own."""
 
     name = "espeak"
 
@@ -104,7 +104,7 @@ class EspeakProgram:
 
 
 def find_espeak() -> Synthesizer | None:
-    """ESpeak NG, from PyPI before the program on PATH, or None when there is neither."""
+    """eSpeak NG, from PyPI before the program on PATH, or None when there is neither."""
     try:
         loader = importlib.import_module("espeakng_loader")
         library, data = Path(loader.get_library_path()), Path(loader.get_data_path())
@@ -134,7 +134,7 @@ def _settings(utterance: SpokenText) -> tuple[str, str]:
 
 
 def _answers(output: bytes) -> list[RawSpeech | AudioError]:
-    """Read what `espeak.py` wrote for many texts; an answer that was cut short is left out."""
+    """Parse the output of `espeak_process.py` for many texts; an answer that was cut short is left out."""
     answers: list[RawSpeech | AudioError] = []
     start = 0
     while (end := output.find(b"\n", start)) >= 0:

@@ -1,9 +1,9 @@
 """Speak one text with the shared library of eSpeak NG, in a process of its own.
 
-    python -I -S espeak.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
-    python -I -S espeak.py LIBRARY DATA many < lines > sounds        (VOICE, WORDS_PER_MINUTE, PITCH, text, tabs between)
-    python -I -S espeak.py LIBRARY DATA < /dev/null                  (lists languages, and timbres)
-    python -I -S espeak.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
+    python -I -S espeak_process.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
+    python -I -S espeak_process.py LIBRARY DATA many < lines > sounds        (VOICE, WORDS_PER_MINUTE, PITCH, text, tabs between)
+    python -I -S espeak_process.py LIBRARY DATA < /dev/null                  (lists languages, and timbres)
+    python -I -S espeak_process.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
 
 The output of speech is one line with the sample rate, then mono int16 samples. The library keeps state from one text to the next
 (phase of its vibrato, noise, echo), so the same text spoken twice in one process differs; a fresh process takes about
@@ -115,11 +115,11 @@ def _speak_many(library: Library) -> None:
         voice, words_per_minute, pitch, text = line.split("\t")
         sound = library.speak(text, voice, int(words_per_minute), int(pitch))
         sys.stdout.buffer.write(f"{library.sample_rate} {len(sound)}\n".encode() + sound)
-        sys.stdout.buffer.flush()  # a crash must not take along what was said before
+        sys.stdout.buffer.flush()  # a crash must not lose earlier texts
 
 
 def main(arguments: list[str]) -> None:
-    """List voices, or speak what stands on standard input, or write its phonemes."""
+    """List voices, or speak the text on standard input, or write its phonemes."""
     library = Library(*arguments[:2])
     if arguments[2:] == [MANY]:
         _speak_many(library)

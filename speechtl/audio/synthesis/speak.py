@@ -1,4 +1,4 @@
-"""The speech synthesisers at hand: eSpeak NG (from PyPI or on PATH), flite and festival (on PATH).
+"""The installed speech synthesisers: eSpeak NG (from PyPI or on PATH), flite and festival (on PATH).
 
 The shared library of `espeakng-loader` comes before the program `espeak-ng`: it is one known version, and its noise is seeded, so
 that the same text gives the same samples on every machine.

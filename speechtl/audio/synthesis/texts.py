@@ -78,7 +78,7 @@ def in_words(number: int, kind: str = "cardinal") -> str:
 
 
 def random_number(random: np.random.Generator) -> str:
-    """A number said in one of these ways, with as many digits as people say."""
+    """A random number: counted, digit by digit, as a year, a time of day, a place in a row or a decimal."""
     way = int(random.integers(6))
     if way == 0:
         return in_words(int(random.integers(10 ** int(random.integers(1, 7)))))

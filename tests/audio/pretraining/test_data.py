@@ -60,7 +60,7 @@ def test_nothing_is_learned_from_tests_or_from_those_who_speak_in_them(manifest)
     same_person.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found, notes = read([tested, same_person])
     assert [one.clip.text for one in found] == ["go"]
-    assert "Left out 2 recordings: they, or whoever speaks in them, are kept for tests." in notes
+    assert "Left out 2 recordings: they, or their speakers, are in the test split." in notes
 
 
 def test_nothing_is_learned_from_those_who_speak_in_tests_of_another_manifest(manifest):
@@ -70,7 +70,7 @@ def test_nothing_is_learned_from_those_who_speak_in_tests_of_another_manifest(ma
     notes: list[str] = []
     found = read_utterances([other], [], longest=10.0, log=notes.append, tested=tested)
     assert [one.clip.text for one in found] == ["go"]
-    assert notes == ["Left out 1 recording: they, or whoever speaks in them, are kept for tests."]
+    assert notes == ["Left out 1 recording: they, or their speakers, are in the test split."]
 
 
 def test_tests_are_read_for_tests(manifest):
