@@ -1,10 +1,11 @@
 import errno
+import hashlib
 import json
 
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.files import append_row, check_place, read_rows, replace_folder, write_json, write_rows, write_text, writing
+from speechtl.files import append_row, check_place, read_rows, replace_folder, sha256_of, write_json, write_rows, write_text, writing
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -78,3 +79,9 @@ def test_a_table_is_written_whole_and_read_back(tmp_path):
     assert read_rows(table) == []
     write_rows(table, [{"epoch": 1, "note": "a, b"}, {"epoch": 2, "note": None}])
     assert read_rows(table) == [{"epoch": "1", "note": "a, b"}, {"epoch": "2", "note": ""}]
+
+
+def test_files_and_bytes_have_the_same_hash(tmp_path):
+    content = bytes(range(256)) * 5000  # more than is read at a time
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_of(tmp_path / "a") == sha256_of(content) == hashlib.sha256(content).hexdigest()

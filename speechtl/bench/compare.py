@@ -1,8 +1,7 @@
-"""Two reports of the latency harness side by side: ratios, score drift between machines, and budgets."""
+"""Compare two benchmark reports: ratios, score drift between machines, and budgets."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.bench.measures import COSTS, DETECTION, FORMS, Json, ReportForm
-from speechtl.bench.report import MOST, SCHEMA, BenchReport, conditions
-from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
+from speechtl.bench.measures import COSTS, DETECTION, FORMS, ReportForm
+from speechtl.bench.report import MAX_VALUE, SCHEMA, BenchReport, conditions
+from speechtl.errors import SpeechtlError, did_you_mean
+from speechtl.runtime.samples import Json
+from speechtl.toml_files import read_toml
 
-LEAST = 1e-12  # of a measure that another is divided by
+MIN_DIVISOR = 1e-12  # smaller measures give no ratio
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that a measure may be; where `kind`, `encoder`, `engine`, `precision` or `graph` are given, of bundles like that."""
+    """Upper limit of a measure, for bundles that match `kind`, `encoder`, `engine`, `precision` and `graph` where given."""
 
     measure: str
     at_most: float
@@ -30,7 +31,7 @@ class Budget:
     graph: str | None = None
 
     def applies(self, report: BenchReport) -> bool:
-        """Tell whether the budget is meant for what a report measured."""
+        """Whether the budget applies to a report."""
         wanted = {key: value for key, value in asdict(self).items() if key not in ("measure", "at_most") and value is not None}
         about = {**report.bundle, "kind": report.form.kind}
         return self.measure in report.values and all(about.get(key) == value for key, value in wanted.items())
@@ -38,7 +39,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether one of two reports (0 or 1) keeps a budget; `value` is None where it was not measured, which does not pass."""
+    """Whether report 0 or 1 keeps a budget; a `value` of None was not measured and does not pass."""
 
     report: int
     budget: Budget
@@ -48,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Drift:
-    """The largest difference of scores between two machines; `tolerance` is None where the graphs are not the same."""
+    """The largest difference of scores between two machines; `tolerance` is None if the graphs differ."""
 
     largest: float | None
     identical: bool
@@ -57,13 +58,13 @@ class Drift:
 
     @property
     def ok(self) -> bool:
-        """Tell whether the machines agree, as far as they should."""
+        """Whether the machines agree within the tolerance."""
         return self.tolerance is None or (self.largest is not None and self.largest <= self.tolerance)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that two reports say beside each other."""
+    """Comparison of two reports."""
 
     reports: tuple[BenchReport, BenchReport]
     drift: Drift
@@ -72,21 +73,21 @@ class Comparison:
 
     @property
     def form(self) -> ReportForm:
-        """What both reports hold."""
+        """Content of both reports."""
         return self.reports[0].form
 
     @property
     def ok(self) -> bool:
-        """Tell whether scores agree and all budgets are kept."""
+        """Whether scores agree and all budgets are kept."""
         return self.drift.ok and all(verdict.ok for verdict in self.verdicts)
 
     def ratio(self, measure: str) -> float | None:
-        """Return how many times the first report's value the second one's is."""
+        """Value of the second report divided by that of the first."""
         first, second = (report.values[measure] for report in self.reports)
-        return second / first if first and second is not None and abs(first) >= LEAST else None
+        return second / first if first and second is not None and abs(first) >= MIN_DIVISOR else None
 
     def to_json(self) -> Json:
-        """Return the comparison as JSON stores it."""
+        """The comparison as JSON."""
         return {
             "schema": SCHEMA,
             "reports": [
@@ -103,12 +104,12 @@ class Comparison:
 
 
 def compare(first: BenchReport, second: BenchReport, budgets: Sequence[Budget] = ()) -> Comparison:
-    """Put two reports beside each other; raise `SpeechtlError` when they are of different kinds, or no budget is meant for either."""
+    """Compare two reports; raise `SpeechtlError` if they are of different kinds, or no budget applies to either."""
     reports = (first, second)
     if first.form != second.form:
         raise SpeechtlError(
             f"{first.path} is about a bundle of the kind {first.form.kind!r} and {second.path} of the kind {second.form.kind!r}, "
-            "which cost different things; compare two reports of one kind."
+            "which have different measures; compare two reports of one kind."
         )
     verdicts = [
         Verdict(index, budget, value := report.values[budget.measure], value is not None and value <= budget.at_most)
@@ -118,26 +119,14 @@ def compare(first: BenchReport, second: BenchReport, budgets: Sequence[Budget] =
     ]
     if budgets and not verdicts:
         raise SpeechtlError(
-            "None of the budgets is meant for what was measured; they name another measure, kind, encoder, engine, precision or graph."
+            "None of the budgets applies to these reports; they name another measure, kind, encoder, engine, precision or graph."
         )
     return Comparison(reports, _drift(first, second), verdicts, _notes(reports))
 
 
 def read_budgets(path: Path) -> list[Budget]:
-    """Read budgets (TOML: `[[budget]]` with `measure`, `at_most` and conditions); every mistake is an error that names it."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise MissingExtraError("Reading budgets with Python 3.10", "train") from error
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise SpeechtlError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a file of budgets (TOML).") from error
-    except (ValueError, RecursionError) as error:
-        raise SpeechtlError(f"{path} is not valid TOML: {error}.") from error
+    """Read budgets (TOML: `[[budget]]` with `measure`, `at_most` and conditions); raise `SpeechtlError` for mistakes."""
+    document = read_toml(path, "a file of budgets")
     entries = document.pop("budget", None)
     if document or not isinstance(entries, list) or not entries:
         raise SpeechtlError(f"{path} must hold one or more [[budget]] tables and nothing else.")
@@ -154,7 +143,7 @@ def _budget(entry: Any, where: str) -> Budget:
     measure, at_most = entry.get("measure"), entry.get("at_most")
     if measure not in COSTS:
         raise SpeechtlError(f"{where}: 'measure' must be one of {', '.join(COSTS)}; got {measure!r}{did_you_mean(str(measure), COSTS)}.")
-    if not isinstance(at_most, int | float) or isinstance(at_most, bool) or not 0 <= at_most <= MOST:
+    if not isinstance(at_most, int | float) or isinstance(at_most, bool) or not 0 <= at_most <= MAX_VALUE:
         raise SpeechtlError(f"{where}: 'at_most' must be a number, not negative; got {at_most!r}.")
     conditions = {key: value for key, value in entry.items() if key not in ("measure", "at_most")}
     wrong = [key for key, value in conditions.items() if not isinstance(value, str)]

@@ -1,7 +1,7 @@
-"""What detecting a wake word costs, stage by stage, and how long after the word its event comes.
+"""Cost of wake-word detection, stage by stage, and the delay from the end of a word to its event.
 
-Stages are timed within the shipped path, behind a microphone of 48 kHz; processor time, memory and start are those of a fresh
-process that is handed 16 kHz.
+Stages are timed in the shipped code, with input from a microphone of 48 kHz; CPU time, memory and start-up are measured in a new process
+with input of 16 kHz.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.bench import stimulus as audio
-from speechtl.bench.measures import MILLISECOND, Json, describe, percentiles, scores, spent
+from speechtl.bench.measures import MILLISECOND, describe, percentiles, scores, time_summary
 from speechtl.bench.process import repeat, repeat_worker
 from speechtl.bench.stopwatch import STAGES, TimedStream
 from speechtl.files import sha256_of
@@ -20,7 +20,7 @@ from speechtl.progress import Advance
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine.select import Engine, open_engine
-from speechtl.runtime.samples import SAMPLE_RATE, Int16
+from speechtl.runtime.samples import SAMPLE_RATE, Floats, Int16, Json
 from speechtl.runtime.trigger import GRACE
 from speechtl.runtime.verify import TOLERANCE
 
@@ -37,7 +37,7 @@ def measure(
     words: Sequence[audio.Spoken] | None,
     words_from: str,
 ) -> Json:
-    """Return what a report says of a bundle of wake words; arguments as in `bench`."""
+    """The part of a report on a bundle of wake words; arguments as in `bench`."""
     running = open_engine(bundle, graph, engine)
     heard = audio.schedule(bundle.golden())
     total = 2 * repetitions + 1
@@ -77,7 +77,7 @@ def _about(bundle: Bundle, engine: Engine) -> Json:
     }
 
 
-def _pass(stream: TimedStream, recorded: Int16) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def _pass(stream: TimedStream, recorded: Int16) -> tuple[npt.NDArray[np.int64], Floats]:
     stream.reset()
     for chunk in audio.chunks(recorded, stream.rate):
         stream.feed(chunk)
@@ -85,25 +85,25 @@ def _pass(stream: TimedStream, recorded: Int16) -> tuple[npt.NDArray[np.int64], 
 
 
 def _stages(passes: Sequence[npt.NDArray[np.int64]]) -> Json:
-    """Return the times of every stage and of whole chunks, over all passes."""
+    """Times of every stage and of whole chunks, over all passes."""
     times = np.concatenate(passes)
     seconds = len(times) * audio.CHUNK_SECONDS
     whole = times.sum(axis=1)
     deadline = audio.CHUNK_SECONDS * 1000.0
     return {
-        "stages": {name: spent(times[:, index], audio.SECOND.name, seconds) for index, name in enumerate(STAGES)},
-        "chunk": spent(whole, audio.SECOND.name, seconds),
+        "stages": {name: time_summary(times[:, index], audio.SECOND.name, seconds) for index, name in enumerate(STAGES)},
+        "chunk": time_summary(whole, audio.SECOND.name, seconds),
         "real_time_factor": round(float(whole[:, 0].sum()) / 1e9 / seconds, 6),
         "deadlines": {"chunks": len(whole), "deadline_ms": deadline, "missed": int((whole[:, 0] / MILLISECOND > deadline).sum())},
     }
 
 
 def _delay(stream: TimedStream, bundle: Bundle, words: Sequence[audio.Spoken] | None, words_from: str) -> Json:
-    """Return milliseconds from a word's end in the audio to the event's arrival behind microphone, chunk and computation."""
+    """Milliseconds from the end of a word to its event, including microphone, chunk and computation."""
     phases = audio.PHASES if words is None else 1
     spoken = audio.golden_words(bundle) if words is None else words
-    behind = max(audio.BEHIND_SECONDS, *(word.trigger.refractory + 1.0 for word in bundle.words))
-    arrivals, decisions = _arrivals(stream, audio.passages(spoken, phases, behind))
+    after = max(audio.AFTER_SECONDS, *(word.trigger.refractory + 1.0 for word in bundle.words))
+    arrivals, decisions = _arrivals(stream, audio.passages(spoken, phases, after))
     reason = None
     if not spoken:
         reason = f"no word is spoken in {words_from}; give recordings of it with --positives"
@@ -120,7 +120,7 @@ def _delay(stream: TimedStream, bundle: Bundle, words: Sequence[audio.Spoken] | 
 
 
 def _arrivals(stream: TimedStream, passages: Iterable[audio.PlayedWord]) -> tuple[list[float], list[float]]:
-    """Return for each detected word how much later its event arrives, and how much later it could be decided at the earliest."""
+    """For each detected word the delay of its event, and the earliest delay at which it could be decided."""
     stream.reset()
     arrivals, decisions = [], []
     at = 0

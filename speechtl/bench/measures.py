@@ -14,28 +14,27 @@ from speechtl.bench.stimulus import PICTURE_SIZES
 from speechtl.bench.stopwatch import STAGES
 from speechtl.files import sha256_of
 from speechtl.runtime.bundle.archive import KIND, PICTURE_KIND
+from speechtl.runtime.samples import Floats, Json
 
 PICTURE_STAGES = ("prepare", "network")
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 RANKS = (*PERCENTILES, "max")
 MILLISECOND = 1e6  # nanoseconds
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of a report: where it stands and its unit."""
+    """A number in a report: its keys and its unit."""
 
     where: tuple[str, ...]
     unit: str
-    known: bool = True  # False: it may be None, where it could not be measured
-    cost: bool = True  # False: more is better, so that no budget limits it
+    known: bool = True  # False: may be None, if it could not be measured
+    cost: bool = True  # False: more is better, so budgets cannot limit it
 
 
 @dataclass(frozen=True)
 class ReportForm:
-    """What a report on bundles of one kind holds: its measures, and the name of what every machine is given."""
+    """Content of reports on one kind of bundle: the measures, and the key of the input that all machines get."""
 
     kind: str
     given: str
@@ -82,12 +81,12 @@ PREDICTION = ReportForm(
     },
 )
 FORMS = {form.kind: form for form in (DETECTION, PREDICTION)}
-# What budgets can limit, in reports of any kind.
+# Measures that budgets can limit, in reports of any kind.
 COSTS = list(dict.fromkeys(name for form in FORMS.values() for name, measure in form.measures.items() if measure.cost))
 
 
 def percentiles(values: npt.ArrayLike) -> dict[str, float | None]:
-    """Return p50, p95, p99 and max of milliseconds; None of each where there is no value."""
+    """p50, p95, p99 and max of milliseconds; None if there are no values."""
     array = np.asarray(values, np.float64)
     if len(array) == 0:
         return {**dict.fromkeys(PERCENTILES), "max": None}
@@ -95,14 +94,14 @@ def percentiles(values: npt.ArrayLike) -> dict[str, float | None]:
     return {name: round(value, 5) for name, value in {**found, "max": float(array.max())}.items()}
 
 
-def spent(times: npt.NDArray[np.int64], unit: str, amount: float) -> Json:
-    """Return what nanoseconds `(calls, 2)`, wall and processor, come to; the latter for each of `amount` units."""
+def time_summary(times: npt.NDArray[np.int64], unit: str, amount: float) -> Json:
+    """Percentiles of wall time, and CPU time per unit, from nanoseconds `(calls, 2)`, wall and CPU, for `amount` units."""
     milliseconds = times / MILLISECOND
     return {"wall_ms": percentiles(milliseconds[:, 0]), f"cpu_ms_per_{unit}": round(float(milliseconds[:, 1].sum()) / amount, 5)}
 
 
-def scores(passes: Sequence[npt.NDArray[np.float32]]) -> Json:
-    """Return the scores `(steps, outputs)` of the first pass, and whether all passes gave the same."""
+def scores(passes: Sequence[Floats]) -> Json:
+    """Scores `(steps, outputs)` of the first pass, and whether all passes gave the same."""
     first = passes[0]
     return {
         "sha256": sha256_of(first.astype("<f4").tobytes()),
@@ -112,7 +111,7 @@ def scores(passes: Sequence[npt.NDArray[np.float32]]) -> Json:
 
 
 def describe(path: Path, about: Mapping[str, Any], graph: str, engine: str) -> Json:
-    """Return what a report says of any bundle: its file, and which of its graphs was run by what."""
+    """Entry of a report on any bundle: its file, graph and engine."""
     encoder = about.get("encoder")
     return {
         "name": str(about["name"]),

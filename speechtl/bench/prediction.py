@@ -1,6 +1,6 @@
-"""What the answer to a picture costs: reading it and bringing it to the network's form, and the network.
+"""Cost of the answer to a picture: reading and resizing it, and the network.
 
-Stages are timed in the path that `speechtl image predict` takes; processor time, memory and start are those of a fresh process.
+Stages are timed in the code of `speechtl image predict`; CPU time, memory and start-up are measured in a new process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.bench.measures import PICTURE_STAGES, Json, describe, scores, spent
+from speechtl.bench.measures import PICTURE_STAGES, describe, scores, time_summary
 from speechtl.bench.process import repeat, repeat_worker
 from speechtl.bench.stimulus import PICTURE, PICTURE_SIZES, SEED, picture_hash, write_pictures
 from speechtl.errors import SpeechtlError
@@ -23,8 +23,9 @@ from speechtl.runtime.bundle.archive import PICTURE_KIND
 from speechtl.runtime.bundle.pictures import PictureBundle, Scores
 from speechtl.runtime.engine.pictures import ENGINE, PictureEngine
 from speechtl.runtime.pictures import read_pixels
+from speechtl.runtime.samples import Json
 
-ROUNDS = 4  # in which the pictures are shown, in a pass
+ROUNDS = 4  # over the pictures in each pass
 WORKER = ("speechtl.bench.worker", "--pictures")
 
 Times = npt.NDArray[np.int64]
@@ -33,9 +34,9 @@ Times = npt.NDArray[np.int64]
 def measure(
     bundle: PictureBundle, graph: str | None, engine: str | None, repetitions: int, python: Sequence[str], progress: Advance
 ) -> Json:
-    """Return what a report says of a bundle for pictures; arguments as in `bench`."""
+    """The part of a report on a bundle for pictures; arguments as in `bench`."""
     if engine not in (None, ENGINE):
-        raise SpeechtlError(f"{bundle.path} is a bundle for pictures, which {ENGINE} alone runs, not {engine!r}; leave out --engine.")
+        raise SpeechtlError(f"{bundle.path} is a bundle for pictures, which only runs in {ENGINE}, not in {engine!r}; leave out --engine.")
     running = PictureEngine(bundle, graph)
     golden, _ = bundle.golden()
     total = 2 * repetitions
@@ -44,7 +45,7 @@ def measure(
         shown = files * ROUNDS
         command = [*python, "-m", *WORKER, str(bundle.path), running.graph, str(files[0])]
         process = repeat_worker(command, _names(shown), _names(files), PICTURE, repetitions, lambda done: progress(done, total))
-        expected = np.stack([running.run(picture) for picture in golden])  # before anything is timed, so that the network is warm
+        expected = np.stack([running.run(picture) for picture in golden])  # before timing, as warm-up
         passes = repeat(lambda: _pass(running, shown), repetitions, lambda done: progress(repetitions + done, total))
         return {
             "bundle": _about(running),
@@ -79,7 +80,7 @@ def _about(engine: PictureEngine) -> Json:
 
 
 def _pass(engine: PictureEngine, files: Sequence[Path]) -> tuple[Times, Scores]:
-    """Return nanoseconds `(pictures, stages, 2)`, wall and processor, and the scores `(pictures, outputs)`."""
+    """Nanoseconds `(pictures, stages, 2)`, wall and CPU, and scores `(pictures, outputs)`."""
     settings = engine.bundle.settings
     times, given = [], []
     for file in files:
@@ -96,16 +97,16 @@ def _now() -> Times:
 
 
 def _stages(passes: Sequence[Times]) -> Json:
-    """Return the times of every stage, of whole pictures, and of preparing those of each size, over all passes."""
+    """Times of every stage, of whole pictures, and of preparing pictures of each size, over all passes."""
     times = np.concatenate(passes)
     whole = times.sum(axis=1)
 
-    def told(part: Times) -> Json:
-        return spent(part, PICTURE.name, len(part))
+    def summary(part: Times) -> Json:
+        return time_summary(part, PICTURE.name, len(part))
 
     return {
-        "stages": {name: told(times[:, index]) for index, name in enumerate(PICTURE_STAGES)},
-        "prepare_by_size": {name: told(times[index :: len(PICTURE_SIZES), 0]) for index, name in enumerate(PICTURE_SIZES)},
-        "picture": told(whole),
+        "stages": {name: summary(times[:, index]) for index, name in enumerate(PICTURE_STAGES)},
+        "prepare_by_size": {name: summary(times[index :: len(PICTURE_SIZES), 0]) for index, name in enumerate(PICTURE_SIZES)},
+        "picture": summary(whole),
         "pictures_per_second": round(len(whole) / (float(whole[:, 0].sum()) / 1e9), 3),
     }

@@ -1,4 +1,4 @@
-"""Measure a fresh process that takes its work from standard input: processor time, memory, start."""
+"""Measure CPU time, memory and start-up of a new process that reads its work from standard input."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ Result = TypeVar("Result")
 
 
 class WorkerError(SpeechtlError):
-    """A measured process did not do its work."""
+    """A measured process failed."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What costs are told for, such as a second of audio: its name in measures, and that of the amount of it."""
+    """The unit of costs, such as a second of audio: its name in measures, the name of its amount, and its number in each piece of work."""
 
     name: str
     amount: str
-    each: float = 1.0  # of the unit, in each piece that a worker takes
+    each: float = 1.0
 
 
 @dataclass(frozen=True)
 class ProcessCost:
-    """What a process cost; `start_seconds` lie between its creation and its word that it is ready."""
+    """Cost of a process; `start_seconds` is the time from its creation until it is ready."""
 
     pieces: int
-    cpu_seconds: float  # altogether
-    peak_mb: float  # of 2**20 bytes
+    cpu_seconds: float  # including the start
+    peak_mb: float  # in units of 2**20 bytes
     start_seconds: float
     start_cpu_seconds: float
 
     def per(self, unit: Unit) -> dict[str, float]:
-        """Return the cost for each unit, without and with the start, and what does not depend on the amount."""
+        """Cost per unit, without and with the start, and costs that do not depend on the amount."""
         amount = self.pieces * unit.each
         return {
             unit.amount: amount,
@@ -69,9 +69,9 @@ def repeat(work: Callable[[], Result], repetitions: int, progress: Callable[[int
 def repeat_worker(
     command: Sequence[str], given: bytes, few: bytes, unit: Unit, repetitions: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
-    """Run a worker so many times on what is given; return the medians of its costs, and each.
+    """Run a worker `repetitions` times on the input `given`; return the medians of its costs, and the cost of each run.
 
-    A first run on a few pieces is not counted: byte code is compiled and files are read into memory.
+    A first run on the input `few` is not counted: it compiles byte code and fills the file cache.
     """
     run_worker(command, few)
     each = repeat(lambda: run_worker(command, given)[0].per(unit), repetitions, progress)
@@ -80,18 +80,18 @@ def repeat_worker(
 
 
 def run_worker(command: Sequence[str], given: bytes) -> tuple[ProcessCost, dict[str, Any]]:
-    """Run a worker on one thread and hand it what is given; return what it cost, and all that it answered.
+    """Run a worker on one thread with the input `given`; return its cost and its whole answer.
 
-    A worker prints the line `ready`, takes pieces until its input ends, and prints one line of JSON with `pieces`,
-    `cpu_seconds`, `start_cpu_seconds` and `peak_bytes`. Raises `WorkerError` with its last line when it does not.
+    A worker prints the line `ready`, processes pieces until its input ends, and prints one line of JSON with `pieces`,
+    `cpu_seconds`, `start_cpu_seconds` and `peak_bytes`. Raises `WorkerError` with its last line on standard error if it fails.
     """
     environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
-    if command[0] != sys.executable:  # what these lead to is meant for this environment, not for another's
+    if command[0] != sys.executable:  # they refer to this environment, not to the other one
         environment.pop("PYTHONPATH", None)
         environment["PYTHONNOUSERSITE"] = "1"
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as stderr:
         begin = time.perf_counter()
-        with _start(command, said, environment) as process:
+        with _start(command, stderr, environment) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
@@ -101,18 +101,18 @@ def run_worker(command: Sequence[str], given: bytes) -> tuple[ProcessCost, dict[
             except BaseException:
                 process.kill()
                 raise
-        said.seek(0)
-        lines = said.read().decode(errors="replace").split("\n")
+        stderr.seek(0)
+        lines = stderr.read().decode(errors="replace").split("\n")
     if process.returncode != 0 or ready != b"ready\n":
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
         raise WorkerError(f"its process ended with {process.returncode}: {last}")
-    told = json.loads(answer)
-    cost = ProcessCost(told["pieces"], told["cpu_seconds"], told["peak_bytes"] / MEGABYTE, start, told["start_cpu_seconds"])
-    return cost, told
+    measured = json.loads(answer)
+    cost = ProcessCost(measured["pieces"], measured["cpu_seconds"], measured["peak_bytes"] / MEGABYTE, start, measured["start_cpu_seconds"])
+    return cost, measured
 
 
-def _start(command: Sequence[str], said: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], stderr: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environment)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment)
     except OSError as error:
         raise WorkerError(f"{command[0]} cannot be started: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""Reports of the latency harness as they are read back: checked, so that what compares them can rely on them."""
+"""Read and check reports of the benchmark."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechtl.bench.measures import FORMS, Json, ReportForm
+from speechtl.bench.measures import FORMS, ReportForm
 from speechtl.errors import SpeechtlError
 from speechtl.files import parse_json
 from speechtl.runtime.bundle.archive import KIND as DEFAULT_KIND
+from speechtl.runtime.samples import Json
 
 KIND = "speechtl bench"
 SCHEMA = 1
-MOST = 1e18  # of any measure: what divides and subtracts them stays finite
+MAX_VALUE = 1e18  # of any measure, so that quotients and differences stay finite
 
-# Where what else is relied on stands, and of what kind it is; a condition may be unknown.
+# Other required entries and their types; a condition may be unknown.
 KINDS: dict[tuple[str, ...], type | tuple[type, ...]] = {
     ("made",): str,
     ("bundle", "name"): str,
@@ -33,7 +34,7 @@ KINDS: dict[tuple[str, ...], type | tuple[type, ...]] = {
     **{("condition", moment, "load"): (int, float, type(None)) for moment in ("before", "after")},
     **{("condition", moment, "throttling"): (dict, type(None)) for moment in ("before", "after")},
 }
-# The same of what need not be there.
+# Optional entries and their types.
 OPTIONAL: dict[tuple[str, ...], tuple[type, ...]] = {
     ("machine", "model"): (str, type(None)),
     ("condition", "after", "clock_mhz"): (int, float, type(None)),
@@ -45,7 +46,7 @@ OPTIONAL: dict[tuple[str, ...], tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class BenchReport:
-    """A report that was read and checked; `values` has every measure, None where it could not be measured."""
+    """A checked report; `values` has every measure, None if it could not be measured."""
 
     path: Path
     form: ReportForm
@@ -55,12 +56,12 @@ class BenchReport:
 
     @property
     def bundle(self) -> Json:
-        """What was measured."""
+        """The bundle that was measured."""
         return dict(self.document["bundle"])
 
 
 def read_report(path: Path) -> BenchReport:
-    """Read a report; raise `SpeechtlError` when it is damaged, of a newer schema, or none at all."""
+    """Read a report; raise `SpeechtlError` if it is damaged, of a newer schema, or another file."""
     try:
         document = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -69,12 +70,10 @@ def read_report(path: Path) -> BenchReport:
     except (ValueError, RecursionError) as error:
         raise SpeechtlError(f"{path} is not JSON ({error}); give a report made with: speechtl bench NAME.wake --json FILE") from error
     if not isinstance(document, dict) or document.get("kind") != KIND:
-        raise SpeechtlError(f"{path} is no report of the latency harness; make one with: speechtl bench NAME.wake --json FILE")
+        raise SpeechtlError(f"{path} is not a benchmark report; make one with: speechtl bench NAME.wake --json FILE")
     schema = document.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
-        raise SpeechtlError(
-            f"{path} has schema {schema}, where this speechtl reads up to {SCHEMA}. Update it with: pip install -U speechtl"
-        )
+        raise SpeechtlError(f"{path} has schema {schema}, and this speechtl reads up to {SCHEMA}. Update it with: pip install -U speechtl")
     form = _form(document, path)
     values = {name: _number(_at(document, measure.where, path), measure.where, path) for name, measure in form.measures.items()}
     for name, measure in form.measures.items():
@@ -98,22 +97,22 @@ def read_report(path: Path) -> BenchReport:
 
 
 def conditions(document: Json) -> list[str]:
-    """Say what made a report's machine slower than it can be: throttling, other work, a governor that saves power."""
+    """Notes on conditions that made the machine slower: throttling, load, a power-saving governor."""
     found = []
     before, after, machine = document["condition"]["before"], document["condition"]["after"], document["machine"]
     throttling, earlier = after["throttling"] or {}, before["throttling"] or {}
     if throttling.get("now") or (throttling.get("events") or 0) > (earlier.get("events") or 0):
         reasons = ", ".join(map(str, throttling.get("now", ()))) or "too hot"
-        found.append(f"the machine held its processor back ({reasons}), so its times are not its best.")
+        found.append(f"the machine throttled its processor ({reasons}), so it was slower than it can be.")
     if (after["load"] or 0) > machine["cores"]:
-        found.append(f"the machine was busy (load {after['load']} on {machine['cores']} cores): trust processor time, not wall time.")
+        found.append(f"the machine was busy (load {after['load']} on {machine['cores']} cores): trust CPU time, not wall time.")
     if "powersave" in (machine["governor"] or ""):
         found.append("the governor was 'powersave', which keeps the clock low.")
     return found
 
 
 def _form(document: Json, path: Path) -> ReportForm:
-    """Return what a report on this kind of bundle holds; one that does not say its kind is of wake words."""
+    """Content of reports on this kind of bundle; the default kind is wake words."""
     bundle = document.get("bundle")
     kind = bundle.get("kind", DEFAULT_KIND) if isinstance(bundle, dict) else DEFAULT_KIND
     if not isinstance(kind, str):
@@ -148,7 +147,7 @@ def _number(value: Any, where: Sequence[str], path: Path) -> float | None:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_VALUE
 
 
 def _damaged(path: Path, where: Sequence[str]) -> SpeechtlError:

@@ -1,7 +1,6 @@
-"""The latency harness: what a bundle costs on this machine, as a report that can be compared with another machine's.
+"""The benchmark: measure a bundle on this machine, as a report that can be compared with other machines.
 
-Every machine is given the same, made by seed: audio in chunks of 80 ms to a bundle of wake words, pictures to one for pictures, as
-fast as it takes them.
+All machines get the same generated input, as fast as they process it: audio in chunks of 80 ms, or pictures.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechtl.bench import detection
-from speechtl.bench.measures import Json
 from speechtl.bench.report import KIND, SCHEMA
 from speechtl.bench.stimulus import Spoken
 from speechtl.errors import SpeechtlError
@@ -21,6 +19,7 @@ from speechtl.progress import Advance
 from speechtl.runtime.bundle.archive import PICTURE_KIND, bundle_kind
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
 from speechtl.runtime.machine import PACKAGES, read_condition, read_machine
+from speechtl.runtime.samples import Json
 from speechtl.versions import versions
 
 if TYPE_CHECKING:
@@ -40,17 +39,16 @@ def bench(
     python: Sequence[str] = (sys.executable,),
     progress: Advance = lambda _done, _total: None,
 ) -> Json:
-    """Measure a bundle here and return the report as JSON stores it.
+    """Measure a bundle on this machine; return the report.
 
-    `graph` and `engine` choose as `Detector.open` does. `words` are recordings of the word to measure the detection delay with, in place of
-    those of the bundle's golden audio; `words_from` says where they come from. `python` is the command that starts a fresh Python.
-    Raises `BundleError` for what cannot be opened, `SpeechtlError` where words are given for pictures, and `WorkerError` where no fresh
-    process can be measured.
+    `graph` and `engine` choose as in `Detector.open`. The detection delay is measured with `words`, recordings from `words_from`, or with
+    the golden audio of the bundle. `python` is the command that starts a new Python process. Raises `BundleError` for bundles that cannot
+    be opened, `SpeechtlError` for words with a picture bundle, and `WorkerError` if a new process fails.
     """
     if repetitions < 1:
         raise SpeechtlError(f"There must be at least 1 repetition; got {repetitions}.")
     if words is not None:
-        check_hears(path)
+        check_takes_audio(path)
     bundle = open_any_bundle(path)
     machine, before = read_machine(), read_condition()
     if isinstance(bundle, Bundle):
@@ -72,7 +70,7 @@ def bench(
 
 
 def open_any_bundle(path: Path) -> Bundle | PictureBundle:
-    """Read and check a bundle of any kind that can be measured."""
+    """Read and check a bundle of any kind."""
     if bundle_kind(path) != PICTURE_KIND:
         return open_bundle(path)
 
@@ -81,7 +79,7 @@ def open_any_bundle(path: Path) -> Bundle | PictureBundle:
     return open_picture_bundle(path)
 
 
-def check_hears(path: Path) -> None:
-    """Raise `SpeechtlError` for a bundle that recordings mean nothing to."""
+def check_takes_audio(path: Path) -> None:
+    """Raise `SpeechtlError` for a picture bundle, for which recordings make no sense."""
     if bundle_kind(path) == PICTURE_KIND:
-        raise SpeechtlError(f"{path} is a bundle for pictures; leave out --positives and --split, which choose recordings of a word.")
+        raise SpeechtlError(f"{path} is a bundle for pictures; leave out --positives and --split, which select recordings of a word.")

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-
 from speechtl.bench.compare import Comparison
-from speechtl.bench.measures import DETECTION, PICTURE_STAGES, PREDICTION, RANKS, Json
+from speechtl.bench.measures import DETECTION, PICTURE_STAGES, PREDICTION, RANKS
 from speechtl.bench.report import BenchReport, conditions
 from speechtl.bench.stimulus import PICTURE_SIZES
 from speechtl.bench.stopwatch import STAGES
-from speechtl.console import PlainTable, plain_console
+from speechtl.console import measurement_table, plain_console
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import writing
+from speechtl.runtime.samples import Json
 from speechtl.text import one_line, picture_text
 
-PLAIN_WIDTH = 200  # characters of a line where there is no terminal
 FORMATS = ("png", "svg", "pdf")
 COLOURS = ("#3b6ea5", "#d08a2e")
 BAR_WIDTH = 0.38  # two bars stand side by side
@@ -31,10 +27,10 @@ BAR_WIDTH = 0.38  # two bars stand side by side
 
 @dataclass(frozen=True)
 class Layout:
-    """How a report on one kind of bundle is told: rows of a table, by what they are called, and sentences below it."""
+    """Presentation of reports on one kind of bundle: labelled rows of a table, and sentences below it."""
 
     stage: str
-    cpu: str  # name of the processor time that rows have
+    cpu: str  # key of the CPU time in each row
     cpu_unit: str
     rows: dict[str, tuple[str, ...]]
     sentences: Callable[[Json], list[str]]
@@ -42,22 +38,22 @@ class Layout:
 
 def print_report(report: Json) -> None:
     """Print one report."""
-    console = _console()
+    console = plain_console()
     bundle = report["bundle"]
     layout = LAYOUTS[bundle.get("kind", DETECTION.kind)]
     console.print(one_line(f"{bundle['file']}, {bundle['graph']} in {bundle['engine']}, {describe_machine(report)}"))
-    table = _table(layout.stage, *(f"{rank}, ms" for rank in RANKS), f"CPU, {layout.cpu_unit}")
+    table = measurement_table(layout.stage, *(f"{rank}, ms" for rank in RANKS), f"CPU, {layout.cpu_unit}")
     for name, where in layout.rows.items():
-        told = reduce(lambda part, key: part[key], where, report)
-        table.add_row(name, *(f"{told['wall_ms'][rank]:.3f}" for rank in RANKS), f"{told[layout.cpu]:.2f}")
+        times = reduce(lambda part, key: part[key], where, report)
+        table.add_row(name, *(f"{times['wall_ms'][rank]:.3f}" for rank in RANKS), f"{times[layout.cpu]:.2f}")
     console.print(table)
-    for line in (*layout.sentences(report), *(f"Mind: {note}" for note in conditions(report))):
+    for line in (*layout.sentences(report), *(f"Note: {note}" for note in conditions(report))):
         console.print(one_line(line))
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print two reports beside each other, the drift between them, and which budgets they keep."""
-    console = _console()
+    """Print two reports side by side, the drift between them, and the budgets."""
+    console = plain_console()
     for letter, report in zip("AB", comparison.reports, strict=True):
         bundle = report.bundle
         console.print(
@@ -65,7 +61,7 @@ def print_comparison(comparison: Comparison) -> None:
                 f"{letter}: {report.path}, {bundle['name']} {bundle['graph']} in {bundle['engine']}, {describe_machine(report.document)}"
             )
         )
-    table = _table("measure", "A", "B", "B / A", "unit")
+    table = measurement_table("measure", "A", "B", "B / A", "unit")
     measures = comparison.form.measures
     for name, measure in measures.items():
         ratio = comparison.ratio(name)
@@ -82,11 +78,11 @@ def print_comparison(comparison: Comparison) -> None:
             )
         )
     for note in comparison.notes:
-        console.print(one_line(f"Mind: {note}"))
+        console.print(one_line(f"Note: {note}"))
 
 
 def describe_machine(report: Json) -> str:
-    """Return a machine in a line: what it is, and how it was doing behind the measurement."""
+    """A machine in one line: its model, and its condition after the measurement."""
     machine, after = report["machine"], report["condition"]["after"]
     clock, warmth = after.get("clock_mhz"), after.get("temperature_celsius")
     parts = [
@@ -101,7 +97,7 @@ def describe_machine(report: Json) -> str:
 
 
 def describe_drift(comparison: Comparison) -> str:
-    """Return in a sentence how far the scores of two machines are apart."""
+    """A sentence about the difference between the scores of two machines."""
     drift = comparison.drift
     if drift.largest is None:
         return f"Scores were not compared: {drift.reason}."
@@ -112,7 +108,7 @@ def describe_drift(comparison: Comparison) -> str:
 
 
 def label(report: BenchReport) -> str:
-    """Return what a picture calls a report."""
+    """Label of a report in a plot."""
     machine = report.document["machine"]
     return f"{report.path.stem}: {report.bundle['name']}, {machine.get('model') or machine['processor']}"
 
@@ -121,7 +117,7 @@ def _detection(report: Json) -> list[str]:
     process, deadlines = report["process"], report["deadlines"]
     return [
         f"Whole process at 16 kHz: {process['cpu_ms_per_second']:.2f} ms CPU per second of audio, {process['peak_mb']:.1f} MB at most, "
-        f"{process['start_seconds']:.3f} s from its creation until it can detect ({process['start_cpu_seconds']:.3f} s CPU). "
+        f"{process['start_seconds']:.3f} s from start until it can detect ({process['start_cpu_seconds']:.3f} s CPU). "
         f"Medians of {report['repetitions']}.",
         f"Real-time factor {report['real_time_factor']:.4f}; {deadlines['missed']} of {deadlines['chunks']} chunks took longer than 80 ms.",
         _delay(report["delay"]),
@@ -134,7 +130,7 @@ def _delay(delay: Json) -> str:
     ms, decided = delay["ms"], delay["decision_ms"]
     return (
         f"From the end of the word to the event: {ms['p50']:.0f} ms (p95 {ms['p95']:.0f}, max {ms['max']:.0f}), "
-        f"of which the decision needs {decided['p50']:.0f}; {delay['detected']} of {delay['words']} words of {delay['from']} detected."
+        f"of which {decided['p50']:.0f} ms are needed to decide; {delay['detected']} of {delay['words']} words of {delay['from']} detected."
     )
 
 
@@ -142,10 +138,10 @@ def _prediction(report: Json) -> list[str]:
     process = report["process"]
     return [
         f"Whole process: {process['cpu_ms_per_picture']:.2f} ms CPU per picture, {process['peak_mb']:.1f} MB at most, "
-        f"{process['start_seconds']:.3f} s from its creation to its first answer ({process['start_cpu_seconds']:.3f} s CPU). "
+        f"{process['start_seconds']:.3f} s from start to the first answer ({process['start_cpu_seconds']:.3f} s CPU). "
         f"Medians of {report['repetitions']}.",
-        f"{report['pictures_per_second']:.1f} pictures per second, as many of each size. Their files are not compressed: "
-        "unpacking a JPEG comes on top.",
+        f"{report['pictures_per_second']:.1f} pictures per second, equally many of each size. The files are not compressed: "
+        "decoding JPEG takes additional time.",
     ]
 
 
@@ -182,21 +178,9 @@ def _value(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _table(first: str, *headings: str) -> PlainTable:
-    table = PlainTable(first, box=box.SIMPLE_HEAD if sys.stdout.isatty() else box.MARKDOWN)
-    table.columns[0].no_wrap = True
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    return table
-
-
-def _console() -> Console:
-    return plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=True)
-
-
 @dataclass(frozen=True)
 class Panel:
-    """A part of the picture: measures, by what they are called in it."""
+    """A panel of the plot: measures by their labels."""
 
     title: str
     measures: dict[str, str]
@@ -218,15 +202,15 @@ PANELS = {
 
 
 def check_plot(target: Path) -> None:
-    """Raise an error when no picture could be drawn to `target`."""
+    """Raise `SpeechtlError` if no plot can be drawn to `target`."""
     if target.suffix[1:].lower() not in FORMATS:
-        raise SpeechtlError(f"A picture's name must end in .{', .'.join(FORMATS)}; got {target.name}.")
+        raise SpeechtlError(f"The name of a plot must end in .{', .'.join(FORMATS)}; got {target.name}.")
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "train")
 
 
 def draw(comparison: Comparison, target: Path) -> None:
-    """Draw a comparison to a file, whole or not at all."""
+    """Draw a comparison to a file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
@@ -241,7 +225,7 @@ def draw(comparison: Comparison, target: Path) -> None:
 
 
 def _bars(axes: Any, comparison: Comparison, panel: Panel) -> None:
-    """Draw the measures of a panel as bars side by side."""
+    """Draw the measures of both reports as bars side by side."""
     for index, (report, colour) in enumerate(zip(comparison.reports, COLOURS, strict=True)):
         places = [place + (index - 0.5) * BAR_WIDTH for place in range(len(panel.measures))]
         axes.bar(places, [report.values[measure] or 0.0 for measure in panel.measures.values()], BAR_WIDTH, color=colour, label=str(index))

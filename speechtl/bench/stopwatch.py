@@ -1,4 +1,4 @@
-"""Where the time goes: wall and processor time of the stages between a microphone's chunk and an event."""
+"""Wall and CPU time of the stages between a microphone's chunk and an event."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.samples import from_int16
+from speechtl.runtime.samples import Floats, Int16, from_int16
 from speechtl.runtime.sound.files import HELD_BACK, resampler
 
 STAGES = ("resample", "features", "network", "detector")
-Doubles = npt.NDArray[np.float64]
 
 
 class Resampler(Protocol):
-    """What converts a stream to 16 kHz."""
+    """Converts a stream to 16 kHz."""
 
     def resample_chunk(self, x: Any, last: bool = False) -> Any:
-        """Return the converted samples that these complete."""
+        """The converted samples that are complete so far."""
 
 
 class Stopwatch:
-    """Adds up the wall and processor time (nanoseconds) of the calls of one method of one object, and keeps their results if asked."""
+    """Sums the wall and CPU time (nanoseconds) of calls of a method of an object; appends their results to `results` if given."""
 
     def __init__(self, owner: object, method: str, results: list[Any] | None = None) -> None:
         self.spent = (0, 0)
@@ -43,10 +42,7 @@ class Stopwatch:
 
 
 class TimedStream:
-    """The shipped path from a chunk of a microphone to events, with a stopwatch at every stage; nothing of it is a copy.
-
-    `times` has a row of `(wall, processor)` nanoseconds for every chunk and stage; `scores` those that the network gave.
-    """
+    """The shipped code from a microphone's chunk to events, with a stopwatch at every stage."""
 
     def __init__(self, detector: Detector, rate: int, block_seconds: float) -> None:
         self.rate = rate
@@ -60,7 +56,7 @@ class TimedStream:
         self.reset()
 
     def reset(self) -> None:
-        """Begin a new stream, and forget times and scores."""
+        """Start a new stream without times and scores."""
         self._convert = resampler(self.rate, highest=self._detector.scorer.features.highest)
         self._detector.reset(self._detector.scorer.lead(self.block_seconds, HELD_BACK if self._convert else 0.0))
         self._results.clear()
@@ -68,22 +64,22 @@ class TimedStream:
 
     @property
     def chunk_seconds(self) -> float:
-        """The wall time that the last chunk took."""
+        """Wall time of the last chunk."""
         return sum(wall for wall, _ in self._rows[-1]) / 1e9
 
     @property
     def times(self) -> npt.NDArray[np.int64]:
-        """Nanoseconds `(chunks, stages, 2)`: wall and processor time."""
+        """Nanoseconds `(chunks, stages, 2)`: wall and CPU time."""
         return np.array(self._rows, np.int64).reshape(-1, len(STAGES), 2)
 
     @property
-    def scores(self) -> npt.NDArray[np.float32]:
-        """All scores since the beginning of the stream `(steps, words)`."""
+    def scores(self) -> Floats:
+        """All scores of the stream `(steps, words)`."""
         parts = [np.asarray(result, np.float32).reshape(len(result), -1) for result in self._results if len(result)]
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
-    def feed(self, chunk: npt.NDArray[np.int16]) -> list[Event]:
-        """Take a chunk as the microphone gives it; return the events that it completes."""
+    def feed(self, chunk: Int16) -> list[Event]:
+        """Process a chunk of the microphone; return its events."""
         before = (self._network.spent, self._scorer.spent, self._whole.spent)
         wall, cpu = time.perf_counter_ns(), time.process_time_ns()
         samples = chunk if self._convert is None else self._convert.resample_chunk(from_int16(chunk))

@@ -59,11 +59,11 @@ def run(
     ] = None,
 ) -> None:
     """Measure a bundle on this machine: time and CPU of every stage, memory, start; of a wake word also missed deadlines and delay."""
-    from speechtl.bench.run import bench, check_hears
+    from speechtl.bench.run import bench, check_takes_audio
     from speechtl.bench.show import print_report
 
     if positives or split:
-        check_hears(bundle)
+        check_takes_audio(bundle)
     chosen: dict[str, Any] = {"graph": graph, "engine": engine, "repetitions": repetitions}
     if python:
         chosen["python"] = _command(python)

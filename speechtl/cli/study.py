@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +39,7 @@ def advise(
 
     trials = open_trials(recipe, force=force)
     advice = ask(trials.encoder, trials.target)
-    document: dict[str, Any] = advice.to_json()
+    document: dict[str, Any] = asdict(advice)
     if not as_json:
         echo(str(advice))
     if measure:

@@ -1,4 +1,4 @@
-"""From runs to a bundle that carries the proof of its own parity."""
+"""Export runs as a bundle that contains the evidence of its own parity."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ from speechtl.progress import Advance, progress, say
 from speechtl.runtime.bundle.archive import write_bundle
 from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, State, open_bundle
 from speechtl.runtime.detector import Scorer
+from speechtl.runtime.samples import Floats
 from speechtl.runtime.verify import TOLERANCE, Parity, verify
 
 ONNX, ONNX_INT8, TFLITE, TFLITE_INT8 = "model.onnx", "model.int8.onnx", "model.tflite", "model.int8.tflite"
-# What a device prefers of what it can run: the one that takes the least processor time first (see README).
+# By preference of a device: the graph that takes the least CPU time first (see README).
 ORDER = (TFLITE_INT8, TFLITE, ONNX_INT8, ONNX)
-ABOUT = {
+FORMATS = {
     ONNX: {"runtime": "onnx", "precision": "fp32", "layout": "NCHW"},
     ONNX_INT8: {"runtime": "onnx", "precision": "int8", "layout": "NHWC"},
     TFLITE: {"runtime": "tflite", "precision": "fp32", "layout": "NHWC"},
     TFLITE_INT8: {"runtime": "tflite", "precision": "int8", "layout": "NHWC"},
 }
 INT8 = (ONNX_INT8, TFLITE_INT8)
-WORST_FIRST = ("no", "unclear", "yes")  # what licences allow, for commercial use
-INT8_MARGIN = 2.0  # int8 rounds a little otherwise in other versions and processors: tflite-runtime differs 1.8 times as much as LiteRT
+WORST_FIRST = ("no", "unclear", "yes")  # verdicts on commercial use
+INT8_MARGIN = 2.0  # int8 rounds differently in other versions and on other processors: tflite-runtime differs 1.8 times as much as LiteRT
 INT8_SLACK = 0.03  # of a score
 
 
 @dataclass
 class _Work:
-    """A bundle in the making."""
+    """The parts of a bundle as they are made."""
 
     runs: Sequence[Run]
     step: ExportStep
@@ -52,7 +53,7 @@ class _Work:
     graphs: dict[str, bytes] = field(default_factory=dict)
     accuracy: dict[str, list[Accuracy]] = field(default_factory=dict)
     golden: bytes = b""
-    streams: Sequence[calibration.Floats] = ()  # log-mel frames on which int8's ranges are measured
+    streams: Sequence[Floats] = ()  # log-mel frames on which int8's ranges are measured
 
 
 def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = None) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def export_run(run: Run, out: Path, *, int8: bool = True, tflite: bool | None = 
 
 
 def graphs_for(runs: Sequence[Run] = (), *, int8: bool = True, tflite: bool | None = None) -> list[str]:
-    """Return the graphs that a bundle has with and without int8 and TFLite; None takes TFLite where the converter is installed."""
+    """Names of the graphs to export with and without int8 and TFLite; `tflite` None means TFLite if its converter is installed."""
     if reason := _only_onnx(runs):
         if tflite:
             raise SpeechtlError(f"{reason} Leave out --tflite.")
@@ -71,16 +72,16 @@ def graphs_for(runs: Sequence[Run] = (), *, int8: bool = True, tflite: bool | No
     if tflite is None:
         tflite = importlib.util.find_spec("litert_torch") is not None
         if not tflite:
-            say("TFLite, the quickest on a device, is left out. Install its converter with: pip install 'speechtl[export]'")
-    return [name for name in ORDER if (int8 or name not in INT8) and (tflite or ABOUT[name]["runtime"] != "tflite")]
+            say("TFLite graphs, the fastest on a device, are left out. Install their converter with: pip install 'speechtl[export]'")
+    return [name for name in ORDER if (int8 or name not in INT8) and (tflite or FORMATS[name]["runtime"] != "tflite")]
 
 
 @progress("exporting")
 def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER, *, golden: bool = True) -> dict[str, Any]:
     """Write one run, or several that share a frozen encoder, as a bundle to `out`, complete or not at all; return its `bundle.json`.
 
-    Raises `CheckFailedError` when an exported graph does not give the network's scores, and `SpeechtlError` when runs do not fit
-    together, an operator cannot be converted, or the recordings to calibrate int8 on are not here.
+    Raises `CheckFailedError` when an exported graph does not reproduce the network's scores, and `SpeechtlError` when runs cannot be
+    joined, an operator cannot be converted, or the recordings for int8 calibration are missing.
     """
     check_place(out)
     check_joinable(runs)
@@ -110,7 +111,7 @@ def check_joinable(runs: Sequence[Run]) -> None:
     names = [run.name for run in runs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise SpeechtlError(f"Two of the runs are called {twice!r}; events could not be told apart. Give runs of different names.")
+        raise SpeechtlError(f"Two of the runs are called {twice!r}; their events could not be distinguished. Give runs of different names.")
     if not share_encoder([run.network for run in runs]):
         trained = ", ".join(f"{run.name} on {run.network.encoder.info.name} with {run.about['policy']}" for run in runs)
         raise SpeechtlError(
@@ -123,16 +124,19 @@ def _checked_graphs(runs: Sequence[Run], graphs: Collection[str]) -> list[str]:
     """The graphs to export, in order of preference; raises `SpeechtlError` for those that are unknown or that the runs do not allow."""
     unknown = [graph for graph in graphs if graph not in ORDER]
     if unknown or not graphs:
-        raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; take some of: {', '.join(ORDER)}.")
+        raise SpeechtlError(f"There is no graph {(unknown or ['(none)'])[0]!r} to export; choose from: {', '.join(ORDER)}.")
     if set(graphs) != {ONNX} and (reason := _only_onnx(runs)):
-        raise SpeechtlError(f"{reason} Asked for was {', '.join(graphs)}.")
+        raise SpeechtlError(f"{reason} Requested: {', '.join(graphs)}.")
     return [graph for graph in ORDER if graph in graphs]
 
 
 def _only_onnx(runs: Sequence[Run]) -> str | None:
-    """Say why runs are exported to ONNX in float alone, or return None."""
+    """The reason why runs can only be exported to float ONNX, or None."""
     name = next((run.network.encoder.info.name for run in runs if run.network.encoder.in_windows), None)
-    return name and f"The encoder {name} computes a whole window at every step, which is exported as {ONNX} alone, without int8 and TFLite."
+    return (
+        name
+        and f"The encoder {name} computes a whole window at every step; such runs are exported as {ONNX} only, without int8 and TFLite."
+    )
 
 
 def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work:
@@ -190,24 +194,24 @@ def _quantise(work: _Work, graphs: Collection[str], levels: int = FEW_LEVELS) ->
 
 
 def _check_accuracy(work: _Work) -> None:
-    """Compare each int8 graph with the float one; weights whose few levels cost accuracy get all that int8 has, where that helps."""
+    """Compare each int8 graph with the float one; where few levels cost accuracy, quantise with all levels and keep the better graph."""
     _compare(work, [graph for graph in INT8 if graph in work.graphs])
-    small = {graph: (work.graphs[graph], found) for graph, found in work.accuracy.items() if not all(result.ok for result in found)}
-    if not small:
+    lossy = {graph: (work.graphs[graph], found) for graph, found in work.accuracy.items() if not all(result.ok for result in found)}
+    if not lossy:
         return
-    for graph in small:
-        say(f"{graph} costs accuracy; trying finer steps of its weights, which take more room.")
-    _quantise(work, small, ALL_LEVELS)
-    _compare(work, small)
-    for graph, (content, found) in small.items():
+    for graph in lossy:
+        say(f"{graph} costs accuracy; trying finer steps of its weights, which makes it larger.")
+    _quantise(work, lossy, ALL_LEVELS)
+    _compare(work, lossy)
+    for graph, (content, found) in lossy.items():
         if not all(result.ok for result in work.accuracy[graph]):
             work.graphs[graph], work.accuracy[graph] = content, found
 
 
 def _compare(work: _Work, graphs: Collection[str]) -> None:
-    """Count what the detector makes of int8 graphs, and of the float one, on recordings of the training."""
+    """Measure the accuracy of int8 graphs against the float one, on recordings of the training."""
     files = {graph: work.graphs[graph] for graph in (ONNX, *graphs)}
-    about = {**_describe(work, work.runs[0].name), "graphs": {graph: {**ABOUT[graph]} for graph in files}}
+    about = {**_describe(work, work.runs[0].name), "graphs": {graph: {**FORMATS[graph]} for graph in files}}
 
     def compare(bundle: Bundle) -> None:
         found: dict[str, list[Accuracy]] = {graph: [] for graph in graphs}
@@ -222,30 +226,30 @@ def _compare(work: _Work, graphs: Collection[str]) -> None:
 
 
 def _describe_graphs(work: _Work, about: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return what the bundle says of each graph: format, how far its scores may differ, and whether it may run by default."""
-    described: dict[str, dict[str, Any]] = {graph: {**ABOUT[graph]} for graph in files if graph in ABOUT}
+    """Entries of `bundle.json` for each graph: format, tolerance of its scores, and whether it may run by default."""
+    described: dict[str, dict[str, Any]] = {graph: {**FORMATS[graph]} for graph in files if graph in FORMATS}
     measured: list[Parity] = _trial({**about, "graphs": described}, files, verify) if set(described) & set(INT8) else []
-    for graph, said in described.items():
+    for graph, entry in described.items():
         found = [result.largest_difference for result in measured if result.graph == graph]
-        said["tolerance"] = TOLERANCE
+        entry["tolerance"] = TOLERANCE
         if graph not in INT8:
             continue
-        said["tolerance"] = round(max(found, default=0.0) * INT8_MARGIN + INT8_SLACK, 4)
-        said["accuracy"] = [result.to_json() for result in work.accuracy[graph]]
+        entry["tolerance"] = round(max(found, default=0.0) * INT8_MARGIN + INT8_SLACK, 4)
+        entry["accuracy"] = [result.to_json() for result in work.accuracy[graph]]
         lost = [str(result) for result in work.accuracy[graph] if not result.ok]
         if lost:
-            said["default"] = False
-            say(f"{graph} costs accuracy, so nothing runs it unless it is asked for by name: {'; '.join(lost)}.")
-    if not any(said.get("default", True) for said in described.values()):
+            entry["default"] = False
+            say(f"{graph} costs accuracy, so it only runs when it is asked for by name: {'; '.join(lost)}.")
+    if not any(entry.get("default", True) for entry in described.values()):
         raise CheckFailedError(
             "int8 costs accuracy and no float graph was asked for, so there is none to run by default; nothing was written. "
-            f"Take one of these, too: {TFLITE}, {ONNX}."
+            f"Add one of these: {TFLITE}, {ONNX}."
         )
     return described
 
 
 def _trial(about: Mapping[str, Any], files: Mapping[str, bytes], use: Callable[[Bundle], Any]) -> Any:
-    """Write a bundle where nobody sees it, open it as a device does, and use it."""
+    """Write a temporary bundle, open it as a device does, and call `use` on it."""
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.wake"
         write_bundle(trial, about, files)
@@ -253,7 +257,7 @@ def _trial(about: Mapping[str, Any], files: Mapping[str, bytes], use: Callable[[
 
 
 def _describe(work: _Work, name: str) -> dict[str, Any]:
-    """Return what a bundle says about itself."""
+    """The content of `bundle.json` without graphs and parity."""
     step, features = work.step, work.step.features
     return {
         "name": name,
@@ -269,7 +273,7 @@ def _describe(work: _Work, name: str) -> dict[str, Any]:
 
 
 def _describe_words(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return the part of a bundle's description that comes from the runs; several are listed under `words`."""
+    """The part of `bundle.json` that comes from the runs; several runs are listed under `words`."""
     first = runs[0].about
     described: dict[str, Any] = {
         "phrases": [phrase for run in runs for phrase in run.about["phrases"]],

@@ -1,7 +1,7 @@
 """Cost of a graph: weights and multiply-adds, read from an ONNX or TFLite file, and CPU time of a step on this machine.
 
-Counted are convolutions and matrix products, which are nearly all of a network: the numbers in their constants, without biases, and
-a multiply-add for every weight and every output that it takes part in.
+Counts convolutions and matrix products, nearly all of a network: the numbers in their constants, without biases, and a multiply-add for
+every weight and every output that it contributes to.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from typing import Any
 
 import numpy as np
 
-from speechtl.export.int8.tflite_model import Graph, read_model
+from speechtl.export.int8.tflite_model import TfliteGraph, read_model
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.engine.select import Engine, pairs
 
 ONNX_CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 ONNX_PRODUCTS = {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
-TFLITE_INPUTS = {  # the axes of their weights, or second factor, that a sum for one output runs over
+TFLITE_INPUTS = {  # axes of the weights, or of the second factor, that are summed for one output
     "CONV_2D": slice(1, 4),
     "DEPTHWISE_CONV_2D": slice(1, 3),
     "FULLY_CONNECTED": slice(1, 2),
     "BATCH_MATMUL": slice(-2, -1),
 }
 REPETITIONS, STEPS = 40, 50  # of every measurement of time; steps are taken in one run
-WEIGHTS_AT = {"QLinearConv": 3, "QLinearMatMul": 3}  # which input; elsewhere the second
+WEIGHTS_AT = {"QLinearConv": 3, "QLinearMatMul": 3}  # index of the input; 1 for all others
 
 
 @dataclass(frozen=True)
 class GraphCost:
-    """Of one run of a graph."""
+    """Cost of one run of a graph."""
 
     weights: int
     multiply_adds: int
 
     def __add__(self, other: GraphCost) -> GraphCost:
-        """Return what both cost, one behind the other."""
+        """Cost of running one graph after the other."""
         return GraphCost(self.weights + other.weights, self.multiply_adds + other.multiply_adds)
 
     def __mul__(self, runs: float) -> GraphCost:
-        """Return what so many runs cost."""
+        """Cost of `runs` runs."""
         return GraphCost(self.weights, round(self.multiply_adds * runs))
 
 
 def graph_cost(graph: bytes, name: str) -> GraphCost:
-    """Return what a run of the graph costs, with a batch of one; the name ends in the format, `.onnx` or `.tflite`."""
+    """Cost of a run with a batch of one; `name` ends in the format, `.onnx` or `.tflite`."""
     return _tflite_cost(graph) if name.endswith(".tflite") else _onnx_cost(graph)
 
 
@@ -72,7 +72,7 @@ def _onnx_cost(graph: bytes) -> GraphCost:
         if node.op_type not in ONNX_CONVOLUTIONS | ONNX_PRODUCTS:
             continue
         second = node.input[WEIGHTS_AT.get(node.op_type, 1)]
-        shape = shapes.get(second) or constants[second]  # of a constant that is turned around: as it is multiplied
+        shape = shapes.get(second) or constants[second]  # a transposed constant: its shape in the product
         if second in constants:
             counted[second] = prod(shape)
         transposed = node.op_type == "Gemm" and any(one.name == "transB" and one.i for one in node.attribute)
@@ -86,7 +86,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
 
 
 def _tflite_cost(graph: bytes) -> GraphCost:
-    read = Graph(read_model(graph))
+    read = TfliteGraph(read_model(graph))
     counted: dict[int, int] = {}
     multiply_adds = 0
     for operator in read.operators:

@@ -1,4 +1,4 @@
-"""Golden audio: a few seconds that the program makes itself, with the scores that the torch network gives them."""
+"""Golden audio: a few generated seconds with the scores of the PyTorch network, so that a device can verify its graphs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
-from speechtl.runtime.samples import SAMPLE_RATE, Samples, from_int16, to_int16, to_symmetric_int16
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples, from_int16, to_int16, to_symmetric_int16
 
 Words = npt.NDArray[np.int64]
 
@@ -20,9 +20,9 @@ VOICES = 3
 
 
 def golden_audio(phrases: Sequence[str]) -> tuple[Samples, Words]:
-    """Return int16-exact samples: noise, a voice-like sweep, and the phrases by synthesised voices where those are installed.
+    """Samples that int16 holds exactly (noise, a voice-like sweep, and synthesised phrases if a synthesiser is installed), and word limits.
 
-    Beside them the limits `(phrases spoken, 2)` of what is spoken: its first sample, and the first one behind it.
+    The limits `(spoken phrases, 2)` are the first sample of a phrase and the first one after it.
     """
     random = np.random.default_rng(SEED)
     quiet = random.standard_normal(SAMPLE_RATE // 2) * 1e-3
@@ -38,7 +38,7 @@ def golden_audio(phrases: Sequence[str]) -> tuple[Samples, Words]:
 
 
 def golden(networks: Sequence[WakeWordNetwork], phrases: Sequence[str]) -> bytes:
-    """Return `golden.npz`: the audio (int16), the scores `(steps, words)` expected of it, and where it is spoken in (samples)."""
+    """The file `golden.npz`: audio (int16), expected scores `(steps, words)`, and limits of spoken phrases (samples)."""
     audio, words = golden_audio(phrases)
     file = io.BytesIO()
     scores = np.concatenate([scorer_of(network).feed(audio) for network in networks], axis=1)
@@ -46,8 +46,8 @@ def golden(networks: Sequence[WakeWordNetwork], phrases: Sequence[str]) -> bytes
     return file.getvalue()
 
 
-def _sweep(random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A buzz of 120 Hz whose two resonances move as in vowels."""
+def _sweep(random: np.random.Generator) -> Doubles:
+    """A buzz of 120 Hz with two moving resonances, as in vowels."""
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     sound = np.zeros(len(time))
     for harmonic in range(1, 30):
@@ -58,7 +58,7 @@ def _sweep(random: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _spoken(phrases: Sequence[str]) -> list[Samples]:
-    """The phrases that a synthesiser can say, each by several voices of its script."""
+    """The phrases, each spoken by several synthetic voices of its script; those that cannot be spoken are left out."""
     from speechtl.audio.synthesis.positives import speak, voices_for
 
     spoken = []
@@ -67,5 +67,5 @@ def _spoken(phrases: Sequence[str]) -> list[Samples]:
             chosen = voices_for(phrase)
             spoken += [speak(phrase, voice) for voice in chosen[:: max(len(chosen) // VOICES, 1)][:VOICES]]
         except SpeechtlError as error:
-            say(f"{phrase!r} is not said in the golden audio, so that verify tells less of int8 graphs: {error}")
+            say(f"The golden audio does not contain {phrase!r}, so verify is less sensitive for int8 graphs: {error}")
     return spoken

@@ -1,4 +1,4 @@
-"""What a bundle tells those who run its graphs without speechtl, in C++ or JavaScript say: features, step and events."""
+"""Instructions in a bundle for running its graphs without speechtl, for example in C++ or JavaScript: features, step and events."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ EVENT = (
 
 
 def how_to_run(features: Features) -> dict[str, str]:
-    """Features, step and event in words; names in backquotes are keys of `bundle.json`."""
+    """Description of features, step and event; names in backquotes are keys of `bundle.json`."""
     spoken = LOG_MEL if isinstance(features, LogMelSettings) else WAVEFORM
     return {"features": spoken, "step": STEP.format(silence=features.silence), "event": EVENT}

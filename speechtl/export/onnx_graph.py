@@ -1,4 +1,4 @@
-"""Networks as ONNX graphs; a wake word's step has all its states in the open."""
+"""Convert networks to ONNX; the step of a wake word has its states as inputs and outputs."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
-from speechtl.quiet import quiet
 from speechtl.runtime.engine.session import INPUT, OUTPUT
+from speechtl.runtime.silence import quiet
 
 OPSET = 18
-IR_VERSION = 8  # the lowest that has this opset: ONNX Runtime 1.17, in browsers too, reads nothing above 9
+IR_VERSION = 8  # the lowest with this opset; ONNX Runtime 1.17, also in browsers, reads up to 9
 OPERATOR = re.compile(r"\baten\.(\w+)")
-INSTEAD = "Build that layer of convolutions, products, sums, pooling, ReLU, sigmoid, tanh or softmax instead."
-LARGEST = 2_000_000_000  # bytes of weights: a file of Protocol Buffers ends at 2 GiB
+ALTERNATIVES = "Build that layer of convolutions, products, sums, pooling, ReLU, sigmoid, tanh or softmax instead."
+MAX_BYTES = 2_000_000_000  # of weights: Protocol Buffers files end at 2 GiB
 
 
 def to_onnx(step: ExportStep) -> bytes:
-    """Return the graph `(log_mel, states) -> (score, new states)` as ONNX; raise `SpeechtlError` when an operator cannot be converted."""
+    """The graph `(log_mel, states) -> (score, new states)` as ONNX; raises `SpeechtlError` when an operator cannot be converted."""
     weights = sum(values.numel() for values in step.parameters())
-    if weights * 4 > LARGEST:
+    if weights * 4 > MAX_BYTES:
         raise SpeechtlError(
             f"The network has {weights / 1e6:.0f} million weights, and an ONNX file holds at most 2 GB. Take a smaller encoder."
         )
     states = step.states()
     names = [INPUT, *(state.name for state in states)], [OUTPUT, *(state.output for state in states)]
-    with sdpa_kernel(SDPBackend.MATH):  # the other kernels lay out memory in their own way
+    with sdpa_kernel(SDPBackend.MATH):  # other kernels change the memory layout
         return network_to_onnx(step, step.inputs(), *names)
 
 
 def network_to_onnx(network: nn.Module, examples: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """Convert a network to ONNX, with names for what it takes and gives; `examples` have the shapes of its inputs.
+    """Convert a network to ONNX with names for its inputs and outputs; `examples` have the shapes of the inputs.
 
     Raises `SpeechtlError` when an operator cannot be converted.
     """
     if importlib.util.find_spec("onnxscript") is None:
         raise MissingExtraError("Export to ONNX", "train")
     try:
-        with warnings.catch_warnings(), quiet():  # it reports every stage
+        with warnings.catch_warnings(), quiet():  # the exporter prints every stage
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(
@@ -65,7 +65,7 @@ def network_to_onnx(network: nn.Module, examples: tuple[Tensor, ...], inputs: Se
 
 
 def to_bytes(model: Any) -> bytes:
-    """A graph as a file for every version of ONNX Runtime that is supported, without notes, which are a tenth of it."""
+    """A graph as a file for every supported version of ONNX Runtime, without metadata, which is a tenth of it."""
     model.ir_version = IR_VERSION
     used = {node.domain for node in model.graph.node} | {""}
     opsets = [opset for opset in model.opset_import if opset.domain in used]  # ONNX Runtime refuses newer ones, even if unused
@@ -80,23 +80,23 @@ def to_bytes(model: Any) -> bytes:
 
 
 def explain(network: nn.Module, examples: tuple[Tensor, ...], error: BaseException) -> str:
-    """Return in one sentence or two what a converter stumbled over, and what to use instead."""
+    """One or two sentences about the operator that a converter does not support, the layer that uses it, and alternatives."""
     found = next((match[1] for message in _messages(error) if (match := OPERATOR.search(message))), None)
     if found is None:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"{(lines[0] if lines else type(error).__name__).rstrip('.:')}."
-    return f"it has no operator {found!r}, which {_layer(network, examples, found)} uses. {INSTEAD}"
+    return f"it has no operator {found!r}, which {_layer(network, examples, found)} uses. {ALTERNATIVES}"
 
 
 def _messages(error: BaseException | None) -> Iterator[str]:
-    """Yield what the causes of an error say, the first cause first."""
+    """Yield the messages of an error and its causes, the first cause first."""
     if error is not None:
         yield from _messages(error.__cause__)
         yield str(error)
 
 
 def _layer(network: nn.Module, examples: tuple[Tensor, ...], operator: str) -> str:
-    """Return the name and type of the first layer that uses an operator."""
+    """Name and type of the first layer that uses an operator."""
     program = torch.export.export(network, examples).run_decompositions()
     for node in program.graph.nodes:
         stack = list(node.meta.get("nn_module_stack", {}).values())

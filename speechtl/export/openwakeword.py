@@ -1,8 +1,8 @@
 """Convert a run's head to openWakeWord's format: 16 embeddings `(1, 16, 96)` in, one score `(1, 1)` out.
 
-openWakeWord computes the embeddings itself, with the published encoder, and keeps the last 16. So only a head on that very
-encoder can be converted, and only when it hears at most 16 embeddings; then the conversion is exact. The detector's smoothing
-goes into the graph, because openWakeWord compares single scores.
+openWakeWord computes the embeddings itself, with the published encoder, and keeps the last 16. Therefore only heads on that encoder with
+a receptive field of at most 16 embeddings can be converted; for these the conversion is exact. The detector's smoothing becomes part
+of the graph, because openWakeWord compares single scores.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WINDOW = 16  # embeddings that openWakeWord keeps
 
 
 class WindowHead(nn.Module):
-    """A head with the detector's smoothing, on a window of embeddings."""
+    """A head and the detector's smoothing, applied to a window of embeddings."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -38,20 +38,20 @@ class WindowHead(nn.Module):
         self.eval()
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Return the smoothed score `(1, 1)` after embeddings `(1, 16, 96)`."""
+        """The smoothed score `(1, 1)` after embeddings `(1, 16, 96)`."""
         recent = embeddings[:, WINDOW - self.steps :].transpose(1, 2)[:, :, :, None]
         logits: Tensor = self.head(recent)
         return torch.sigmoid(logits.mean(dim=2)).reshape(1, 1)
 
     def window(self) -> Tensor:
-        """A window of the shape that `forward` takes."""
+        """An example input of `forward`."""
         return torch.zeros(1, WINDOW, self.embedding_size)
 
 
 def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:
     """Write `NAME.onnx`, with `tflite` also `NAME.tflite`, and linux-voice-assistant's `NAME.json` into a folder; return that JSON.
 
-    Raises `SpeechtlError` where the conversion is impossible, with the reason.
+    Raises `SpeechtlError` with the reason when the conversion is impossible.
     """
     _check(run)
     head = WindowHead(run)
@@ -66,7 +66,7 @@ def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:
 
 
 def describe(run: Run, model: str) -> dict[str, Any]:
-    """Return the JSON by which linux-voice-assistant finds an openWakeWord model."""
+    """The JSON file with which linux-voice-assistant finds an openWakeWord model."""
     cutoff: Mapping[str, float] = {"probability_cutoff": round(run.trigger.threshold, 4)}
     return {"type": "openWakeWord", "wake_word": run.about["phrases"][0], "model": model, "openWakeWord": dict(cutoff)}
 
@@ -74,17 +74,17 @@ def describe(run: Run, model: str) -> dict[str, Any]:
 def _check(run: Run) -> None:
     if run.network.encoder.info.name != ENCODER:
         raise SpeechtlError(
-            f"{run.name} listens through the encoder {run.network.encoder.info.name!r}; openWakeWord has only Google's speech_embedding. "
+            f"{run.name} uses the encoder {run.network.encoder.info.name!r}; openWakeWord only has Google's speech_embedding. "
             f'Train with encoder = "{ENCODER}".'
         )
     if run.network.head.words != 1:
-        raise SpeechtlError(f"{run.name} has {run.network.head.words} words; openWakeWord takes one word a file.")
+        raise SpeechtlError(f"{run.name} has {run.network.head.words} words; openWakeWord takes one word per file.")
     published: dict[str, Tensor] = load_encoder(ENCODER).state_dict()
     tuned = [name for name, weights in run.network.encoder.state_dict().items() if not torch.equal(weights, published[name])]
     if tuned:
         raise SpeechtlError(
             f"The encoder of {run.name} was fine-tuned ({len(tuned)} of its tensors changed, policy {run.about['policy']}), and "
-            "openWakeWord computes the embeddings with the published one, behind which this head scores at random. "
+            "openWakeWord computes the embeddings with the published one, for which this head gives random scores. "
             'Train with policy = "head" to convert.'
         )
     needed = run.network.head.receptive_field + run.trigger.smoothing - 1

@@ -1,4 +1,4 @@
-"""From a picture run to a bundle that carries the proof of its own parity: float and int8 graphs in ONNX."""
+"""Export picture runs as bundles of float and int8 ONNX graphs that contain the evidence of their own parity."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from speechtl.runtime.verify import TOLERANCE, verify_pictures
 
 QUANTISED = ("Conv", "MaxPool", "Concat", "Relu", "Clip", "Add")  # the output layer stays float
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"
-SHOWN = 16  # golden pictures
-CALIBRATED = 96  # training pictures on which the ranges of int8 are measured
-CHECKED = 200  # validation pictures on which int8 is compared with float
-AGREEMENT = 0.98  # share of equal answers below which nothing runs int8 by default
-MARGIN = 1.25  # by how much int8 may differ more on another machine than it did on this one
+GOLDEN_PICTURES = 16
+CALIBRATION_PICTURES = 96  # training pictures on which the ranges of int8 are measured
+CHECKED_PICTURES = 200  # validation pictures on which int8 is compared with float
+AGREEMENT = 0.98  # fraction of equal answers below which int8 does not run by default
+MARGIN = 1.25  # factor by which int8 may differ more on another machine
 SLACK = 0.01  # of a score
 
 
-class Scored(nn.Module):
-    """A picture network whose outputs are probabilities, all tasks side by side."""
+class ScoringNetwork(nn.Module):
+    """A picture network whose output is the probabilities of all tasks in one row."""
 
     def __init__(self, network: PictureNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the scores `(1, outputs)` of bytes `(1, 3, size, size)`."""
+        """Scores `(1, outputs)` of bytes `(1, 3, size, size)`."""
         return torch.cat(self.network.head.scores(self.network(pixels)), dim=1)
 
 
@@ -54,17 +54,17 @@ class Scored(nn.Module):
 def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str, Any]:
     """Write a picture run as a bundle to `out`, complete or not at all; return its `bundle.json`.
 
-    The golden pictures, and those that int8 is calibrated and checked on, are the recipe's own: they have to be on this
-    machine. Raises `CheckFailedError` when a graph does not give the network's scores.
+    Golden, calibration and checked pictures are read from the recipe, so they must be on this machine. Raises `CheckFailedError` when a
+    graph does not reproduce the network's scores.
     """
     data = prepare(ImageRecipe.model_validate(run.about["recipe"]), say)
-    network = Scored(run.network.to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
+    network = ScoringNetwork(run.network.to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
     graph = to_onnx(network, run.settings.size)
-    shown = data.validation.pixels[:SHOWN]
+    shown = data.validation.pixels[:GOLDEN_PICTURES]
     files = {FLOAT: graph, GOLDEN: _golden(network, shown)}
     graphs: dict[str, dict[str, Any]] = {FLOAT: {"runtime": "onnx", "precision": "fp32", "tolerance": TOLERANCE}}
     if int8:
-        chosen = np.linspace(0, len(data.train) - 1, min(CALIBRATED, len(data.train))).astype(int).tolist()
+        chosen = np.linspace(0, len(data.train) - 1, min(CALIBRATION_PICTURES, len(data.train))).astype(int).tolist()
         files[INT8] = quantise(graph, data.train.pixels[chosen].numpy())
         graphs = {INT8: {"runtime": "onnx", "precision": "int8"}, **graphs}
     about = describe(run) | {"graphs": graphs}
@@ -72,7 +72,7 @@ def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str
         trial = Path(folder) / "trial.wake"
         if int8:
             write_bundle(trial, about, files)
-            graphs[INT8].update(_check_int8(trial, data.validation.pixels[:CHECKED]))
+            graphs[INT8].update(_check_int8(trial, data.validation.pixels[:CHECKED_PICTURES]))
         write_bundle(trial, about, files)
         about["parity"] = [result.to_json() for result in verify_pictures(_opened(trial))]
     wrong = [result for result in about["parity"] if not result["ok"]]
@@ -87,23 +87,23 @@ def export_image_run(run: ImageRun, out: Path, *, int8: bool = True) -> dict[str
 
 
 def to_onnx(network: nn.Module, size: int) -> bytes:
-    """Return the graph from bytes `(1, 3, size, size)` to scores."""
+    """The graph from bytes `(1, 3, size, size)` to scores."""
     return network_to_onnx(network, (torch.zeros(1, 3, size, size, dtype=torch.uint8),), [INPUT], [OUTPUT])
 
 
 def describe(run: ImageRun) -> dict[str, Any]:
-    """Return what a bundle says about itself."""
-    kept = ("name", "pictures", "tasks", "encoder", "policy", "validation", "versions")
+    """The content of `bundle.json` without graphs and parity."""
+    copied = ("name", "pictures", "tasks", "encoder", "policy", "validation", "versions")
     return {
         "kind": PICTURE_KIND,
-        **{key: run.about[key] for key in kept},
+        **{key: run.about[key] for key in copied},
         "data": run.about["data"]["train"],
         "made_by": f"speechtl {__version__}",
     }
 
 
 def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
-    """Return the int8 graph of a float one; ranges are measured on pictures `(pictures, 3, size, size)`."""
+    """Quantise a graph to uint8 activations and int8 weights per channel; `pixels` `(pictures, 3, size, size)` are for calibration."""
     try:
         import onnx
         from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -112,13 +112,13 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
         raise MissingExtraError("Export of int8 to ONNX", "train") from error
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """Hands out one picture after the other."""
+        """The pictures, one after the other."""
 
         def __init__(self) -> None:
             self.left = iter(pixels)
 
         def get_next(self) -> dict[str, Any] | None:
-            """Return the next picture as the graph's input, None after the last."""
+            """The next picture as the graph's input, None after the last."""
             picture = next(self.left, None)
             return None if picture is None else {INPUT: picture[None]}
 
@@ -141,7 +141,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
 
 
 @torch.no_grad()
-def _golden(network: Scored, pixels: Tensor) -> bytes:
+def _golden(network: ScoringNetwork, pixels: Tensor) -> bytes:
     scores = torch.cat([network(picture[None]) for picture in pixels])
     stream = io.BytesIO()
     np.savez_compressed(stream, pixels=pixels.numpy(), scores=scores.numpy())
@@ -153,18 +153,20 @@ def _opened(trial: Path) -> PictureBundle:
 
 
 def _check_int8(trial: Path, pixels: Tensor) -> dict[str, Any]:
-    """Compare int8 with float on pictures that neither learned from: how far scores may differ, and how often answers are the same."""
+    """Compare int8 with float on validation pictures: tolerance of scores, and fraction of equal answers."""
     bundle = _opened(trial)
     engines = [PictureEngine(bundle, name) for name in (INT8, FLOAT)]
     differences, same = [], 0
     for picture in pixels.numpy():
-        small, exact = (engine.run(picture) for engine in engines)
-        differences.append(float(np.abs(small - exact).max()))
-        answers = [{task: found["answer"] for task, found in engines[0].answers(scores).items()} for scores in (small, exact)]
+        quantised, exact = (engine.run(picture) for engine in engines)
+        differences.append(float(np.abs(quantised - exact).max()))
+        answers = [{task: found["answer"] for task, found in engines[0].answers(scores).items()} for scores in (quantised, exact)]
         same += answers[0] == answers[1]
     agreement = same / len(pixels)
     if agreement < AGREEMENT:
-        say(f"{INT8} gives other answers than {FLOAT} on {1 - agreement:.1%} of the pictures, so nothing runs it unless asked by name.")
+        say(
+            f"{INT8} gives other answers than {FLOAT} on {1 - agreement:.1%} of the pictures, so it only runs when it is asked for by name."
+        )
     return {
         "tolerance": round(max(differences) * MARGIN + SLACK, 4),
         "agreement": round(agreement, 4),

@@ -1,8 +1,8 @@
-"""One step of one or several networks that share an encoder, rewritten so that a runtime has little to do.
+"""One step of one or several networks that share an encoder, simplified for fast inference.
 
-The rewriting changes no score beyond rounding: normalisation is folded into the convolutions behind or before it, an
-ensemble's mean into its last convolution, pooling comes before the activation (both rise with their input, so their
-order does not matter and there is less to activate), and heads of one architecture become one wider head.
+Simplification changes no score beyond rounding: normalisation is folded into the neighbouring convolution and an ensemble's mean into
+its last convolution, pooling moves before the activation (both are monotonic, so their order does not matter and fewer values are
+activated), and heads of one architecture are merged into one wider head.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from speechtl.runtime.bundle.wake_word import State
 from speechtl.transfer import Standardize
 
 WINDOWS = (WindowGRU, WindowAttention)
-RISING = (ClippedLeakyReLU, nn.ReLU, nn.LeakyReLU)
+MONOTONIC = (ClippedLeakyReLU, nn.ReLU, nn.LeakyReLU)
 
 
 class ExportStep(nn.Module):
-    """The next frames and all states in, the score of every word and the new states out."""
+    """A network that takes the next frames and all states, and returns the score of every word and the new states."""
 
     def __init__(self, networks: Sequence[WakeWordNetwork]) -> None:
         super().__init__()
@@ -36,17 +36,17 @@ class ExportStep(nn.Module):
         self.silent_steps = max(network.silent_steps for network in networks)
         self.encoder = nn.ModuleDict({name: lean(group) for name, group in encoder.groups.items()})
         self.heads = nn.ModuleList(join_heads([lean(network.head) for network in networks]))
-        # litert-torch knows a constant by its address, and takes copies of constants that lie otherwise, which share addresses.
+        # litert-torch identifies constants by address and copies those that are not contiguous, whose copies share addresses.
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.eval()
         self.equal = self._equal_states()
 
     def forward(self, frames: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """Return scores `(1, words)` and the new states after frames `(1, 1, stride, bands)`."""
+        """Scores `(1, words)` and the new states after frames `(1, 1, stride, bands)`."""
         return self.run(frames, iter(states))
 
     def run(self, frames: Tensor, states: Iterator[Tensor] | None) -> tuple[Tensor, ...]:
-        """Do the same; without states they are zero."""
+        """The same as `forward`; states of None are zero."""
         if states is not None:
             given = dict(zip(dict.fromkeys(self.equal), states, strict=True))
             states = iter([given[first] for first in self.equal])
@@ -62,9 +62,9 @@ class ExportStep(nn.Module):
 
     @torch.no_grad()
     def _equal_states(self) -> list[int]:
-        """Return for every state the first one that always equals it: encoders side by side remember the same features.
+        """For every state the index of the first state that always equals it: encoders side by side store the same features.
 
-        A converter makes one tensor of the two, and a runtime could not tell which name it has.
+        A converter would merge two equal states into one tensor with an ambiguous name.
         """
         random = torch.Generator().manual_seed(0)
         frames = torch.randn(1, 1, self.stride, self.features.bands, generator=random)
@@ -74,17 +74,17 @@ class ExportStep(nn.Module):
 
     @torch.no_grad()
     def inputs(self) -> tuple[Tensor, ...]:
-        """Return silence and zero states: what an exporter traces the network with."""
+        """Silence and zero states, the example inputs for exporters."""
         frames = silence(self.features, 1, self.stride)
         return (frames, *(torch.zeros_like(state) for state in self.run(frames, None)[1:]))
 
     def states(self) -> list[State]:
-        """Return names and shapes of the states."""
+        """Names and shapes of the states."""
         return [State(f"state_{index}", f"new_state_{index}", tuple(state.shape)) for index, state in enumerate(self.inputs()[1:])]
 
 
 def share_encoder(networks: Sequence[WakeWordNetwork]) -> bool:
-    """Say whether the encoders are the same, weight for weight."""
+    """Whether the encoders have equal weights."""
     first = networks[0].encoder.state_dict()
     return all(
         other.keys() == first.keys() and all(torch.equal(other[name], weights) for name, weights in first.items())
@@ -93,14 +93,14 @@ def share_encoder(networks: Sequence[WakeWordNetwork]) -> bool:
 
 
 def lean(module: nn.Module) -> nn.Module:
-    """Return a copy of layers in evaluation form, with everything folded that can be."""
+    """A copy of layers in evaluation mode, simplified where possible."""
     layers = _flat(copy.deepcopy(module).eval())
     layers = _fold_mean(_fold_standardize(_fold_batch_norm(layers)))
     return nn.Sequential(*_pool_first(layers))
 
 
 def join_heads(heads: Sequence[nn.Module]) -> list[nn.Module]:
-    """Join heads of one architecture into one whose outputs stand side by side, in order; others stay as they are."""
+    """Merge heads of one architecture into one with their outputs in order; other heads are returned unchanged."""
     if len(heads) > 1 and all(_alike(head, heads[0]) for head in heads):
         return [nn.Sequential(*(_beside(layers, index == 0) for index, layers in enumerate(zip(*heads, strict=True))))]
     return list(heads)
@@ -128,7 +128,7 @@ def _fold_batch_norm(layers: list[nn.Module]) -> list[nn.Module]:
 
 @torch.no_grad()
 def _fold_standardize(layers: list[nn.Module]) -> list[nn.Module]:
-    """Give the scale and mean of `Standardize` to the convolution behind it, which pads nothing and so sees both everywhere."""
+    """Fold the scale and mean of `Standardize` into the next convolution, if that does not pad."""
     if len(layers) < 2 or not isinstance(layers[0], Standardize) or not isinstance(layers[1], TimeConv):
         return layers
     standardize, conv = layers[0], layers[1]
@@ -142,7 +142,7 @@ def _fold_standardize(layers: list[nn.Module]) -> list[nn.Module]:
 
 @torch.no_grad()
 def _fold_mean(layers: list[nn.Module]) -> list[nn.Module]:
-    """Make one dense convolution of an ensemble's last convolution and the mean over its members."""
+    """Fold the mean over the members of an ensemble into its last convolution, which becomes dense."""
     if len(layers) < 2 or not isinstance(layers[-1], MemberMean) or not isinstance(layers[-2], TimeConv):
         return layers
     mean, conv = layers[-1], layers[-2]
@@ -156,7 +156,7 @@ def _fold_mean(layers: list[nn.Module]) -> list[nn.Module]:
 def _pool_first(layers: list[nn.Module]) -> list[nn.Module]:
     ordered = list(layers)
     for index in range(1, len(ordered)):
-        if isinstance(ordered[index], nn.MaxPool2d) and isinstance(ordered[index - 1], RISING):
+        if isinstance(ordered[index], nn.MaxPool2d) and isinstance(ordered[index - 1], MONOTONIC):
             ordered[index - 1], ordered[index] = ordered[index], ordered[index - 1]
     return ordered
 
@@ -176,7 +176,7 @@ def _layers_alike(layer: nn.Module, other: nn.Module) -> bool:
 
 @torch.no_grad()
 def _beside(layers: Sequence[nn.Module], first: bool) -> nn.Module:
-    """Return one layer that does what several do side by side; the first ones of all take the same input."""
+    """One layer in place of several side by side; first layers share their input."""
     joined = copy.deepcopy(layers[0])
     if isinstance(joined, WindowGRU):
         for name in ("given", "kept"):
@@ -208,7 +208,7 @@ def _beside_convs(convs: Sequence[TimeConv], first: bool = False) -> TimeConv:
 
 
 def _dense(conv: TimeConv) -> Tensor:
-    """Return the weights `(outputs, inputs, time, bands)` of a convolution without its groups."""
+    """Weights `(outputs, inputs, time, bands)` of an equivalent convolution without groups."""
     outputs, inputs = conv.out_channels // conv.groups, conv.in_channels // conv.groups
     weight = torch.zeros(conv.out_channels, conv.in_channels, *conv.kernel_size)
     for group in range(conv.groups):

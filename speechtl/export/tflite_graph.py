@@ -1,4 +1,4 @@
-"""A network's step as a TFLite graph, channels last, with all states in the open and its tensors named as in ONNX."""
+"""Convert networks to TFLite; the step of a wake word is channels last, and its inputs and outputs are named as in ONNX."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.onnx_graph import explain
 from speechtl.export.step import ExportStep
-from speechtl.quiet import quiet
 from speechtl.runtime.engine.session import INPUT, OUTPUT
+from speechtl.runtime.silence import quiet
 
 
 def to_tflite(step: ExportStep) -> bytes:
-    """Return the graph `(log_mel, states) -> (score, new states)` as TFLite, its frames and states `(1, frames, bands, channels)`.
+    """The graph `(log_mel, states) -> (score, new states)` as TFLite, with frames and states `(1, frames, bands, channels)`.
 
     Raises `SpeechtlError` when an operator cannot be converted.
     """
@@ -48,7 +48,7 @@ def network_to_tflite(
             warnings.simplefilter("ignore")
             logging.getLogger("torch.export").setLevel(logging.ERROR)
             content: bytes = litert_torch.convert(converted, given).model_content()
-    except Exception as error:  # the converter's many stages raise types of their own
+    except Exception as error:  # the stages of the converter raise many types
         raise SpeechtlError(
             f"The network cannot be converted to TFLite: {explain(network, examples, error)} Or leave TFLite out with --no-tflite."
         ) from error
@@ -56,7 +56,7 @@ def network_to_tflite(
 
 
 def _rename(content: bytes, step: ExportStep) -> bytes:
-    """Name inputs and outputs as the engine knows them, and everything between shortly: the converter's names fill kilobytes."""
+    """Give inputs and outputs the names that the engine expects, and short names to all other tensors to save kilobytes."""
     from speechtl.export.int8.tflite_model import read_model, write_model
 
     model = read_model(content)
@@ -74,5 +74,5 @@ def _rename(content: bytes, step: ExportStep) -> bytes:
 
 
 def _position(name: str) -> int:
-    """Return which input or output the converter means by a name such as `args_3` or `output_0`."""
+    """Index of an input or output in a converter's name such as `args_3` or `output_0`."""
     return int(next(part for part in reversed(name.split("_")) if part.isdigit()))

@@ -1,4 +1,4 @@
-"""Other copies of the same pictures: moved, turned, larger, mirrored, lighter; drawn anew for each, repeatable by seed."""
+"""Augmented copies of pictures: shifted, rotated, scaled, mirrored, lighter or darker; random for each picture, repeatable by seed."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class AugmentSection(Section):
 
     @property
     def changes(self) -> bool:
-        """Say whether anything is changed at all."""
+        """Whether any change is enabled."""
         return bool(self.shift or self.rotate or self.scale or self.flip or self.light)
 
     def render(self, pixels: Tensor, seed: int) -> Tensor:
-        """Return bytes `(pictures, 3, height, width)` in another copy; the border's pixels fill what comes into view."""
+        """Augmented copies of bytes `(pictures, 3, height, width)`; pixels of the border fill uncovered areas."""
         random = torch.Generator().manual_seed(seed)
         count = len(pixels)
 

@@ -1,4 +1,4 @@
-"""From a recipe to pictures in memory: read, skip what cannot be used, split by group, draw as many as are wanted."""
+"""Load the pictures of a recipe: read them, skip unusable ones, split them by group, and draw the wanted number."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from speechtl.text import are, counted, none_can_be_used
 from speechtl.transfer import Task
 
 READERS = 4  # threads
-SHOWN = 5  # reasons of skipped pictures
-COPIES = 2  # of all pictures in memory at a time
+LISTED_REASONS = 5  # of skipped pictures
+COPIES_IN_MEMORY = 2  # of all pictures
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,28 +39,28 @@ class PictureSet:
         return len(self.pictures)
 
     def part(self, indices: Sequence[int]) -> PictureSet:
-        """Return some of the pictures."""
+        """The pictures with the given indices."""
         chosen = list(indices)
         return PictureSet([self.pictures[index] for index in chosen], self.pixels[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """What a recipe trains with: its tasks, pictures to learn from, and pictures to report on."""
+    """Data of a recipe: its tasks, training pictures, and validation pictures."""
 
     tasks: list[Task]
     train: PictureSet
     validation: PictureSet
 
 
-def prepare(recipe: ImageRecipe, say: Say) -> ImageData:
-    """Read a recipe's pictures; `ManifestError` where what is left cannot be learned from. Lines of the test split are left out."""
+def prepare(recipe: ImageRecipe, log: Log) -> ImageData:
+    """Load a recipe's pictures, except the test split; raise `ManifestError` if they do not suffice for training."""
     pictures = [picture for picture in read_pictures(recipe.data.train) if picture.split != "test"]
     if not pictures or all(picture.split == "validation" for picture in pictures):
-        raise ManifestError(f"All pictures are in the {'validation' if pictures else 'test'} split; give pictures to learn from.")
+        raise ManifestError(f"All pictures are in the {'validation' if pictures else 'test'} split; give pictures to train on.")
     tasks = tasks_of(pictures, recipe.data.classes)
-    everything = load_pictures(pictures, tasks, recipe.pictures.settings(), say)
-    tasks_of(everything.pictures, [name for task in tasks for name in task.classes])  # what was skipped may have left a class empty
+    everything = load_pictures(pictures, tasks, recipe.pictures.settings(), log)
+    tasks_of(everything.pictures, [name for task in tasks for name in task.classes])  # skipping may have emptied a class
     train, validation = split(everything.pictures, recipe.data.validation, recipe.train.seed)
     if recipe.data.examples:
         train = draw(everything.pictures, train, recipe.data.examples, recipe.train.seed)
@@ -68,25 +68,25 @@ def prepare(recipe: ImageRecipe, say: Say) -> ImageData:
     return ImageData(tasks, everything.part(train), everything.part(validation))
 
 
-def load_pictures(pictures: Sequence[Picture], tasks: Sequence[Task], settings: PictureSettings, say: Say) -> PictureSet:
-    """Read pictures into memory; those that cannot be read are skipped, counted and said, and none left is an error."""
+def load_pictures(pictures: Sequence[Picture], tasks: Sequence[Task], settings: PictureSettings, log: Log) -> PictureSet:
+    """Read pictures into memory; unreadable ones are skipped and reported. Raises `ManifestError` if none is usable."""
     targets = targets_of(pictures, tasks)
     pixels, usable, reasons = read_all([picture.path for picture in pictures], settings)
     if reasons:
-        say(f"{len(reasons)} of {counted(len(pictures), 'picture')} cannot be used and {are(len(reasons))} skipped:")
-        for reason in reasons[:SHOWN]:
-            say(f"  {reason}")
+        log(f"{len(reasons)} of {counted(len(pictures), 'picture')} cannot be used and {are(len(reasons))} skipped:")
+        for reason in reasons[:LISTED_REASONS]:
+            log(f"  {reason}")
     if not usable:
-        raise ManifestError(f"{none_can_be_used(len(pictures), 'picture')}:", reasons[:SHOWN])
+        raise ManifestError(f"{none_can_be_used(len(pictures), 'picture')}:", reasons[:LISTED_REASONS])
     return PictureSet([pictures[index] for index in usable], pixels, torch.tensor([targets[index] for index in usable]))
 
 
 def read_all(paths: Sequence[Path], settings: PictureSettings) -> tuple[Tensor, list[int], list[str]]:
-    """Return the pixels `(pictures, 3, size, size)` of the files that can be used, which those are, and the reasons for the others.
+    """Pixels `(pictures, 3, size, size)` of the usable files, the indices of these, and the reasons why others are unusable.
 
-    Raise `PictureError` where so many pictures of that size are more than the machine's memory holds.
+    Raises `PictureError` if the pictures need more memory than the machine has.
     """
-    room = _room(len(paths), settings.size)
+    pixels = _allocate(len(paths), settings.size)
 
     def read(path: Path) -> np.ndarray | PictureError:
         try:
@@ -101,16 +101,16 @@ def read_all(paths: Sequence[Path], settings: PictureSettings) -> tuple[Tensor, 
             if isinstance(result, PictureError):
                 reasons.append(str(result))
             else:
-                room[len(usable)] = result
+                pixels[len(usable)] = result
                 usable.append(index)
             advance(index + 1, len(paths))
-    return torch.from_numpy(room[: len(usable)]), usable, reasons
+    return torch.from_numpy(pixels[: len(usable)]), usable, reasons
 
 
-def _room(count: int, size: int) -> np.ndarray:
-    """Return an array for so many pictures, of which the parts to train with and to report on are copies."""
-    needed = COPIES * count * 3 * size * size
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None  # Windows does not tell
+def _allocate(count: int, size: int) -> np.ndarray:
+    """An array for `count` pictures; checks that it and a copy, for training and validation, fit into memory."""
+    needed = COPIES_IN_MEMORY * count * 3 * size * size
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None  # not on Windows
     if memory is not None and needed > memory:
         raise PictureError(
             f"{counted(count, 'picture')} of {size} pixels take {needed / 1e9:.0f} GB while training,"
@@ -121,7 +121,7 @@ def _room(count: int, size: int) -> np.ndarray:
 
 
 def split(pictures: Sequence[Picture], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the pictures to train with and those to report on: as the manifests say, else a fraction of the groups of each class."""
+    """Indices of training and validation pictures: by the manifests' splits, or a fraction of the groups of each class."""
     if any(picture.split == "validation" for picture in pictures):
         marked = [picture.split == "validation" for picture in pictures]
         return [index for index, held in enumerate(marked) if not held], [index for index, held in enumerate(marked) if held]
@@ -133,19 +133,21 @@ def split(pictures: Sequence[Picture], fraction: float, seed: int) -> tuple[list
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         held_out |= {index for group in members[:count] for index in group}
     if not held_out:
-        raise ManifestError("There are too few pictures, or groups of pictures, to keep some for validation; give at least two of a class.")
+        raise ManifestError(
+            "There are too few pictures, or groups of pictures, to hold some out for validation; give at least two of a class."
+        )
     return [index for index in range(len(pictures)) if index not in held_out], sorted(held_out)
 
 
 def draw(pictures: Sequence[Picture], indices: Sequence[int], count: int, seed: int) -> list[int]:
-    """Return so many of the pictures, as evenly from every class as there are; more than there are is an error."""
+    """Indices of `count` pictures, as equally from every class as possible; raises `ManifestError` if there are too few."""
     if count > len(indices):
         raise ManifestError(
-            f"data.examples asks for {counted(count, 'picture')}, and {len(indices)} {are(len(indices))} there to train with."
+            f"data.examples asks for {counted(count, 'picture')}, but there {are(len(indices))} {len(indices)} to train on."
         )
     classes = [[group[0] for group in members] for members in _shuffled_by_class(pictures, [[index] for index in indices], seed)]
-    rounds = [(turn, number, index) for number, members in enumerate(classes) for turn, index in enumerate(members)]
-    return sorted(index for _, _, index in sorted(rounds)[:count])
+    order = [(place, number, index) for number, members in enumerate(classes) for place, index in enumerate(members)]
+    return sorted(index for _, _, index in sorted(order)[:count])
 
 
 def _shuffled_by_class(pictures: Sequence[Picture], groups: Iterable[list[int]], seed: int) -> list[list[list[int]]]:
@@ -158,6 +160,6 @@ def _shuffled_by_class(pictures: Sequence[Picture], groups: Iterable[list[int]],
 
 
 def resize_pixels(pixels: Tensor, size: int) -> Tensor:
-    """Return bytes `(pictures, height, width)` of grey pictures as `(pictures, 3, size, size)`: what arrays need in place of files."""
+    """Grey pictures `(pictures, height, width)` as network input `(pictures, 3, size, size)`, for pictures that are arrays, not files."""
     resized = torch.nn.functional.interpolate(pixels[:, None].float(), size=(size, size), mode="bilinear", antialias=True)
     return resized.round().clamp(0, 255).byte().expand(-1, 3, -1, -1).contiguous()

@@ -1,4 +1,4 @@
-"""Manifests of pictures: JSON lines with a file and its label or labels, or folders with one sub-folder for each class."""
+"""Manifests of pictures: JSON lines with a file and its label or labels, or folders with a sub-folder for each class."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from speechtl.text import counted
 from speechtl.transfer import Task
 
 SPLITS = ("train", "validation", "test")
-TAKEN = ("file", "error")  # what a prediction says beside its tasks
+RESERVED = ("file", "error")  # other keys of a prediction
 _TEXTS = ("image_filepath", "label", "group", "split", "source", "url", "license", "sha256", "source_sha256")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One line of a manifest: a file with one `label`, or with `labels` of which each is true, false or None for unknown."""
+    """One line of a manifest: a file with one `label`, or with several `labels`, each true, false or None for unknown."""
 
     image_filepath: str
     label: str | None = None
     labels: dict[str, bool | None] = field(default_factory=dict)
-    group: str | None = None  # a patient, a drive: never in two splits
+    group: str | None = None  # such as a patient or a drive; never in two splits
     split: str | None = None
     license: str | None = None
     sha256: str | None = None
@@ -39,7 +39,7 @@ class Picture:
 
 
 def read_pictures(sources: Iterable[Path | str]) -> list[Picture]:
-    """Return the pictures of manifests and folders of classes; `ManifestError` lists everything that is wrong in them."""
+    """Pictures of manifests and folders of classes; raises `ManifestError` that lists all problems."""
     pictures: list[Picture] = []
     problems: list[str] = []
     for source in map(Path, sources):
@@ -51,21 +51,21 @@ def read_pictures(sources: Iterable[Path | str]) -> list[Picture]:
 
 
 def tasks_of(pictures: Sequence[Picture], classes: Sequence[str] = ()) -> list[Task]:
-    """Return what there is to tell about the pictures: one class of several, or yes or no for each of the `labels`.
+    """Tasks of the pictures: one class of several, or yes or no for each of the `labels`.
 
-    With `classes` the classes are those, in that order; an unknown or empty one is an error.
+    `classes` fixes the classes and their order; an unknown or empty class is an error.
     """
     labelled = [picture for picture in pictures if picture.label is not None]
     if labelled and len(labelled) == len(pictures):
         return [Task("label", _classes(labelled, classes))]
     if labelled:
         without = next(picture for picture in pictures if picture.label is None)
-        raise ManifestError(f"Some pictures have one 'label' and others 'labels' or none, such as {without.where}; give all the same.")
+        raise ManifestError(f"Some pictures have one 'label' and others 'labels' or none, such as {without.where}; use the same for all.")
     names = list(dict.fromkeys(name for picture in pictures for name in picture.labels))
     if not names:
         raise ManifestError("None of the pictures has a label; give 'label' or 'labels' in the manifest, or a folder for each class.")
-    if taken := [name for name in names if name in TAKEN]:
-        raise ManifestError(f"One of the 'labels' is named {taken[0]!r}, as a part of every prediction is; give it another name.")
+    if reserved := [name for name in names if name in RESERVED]:
+        raise ManifestError(f"One of the 'labels' is named {reserved[0]!r}, which is reserved for predictions; give it another name.")
     tasks = [Task(name) for name in names]
     for task in tasks:
         known = {value for picture in pictures if (value := picture.labels.get(task.name)) is not None}
@@ -73,13 +73,13 @@ def tasks_of(pictures: Sequence[Picture], classes: Sequence[str] = ()) -> list[T
             raise ManifestError(f"All labels of {task.name!r} are missing; label some pictures, or take {task.name!r} out of the manifest.")
         if len(known) == 1:
             raise ManifestError(
-                f"All known labels of {task.name!r} are {str(*known).lower()}; it takes pictures of both kinds to learn it."
+                f"All known labels of {task.name!r} are {str(*known).lower()}; pictures of both kinds are needed to learn it."
             )
     return tasks
 
 
 def targets_of(pictures: Sequence[Picture], tasks: Sequence[Task]) -> list[list[float]]:
-    """Return the labels `(pictures, tasks)` as numbers: 0 or 1, or the index of the class; NaN where a label is missing."""
+    """Labels `(pictures, tasks)` as numbers: 0 or 1, or the index of the class; NaN where a label is missing."""
     return [[_target(picture, task) for task in tasks] for picture in pictures]
 
 
@@ -101,7 +101,7 @@ def _classes(pictures: Sequence[Picture], wanted: Sequence[str]) -> tuple[str, .
     if empty:
         raise ManifestError(f"There is no picture of the class {empty[0]!r}; the pictures are of: {', '.join(sorted(found))}.")
     if len(found) < 2:
-        raise ManifestError(f"All pictures are of one class, {next(iter(found))!r}; it takes at least two to learn a difference.")
+        raise ManifestError(f"All pictures are of one class, {next(iter(found))!r}; at least two classes are needed.")
     return tuple(wanted) or tuple(sorted(found))
 
 
@@ -111,7 +111,7 @@ def _read_folder(folder: Path, problems: list[str]) -> list[Picture]:
     for kind in kinds:
         found = look_into(kind, ENDINGS, PICTURES - set(ENDINGS))
         if found.left_out:
-            say(f"{kind}: {counted(len(found.files), 'picture')} used; passed over: {', '.join(found.left_out)}.{_convert(found)}")
+            say(f"{kind}: {counted(len(found.files), 'picture')} used; skipped: {', '.join(found.left_out)}.{_convert(found)}")
         pictures += [Picture(str(file.relative_to(folder)), label=kind.name, path=file, where=str(file)) for file in found.files]
     if not pictures:
         problems.append(f"{folder} has no pictures in sub-folders; give one sub-folder for each class, or a manifest (.jsonl).")
@@ -204,7 +204,7 @@ def _across_splits(pictures: Iterable[Picture]) -> list[str]:
 
 
 def image_data() -> Path | None:
-    """Return the folder of pictures: $SPEECHTL_IMAGES, else `image` beside the recordings ($SPEECHTL_DATA), else None."""
+    """The folder of pictures: $SPEECHTL_IMAGES, or `image` beside the recordings ($SPEECHTL_DATA), or None."""
     if own := os.environ.get("SPEECHTL_IMAGES"):
         return Path(expanded(own))
     if recordings := os.environ.get("SPEECHTL_DATA"):

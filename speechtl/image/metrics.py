@@ -1,4 +1,4 @@
-"""How well tasks are answered, with 95 % limits."""
+"""Accuracy and AUC of tasks, with 95 % limits."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from speechtl.limits import recall_limits
+from speechtl.runtime.samples import Doubles
 from speechtl.transfer import Task
 
-Floats = NDArray[np.float64]
 BOOTSTRAPS = 1000
 
 
-def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve: how often a positive scores above a negative; NaN without both kinds."""
+def auc(scores: Doubles, positive: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve: the probability that a positive scores above a negative; NaN without both kinds."""
     yes, no = int(positive.sum()), int((~positive).sum())
     if not yes or not no:
         return float("nan")
     return float((rankdata(scores)[positive].sum() - yes * (yes + 1) / 2) / (yes * no))
 
 
-def auc_limits(scores: Floats, positive: NDArray[np.bool_], groups: Sequence[object] | None = None, seed: int = 0) -> tuple[float, float]:
-    """Return the limits of the AUC by bootstrap over groups (patients), or over single examples."""
+def auc_limits(scores: Doubles, positive: NDArray[np.bool_], groups: Sequence[object] | None = None, seed: int = 0) -> tuple[float, float]:
+    """95 % limits of the AUC by bootstrap over groups (patients), or over single examples."""
     _, group = np.unique(np.array([str(name) for name in groups]) if groups is not None else np.arange(len(scores)), return_inverse=True)
     members = [np.flatnonzero(group == index) for index in range(group.max() + 1)]
     random = np.random.default_rng(seed)
@@ -39,9 +39,9 @@ def auc_limits(scores: Floats, positive: NDArray[np.bool_], groups: Sequence[obj
 
 
 def measure(tasks: Sequence[Task], scores: Sequence[Tensor], labels: Tensor) -> list[dict[str, Any]]:
-    """Return for each task how many labels are known, the accuracy with limits and, between two kinds, the AUC.
+    """For each task the number of known labels, the accuracy with limits and, for two kinds, the AUC.
 
-    Where no label is known, accuracy and AUC are None.
+    Accuracy and AUC are None if no label is known.
     """
     results = []
     for index, task in enumerate(tasks):

@@ -1,4 +1,4 @@
-"""What a trained network says about pictures, from a run's folder or from a bundle."""
+"""Predictions for pictures, with a run's folder or a bundle."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from speechtl.runtime.bundle.pictures import open_picture_bundle
 from speechtl.runtime.engine.pictures import PictureEngine, answer
 from speechtl.runtime.pictures import PictureSettings, read_pixels
 
-Answer = Callable[[NDArray[np.uint8]], dict[str, Any]]  # of one picture, for every task
+Answer = Callable[[NDArray[np.uint8]], dict[str, Any]]  # for every task of a picture
 
 
 def predict_files(model: Path, files: Sequence[Path], graph: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield for each file `{"file", task: {"answer", "scores"}, ...}`, or `{"file", "error"}` where it cannot be read.
+    """Yield for each file `{"file", task: {"answer", "scores"}, ...}`, or `{"file", "error"}` if it cannot be read.
 
-    A run's folder needs what training needs; a bundle needs ONNX Runtime and Pillow alone. Raises `SpeechtlError` for a graph of
-    a run's folder, which has none.
+    A run's folder needs the packages for training; a bundle only needs ONNX Runtime and Pillow. Raises `SpeechtlError` for `graph` with
+    a run's folder, which has no graphs.
     """
     if graph is not None and model.is_dir():
-        raise SpeechtlError(f"--graph chooses one of a bundle's graphs, and {model} is a run folder; leave --graph out, or give a bundle.")
+        raise SpeechtlError(f"--graph chooses a graph of a bundle, but {model} is a run folder; leave out --graph, or give a bundle.")
     settings, answers = _of_run(model) if model.is_dir() else _of_bundle(model, graph)
     for file in files:
         try:

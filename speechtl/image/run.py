@@ -1,4 +1,4 @@
-"""A run: the folder that training leaves, with the network, how it was made, and what it can do; and backbones kept from runs."""
+"""A run: the folder that training writes, with the network, its training, and its accuracy; and pretrained backbones from runs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from speechtl.versions import versions
 SCHEMA = 1
 KIND = "image"
 WEIGHTS = "network.safetensors"
-MOST_WEIGHTS = 25_000_000  # of a head: what a file may announce, as memory is taken for them before its weights are read
+MAX_HEAD_WEIGHTS = 25_000_000  # memory is allocated for them before the weights are read
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What it takes to build an encoder again: a built-in or registered backbone, and where it was cut."""
+    """Architecture of an encoder: a built-in or registered backbone, and its last group that is kept."""
 
     backbone: str
     keep: str | None = None
 
     def build(self) -> Encoder:
-        """Return the encoder with random weights."""
+        """The encoder with random weights."""
         return cut(build_backbone(self.backbone), self.keep)
 
 
@@ -45,12 +45,12 @@ class ImageRun:
 
     @property
     def settings(self) -> PictureSettings:
-        """The form in which the network takes pictures."""
+        """Settings with which the network reads pictures."""
         return PictureSettings(**self.about["pictures"])
 
 
 def open_encoder(backbone: str, weights: str = PRETRAINED, keep: str | None = None) -> tuple[Encoder, Architecture]:
-    """Return an encoder by name: a built-in or registered backbone, or one that was pretrained here."""
+    """An encoder by name: a built-in or registered backbone, or one that was pretrained on this machine."""
     if backbone in BACKBONES or not is_kept(backbone):
         return cut(load_backbone(backbone, weights), keep), Architecture(backbone, keep)
     run = load_run(kept_folder(backbone))
@@ -62,7 +62,7 @@ def open_encoder(backbone: str, weights: str = PRETRAINED, keep: str | None = No
 def save_run(
     folder: Path, network: PictureNetwork, architecture: Architecture, settings: PictureSettings, about: Mapping[str, Any]
 ) -> None:
-    """Write a run's files into an existing folder, the description last."""
+    """Write the files of a run into an existing folder, run.json last."""
     save_tensors(folder / WEIGHTS, network.state_dict(), {"encoder": network.encoder.info.name})
     document = {
         "schema": SCHEMA,
@@ -79,7 +79,7 @@ def save_run(
 
 
 def load_run(folder: Path | str) -> ImageRun:
-    """Read a run back; raise `RunError` when it is missing, of another kind, unfinished or damaged."""
+    """Read a run; raise `RunError` if it is missing, of another kind, unfinished or damaged."""
     folder = Path(folder)
     if not (folder / ABOUT).is_file():
         raise no_run(folder, "start it again.")
@@ -107,5 +107,5 @@ def _check_size(encoder: Encoder, tasks: list[Task], grid: int, hidden: int) -> 
     size, outputs = encoder.info.embedding_size, sum(task.outputs for task in tasks)
     if not all(type(number) is int and number >= least for number, least in ((size, 1), (outputs, 1), (grid, 1), (hidden, 0))):
         raise ValueError(f"a head of {outputs!r} outputs on {size!r} numbers, with a grid of {grid!r} and {hidden!r} hidden")
-    if size * grid**2 * max(hidden, outputs) > MOST_WEIGHTS:
-        raise ValueError(f"a head of more than {MOST_WEIGHTS // 1_000_000} million weights")
+    if size * grid**2 * max(hidden, outputs) > MAX_HEAD_WEIGHTS:
+        raise ValueError(f"a head of more than {MAX_HEAD_WEIGHTS // 1_000_000} million weights")

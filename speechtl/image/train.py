@@ -1,4 +1,4 @@
-"""Train a network for pictures by transfer, and leave a run; or pretrain one and keep it as a backbone."""
+"""Train a network for pictures by transfer and write a run, or pretrain one and keep it as a backbone."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def train(recipe: ImageRecipe, out: Path, *, resume: bool = False) -> dict[str, Any]:
-    """Train what a recipe asks for and write the run to `out`, complete or not at all; return its description.
+    """Train a recipe and write the run to `out`, complete or not at all; return its description.
 
-    Work in progress stands in `OUT.partial`, from where `resume` goes on after an interruption.
+    Work in progress is kept in `OUT.partial`; `resume` continues it after an interruption.
     """
     out = out.absolute()
     with training_folder(out, resume=resume) as work:
@@ -48,7 +48,7 @@ def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str
     check_inputs(encoder, PICTURES)
     data = prepare(recipe, say)
     bind(work, {"recipe": recipe.model_dump(mode="json"), "pictures": _files(data.train)}, resume=resume)
-    say(f"{counted(len(data.train), 'picture')} to learn from, {len(data.validation)} to report on; {_tell(data)}.")
+    say(f"{counted(len(data.train), 'picture')} to train on, {len(data.validation)} for validation; {_describe_tasks(data)}.")
     network = new_network(encoder, data.tasks, grid=recipe.transfer.grid, hidden=recipe.transfer.hidden)
     check_room(work, checkpoint_bytes(network))
     policy = parse_policy(recipe.transfer.policy)
@@ -72,7 +72,7 @@ def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str
 
 
 def pretrain(recipe: ImageRecipe, *, resume: bool = False) -> tuple[dict[str, Any], Path]:
-    """Train a network from nothing on a large labelled source, and keep it as the backbone of the recipe's name."""
+    """Train a network from scratch on a large labelled source, and keep it as the backbone with the recipe's name."""
     if recipe.name in BACKBONES:
         raise RecipeError(f"There is a backbone {recipe.name!r} already; give yours another name.")
     transfer = recipe.transfer.model_copy(update={"weights": SCRATCH, "policy": PRETRAIN_POLICY})
@@ -93,10 +93,10 @@ def fit_pictures(
     resume: bool = False,
     balanced: bool = False,
 ) -> list[dict[str, Any]]:
-    """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record an epoch.
+    """Train a network on bytes `(pictures, 3, size, size)` with labels `(pictures, tasks)`; return a record per epoch.
 
-    Every label counts the same; with `balanced` every task does, however few labels it has.
-    With `checkpoint` every epoch is saved there, and `resume` goes on from it bit for bit.
+    Every label has the same weight, or with `balanced` every task. Every epoch is saved to `checkpoint`, if given, and `resume`
+    continues from it bit for bit.
     """
     batches = _batches(network, pixels, labels, settings, augment)
     fit_settings = settings.fit_settings(len(batches))
@@ -132,7 +132,7 @@ def _batches(
 
 
 def _trained_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
-    """Describe an encoder that knows nothing but the pictures of this recipe."""
+    """Description of an encoder that was trained only on the pictures of this recipe."""
     licences = ", ".join(_provenance(data.train)["licences"])
     return replace(
         info,
@@ -143,7 +143,7 @@ def _trained_here(info: EncoderInfo, name: str, data: ImageData) -> EncoderInfo:
     )
 
 
-def _tell(data: ImageData) -> str:
+def _describe_tasks(data: ImageData) -> str:
     first = data.tasks[0]
     if first.classes:
         return f"{len(first.classes)} classes: {', '.join(first.classes)}"

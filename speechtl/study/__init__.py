@@ -1,1 +1,1 @@
-"""What one asks before and after a training: is transfer worth it, how much data is enough, what do the layers respond to."""
+"""Studies before and after training: whether transfer pays, how much data is enough, what layers respond to."""

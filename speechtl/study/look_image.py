@@ -1,13 +1,11 @@
-"""Draw what the layers of a picture network see: first filters, and the patches that excite units most, before and after transfer."""
+"""Draw the first filters of a picture network, and the patches to which units of later layers respond most, before and after transfer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from speechtl.errors import PictureError, SpeechtlError
@@ -17,30 +15,31 @@ from speechtl.image.run import load_run, open_encoder
 from speechtl.progress import progress, say, tracked
 from speechtl.runs import is_run
 from speechtl.runtime.pictures import ENDINGS, PictureSettings
-from speechtl.study.look import Excitation, compare, first_filters, middle_and_late
+from speechtl.runtime.samples import Array
+from speechtl.study.look import Activation, compare, first_filters, middle_and_late
 from speechtl.study.tiles import draw_all_filters, draw_patches
 from speechtl.text import are, counted
 from speechtl.transfer import Encoder, HeadOnly, parse_policy
 
-PATCH = 72  # pixels at which patches are drawn
-LEAST = 16  # pixels of a picture that a patch shows at least
+PATCH_SIZE = 72  # pixels of a drawn patch
+MIN_SIDE = 16  # pixels of the picture in a patch
 
 
-@progress("looking at layers")
+@progress("analysing layers")
 def look(model: str, pictures: Sequence[Path], out: Path, *, units: int = 6, patches: int = 6) -> list[Path]:
-    """Draw for a run's folder or a backbone's name; return the files written."""
+    """Draw for a run's folder or a backbone's name; return the files."""
     encoders, settings = _encoders(model)
     pixels = _pixels(pictures, settings)
     last = list(encoders.values())[-1]
     written = draw_all_filters(out, {name: first_filters(encoder).numpy() for name, encoder in encoders.items()}, last.info.name)
     groups = middle_and_late(last)
-    for group in tracked(f"looking at {last.info.name}, layer group", groups, len(groups)):
+    for group in tracked(f"analysing {last.info.name}, layer group", groups, len(groups)):
         blocks = {
             name: {f"unit {unit}": _patches(pixels, strongest) for unit, strongest in found.items()}
             for name, found in compare(encoders, pixels, group, units=units, patches=patches).items()
         }
         written.append(out / f"{group}.png")
-        draw_patches(written[-1], blocks, f"{last.info.name}, {group}: what excites a unit most")
+        draw_patches(written[-1], blocks, f"{last.info.name}, {group}: patches to which a unit responds most")
     return written
 
 
@@ -50,7 +49,7 @@ def _encoders(model: str) -> tuple[dict[str, Encoder], PictureSettings]:
         transfer = run.about["recipe"]["transfer"]
         after = run.network.encoder
         if isinstance(parse_policy(transfer["policy"]), HeadOnly):
-            say("Only the new layers were trained, so its layers see what they saw before.")
+            say("Only the new layers were trained, so the encoder is the same before and after.")
             return {after.info.name: after}, run.settings
         torch.manual_seed(run.about["recipe"]["train"]["seed"])
         before, _ = open_encoder(transfer["backbone"], transfer["weights"], transfer["keep"])
@@ -74,18 +73,18 @@ def _pixels(pictures: Sequence[Path], settings: PictureSettings) -> Tensor:
     return pixels
 
 
-def _patches(pixels: Tensor, strongest: Sequence[Excitation]) -> list[NDArray[Any]]:
-    """Cut out the parts, all of one size, so that patches of a unit can be compared."""
-    side = max(LEAST, *(last - first for found in strongest for first, last in found.box))
+def _patches(pixels: Tensor, strongest: Sequence[Activation]) -> list[Array]:
+    """Patches of equal size, so that patches of a unit can be compared."""
+    side = max(MIN_SIDE, *(last - first for found in strongest for first, last in found.box))
     return [_cut_out(pixels[found.example], found, side) for found in strongest]
 
 
-def _cut_out(picture: Tensor, found: Excitation, side: int) -> NDArray[Any]:
+def _cut_out(picture: Tensor, found: Activation, side: int) -> Array:
     slices = []
     for (first, last), length in zip(found.box, picture.shape[1:], strict=True):
         wanted = min(side, length)
         start = min(max((first + last - wanted) // 2, 0), length - wanted)
         slices.append(slice(start, start + wanted))
     patch = picture[:, slices[0], slices[1]][None].float()
-    larger = torch.nn.functional.interpolate(patch, size=(PATCH, PATCH), mode="bilinear", antialias=True)
+    larger = torch.nn.functional.interpolate(patch, size=(PATCH_SIZE, PATCH_SIZE), mode="bilinear", antialias=True)
     return larger[0].round().clamp(0, 255).byte().permute(1, 2, 0).numpy()

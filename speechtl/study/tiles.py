@@ -1,4 +1,4 @@
-"""Pictures of filters and patches in rows and columns."""
+"""Plots of filters and patches in rows and columns."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechtl.files import writing
+from speechtl.runtime.samples import Array
 from speechtl.text import picture_text
 
 DPI = 120
-LETTER = 0.085  # inches, of a title
-Array = NDArray[Any]
+LETTER_WIDTH = 0.085  # inches, in a title
 
 
 def draw_filters(path: Path, filters: Array, title: str, *, across: str = "", down: str = "") -> None:
-    """Draw filters `(filters, channels, height, width)`, colours where there are three channels; grey (or white) is no weight."""
+    """Draw filters `(filters, channels, height, width)`, in colour if they have three channels; grey or white is a weight of 0."""
     count = len(filters)
     columns = round(np.ceil(np.sqrt(count * 1.5)))
     rows = -(-count // columns)
@@ -34,18 +33,18 @@ def draw_filters(path: Path, filters: Array, title: str, *, across: str = "", do
 
 
 def draw_all_filters(folder: Path, filters: Mapping[str, Array], name: str, *, across: str = "", down: str = "") -> list[Path]:
-    """Draw the first filters of several states of an encoder into a file each, those of the last, or the only one, into filters.png."""
+    """Draw the first filters of each state of an encoder to a file; the last state goes to filters.png. Returns the files."""
     last = list(filters)[-1]
     written = []
     for state, values in filters.items():
         written.append(folder / ("filters.png" if state == last else f"filters_{state}.png"))
-        told = f", {state}" if len(filters) > 1 else ""
-        draw_filters(written[-1], values, f"{name}: filters of the first layer{told}", across=across, down=down)
+        suffix = f", {state}" if len(filters) > 1 else ""
+        draw_filters(written[-1], values, f"{name}: filters of the first layer{suffix}", across=across, down=down)
     return written
 
 
 def draw_patches(path: Path, blocks: Mapping[str, Mapping[str, Sequence[Array]]], title: str, *, sound: bool = False) -> None:
-    """Draw rows of patches, one a unit; blocks such as before and after stand side by side. Spectrograms have low bands at the bottom."""
+    """Draw rows of patches, one per unit, with blocks such as before and after side by side; with `sound` patches are spectrograms."""
     names = list(dict.fromkeys(name for block in blocks.values() for name in block))
     longest = max(len(patches) for block in blocks.values() for patches in block.values())
     columns = len(blocks) * (longest + 1) - 1
@@ -60,7 +59,7 @@ def draw_patches(path: Path, blocks: Mapping[str, Mapping[str, Sequence[Array]]]
             if first == 0:
                 axes[row, 0].text(-0.08, 0.5, picture_text(name), transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
     if sound:
-        figure.supxlabel("across: time, up: frequency; all of a row last as long", fontsize=9)
+        figure.supxlabel("horizontal: time, vertical: frequency; all patches of a row have the same duration", fontsize=9)
     _save(figure, path)
 
 
@@ -79,7 +78,7 @@ def _figure(rows: int, columns: int, inches: float, title: str) -> tuple[Any, An
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.suptitle("\n".join(textwrap.wrap(picture_text(title), max(int(figure.get_figwidth() / LETTER), 20))), fontsize=11)
+    figure.suptitle("\n".join(textwrap.wrap(picture_text(title), max(int(figure.get_figwidth() / LETTER_WIDTH), 20))), fontsize=11)
     return figure, axes
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.bench.measures import describe, percentiles, scores, spent
+from speechtl.bench.measures import describe, percentiles, scores, time_summary
 
 
 def test_percentiles_are_those_of_numpy_and_none_of_nothing():
@@ -12,7 +12,7 @@ def test_percentiles_are_those_of_numpy_and_none_of_nothing():
 
 
 def test_times_are_told_in_milliseconds_and_for_each_unit():
-    told = spent(np.array([[1_000_000, 500_000], [3_000_000, 1_500_000]]), "picture", 4)
+    told = time_summary(np.array([[1_000_000, 500_000], [3_000_000, 1_500_000]]), "picture", 4)
     assert told["wall_ms"]["p50"] == 2.0
     assert told["cpu_ms_per_picture"] == 0.5
 

@@ -106,7 +106,7 @@ def test_the_folder_of_pictures_is_gone_afterwards_even_after_a_failure(bundle, 
 
 
 def test_pictures_run_in_onnx_runtime_alone(bundle):
-    with pytest.raises(SpeechtlError, match="which onnxruntime alone runs, not 'ai-edge-litert'; leave out --engine"):
+    with pytest.raises(SpeechtlError, match="which only runs in onnxruntime, not in 'ai-edge-litert'; leave out --engine"):
         bench(bundle, engine="ai-edge-litert")
 
 

@@ -59,7 +59,7 @@ def test_a_process_that_fails_is_an_error_with_its_last_words():
 
 
 def test_a_process_that_says_something_else_than_ready_is_an_error():
-    with pytest.raises(WorkerError, match="it said nothing"):
+    with pytest.raises(WorkerError, match="it printed nothing"):
         run_worker(fake("print('hello')"), bytes(2560))
 
 

@@ -51,9 +51,9 @@ def test_int8_states_are_bytes_and_features_are_float(full_bundle):
 
 def test_int8_weights_have_a_scale_for_every_channel_and_few_different_ones(full_bundle):
     from speechtl.export.int8.tflite import CHANNELS
-    from speechtl.export.int8.tflite_model import Graph, read_model
+    from speechtl.export.int8.tflite_model import TfliteGraph, read_model
 
-    graph = Graph(read_model(open_bundle(full_bundle).files["model.int8.tflite"]))
+    graph = TfliteGraph(read_model(open_bundle(full_bundle).files["model.int8.tflite"]))
     weights = [
         (graph.tensors[int(operator.inputs[1])], CHANNELS[graph.kind(operator)])
         for operator in graph.operators
@@ -111,7 +111,7 @@ def test_int8_that_costs_accuracy_is_said_and_never_runs_by_default(recorded_run
     assert max(np.abs(held).max() for held in int8_weights(bundle.files["model.int8.onnx"])) <= 72  # finer steps did not help either
     assert open_engine(bundle).graph == "model.onnx"
     assert open_engine(bundle, "model.int8.onnx").graph == "model.int8.onnx"
-    assert "90 of 100 words where fp32 hears 100" in capsys.readouterr().err
+    assert "90 of 100 words where fp32 detects 100" in capsys.readouterr().err
 
 
 INT8 = [
@@ -140,9 +140,9 @@ def int8_weights(content):
     """Return the weights of every int8 convolution or dense layer of a graph."""
     if content[4:8] == b"TFL3":
         from speechtl.export.int8.tflite import CHANNELS
-        from speechtl.export.int8.tflite_model import Graph, read_model
+        from speechtl.export.int8.tflite_model import TfliteGraph, read_model
 
-        graph = Graph(read_model(content))
+        graph = TfliteGraph(read_model(content))
         weights = [graph.tensors[int(operator.inputs[1])] for operator in graph.operators if graph.kind(operator) in CHANNELS]
         quantised = [tensor for tensor in weights if tensor.quantization is not None and tensor.quantization.scale is not None]
         return [np.frombuffer(bytes(graph.model.buffers[tensor.buffer].data), np.int8).astype(int) for tensor in quantised]

@@ -127,13 +127,15 @@ def test_without_its_pictures_a_run_is_not_exported_and_nothing_is_written(halve
 def test_the_large_backbones_are_exported_exactly_and_as_int8(backbone, keep, grid):
     import onnxruntime
 
-    from speechtl.export.pictures import Scored, quantise, to_onnx
+    from speechtl.export.pictures import ScoringNetwork, quantise, to_onnx
     from speechtl.image.network import new_network
     from speechtl.image.run import open_encoder
     from speechtl.transfer import Task
 
     torch.manual_seed(0)
-    network = Scored(new_network(open_encoder(backbone, "scratch", keep)[0], [Task("kind", ("a", "b")), Task("loud")], grid=grid)).eval()
+    network = ScoringNetwork(
+        new_network(open_encoder(backbone, "scratch", keep)[0], [Task("kind", ("a", "b")), Task("loud")], grid=grid)
+    ).eval()
     pixels = torch.randint(0, 256, (4, 3, 56, 56), dtype=torch.uint8)
     graph = to_onnx(network.to(memory_format=torch.contiguous_format), 56)
     with torch.no_grad():

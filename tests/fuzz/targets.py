@@ -81,9 +81,9 @@ def toml_document(content: bytes, random: Random) -> bytes:
 
 @cache
 def _parsed_toml(content: bytes) -> Any:
-    from speechtl.settings import tomllib
+    from speechtl.toml_files import parse_toml
 
-    return tomllib.loads(content.decode())
+    return parse_toml(content.decode())
 
 
 def of_bundle(member: str, change: Mutate) -> Mutate:

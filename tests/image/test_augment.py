@@ -11,7 +11,7 @@ def test_nothing_is_changed_by_default():
     assert (AugmentSection().render(PIXELS, 1).int() - PIXELS.int()).abs().max() <= 1
 
 
-def test_guises_are_repeatable_by_seed_and_differ_between_pictures():
+def test_copies_are_repeatable_by_seed_and_differ_between_pictures():
     moved = AugmentSection(shift=0.2)
     assert torch.equal(moved.render(PIXELS, 5), moved.render(PIXELS, 5))
     assert not torch.equal(moved.render(PIXELS, 5), moved.render(PIXELS, 6))

@@ -41,7 +41,7 @@ def test_labels_are_several_tasks_and_unknown_ones_are_not_numbers(manifest):
         ([{"label": "cat"}, {"label": "cat"}], "All pictures are of one class, 'cat'"),
         ([{"label": "cat"}, {"labels": {"dog": 1}}], "Some pictures have one 'label' and others"),
         ([{}, {}], "None of the pictures has a label"),
-        ([{"labels": {"car": 1, "error": 1}}, {"labels": {"car": 0, "error": 0}}], "named 'error', as a part of every prediction"),
+        ([{"labels": {"car": 1, "error": 1}}, {"labels": {"car": 0, "error": 0}}], "named 'error', which is reserved for predictions"),
         ([{"labels": {"file": 1}}, {"labels": {"file": 0}}], "named 'file'"),
     ],
 )
@@ -108,7 +108,7 @@ def test_without_pictures_to_learn_from_the_error_says_which_split_they_are_in(m
     manifest([{"label": "ab"[index % 2], "split": split} for index in range(4)])
     recipe = read_image_recipe(shapes / "shapes.toml")
     data = recipe.data.model_copy(update={"train": [shapes / "pictures.jsonl"]})
-    with pytest.raises(ManifestError, match=f"All pictures are in the {split} split; give pictures to learn from"):
+    with pytest.raises(ManifestError, match=f"All pictures are in the {split} split; give pictures to train on"):
         prepare(recipe.model_copy(update={"data": data}), print)
 
 
@@ -159,7 +159,7 @@ def test_drawn_pictures_are_even_over_classes_and_repeatable(manifest):
     assert sorted(pictures[index].label for index in chosen) == list("aaabbbccc")
     assert chosen == draw(pictures, range(60), 9, seed=3)
     assert chosen != draw(pictures, range(60), 9, seed=4)
-    with pytest.raises(ManifestError, match="asks for 61 pictures, and 60 are there"):
+    with pytest.raises(ManifestError, match="asks for 61 pictures, but there are 60"):
         draw(pictures, range(60), 61, seed=0)
 
 

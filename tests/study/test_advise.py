@@ -24,7 +24,7 @@ def test_more_examples_carry_more_layers(examples, policy):
     [
         (encoder(1_000_000, InputSpec("audio")), Target(PICTURES, 100, 2), "another type: The encoder 'source' was pretrained on audio"),
         (encoder(300), Target(PICTURES, 1000, 2), "300 labelled examples (a corpus), no more than the 1,000"),
-        (encoder(0), Target(PICTURES, 100, 2), "learned nothing yet"),
+        (encoder(0), Target(PICTURES, 100, 2), "is not trained"),
         (encoder(10**9), Target(PICTURES, 40_000, 2), "little to gain"),
     ],
 )
@@ -52,9 +52,9 @@ def test_the_verdict_names_what_was_best_and_what_the_advice_cost():
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ((25, 2000, 2000), "3 tasks share one network, with 25 to 2,000 labels each: a task of few labels gains where"),
-        ((500, 600), "2 tasks share one network, with 500 to 600 labels each: none has much more than another"),
-        ((0, 600), "with 0 to 600 labels each: a task of few labels gains where"),
+        ((25, 2000, 2000), "3 tasks share one network, with 25 to 2,000 labels each: a task with few labels gains if"),
+        ((500, 600), "2 tasks share one network, with 500 to 600 labels each: none has many more than another"),
+        ((0, 600), "with 0 to 600 labels each: a task with few labels gains if"),
     ],
 )
 def test_several_tasks_in_one_network_are_told_what_sharing_is_worth(labels, reason):

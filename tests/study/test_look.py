@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from speechtl.errors import SpeechtlError
-from speechtl.study.look import compare, excitations, first_filters, middle_and_late
+from speechtl.study.look import compare, first_filters, middle_and_late, strongest_activations
 from speechtl.transfer import Encoder, EncoderInfo, InputSpec
 
 
@@ -29,7 +29,7 @@ def inputs() -> torch.Tensor:
 
 
 def test_the_strongest_inputs_come_first_with_the_part_that_excites(eye, inputs):
-    found = excitations(eye, inputs, "one", units=[0], patches=3)[0]
+    found = strongest_activations(eye, inputs, "one", units=[0], patches=3)[0]
     assert [(each.example, each.value) for each in found] == [(4, 14.0), (3, 13.0), (2, 12.0)]
     (top, bottom), (left, right) = found[0].box
     assert top <= 12 < bottom
@@ -38,7 +38,7 @@ def test_the_strongest_inputs_come_first_with_the_part_that_excites(eye, inputs)
 
 
 def test_a_part_holds_all_that_a_unit_depends_on(eye, inputs):
-    found = excitations(eye, inputs, "two", units=[1], patches=1)[1][0]
+    found = strongest_activations(eye, inputs, "two", units=[1], patches=1)[1][0]
     (top, bottom), (left, right) = found.box
     patch = torch.zeros_like(inputs[found.example])
     patch[:, top:bottom, left:right] = inputs[found.example][:, top:bottom, left:right]
@@ -49,7 +49,7 @@ def test_a_part_holds_all_that_a_unit_depends_on(eye, inputs):
 @pytest.mark.parametrize("last", [nn.Flatten(), nn.Flatten(start_dim=2)])
 def test_units_without_places_or_with_places_in_a_row_have_parts_too(eye, inputs, last):
     eye.groups["three"] = nn.Sequential(nn.AdaptiveMaxPool2d(1), last)
-    found = excitations(eye, inputs, "three", units=[0], patches=1)[0][0]
+    found = strongest_activations(eye, inputs, "three", units=[0], patches=1)[0][0]
     assert (found.example, found.value) == (4, 14.0)
     assert found.box[0][0] <= 12 < found.box[0][1]
 
@@ -60,7 +60,7 @@ def test_units_that_answer_to_everything_alike_are_not_chosen_first(eye):
     with torch.no_grad():
         eye.groups["one"][0].weight[0] = 0.0
         eye.groups["one"][0].weight[0, 0, 0, 0] = 0.1
-    assert list(excitations(eye, values, "one", units=1)) == [1]
+    assert list(strongest_activations(eye, values, "one", units=1)) == [1]
 
 
 def test_the_same_units_are_compared_before_and_after(eye, inputs):
@@ -73,7 +73,7 @@ def test_filters_and_groups_are_found(eye):
     assert first_filters(eye).shape == (2, 1, 3, 3)
     assert middle_and_late(eye) == ["two"]
     with pytest.raises(SpeechtlError, match=r"no group 'tow' \(did you mean 'two'\?\)"):
-        excitations(eye, torch.zeros(1, 1, 8, 8), "tow")
+        strongest_activations(eye, torch.zeros(1, 1, 8, 8), "tow")
 
 
 def test_an_encoder_without_convolutions_has_no_filters_to_draw(source):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.data.manifest import TOLERANCE, Clip, PathLike, Progress, fault, read_manifests, workers_by_default
+from speechtl.files import sha256_of
 from speechtl.runtime.sound.files import describe
 from speechtl.text import counted
 
-BLOCK_BYTES = 1 << 20
 # A broken file costs one clip, which is skipped; these would make a result wrong without anyone noticing.
 FATAL = ("hash", "duplicate", "speaker")
 
@@ -110,15 +109,6 @@ def split_leaks(clips: Iterable[Clip]) -> list[Problem]:
             )
             problems.append(_problem("speaker", theirs[0], message))
     return problems
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _look_at_files(

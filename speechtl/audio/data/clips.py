@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.folder import Note, read_folder, read_recording, readable
 from speechtl.audio.data.manifest import Clip, read_manifests
 from speechtl.audio.phrases import contains
 from speechtl.errors import ManifestError
+from speechtl.files import sha256_of
 from speechtl.text import one_line
 
 _log = logging.getLogger("speechtl")

@@ -16,10 +16,9 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from speechtl import __version__
-from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.manifest import Clip, PathLike, Progress, cache_path, read_manifests
 from speechtl.errors import CheckFailedError, SpeechtlError
-from speechtl.files import cache_folder
+from speechtl.files import cache_folder, sha256_of
 
 BLOCK_BYTES = 1 << 16
 TIMEOUT = 30.0  # seconds without a byte

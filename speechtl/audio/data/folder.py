@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.manifest import Clip
 from speechtl.errors import AudioError, ManifestError
+from speechtl.files import sha256_of
 from speechtl.folders import SOUNDS, Folder, conversion, look_into
 from speechtl.runtime.sound import media
 from speechtl.runtime.sound.files import describe

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from speechtl.audio.data.align import LONGEST_CLIP, find_word
-from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.folder import left_out, recordings_in
 from speechtl.audio.data.manifest import Progress, workers_by_default
 from speechtl.errors import AudioError
+from speechtl.files import sha256_of
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.sound.files import describe, read_audio, read_blocks
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from speechtl.audio.data.check import sha256_of
 from speechtl.audio.encoders.base import AudioEncoder, audio_input
 from speechtl.audio.encoders.streaming import Residual, TimeConv, step
 from speechtl.errors import RunError
+from speechtl.files import sha256_of
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer.checkpoint import load_tensors, load_weights
 from speechtl.transfer.network import EncoderInfo

@@ -15,7 +15,6 @@ import torch
 from lightning_fabric import Fabric
 
 from speechtl.audio.augment import Augmenter, Sound, simulate_rooms
-from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.licences import all_of
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import RecordedSound
@@ -36,7 +35,7 @@ from speechtl.audio.pretraining.teachers import load_teacher
 from speechtl.audio.synthesis.base import SYNTHESISED
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
-from speechtl.files import check_folder, check_room, read_rows, write_json, write_rows
+from speechtl.files import check_folder, check_room, read_rows, sha256_of, write_json, write_rows
 from speechtl.progress import progress, say
 from speechtl.runs import GIVEN, alone, begun_with
 from speechtl.runtime.samples import SAMPLE_RATE

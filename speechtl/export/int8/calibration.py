@@ -1,6 +1,6 @@
-"""Recordings that tell the exporter what int8 has to cover, and others on which it checks that nothing was lost.
+"""Int8 calibration: recordings on which ranges are measured, and others on which int8 is compared with float.
 
-Both are recordings that the run was trained on, chosen by seed; what was chosen to measure on is written into the bundle.
+Both are training recordings of the run, chosen by seed; those with which ranges were measured are listed in the bundle.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.data.clips import read_clips, says
 from speechtl.audio.data.manifest import Clip
@@ -26,21 +25,20 @@ from speechtl.progress import say
 from speechtl.runtime.bundle.wake_word import Word
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.features import Features, front_end
+from speechtl.runtime.samples import Floats
 from speechtl.text import counted
-
-Floats = npt.NDArray[np.float32]
 
 SEED = 8
 MEASURED = 24  # recordings of each kind whose ranges are measured
 CHECKED_WORDS, CHECKED_OTHERS = 160, 240  # recordings on which the accuracy is checked
-SNR_DB = (10.0, 0.0)  # of the noisy copies: the loud one makes words that are only just heard
+SNR_DB = (10.0, 0.0)  # of the noisy copies; at 0 dB words are barely detected
 RECALL_LOSS = 0.005  # that int8 may cost
-SILENT = 1e-4  # of full scale: recordings that stay below hold nothing to measure
+SILENT = 1e-4  # of full scale: recordings below it are silent
 
 
 @dataclass(frozen=True)
 class Material:
-    """The recordings of one run: some to measure on, others to check with."""
+    """Recordings of one run, for calibration and for checks."""
 
     positives: list[Recording]
     negatives: list[Recording]
@@ -48,7 +46,7 @@ class Material:
     checked_negatives: list[Recording]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a bundle says about them."""
+        """The entry of `bundle.json`: seed, seconds and hashes."""
         measured = [*self.positives, *self.negatives]
         return {
             "seed": SEED,
@@ -60,7 +58,7 @@ class Material:
 def choose(run: Run) -> Material:
     """Choose recordings of a run's training data by seed.
 
-    Raises `SpeechtlError` when they are not on this machine any more, or silent.
+    Raises `SpeechtlError` when they are no longer on this machine, or silent.
     """
     data = run.about["recipe"].get("data", {})
     phrases = run.about["phrases"]
@@ -78,14 +76,14 @@ def choose(run: Run) -> Material:
     loudest = max(np.abs(recording.samples()).max(initial=0.0) for recording in (*material.positives, *material.negatives))
     if loudest < SILENT:
         raise SpeechtlError(
-            f"The recordings to calibrate int8 on, of {run.folder}, are silent; put recordings that can be heard into its manifests, "
+            f"The recordings to calibrate int8 on, of {run.folder}, are silent; add audible recordings to its manifests, "
             "or leave int8 out with --no-int8."
         )
     return material
 
 
 def streams(material: Material, features: Features) -> list[Floats]:
-    """Return frames to measure ranges on: the recordings as they are, and in noise."""
+    """Frames on which ranges are measured: the recordings without and with noise."""
     noisy = Condition("noise", SNR_DB[0], synthetic_noises(SEED))
     passages = [
         *(passage for condition in (Condition(), noisy) for passage in words_in_background(material.positives, condition, SEED)),
@@ -95,7 +93,7 @@ def streams(material: Material, features: Features) -> list[Floats]:
 
 
 def check_passages(material: Material) -> tuple[list[list[Passage]], list[list[Passage]]]:
-    """Return streams with the word and streams without it, each as passages: clean, and in noise."""
+    """Streams with the word and streams without it, as passages, clean and in noise."""
     conditions = [Condition(), *(Condition("noise", snr, synthetic_noises(SEED + 1)) for snr in SNR_DB)]
     return (
         [list(words_in_background(material.checked_positives, condition, SEED)) for condition in conditions],
@@ -126,20 +124,20 @@ def _absent(run: Run) -> str:
 
 
 def _divided(clips: Sequence[Clip], checked: int, random: np.random.Generator) -> tuple[list[Clip], list[Clip]]:
-    """Return clips to measure on and others to check with: half for each, where there are few; a single one is for both."""
+    """Clips for calibration and others for checks: half each where there are few; a single one serves both."""
     mixed = [clips[index] for index in random.permutation(len(clips))]
     measured = min(MEASURED, (len(mixed) + 1) // 2)
     return mixed[:measured], mixed[measured : measured + checked] or mixed
 
 
 def describe(materials: Mapping[str, Material]) -> dict[str, Any]:
-    """Return what a bundle says about the recordings of each word."""
+    """The entry `calibration` of `bundle.json`, by word."""
     return {name: material.to_json() for name, material in materials.items()}
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What a graph does at one word's operating point, beside the float graph."""
+    """Detections and false accepts of a graph at one word's operating point, and those of the float graph."""
 
     word: str
     clips: int
@@ -151,24 +149,24 @@ class Accuracy:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was lost beyond what is allowed: 0.5 points of recall, and false accepts within the float graph's 95 % limit."""
+        """Whether at most 0.5 points of recall are lost and false accepts stay within the float graph's 95 % limit."""
         lost = (self.detected_fp32 - self.detected) / max(self.clips, 1)
         return lost <= RECALL_LOSS and self.false_accepts <= rate_high(self.false_accepts_fp32, self.hours) * self.hours
 
     def __str__(self) -> str:
         return (
-            f"{self.word}: {self.detected} of {counted(self.clips, 'word')} where fp32 hears {self.detected_fp32}, "
+            f"{self.word}: {self.detected} of {counted(self.clips, 'word')} where fp32 detects {self.detected_fp32}, "
             f"{self.false_accepts} false accepts in {self.hours:.2f} h where fp32 has {self.false_accepts_fp32}"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts as JSON stores them."""
+        """The counts as JSON."""
         return {**asdict(self), "ok": self.ok}
 
 
 @dataclass(frozen=True)
 class Check:
-    """The streams of one word: with it, and without it."""
+    """Test streams of one word, with and without it."""
 
     word: Word
     column: int
@@ -176,7 +174,7 @@ class Check:
     negatives: Sequence[Sequence[Passage]]
 
     def count(self, scorer: Scorer) -> tuple[int, int, int, float]:
-        """Return words played, words detected, false accepts, and the hours in which there could be any."""
+        """Words played, words detected, false accepts, and the hours of streams without the word."""
         spoken = [score_stream(scorer, passages, self.column) for passages in self.positives]
         silent = [score_stream(scorer, passages, self.column) for passages in self.negatives]
         counts = [count(stream, self.word.trigger) for stream in spoken]
@@ -185,7 +183,7 @@ class Check:
         return sum(len(found.detected) for found in counts), detected, accepts, _hours(silent)
 
     def compare(self, scorer: Scorer, fp32: tuple[int, int, int, float]) -> Accuracy:
-        """Return how a graph does beside what was counted of the float graph."""
+        """Accuracy of a graph, given the counts of the float graph."""
         clips, detected, accepts, hours = self.count(scorer)
         return Accuracy(self.word.name, clips, detected, fp32[1], hours, accepts, fp32[2])
 

@@ -1,7 +1,7 @@
 """Quantise an ONNX step graph to int8: static QDQ, uint8 activations, int8 weights per channel.
 
-As in TFLite, the features with the first convolution and the output layer with its sigmoid stay float. States are uint8 and
-channels last: ONNX Runtime computes int8 so, and would turn every state round twice a step otherwise.
+As in TFLite, the features, the first convolution, and the output layer with its sigmoid stay float. States are uint8 and channels last,
+the layout in which ONNX Runtime computes int8, so that they need not be transposed twice per step.
 """
 
 from __future__ import annotations
@@ -10,38 +10,34 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
 from speechtl.export.int8.scales import weight_scales
 from speechtl.export.onnx_graph import to_bytes
-from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
-
-Floats = npt.NDArray[np.float32]
+from speechtl.runtime.samples import Floats
+from speechtl.runtime.silence import quiet
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 ONE_SCALE = ("Concat", "Slice", "Reshape", "Transpose", "MaxPool")  # their inputs and outputs share a scale
 
 
 def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats], silent_steps: int, levels: int) -> bytes:
-    """Return the int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings to measure ranges on.
+    """The int8 graph of a float one; `streams` are log-mel frames `(frames, bands)` of recordings on which ranges are measured.
 
-    Weights of convolutions take `levels` steps above and below zero, at most `ALL_LEVELS`: with fewer a bundle packs better.
+    Weights of convolutions take `levels` steps above and below zero, at most `ALL_LEVELS`; fewer levels compress better.
     """
     try:
         import onnx
-        from onnxruntime.quantization import CalibrationMethod, QuantType
-        from onnxruntime.quantization.calibrate import TensorsData
-        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+        import onnxruntime.quantization  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("Export of int8 to ONNX", "train") from error
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
-    watched = _WatchedOnnx(model, states)
-    kept = _float_nodes(model)
-    ranges = measure(watched, states, streams, watched.frames, silent_steps)
+    instrumented = _InstrumentedOnnx(model, states)
+    left_float = _float_nodes(model)
+    ranges = measure(instrumented, states, streams, instrumented.frames, silent_steps)
     _saturate(model, ranges)
     share(
         ranges,
@@ -50,6 +46,20 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
             *([state.name, state.output] for state in states),
         ],
     )
+    quantised = _quantise(model, ranges, left_float, _scales(model, left_float, levels))
+    _channels_last_frames(quantised)
+    for state in states:
+        _int8_state(quantised, state)
+    onnx.checker.check_model(quantised)
+    return to_bytes(quantised)
+
+
+def _quantise(model: Any, ranges: Ranges, left_float: Collection[str], scales: Mapping[str, Any]) -> Any:
+    """The model with quantised activations and weights, made by ONNX Runtime's quantizer."""
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
     limits = {name: (np.float32(found.low), np.float32(found.high)) for name, found in ranges.items()}
     with quiet():
         quantizer = QDQQuantizer(
@@ -60,21 +70,16 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
             nodes_to_quantize=[],
-            nodes_to_exclude=kept,
+            nodes_to_exclude=left_float,
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "LeakyRelu", "Relu", "Clip", *ONE_SCALE],
-            extra_options={"TensorQuantOverrides": _scales(model, kept, levels)},
+            extra_options={"TensorQuantOverrides": scales},
         )
         quantizer.quantize_model()
-    quantised = quantizer.model.model
     quantizer.model.topological_sort()
-    _channels_last_frames(quantised)
-    for state in states:
-        _int8_state(quantised, state)
-    onnx.checker.check_model(quantised)
-    return to_bytes(quantised)
+    return quantizer.model.model
 
 
-class _WatchedOnnx:
+class _InstrumentedOnnx:
     """The float graph with every tensor as an output."""
 
     def __init__(self, model: Any, states: list[State]) -> None:
@@ -97,21 +102,21 @@ class _WatchedOnnx:
         self.frames = int(self._shapes[INPUT][2])
 
     def start(self) -> Mapping[str, Floats]:
-        """Return zero states by name."""
+        """Zero states by name."""
         return {state.name: np.zeros(state.shape, np.float32) for state in self._states}
 
     def step(self, frames: Floats, states: Mapping[str, Floats]) -> Mapping[str, Floats]:
-        """Return all float tensors by name after a step."""
+        """All float tensors by name after a step."""
         inputs = {INPUT: frames[None, None], **states}
         return {**inputs, **dict(zip(self._names, self._session.run(self._names, inputs), strict=True))}
 
 
-def _scales(model: Any, kept: Collection[str], levels: int) -> dict[str, list[dict[str, Any]]]:
-    """The scale of every channel of the weights of convolutions that become int8, by name, as the quantizer takes them."""
+def _scales(model: Any, left_float: Collection[str], levels: int) -> dict[str, list[dict[str, Any]]]:
+    """Scales of every channel of int8 convolution weights, by name, in the quantizer's format."""
     from onnx import numpy_helper
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.name not in kept]
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.name not in left_float]
     scales = {}
     for name in (node.input[1] for node in convolutions if node.input[1] in constants):
         found = weight_scales(numpy_helper.to_array(constants[name]), 0, levels).reshape(-1)
@@ -120,7 +125,7 @@ def _scales(model: Any, kept: Collection[str], levels: int) -> dict[str, list[di
 
 
 def _saturate(model: Any, ranges: Ranges) -> None:
-    """Let `max(leaky_relu(x), c)` clip by the lowest number of x that uint8 can hold: nothing below `c / slope` matters."""
+    """Let `max(leaky_relu(x), c)` be clipped by saturation: the lowest uint8 value of x becomes `c / slope`."""
     from onnx import numpy_helper
 
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -136,28 +141,28 @@ def _saturate(model: Any, ranges: Ranges) -> None:
 
 
 def _float_nodes(model: Any) -> list[str]:
-    """Return the nodes before and with the first convolution, and with and behind the output layer."""
+    """Nodes up to and including the first convolution, and from the output layer on."""
     front, made_of_features = {INPUT}, set()
-    constants = {tensor.name for tensor in model.graph.initializer}  # the ends of a slice, say, which many nodes share
-    kept: list[str] = []
+    constants = {tensor.name for tensor in model.graph.initializer}  # such as the ends of a slice, which many nodes share
+    left_float: list[str] = []
     for node in model.graph.node:
         if front & set(node.input):
-            kept.append(node.name)
+            left_float.append(node.name)
             if node.op_type != "Conv":
                 front |= set(node.output)
                 made_of_features |= set(node.input) - constants
-    behind = {OUTPUT}
+    wanted = {OUTPUT}
     for node in reversed(model.graph.node):
-        if behind & set(node.output):
-            kept.append(node.name)
+        if wanted & set(node.output):
+            left_float.append(node.name)
             if node.op_type not in ("Conv", "Gemm", "MatMul"):
-                behind |= set(node.input)
-    kept += [node.name for node in model.graph.node if made_of_features & set(node.input)]
-    return kept
+                wanted |= set(node.input)
+    left_float += [node.name for node in model.graph.node if made_of_features & set(node.input)]
+    return left_float
 
 
 def _int8_state(model: Any, state: State) -> None:
-    """Let a state go in and out as the graph computes with it, in place of float behind and before a conversion."""
+    """Make a state an int8 input and output, instead of a float one with conversions."""
     from onnx import TensorProto, helper
 
     graph = model.graph
@@ -183,7 +188,7 @@ def _int8_state(model: Any, state: State) -> None:
 
 
 def _set_free(graph: Any, producer: Any, name: str) -> None:
-    """Take a name away from what a node gives; the node goes, too, when nothing else in the graph takes that."""
+    """Rename the output of a node, so that its name is free; remove the node if nothing else uses that output."""
     consumers = [node for node in graph.node if name in node.input]
     if not consumers:
         graph.node.remove(producer)

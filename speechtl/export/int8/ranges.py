@@ -1,4 +1,4 @@
-"""What numbers the tensors of a float graph hold on real recordings: what int8 has to cover."""
+"""Ranges of the tensors of a float graph on real recordings, which int8 has to cover."""
 
 from __future__ import annotations
 
@@ -6,44 +6,40 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.bundle.wake_word import State
-
-Floats = npt.NDArray[np.float32]
+from speechtl.runtime.samples import Floats
 
 
 @dataclass
-class Range:
-    """The lowest and highest number that a tensor held."""
+class TensorRange:
+    """The lowest and highest value of a tensor."""
 
     low: float
     high: float
 
-    def widen(self, other: Range) -> None:
-        """Take in another range."""
+    def widen(self, other: TensorRange) -> None:
+        """Include another range."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
 
-Ranges = dict[str, Range]
+Ranges = dict[str, TensorRange]
 
 
-class Watched(Protocol):
-    """A float graph that shows all its tensors."""
+class InstrumentedGraph(Protocol):
+    """A float graph that returns all its tensors."""
 
     def start(self) -> Mapping[str, Floats]:
-        """Return zero states by name."""
+        """Zero states by name."""
 
     def step(self, frames: Floats, states: Mapping[str, Floats]) -> Mapping[str, Floats]:
-        """Return all float tensors by name after a step."""
+        """All float tensors by name after a step."""
 
 
-def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
-    """Return the true range of every tensor over log-mel frames `(frames, bands)` of recordings, `frames` a step.
+def measure(graph: InstrumentedGraph, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
+    """The range of every tensor over log-mel frames `(frames, bands)` of recordings, with `frames` per step.
 
-    Each begins in zero states and counts from the step on at which these are forgotten.
+    Each recording starts from zero states; its first `silent_steps` steps, which still depend on them, are not counted.
     """
     ranges: Ranges = {}
     for stream in streams:
@@ -52,7 +48,7 @@ def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], 
             tensors = graph.step(part, current)
             for name, values in tensors.items() if index >= silent_steps else ():
                 if values.size:
-                    found = Range(float(values.min()), float(values.max()))
+                    found = TensorRange(float(values.min()), float(values.max()))
                     ranges.setdefault(name, found).widen(found)
             current = {state.name: tensors[state.output] for state in states}
     if not ranges:
@@ -61,7 +57,7 @@ def measure(graph: Watched, states: Sequence[State], streams: Iterable[Floats], 
 
 
 def share(ranges: Ranges, groups: Sequence[Sequence[str]]) -> None:
-    """Give one range to all tensors of a group, where groups overlap to all of both."""
+    """Give all tensors of a group one common range; groups that overlap are merged."""
     leader: dict[str, str] = {}
 
     def find(name: str) -> str:

@@ -7,14 +7,15 @@ Weights are rounded to the nearest level. Rounding them one after the other, so 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from speechtl.runtime.samples import Floats
 
 ALL_LEVELS = 127  # of a weight, above and below zero
 FEW_LEVELS = 72  # with all of them, a bundle is larger and the scores are not measurably closer to float
 FAINT = 1e-4  # of a layer's largest weight: a channel with less is zero in int8, and its bias would not fit beside such a scale
 
 
-def weight_scales(weights: npt.NDArray[np.float32], axis: int, levels: int) -> npt.NDArray[np.float32]:
+def weight_scales(weights: Floats, axis: int, levels: int) -> Floats:
     """Scales of the channels along `axis`, in a shape that divides the weights.
 
     The largest weight of a channel becomes `levels` steps or a little less. Scales are eighths of an octave apart: scales that

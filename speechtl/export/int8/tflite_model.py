@@ -1,4 +1,4 @@
-"""A TFLite flatbuffer as objects: read, walk, prune, write."""
+"""A TFLite flatbuffer as Python objects: reading, editing, pruning, writing."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from speechtl.runtime.samples import Floats
 
 
 def read_model(content: bytes) -> Any:
-    """Return a flatbuffer as a tree of Python objects."""
+    """Decode a flatbuffer into a tree of Python objects."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
 
 def write_model(model: Any) -> bytes:
-    """Return a tree of Python objects as a flatbuffer."""
+    """Encode a tree of Python objects as a flatbuffer."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-class Graph:
-    """The one graph of a model, with what makes and what takes each tensor."""
+class TfliteGraph:
+    """The single graph of a model, with the producer and the consumers of each tensor."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -33,7 +34,7 @@ class Graph:
         self.index()
 
     def index(self) -> None:
-        """Find again what makes and takes each tensor, after operators were changed."""
+        """Update producers and consumers after operators have changed."""
         self.producer: dict[int, Any] = {int(tensor): made for made in self.operators for tensor in made.outputs}
         self.consumers: dict[int, list[Any]] = {}
         for operator in self.operators:
@@ -42,11 +43,11 @@ class Graph:
 
     @property
     def operators(self) -> list[Any]:
-        """The operators in the order in which they run."""
+        """The operators in order of execution."""
         return list(self.graph.operators)
 
     def kind(self, operator: Any) -> str:
-        """Return an operator's name in capitals, or an empty string for none."""
+        """Name of an operator in capitals; an empty string for None."""
         from ai_edge_litert.tools import flatbuffer_utils
 
         if operator is None:
@@ -55,34 +56,34 @@ class Graph:
         return str(flatbuffer_utils.opcode_to_name(self.model, operator.opcodeIndex) or code.builtinCode)
 
     def name(self, tensor: int) -> str:
-        """Return a tensor's name."""
+        """Name of a tensor."""
         return str(self.tensors[tensor].name.decode())
 
     def tensor(self, name: str) -> int:
-        """Return the index of a tensor."""
+        """Index of a tensor."""
         return next(index for index, tensor in enumerate(self.tensors) if tensor.name.decode() == name)
 
-    def values(self, tensor: int) -> npt.NDArray[np.float32]:
-        """Return what a constant of float32 holds."""
+    def values(self, tensor: int) -> Floats:
+        """Values of a float32 constant."""
         held = self.tensors[tensor]
         return np.frombuffer(bytes(self.model.buffers[held.buffer].data), np.float32).reshape(held.shape)
 
     def scope(self, operator: Any) -> str:
-        """Return what the quantizer calls an operator: its outputs' names."""
+        """The quantizer's name of an operator: the names of its outputs."""
         return "".join(f"{self.name(int(tensor))};" for tensor in operator.outputs)
 
     def constant(self, tensor: int) -> float | None:
-        """Return the number that a constant of one float32 holds, or None."""
+        """Value of a constant of one float32, or None for other tensors."""
         data = self.model.buffers[self.tensors[tensor].buffer].data
         return float(np.frombuffer(bytes(data), np.float32)[0]) if data is not None and len(data) == 4 else None
 
     def is_constant(self, tensor: int) -> bool:
-        """Say whether a tensor's values stand in the model."""
+        """Whether a tensor's values are stored in the model."""
         data = self.model.buffers[self.tensors[tensor].buffer].data
         return data is not None and len(data) > 0
 
     def replace(self, old: int, new: int) -> None:
-        """Let everything that takes or gives out tensor `old` take or give out `new`."""
+        """Use tensor `new` instead of `old` as input of operators and as output of the graph."""
         for operator in self.operators:
             operator.inputs = [new if tensor == old else tensor for tensor in operator.inputs]
         self.graph.outputs = [new if tensor == old else tensor for tensor in self.graph.outputs]
@@ -90,19 +91,19 @@ class Graph:
             entry.tensorIndex = new if entry.tensorIndex == old else entry.tensorIndex
 
     def replace_input(self, old: int, new: int) -> None:
-        """Let the graph take tensor `new` where it took `old`."""
+        """Use tensor `new` instead of `old` as input of the graph."""
         self.graph.inputs = [new if tensor == old else tensor for tensor in self.graph.inputs]
         for entry in self.model.signatureDefs[0].inputs:
             entry.tensorIndex = new if entry.tensorIndex == old else entry.tensorIndex
 
     def remove(self, operators: Iterable[Any]) -> None:
-        """Take operators out."""
+        """Remove operators."""
         gone = {id(operator) for operator in operators}
         self.graph.operators = [operator for operator in self.operators if id(operator) not in gone]
         self.index()
 
     def prune(self) -> None:
-        """Drop operators that nothing takes anything from, then tensors and constants that nothing uses."""
+        """Remove operators whose outputs are not used, then unused tensors and constants."""
         while dead := [
             operator
             for operator in self.operators

@@ -1,4 +1,4 @@
-"""Backbones by name: what a recipe's `backbone` may be, and how to add your own."""
+"""Backbones by name, for a recipe's `backbone`; add your own with `register_backbone`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRETRAINED = "pretrained"
 
 @dataclass(frozen=True)
 class Backbone:
-    """An architecture, and how to fill it with pretrained weights, from the usual place or from a path."""
+    """An architecture, and a function that loads its pretrained weights from a path or the default place."""
 
     build: Callable[[], SourceNetwork]
     load: Callable[[Path | None], SourceNetwork] | None = None
@@ -31,39 +31,39 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def register_backbone(name: str, build: Callable[[], SourceNetwork], load: Callable[[Path | None], SourceNetwork] | None = None) -> None:
-    """Make a network known by a name that recipes may use; `load` takes a path to weights, or None for the usual place."""
+    """Register a network under a name for recipes; `load` takes a path of weights, or None for the default place."""
     BACKBONES[name] = Backbone(build, load)
 
 
 def kept_folder(name: str) -> Path:
-    """Return the folder in which `image pretrain` keeps a backbone of that name."""
+    """The folder in which `image pretrain` keeps a backbone of that name."""
     return cache_folder() / "backbones" / name
 
 
 def is_kept(name: str) -> bool:
-    """Say whether `image pretrain` has kept a backbone of that name."""
+    """Whether `image pretrain` has kept a backbone of that name."""
     return cache_if_any() is not None and kept_folder(name).is_dir()
 
 
 def is_known(name: str) -> bool:
-    """Say whether a name is that of a backbone, built in, registered or kept."""
+    """Whether a backbone of that name is built in, registered or kept."""
     return name in BACKBONES or is_kept(name)
 
 
 def known_backbones() -> list[str]:
-    """Return the names of all backbones, those that were pretrained here last."""
+    """Names of all backbones, kept ones last."""
     folder = kept_folder("")
     kept = sorted(inside.name for inside in folder.iterdir() if inside.is_dir()) if folder.is_dir() else []
     return [*BACKBONES, *kept]
 
 
 def build_backbone(name: str) -> SourceNetwork:
-    """Return an architecture with random weights."""
+    """An architecture with random weights."""
     return _entry(name).build()
 
 
 def load_backbone(name: str, weights: str = PRETRAINED) -> SourceNetwork:
-    """Return a backbone with `weights`: "pretrained", "scratch" (random, for comparison) or the path of a file."""
+    """A backbone with `weights`: "pretrained", "scratch" (random, for comparison) or the path of a file."""
     entry = _entry(name)
     if weights == SCRATCH:
         network = entry.build()
@@ -71,12 +71,12 @@ def load_backbone(name: str, weights: str = PRETRAINED) -> SourceNetwork:
         return network
     if entry.load is None and weights != PRETRAINED:
         raise WeightsError(
-            f"The backbone {name!r} does not read weights from files; register it with a function that does, or pretrain it: "
+            f"The backbone {name!r} does not read weights from files; register it with a `load` function, or pretrain it: "
             "speechtl image pretrain."
         )
     if entry.load is None:
         raise WeightsError(
-            f'Nobody has published weights of the backbone {name!r}; take weights = "scratch", or pretrain it: speechtl image pretrain.'
+            f'There are no published weights of the backbone {name!r}; use weights = "scratch", or pretrain it: speechtl image pretrain.'
         )
     return entry.load(None if weights == PRETRAINED else Path(weights))
 

@@ -1,7 +1,7 @@
 """MobileNetV2 1.0 (Sandler et al. 2018), its weights read from Google's quantised TFLite file (Apache-2.0): 3.5 million, 1001 classes.
 
-In that file normalisation is folded into the convolutions, so here are convolutions with biases and no normalisation layers:
-nothing has statistics that fine-tuning could spoil. Weights are 8 bit there and floats here; the file is not part of speechtl.
+In that file normalisation is folded into the convolutions, so this network has convolutions with biases and no normalisation layers whose
+statistics fine-tuning could spoil. Weights have 8 bits in the file and are floats here; the file is not part of speechtl.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ STAGES = (
     (6, 96, 3, 1),
     (6, 160, 3, 2),
     (6, 320, 1, 1),
-)  # widening, channels, blocks, stride
+)  # expansion, channels, blocks, stride
 
 
 class SameConv(nn.Conv2d):
-    """A convolution that pads as TensorFlow's SAME does: more on the right and at the bottom where the sides differ."""
+    """A convolution with TensorFlow's SAME padding: more on the right and at the bottom if the sides differ."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups)
@@ -53,30 +53,30 @@ class SameConv(nn.Conv2d):
         return max((outputs - 1) * self.stride[0] + self.kernel_size[0] - length, 0)
 
 
-class Block(nn.Module):
-    """Widen, filter every channel for itself, narrow again; the input is added where the shapes agree."""
+class InvertedResidual(nn.Module):
+    """Expand, filter every channel separately, project; the input is added if the shapes agree."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, widening: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
-        wide = inputs * widening
-        layers: list[nn.Module] = [SameConv(inputs, wide, 1), nn.ReLU6()] if widening > 1 else []
+        wide = inputs * expansion
+        layers: list[nn.Module] = [SameConv(inputs, wide, 1), nn.ReLU6()] if expansion > 1 else []
         self.layers = nn.Sequential(*layers, SameConv(wide, wide, 3, stride, groups=wide), nn.ReLU6(), SameConv(wide, outputs, 1))
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return `(batch, outputs, height / stride, width / stride)`."""
+        """Features `(batch, outputs, height / stride, width / stride)`."""
         outputs: Tensor = self.layers(inputs)
         return inputs + outputs if self.adds else outputs
 
 
 def build() -> SourceNetwork:
-    """Return the architecture with random weights."""
+    """The architecture with random weights."""
     groups: dict[str, nn.Module] = {"conv1": nn.Sequential(Normalize(CENTRE, CENTRE), SameConv(3, 32, 3, 2), nn.ReLU6())}
     sizes = {"conv1": 32}
     inputs = 32
-    for number, (widening, outputs, blocks, stride) in enumerate(STAGES, 1):
-        first = [Block(inputs, outputs, stride, widening)]
-        groups[f"stage{number}"] = nn.Sequential(*first, *(Block(outputs, outputs, 1, widening) for _ in range(blocks - 1)))
+    for number, (expansion, outputs, blocks, stride) in enumerate(STAGES, 1):
+        first = [InvertedResidual(inputs, outputs, stride, expansion)]
+        groups[f"stage{number}"] = nn.Sequential(*first, *(InvertedResidual(outputs, outputs, 1, expansion) for _ in range(blocks - 1)))
         sizes[f"stage{number}"] = inputs = outputs
     groups["conv2"] = nn.Sequential(SameConv(inputs, EMBEDDING_SIZE, 1), nn.ReLU6())
     sizes["conv2"] = EMBEDDING_SIZE
@@ -94,7 +94,7 @@ def build() -> SourceNetwork:
 
 
 def load(path: Path | None = None) -> SourceNetwork:
-    """Return the pretrained network; the file comes from `path` or the pictures' folder."""
+    """The pretrained network, from `path` or the pictures' folder."""
     path = path or local_weights(FILE)
     if path is None or not path.is_file():
         given = f"{path} is not a file" if path else "The weights of MobileNetV2 are not on this machine"
@@ -105,7 +105,7 @@ def load(path: Path | None = None) -> SourceNetwork:
     shapes = [tuple(module.weight.shape) for module in convolutions]
     if shapes != [tuple(weight.shape) for weight, _ in stored]:
         raise WeightsError(
-            f"{path} holds another network than MobileNetV2 1.0: its {len(stored)} convolutions are not those {len(shapes)}."
+            f"{path} does not contain MobileNetV2 1.0: its {len(stored)} convolutions do not match the expected {len(shapes)}."
         )
     with torch.no_grad():
         for module, (weight, bias) in zip(convolutions, stored, strict=True):
@@ -116,7 +116,7 @@ def load(path: Path | None = None) -> SourceNetwork:
 
 
 def read_convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Return weights `(outputs, inputs, height, width)` and biases of a quantised TFLite network, in the order in which they run."""
+    """Weights `(outputs, inputs, height, width)` and biases of a quantised TFLite network, in order of execution."""
     try:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError as error:
@@ -125,7 +125,7 @@ def read_convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
         interpreter = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path} is damaged, or no TFLite network: {error}") from error
+        raise WeightsError(f"{path} is damaged, or not a TFLite network: {error}") from error
     details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
 
     def value(index: int) -> Tensor:

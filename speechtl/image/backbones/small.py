@@ -1,6 +1,6 @@
-"""A small network for pictures of your own kind, to be pretrained where nobody has done so: 240 thousand weights.
+"""A small network to pretrain on your own kind of pictures: 240 thousand weights.
 
-Four convolutions with normalisation, each followed by a pooling; meant for pictures of 28 to 96 pixels.
+Four convolutions with normalisation, the first three followed by pooling; meant for pictures of 28 to 96 pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CLASSES = 10
 
 
 def build() -> SourceNetwork:
-    """Return the architecture with random weights."""
+    """The architecture with random weights."""
     groups: dict[str, nn.Module] = {}
     inputs = 3
     for number, width in enumerate(WIDTHS, 1):

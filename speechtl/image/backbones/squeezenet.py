@@ -1,7 +1,7 @@
 """SqueezeNet 1.0 (Iandola et al. 2016) under torchvision's key names: 1.2 million weights, 1000 classes of ImageNet.
 
-The weights are read from a safetensors file with those names, or fetched from torchvision's public address; they are not
-part of speechtl.
+The weights are read from a safetensors file with those names, or downloaded from torchvision's public address; they are not part of
+speechtl.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ GROUP_SIZES = {"conv1": 96, **{f"fire{index}": 2 * expanded for index, (_, _, ex
 
 
 class Fire(nn.Module):
-    """Squeeze the channels with 1×1 filters, expand them with 1×1 and 3×3 filters side by side."""
+    """Squeeze the channels with 1×1 filters, then expand them with parallel 1×1 and 3×3 filters."""
 
     def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Fire(nn.Module):
         self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return `(batch, 2 * expanded, height, width)`."""
+        """Features `(batch, 2 * expanded, height, width)`."""
         squeezed = torch.relu(self.squeeze(inputs))
         return torch.relu(torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1))
 
@@ -83,13 +83,13 @@ class SqueezeNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the logits."""
+        """The logits."""
         logits: Tensor = self.flatten(self.classifier(self.features(self.normalize(pixels))))
         return logits
 
 
 def source(network: SqueezeNet, name: str = "squeezenet") -> SourceNetwork:
-    """Return the network as ordered groups and the output layer of its own task."""
+    """The network as ordered groups and the output layer of its original task."""
     info = EncoderInfo(
         name=name,
         input=PICTURES,
@@ -103,12 +103,12 @@ def source(network: SqueezeNet, name: str = "squeezenet") -> SourceNetwork:
 
 
 def build() -> SourceNetwork:
-    """Return the architecture with random weights."""
+    """The architecture with random weights."""
     return source(SqueezeNet())
 
 
 def load(path: Path | None = None) -> SourceNetwork:
-    """Return the pretrained network; without a path its weights come from this machine or the published address."""
+    """The pretrained network; without a path its weights come from this machine or the published address."""
     network = SqueezeNet()
     load_pretrained(network, PUBLISHED, "squeezenet1_0.safetensors", path)
     return source(network.eval())

@@ -1,4 +1,4 @@
-"""Read pretrained weights into a backbone: from a file that is given, the pictures' folder, the cache, or where they are published."""
+"""Load pretrained weights into a backbone, from a file, the pictures' folder, the cache, or a download."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from speechtl.transfer import load_weights
 
 
 def load_pretrained(network: nn.Module, published: Published, local: str, path: Path | None = None) -> None:
-    """Fill a network with weights under its own key names; raise `WeightsError` that names the keys that differ.
+    """Load weights with the network's key names; raise `WeightsError` that lists keys that differ.
 
-    Without `path` the file `weights/LOCAL` of the pictures' folder is taken, else the cache, else the published address.
+    Without `path`, the weights come from `weights/LOCAL` in the pictures' folder, the cache, or the published address.
     """
     path = path or local_weights(local) or published.find()
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in read_tensors(path).items()}
@@ -25,22 +25,24 @@ def load_pretrained(network: nn.Module, published: Published, local: str, path: 
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a file of named tensors: safetensors, or PyTorch's own format without running anything that stands in it."""
+    """Read a file of named tensors: safetensors, or PyTorch's format without executing code from it."""
     if not path.is_file():
         raise WeightsError(f"{path} is not a file; give a safetensors file with the backbone's weights.")
     try:
         if path.suffix == ".safetensors":
             return load(path.read_bytes())
         tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged bytes torch's reader raises a dozen types without a common parent
-        raise WeightsError(f"{path} is damaged, or no file of weights: {(str(error) or type(error).__name__).splitlines()[0]}") from error
+    except Exception as error:  # torch raises a dozen types without a common base class for damaged files
+        raise WeightsError(
+            f"{path} is damaged, or not a file of weights: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise WeightsError(f"{path} holds something else than named tensors; save the network's state_dict().")
+        raise WeightsError(f"{path} does not contain named tensors; save the network's state_dict().")
     return tensors
 
 
 def local_weights(name: str) -> Path | None:
-    """Return a file of the pictures' folder `weights`, or None where it is not there."""
+    """A file in `weights` of the pictures' folder, or None if it does not exist."""
     folder = image_data()
     path = folder / "weights" / name if folder else None
     return path if path is not None and path.is_file() else None

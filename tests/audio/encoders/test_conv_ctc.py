@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-from speechtl.audio.data.check import sha256_of
 from speechtl.audio.data.licences import judge
 from speechtl.audio.encoders import build_encoder, conv_ctc, load_encoder, silence
 from speechtl.audio.encoders.streaming import step
@@ -10,6 +9,7 @@ from speechtl.audio.network.heads import make_head
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.errors import RunError
 from speechtl.export.step import ExportStep
+from speechtl.files import sha256_of
 from speechtl.transfer.checkpoint import save_tensors
 
 

@@ -162,14 +162,14 @@ def test_a_word_is_trained_evaluated_exported_and_verified(tiny_pipeline, corpus
     assert report["positives"]["clips"] == 3
 
     about = export_runs([run], corpus / "a.wake", graphs_for([run]))
-    assert "model.onnx alone, without int8 and TFLite" in capsys.readouterr().err
+    assert "model.onnx only, without int8 and TFLite" in capsys.readouterr().err
     assert list(about["graphs"]) == ["model.onnx"]
     bundle = open_bundle(corpus / "a.wake")
     assert bundle.features == run.network.encoder.features
     assert bundle.states[0].shape == (1, 1, 72, 320)
     assert all(result.ok for result in verify(bundle))
     assert report_on(corpus / "a.wake")["positives"] == report["positives"]
-    with pytest.raises(SpeechtlError, match=r"exported as model\.onnx alone.*Asked for was model\.int8\.onnx"):
+    with pytest.raises(SpeechtlError, match=r"exported as model\.onnx only.*Requested: model\.int8\.onnx"):
         export_runs([run], corpus / "b.wake", ["model.int8.onnx"])
     with pytest.raises(SpeechtlError, match="Leave out --tflite"):
         graphs_for([run], tflite=True)

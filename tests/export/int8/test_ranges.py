@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.export.int8.ranges import Range, measure, share
+from speechtl.export.int8.ranges import TensorRange, measure, share
 from speechtl.runtime.bundle.wake_word import State
 
 STATE = State("state", "new_state", (1,))
@@ -32,6 +32,6 @@ def test_streams_too_short_to_measure_are_an_error():
 
 
 def test_what_shares_a_scale_gets_one_range_through_any_chain():
-    ranges = {name: Range(low, high) for name, low, high in (("a", 0, 1), ("b", -1, 0), ("c", 0, 5), ("d", 0, 9))}
+    ranges = {name: TensorRange(low, high) for name, low, high in (("a", 0, 1), ("b", -1, 0), ("c", 0, 5), ("d", 0, 9))}
     share(ranges, [["c", "b"], ["a", "b", "constant"], ["d"]])
     assert {name: (found.low, found.high) for name, found in ranges.items()} == {"a": (-1, 5), "b": (-1, 5), "c": (-1, 5), "d": (0, 9)}

@@ -43,7 +43,7 @@ def test_it_says_what_the_quantised_network_says(tflite, image_folder):
 def test_another_tflite_file_or_none_is_refused(tmp_path):
     pytest.importorskip("ai_edge_litert")
     (tmp_path / "x.tflite").write_bytes(b"nothing of the kind")
-    with pytest.raises(WeightsError, match=r"x\.tflite is damaged, or no TFLite network"):
+    with pytest.raises(WeightsError, match=r"x\.tflite is damaged, or not a TFLite network"):
         load(tmp_path / "x.tflite")
     with pytest.raises(WeightsError, match="is not a file"):
         load(tmp_path / "none.tflite")

@@ -61,7 +61,7 @@ def test_weights_of_another_architecture_are_refused_with_the_keys_that_differ(t
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
 def test_damaged_files_of_weights_are_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=rf"{name} is damaged, or no file of weights"):
+    with pytest.raises(WeightsError, match=rf"{name} is damaged, or not a file of weights"):
         load(tmp_path / name)
 
 
@@ -76,7 +76,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
             return (print, ("run",))
 
     torch.save({"features.0.weight": Run()}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="damaged, or no file of weights"):
+    with pytest.raises(WeightsError, match="damaged, or not a file of weights"):
         load(tmp_path / "w.pth")
 
 
