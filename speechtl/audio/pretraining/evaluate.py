@@ -67,7 +67,7 @@ def recognise(network: PretrainingNetwork, samples: Samples) -> list[int]:
     return [one for one, before in zip(best, [BLANK, *best[:-1]], strict=True) if one not in (before, BLANK)]
 
 
-def tell_word(network: PretrainingNetwork, samples: Samples) -> int | None:
+def classify_word(network: PretrainingNetwork, samples: Samples) -> int | None:
     """The most probable class of the word in a recording, None where no word is found."""
     limits = find_word(samples)
     layer = network.head.words
@@ -109,7 +109,7 @@ def word_accuracy(network: PretrainingNetwork, utterances: Sequence[Utterance], 
     network.eval()
     known = [utterance for utterance in utterances if utterance.word is not None]
     with ThreadPoolExecutor(workers) as pool:
-        right = list(pool.map(lambda utterance: tell_word(network, utterance.pcm()) == utterance.word, known))
+        right = list(pool.map(lambda utterance: classify_word(network, utterance.pcm()) == utterance.word, known))
     return WordAccuracy(len(known), sum(right))
 
 
