@@ -1,14 +1,14 @@
-"""Pretrain the project's own encoder: phones by CTC, what a larger encoder hears, and words.
+"""Pretrain the project's own encoder: phones by CTC, distillation from a larger encoder, and words.
 
     python training/pretrain.py training/recipes/pretraining/conv-ctc.toml --out runs/conv-ctc
     python training/pretrain.py training/recipes/pretraining/conv-ctc.toml --out runs/conv-ctc --devices 2   (two processes, one machine)
     python training/pretrain.py ... --devices 4 --nodes 2 --node-rank 0 --main-address 10.0.0.1   (on each of two hosts)
 
 Synthesised speech and rendered windows are kept in --cache, so that an interrupted run, or another one on the same data,
-goes on from there; --resume goes on with the training itself. Several hosts need --cache and --out on a shared disk.
+continues from there; --resume continues the training itself. Several hosts need --cache and --out on a shared disk.
 Leaves encoder.safetensors, network.safetensors (with the output layers), card.md, log.csv and pretraining.json.
 --set changes single keys of the recipe: --set train.epochs=5 --set speech.hours=0. Paths in a recipe are relative to it;
---set start=PATH, to go on from the weights of another run, is relative to the working directory.
+--set start=PATH, to start from the weights of another run, is relative to the working directory.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from speechtl.errors import RecipeError, SpeechtlError, StoppedError, reported
 from speechtl.files import cache_folder
 from speechtl.progress import say
 
-GO_ON = "The same command goes on with what is in the cache, and with --resume from the last epoch that was saved."
+GO_ON = "The same command continues with the cache, and with --resume from the last epoch that was saved."
 PATIENCE = timedelta(hours=12)  # of processes that wait while the first synthesises, or another renders
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Pretrain and print the description of the result as JSON; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path, help="what to learn from, and how long; training/README.md lists the keys")
+    parser.add_argument("recipe", type=Path, help="the pretraining recipe; training/README.md lists the keys")
     parser.add_argument("--out", type=output_folder, required=True, help="folder to write to")
     parser.add_argument(
         "--cache", type=output_folder, help="folder for synthesised speech and windows; by default pretraining in $SPEECHTL_CACHE"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--resume", action="store_true", help="resume an interrupted run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe (several times)")
     parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto (%(default)s)")
     parser.add_argument("--devices", type=at_least(1), default=1, help="processes on this machine (%(default)s)")
@@ -71,14 +71,14 @@ def _pretrain(options: argparse.Namespace) -> None:
         raise SpeechtlError(f"Another process of this run has ended. {GO_ON}") from error
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the others are gone
+            torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the others have ended
     if about is not None:
         print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "words", "seconds")}, indent=2))
         say(f"Next: speechtl train RECIPE --encoder {recipe.encoder}:{options.out / ENCODER} --out RUN")
 
 
 def _is_of_another(error: RuntimeError) -> bool:
-    """Say whether what failed is the exchange with another process (of gloo there is no class of errors)."""
+    """Whether the communication with another process failed (gloo has no error class)."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 

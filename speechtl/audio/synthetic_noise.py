@@ -10,7 +10,7 @@ SECONDS = 10.0
 
 
 def synthetic_noises(seed: int) -> list[Samples]:
-    """Return noises of different colour, steady and gusty, and mains hum, each ten seconds long."""
+    """Noises of different colour, steady and gusty, and mains hum, each ten seconds long."""
     random = np.random.default_rng([seed, 7])
     colours = [coloured_noise(exponent, random) for exponent in (0.0, 1.0, 1.5, 2.0)]
     gusts = [noise * _gusts(random) for noise in colours[1:]]

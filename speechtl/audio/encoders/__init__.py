@@ -31,40 +31,40 @@ RANDOM_INIT = [name for name, (build, load) in ENCODERS.items() if build is load
 
 
 def random_init(name: str) -> str:
-    """Return the name of the same network with random weights; for what cannot learn so, as two side by side, speech-embedding's."""
+    """The name of the same network with random weights; that of speech-embedding for combined encoders."""
     return twin if (twin := f"scratch:{short_name(name)}") in ENCODERS else "scratch"
 
 
 def short_name(name: str) -> str:
-    """Return the name of an encoder without the file of its own weights."""
+    """The name of an encoder without the file of its own weights."""
     own = own_weights(name)
     return own[0] if own else name
 
 
 def own_weights(name: str) -> tuple[str, Path] | None:
-    """Return size and file of an encoder that `training/pretrain.py` made, such as `conv-ctc:runs/phones/encoder.safetensors`."""
+    """Size and file of an encoder that `training/pretrain.py` made, such as `conv-ctc:runs/phones/encoder.safetensors`."""
     own = re.fullmatch(OWN, name)
     return (own[1], Path(own[2])) if own else None
 
 
 def from_folder(name: str, folder: Path) -> str:
-    """Return the name of an encoder whose weight files are looked for from a folder on, where they are not absolute."""
+    """The name of an encoder with relative paths of weight files resolved against a folder."""
     owned = ((part, own_weights(part)) for part in parts_of(name))
     return several.PLUS.join(f"{own[0]}:{at_home(own[1], folder.resolve())}" if own else part for part, own in owned)
 
 
 def build_encoder(name: str) -> AudioEncoder:
-    """Return an encoder's architecture with random weights, to load a run's weights into."""
+    """An encoder's architecture with random weights, to load a run's weights into."""
     return several.beside([_entry(part)[0]() for part in parts_of(name)])
 
 
 def load_encoder(name: str) -> AudioEncoder:
-    """Return a pretrained encoder; `scratch` is the same architecture without what it learned, for comparison."""
+    """A pretrained encoder; `scratch` is the same architecture with random weights, for comparison."""
     return several.beside([_entry(part)[1]() for part in parts_of(name)])
 
 
 def taken_apart(encoder: AudioEncoder, name: str) -> list[AudioEncoder]:
-    """Return the encoders, with their weights, that stand side by side in one of that name; a single one as it is."""
+    """The parts of a combined encoder, with their weights; a single encoder as it is."""
     names = parts_of(name)
     if len(names) == 1:
         return [encoder]
@@ -77,9 +77,9 @@ def taken_apart(encoder: AudioEncoder, name: str) -> list[AudioEncoder]:
 
 
 def parts_of(name: str) -> list[str]:
-    """Return the names of the encoders that a name stands for: `speech-embedding+conv-ctc` are two, side by side.
+    """The encoders in a combined name: `speech-embedding+conv-ctc` are two, side by side.
 
-    One with a file of its own stands last, as the rest of the name is that of the file.
+    One with a weight file comes last, as the rest of the name is that of the file.
     """
     if pipelines.is_pipeline(name):
         return [name]

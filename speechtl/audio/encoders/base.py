@@ -1,4 +1,4 @@
-"""What every audio encoder promises: its features, its timing and its steps."""
+"""The interface of audio encoders: features, timing and streaming steps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from speechtl.transfer.network import Encoder, EncoderInfo, InputSpec
 
 
 def audio_input(features: Features) -> InputSpec:
-    """Return the input type of features: what must be the same in pre-training and fine-tuning."""
+    """The input type of features, which must be the same in pre-training and fine-tuning."""
     return InputSpec("audio", features.to_json())
 
 
 def data_input(encoder: AudioEncoder) -> InputSpec:
-    """Return the form into which recordings are brought for an encoder: the one form of the features' kind that is rendered here."""
+    """The features to compute for an encoder: the one setting of their kind that is rendered here."""
     return audio_input(type(encoder.features)())
 
 
@@ -43,5 +43,5 @@ class AudioEncoder(Encoder):
 
 
 def silence(features: Features, batch: int, frames: int) -> Tensor:
-    """Return frames `(batch, 1, frames, bands)` of digital silence, which precedes every stream."""
+    """Frames `(batch, 1, frames, bands)` of digital silence, which precedes every stream."""
     return torch.full((batch, 1, frames, features.bands), features.silence)

@@ -1,7 +1,7 @@
 """The project's own encoder: a small causal convolutional recogniser of English phones.
 
-It was trained with CTC (Graves et al. 2006) on transcribed and synthesised speech and, beside that, to foretell what a
-larger encoder hears. Two strided convolutions over log-mel frames (100 a second, 32 bands) lead to 25 frames a second;
+It was trained with CTC (Graves et al. 2006) on transcribed and synthesised speech and by distillation from a
+larger encoder. Two strided convolutions over log-mel frames (100 a second, 32 bands) lead to 25 frames a second;
 residual blocks of a depthwise convolution over time and a pointwise one follow, as in QuartzNet (Kriman et al. 2019),
 then a stride to 12.5 a second and more blocks. Nothing is padded in time, so it streams exactly.
 """
@@ -31,7 +31,7 @@ STRIDE = 8  # log-mel frames an output: 80 ms
 
 @dataclass(frozen=True)
 class Size:
-    """How wide and deep the network is."""
+    """Width and depth of the network."""
 
     stem: tuple[int, int]  # channels of the two convolutions over time and bands
     narrow: int  # channels at 25 frames a second
@@ -47,7 +47,7 @@ SIZES = {
 
 
 def layers(size: Size) -> OrderedDict[str, nn.Module]:
-    """Return the layer groups, front to back, untrained; input `(batch, 1, frames, 32)`."""
+    """The layer groups, front to back, untrained; input `(batch, 1, frames, 32)`."""
     first, second = size.stem
     bands = FEATURES.bands // 4
     groups: OrderedDict[str, nn.Module] = OrderedDict()
@@ -79,7 +79,7 @@ def _block(channels: int, kernel: int) -> nn.Sequential:
 
 
 def receptive_field(groups: OrderedDict[str, nn.Module]) -> int:
-    """Return how many log-mel frames make one output."""
+    """The number of log-mel frames in the receptive field of an output."""
     field = rate = 1
     for group in groups.values():
         for layer in group.modules():
@@ -90,7 +90,7 @@ def receptive_field(groups: OrderedDict[str, nn.Module]) -> int:
 
 
 def build(name: str = "conv-ctc") -> AudioEncoder:
-    """Return the architecture with random weights: what `scratch:conv-ctc` trains."""
+    """The architecture with random weights, as `scratch:conv-ctc` trains it."""
     groups = layers(SIZES[name])
     info = EncoderInfo(
         name=name,
@@ -103,7 +103,7 @@ def build(name: str = "conv-ctc") -> AudioEncoder:
 
 
 def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
-    """Return the pretrained encoder: the weights that come with speechtl, or those of a file that `training/pretrain.py` left."""
+    """The pretrained encoder: the weights that come with speechtl, or those of a file that `training/pretrain.py` left."""
     encoder = build(name)
     given = path or WEIGHTS / f"{name}.safetensors"
     tensors, about = load_tensors(given)
@@ -122,7 +122,7 @@ def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
 
 
 def multiply_adds(encoder: AudioEncoder) -> int:
-    """Return the multiply-adds a second of audio, streaming; normalisation counts nothing, as it is folded at export."""
+    """The multiply-adds a second of audio, streaming; normalisation counts nothing, as it is folded at export."""
     encoder = copy.deepcopy(encoder).eval()
     counted = 0
 

@@ -16,9 +16,9 @@ PLUS = "+"  # between the names
 
 
 def beside(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
-    """Return encoders of the same features and rate as one, whose embedding is theirs side by side; a single one as it is.
+    """Encoders of the same features and rate as one, with concatenated embeddings; a single one as it is.
 
-    They are one layer group, as none stands behind another: a policy trains all of them or none. Raises `RecipeError` for
+    They are one layer group, as none follows another: a policy trains all of them or none. Raises `RecipeError` for
     those that do not fit.
     """
     first = encoders[0]
@@ -37,9 +37,9 @@ def beside(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
 def _check(first: AudioEncoder, other: AudioEncoder) -> None:
     names = f"{first.info.name} and {other.info.name}"
     if first.features != other.features:
-        raise RecipeError(f"{names} cannot stand side by side: one takes {first.info.input}, the other {other.info.input}.")
+        raise RecipeError(f"{names} cannot be combined: one takes {first.info.input}, the other {other.info.input}.")
     if first.stride != other.stride or first.in_windows or other.in_windows:
-        raise RecipeError(f"{names} cannot stand side by side: both must stream at one rate.")
+        raise RecipeError(f"{names} cannot be combined: both must stream at one rate.")
 
 
 def _info(infos: Sequence[EncoderInfo]) -> EncoderInfo:

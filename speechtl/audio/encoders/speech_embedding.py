@@ -4,7 +4,7 @@
 turn 76 log-mel frames into 96 numbers. Nothing is padded in time and the strides multiply to 8 frames, so a state
 of two frames per layer gives exactly the numbers of the recomputed window, for 5.6 instead of 42 million multiply-adds.
 The weights are read from `embedding_model.onnx` of openWakeWord v0.5.1 (Apache-2.0); they are not part of speechtl.
-`weights/speech-embedding.md` says where they come from, how they were converted, and how that was checked.
+`weights/speech-embedding.md` documents their source, their conversion and its check.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ CARRIERS = {
 FEATURES = LogMelSettings()
 EMBEDDING_SIZE = 96
 CHANNELS = [24, 24, 24, *[48] * 4, *[72] * 4, *[96] * 8]
-POOLS = {2: (2, 2), 6: (1, 2), 10: (2, 2), 14: (1, 2), 18: (2, 2)}  # behind these convolutions: frames, bands
+POOLS = {2: (2, 2), 6: (1, 2), 10: (2, 2), 14: (1, 2), 18: (2, 2)}  # after these convolutions: frames, bands
 LEAK = 0.2
 
 
 class ClippedLeakyReLU(nn.Module):
-    """`max(leaky_relu(x, 0.2), -0.4)`: the activation behind every convolution but the last."""
+    """`max(leaky_relu(x, 0.2), -0.4)`: the activation after every convolution but the last."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply it to every number."""
@@ -72,7 +72,7 @@ def _started(layer: TimeConv) -> TimeConv:
 
 
 def build() -> AudioEncoder:
-    """Return the architecture with random weights: what `scratch` trains."""
+    """The architecture with random weights, as `scratch` trains it."""
     info = EncoderInfo(
         name="speech-embedding",
         input=audio_input(FEATURES),
@@ -85,7 +85,7 @@ def build() -> AudioEncoder:
 
 
 def load(path: Path | str | None = None) -> AudioEncoder:
-    """Return the pretrained encoder; the file comes from `path`, an installed package, the cache, or the release."""
+    """The pretrained encoder; the file comes from `path`, an installed package, the cache, or the release."""
     encoder = build()
     weights = _read_onnx(find_weights(path))
     state = {}
@@ -101,7 +101,7 @@ def load(path: Path | str | None = None) -> AudioEncoder:
 
 
 def find_weights(path: Path | str | None = None) -> Path:
-    """Return the file with the published weights, checked by its hash."""
+    """The file with the published weights, checked by its hash."""
     if path is not None:
         return PUBLISHED.check(Path(path))
     for package, inside in CARRIERS.items():

@@ -24,7 +24,7 @@ class TimeConv(nn.Conv2d):
 
     @property
     def time_context(self) -> int:
-        """How many frames of the past one output needs beside the new ones, of which there are as many as the stride."""
+        """The number of past frames that an output needs beside its `stride` new ones."""
         return (self.kernel_size[0] - 1) * self.dilation[0] + 1 - self.stride[0]
 
 
@@ -42,9 +42,9 @@ class Residual(nn.Module):
 
 
 class SideBySide(nn.Module):
-    """Networks that hear the same and whose outputs, of one rate, stand side by side.
+    """Networks on the same input whose outputs, of one rate, are concatenated.
 
-    `skipped` says for each how many frames it leaves out at the beginning, because another one needs more past for its
+    `skipped` has for each the number of frames to leave out at the beginning, because another one needs more past for its
     first output.
     """
 
@@ -61,7 +61,7 @@ class SideBySide(nn.Module):
 def step(module: nn.Module, inputs: Tensor, states: Iterator[Tensor] | None, new_states: list[Tensor]) -> Tensor:
     """Run a module on the next frames: take its states from the iterator in order, append the new ones.
 
-    Without an iterator every state is zero, which also tells the shapes of the states.
+    Without an iterator every state is zero, which also gives the shapes of the states.
     """
     outputs: Tensor
     if isinstance(module, (nn.Sequential, nn.ModuleList)):

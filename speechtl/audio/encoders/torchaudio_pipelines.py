@@ -43,7 +43,7 @@ class WindowEncoder(AudioEncoder):
 
 @dataclass(frozen=True)
 class TeacherNetwork:
-    """A pretrained network that tells what it hears in whole recordings."""
+    """A pretrained network that computes embeddings of whole recordings."""
 
     info: EncoderInfo
     model: Any
@@ -53,7 +53,7 @@ class TeacherNetwork:
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Tensor:
-        """Return embeddings `(batch, times, embedding_size)` of recordings `(batch, samples)` at 16 kHz, in [-1, 1], all of one length.
+        """Embeddings `(batch, times, embedding_size)` of recordings `(batch, samples)` at 16 kHz, in [-1, 1], all of one length.
 
         Embedding t stands for the 25 ms that begin at sample 320 t.
         """
@@ -64,12 +64,12 @@ class TeacherNetwork:
 
 
 def is_pipeline(name: str) -> bool:
-    """Say whether a name is meant for one of torchaudio's networks."""
+    """Whether a name is that of one of torchaudio's networks."""
     return name.startswith(PREFIX)
 
 
 def known_pipelines() -> list[str]:
-    """Return the names of all networks; raise `MissingExtraError` without torchaudio."""
+    """The names of all networks; raises `MissingExtraError` without torchaudio."""
     pipelines = torchaudio().pipelines
     return [PREFIX + name for name in dir(pipelines) if isinstance(getattr(pipelines, name), pipelines.Wav2Vec2Bundle)]
 
@@ -86,7 +86,7 @@ def check_pipeline(name: str) -> None:
 
 
 def build(name: str) -> AudioEncoder:
-    """Return a network's architecture with random weights, to load a run's weights into."""
+    """A network's architecture with random weights, to load a run's weights into."""
     bundle = _bundle(name)
     models = torchaudio().models
     make = models.wavlm_model if bundle._model_type == "WavLM" else models.wav2vec2_model
@@ -94,19 +94,19 @@ def build(name: str) -> AudioEncoder:
 
 
 def load(name: str) -> AudioEncoder:
-    """Return a pretrained network; raise `WeightsError` that says what to fetch where its weights are not to be had."""
+    """A pretrained network; raises `WeightsError`, with the file to fetch, where its weights are missing."""
     bundle = _bundle(name)
     return _encoder(name, bundle, _pretrained(name, bundle))
 
 
 def source(name: str, bundle: Any, model: Any) -> SourceNetwork:
-    """Return a network with its own output layer, where it has one, in parts that can be cut."""
+    """A network with its own output layer, where it has one, in parts that can be cut."""
     groups = groups_of(model, normalize=bundle._normalize_waveform, keep=name.endswith(LAYERS))
     return SourceNetwork(groups, model.aux or nn.Identity(), _info(name, bundle))
 
 
 def teacher(name: str, layer: int = -1) -> TeacherNetwork:
-    """Return a pretrained network as a teacher: what its `layer` gives (0 is the first block), or with `+layers` the mean of all."""
+    """A pretrained network as a teacher: what its `layer` gives (0 is the first block), or with `+layers` the mean of all."""
     bundle = _bundle(name)
     blocks = bundle._params["encoder_num_layers"]
     if not -blocks <= layer < blocks:
@@ -117,7 +117,7 @@ def teacher(name: str, layer: int = -1) -> TeacherNetwork:
 
 
 def weights_path(bundle: Any) -> Path:
-    """Return where torch.hub keeps a network's weights."""
+    """The path at which torch.hub keeps a network's weights."""
     return Path(torch.hub.get_dir(), "checkpoints", bundle._path.rpartition("/")[2])
 
 
@@ -151,7 +151,7 @@ def _info(name: str, bundle: Any) -> EncoderInfo:
 
 
 def _licence(said: str) -> str:
-    """Return the licence that torchaudio's documentation of a network names, as SPDX does."""
+    """The licence that torchaudio's documentation of a network names, as SPDX does."""
     if re.search(r"CC[- ]BY[- ]NC", said):
         return "CC-BY-NC-4.0"
     return "MIT" if "MIT License" in said else "unknown"
@@ -190,7 +190,7 @@ EXTENSION = "torchaudio._extension"
 
 
 def torchaudio() -> Any:
-    """Return torchaudio, without its compiled extension where that does not fit the installed torch.
+    """Torchaudio, without its compiled extension where that does not fit the installed torch.
 
     Its wheel is linked against a build of torch for CUDA, and does not load beside one for the CPU. Networks and pipelines are
     pure Python and need nothing of it.
@@ -209,7 +209,7 @@ def torchaudio() -> Any:
 
 
 def _without_extension() -> ModuleType:
-    """Return what stands in for the compiled extension: the answers that torchaudio itself gives where it was built without."""
+    """A stub for the compiled extension with the answers of a torchaudio that was built without it."""
     stub = ModuleType(EXTENSION)
     stub._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
     stub._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]

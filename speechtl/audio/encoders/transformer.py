@@ -2,7 +2,7 @@
 
 Every vector of these networks attends to all others, past and future, so a stream of them cannot be computed step by step.
 Instead a window of fixed length is computed anew at every step, and the mean of its newest vectors is the step's embedding.
-Between groups stand vectors `(batch, windows, times, size)`.
+Vectors between groups are `(batch, windows, times, size)`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Extractor(nn.Module):
         self.normalize = normalize
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return vectors for frames `(batch, 1, frames, samples)`."""
+        """Vectors for frames `(batch, 1, frames, samples)`."""
         windows = frames[:, 0].unfold(1, WINDOW, STEP).transpose(2, 3).flatten(2)
         samples = windows.flatten(0, 1).contiguous()
         if self.normalize:
@@ -53,7 +53,7 @@ class Windows(nn.Module):
         self.keep = keep
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return vectors, and the rows that were kept, for the same."""
+        """Vectors, and the rows that were kept, for vectors and rows."""
         windows = rows.flatten(0, 1).contiguous()
         vectors: Tensor = self.layers(windows[:, : self.times])
         if self.keep:
@@ -75,14 +75,14 @@ class Position(nn.Module):
         nn.utils.parametrize.remove_parametrizations(self.position.conv, "weight")  # what it was trained by; the weight is the product
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Return vectors `(windows, times, size)` for those of the extractor."""
+        """Vectors `(windows, times, size)` for those of the extractor."""
         vectors = self.projection(vectors)
         placed: Tensor = self.dropout(self.norm(vectors + self.position(vectors)))
         return placed
 
 
 class Block(nn.Module):
-    """One transformer block; behind the last one stands a normalisation in some networks.
+    """One transformer block; in some networks a normalisation follows the last one.
 
     In WavLM the attention of the first block knows what the distance of two vectors means, for all blocks.
     """
@@ -95,7 +95,7 @@ class Block(nn.Module):
         self._distances = [first.attention] if hasattr(first.attention, "compute_bias") else []
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Return vectors `(windows, times, size)` for the same."""
+        """Vectors `(windows, times, size)` for vectors of the same shape."""
         windows, times, _ = vectors.shape
         biases = [attention.compute_bias(times, times).expand(windows, -1, -1, -1) for attention in self._distances]
         vectors, _ = self.layer(vectors, position_bias=biases[0] if biases else None)
@@ -107,7 +107,7 @@ class Newest(nn.Module):
     """The mean of a window's newest vectors as the step's embedding."""
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Return embeddings `(batch, size, windows, 1)`."""
+        """Embeddings `(batch, size, windows, 1)`."""
         return vectors[:, :, -STEP:].mean(dim=2).transpose(1, 2)[..., None]
 
 
@@ -120,13 +120,13 @@ class LayerSum(nn.Module):
         self.weights = nn.Parameter(torch.zeros(layers))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return embeddings `(batch, size, windows, 1)`."""
+        """Embeddings `(batch, size, windows, 1)`."""
         weights = torch.softmax(self.weights, dim=0)[:, None]
         return (rows[:, :, self.times :] * weights).sum(dim=2).transpose(1, 2)[..., None]
 
 
 def groups_of(model: Any, *, normalize: bool, keep: bool = False) -> dict[str, nn.Module]:
-    """Return a network of torchaudio as layer groups front to back, without its output layer, sharing its weights."""
+    """A network of torchaudio as layer groups front to back, without its output layer, sharing its weights."""
     transformer, times = model.encoder.transformer, times_in_window(model)
     last = nn.Identity() if transformer.layer_norm_first else transformer.layer_norm
     blocks = list(transformer.layers)
@@ -139,7 +139,7 @@ def groups_of(model: Any, *, normalize: bool, keep: bool = False) -> dict[str, n
 
 
 def times_in_window(model: Any) -> int:
-    """Return how many vectors the extractor makes of a window; it pads nothing."""
+    """The number of vectors that the extractor makes of a window; it does not pad."""
     samples = WINDOW * HOP
     for layer in model.feature_extractor.conv_layers:
         samples = (samples - layer.kernel_size) // layer.stride + 1

@@ -32,7 +32,7 @@ DET_THRESHOLDS = [0.01, 0.02, 0.05, *(round(value, 2) for value in np.arange(0.1
 
 @dataclass(frozen=True)
 class Model:
-    """What is evaluated: a run, or one word of a bundle."""
+    """The model to evaluate: a run, or one word of a bundle."""
 
     path: Path
     name: str
@@ -41,8 +41,8 @@ class Model:
     threshold_source: str  # "calibrated" or "given"
     trained_on: frozenset[str]  # short hashes of recordings
     phrases: Sequence[str]
-    column: int = 0  # of the scores: which of the bundle's words
-    graph: str | None = None  # of the bundle, and what runs it; None is a run's network
+    column: int = 0  # of the scores: the index of the word in the bundle
+    graph: str | None = None  # of the bundle, and its runtime; None for a run's network
 
 
 def open_model(
@@ -50,7 +50,7 @@ def open_model(
 ) -> Model:
     """Open a run folder or a bundle; `threshold` replaces the calibrated one.
 
-    `word` says which of a bundle's words is meant, `graph` and `engine` what runs it, as in `Detector.open`.
+    `word` selects one of a bundle's words; `graph` and `engine` are those of `Detector.open`.
     """
     path = Path(path)
     runs = None
@@ -93,9 +93,9 @@ def evaluate(
     split: str = "test",
     note: Log,
 ) -> dict[str, Any]:
-    """Return the report on recordings that the model was not trained on.
+    """The report on recordings that the model was not trained on.
 
-    Of manifests with splits, the lines of `split` are taken; every recording that training or validation has heard is left out.
+    Of manifests with splits, the lines of `split` are taken; recordings used in training or validation are left out.
     """
     spoken = choose(positives, split, model, note, find_words=True)
     log_silent(spoken, note)
@@ -182,7 +182,7 @@ def _recall(detected: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _false_accepts(background: Counts, words: Counts, hours: float) -> dict[str, Any]:
-    """Count every event that is no word's: in the negatives, and beside the words in the stream of positives."""
+    """Every event that belongs to no word, in the negatives and between the words of the positives."""
     beside = len(words.false_accepts)
     events = len(background.false_accepts) + beside
     rates = {"per_hour": events / hours, "per_hour_high": rate_high(events, hours)}
@@ -224,4 +224,4 @@ def det(
 
 def _locate(stream: ScoredStream, time: float) -> dict[str, Any]:
     _, file, zero = max(passage for passage in stream.passages if passage[0] <= time)
-    return {"file": file, "time": round(time - zero, 2)}  # below zero: in the quiet before it
+    return {"file": file, "time": round(time - zero, 2)}  # negative in the quiet before it

@@ -1,4 +1,4 @@
-"""The page of an evaluation: one HTML file without scripts or outside resources, which a maker reads in a minute.
+"""The page of an evaluation: one HTML file without scripts or outside resources.
 
 It answers two questions, how often the word will be missed and how often the detector will fire by mistake, each with its limits.
 `report.html` is its template, `report.css` its style sheet.
@@ -16,18 +16,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from speechtl.audio.evaluation.streams import BEFORE, BEHIND, BETWEEN
+from speechtl.audio.evaluation.streams import AFTER, BEFORE, BETWEEN
 from speechtl.limits import rate_high
 from speechtl.runtime.trigger import GRACE
 from speechtl.text import counted, one_line
 
-CLAIM = 0.5  # false accepts per hour that a maker wants to promise
+CLAIM = 0.5  # false accepts per hour that a product may claim
 SHOWN = 12  # rows of a list or table; the rest is collapsed
 HEADINGS = {"condition": "In quiet and in noise", "speaker": "Speaker by speaker, the most missed first"}
 
 WIDTH, HEIGHT = 460, 330  # of the plot; small, so that its text stays legible on a telephone
 LEFT, RIGHT, TOP, BOTTOM = 92, 446, 26, 272  # of the logarithmic part
-ZERO = 60  # x where a rate of zero stands, which a logarithmic axis has no place for
+ZERO = 60  # x of a rate of zero, which a logarithmic axis cannot show
 MISS_TOPS = (5, 10, 20, 50, 100)  # per cent, at the top of the plot
 
 Line = tuple[str, str]  # the class of an SVG path, and its data
@@ -46,7 +46,7 @@ def page(report: Mapping[str, Any]) -> str:
     )
     filters = {"counted": counted, "number": _number, "percent": _percent, "threshold": _threshold}
     environment.filters |= filters | {"misses": _misses, "false_accepts": _false_accepts}
-    constants = {"SHOWN": SHOWN, "BEFORE": BEFORE, "BEHIND": BEHIND, "BETWEEN": BETWEEN, "GRACE": GRACE}
+    constants = {"SHOWN": SHOWN, "BEFORE": BEFORE, "AFTER": AFTER, "BETWEEN": BETWEEN, "GRACE": GRACE}
     # The threshold in use may read like another, so rows are kept once.
     det = dict.fromkeys((_threshold(value), _percent(1 - recall), _number(rate)) for value, recall, rate in report["det"])
     model = Path(report["model"]).name
@@ -71,7 +71,7 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, lis
 def _misses(counts: Mapping[str, Any]) -> str:
     clips = counts["clips"]
     if not clips:
-        return "heard no recording of the word: it may miss 0 to 100 %"
+        return "was tested on no recording of the word: it may miss 0 to 100 %"
     low, high = _percent(1 - counts["recall_high"]), _percent(1 - counts["recall_low"])
     return f"misses {clips - counts['detected']} of {clips} = {_percent(1 - counts['recall'])} % ({low} to {high} %)"
 
@@ -87,7 +87,7 @@ def _false_accepts(counts: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _Axes:
-    """Where a rate (logarithmic, with zero apart) and a proportion of misses stand in the plot."""
+    """The axes of the plot: rates (logarithmic, with zero apart) and proportions of misses."""
 
     low: int  # power of ten
     high: int

@@ -1,4 +1,4 @@
-"""What training and evaluation found, for people: a few lines, and a page."""
+"""Summaries of training and evaluation as text, and the report files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from speechtl.files import write_json, write_text
 
 
 def training_summary(about: Mapping[str, Any], out: Path) -> str:
-    """Return what a run can do on its validation recordings, as lines of text."""
+    """Recall and false accepts of a run on its validation recordings, as lines of text."""
     minutes = about["seconds"]["all"] / 60.0
     calibrated = bool(about["operating_points"])
     return "\n".join(
@@ -37,7 +37,7 @@ def _validation(about: Mapping[str, Any]) -> list[str]:
 
 
 def evaluation_summary(report: Mapping[str, Any]) -> str:
-    """Return a report as lines of text."""
+    """A report as lines of text."""
     negatives, delay = report["negatives"], report["delay_ms"]
     lines = [
         f"{report['name']} at a threshold of {report['threshold']:.4g}:",

@@ -1,4 +1,4 @@
-"""Play streams to a scorer and count what the detector makes of the scores."""
+"""Scores of streams, and the detections and false accepts that follow from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refrac
 
 @dataclass(frozen=True)
 class PlayedWord:
-    """Where a word stands in a stream, in seconds, and whose it is."""
+    """Start and end of a word in a stream, in seconds, and the passage it belongs to."""
 
     start: float
     end: float
@@ -24,24 +24,24 @@ class PlayedWord:
 
 @dataclass
 class ScoredStream:
-    """The raw scores of a stream and what is true of it."""
+    """The raw scores of a stream, with its words and passages."""
 
     scores: Floats
     times: Doubles
     step_seconds: float
-    seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
+    seconds: float  # of recordings without the word; the quiet between them, and around words, is not counted
     words: list[PlayedWord] = field(default_factory=list)
     passages: list[tuple[float, str, float]] = field(default_factory=list)  # start, file, and where its first sample would be (seconds)
 
     @property
     def hours(self) -> float:
-        """How long something else than the word could have been taken for it."""
+        """The duration of audio without the word."""
         return self.seconds / 3600.0
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the detector did on a stream at one threshold."""
+    """Detections and false accepts on a stream at one threshold."""
 
     detected: list[float | None]  # for each word the delay from its end to the event in seconds, or None: missed
     false_accepts: list[float]  # times in seconds

@@ -11,15 +11,15 @@ from speechtl.audio.augment import Sound, active_level, excerpt, in_room, mix
 from speechtl.audio.data.recordings import Recording
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
-BEFORE = 2.0  # seconds of background heard before a clip
-BEHIND = 2.0  # seconds behind it
+BEFORE = 2.0  # seconds of background before a clip
+AFTER = 2.0  # seconds after it
 BETWEEN = 0.3  # seconds of quiet between negative clips
 QUIET_DBFS = -75.0  # of the background of a quiet room
 
 
 @dataclass(frozen=True)
 class Condition:
-    """In what surroundings words are played: noise at a signal-to-noise ratio, a room, or neither."""
+    """The surroundings of words: noise at a signal-to-noise ratio, a room, or neither."""
 
     name: str = "clean"
     snr_db: float | None = None
@@ -29,7 +29,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Passage:
-    """A stretch of a stream; `word` is where the word stands in it (seconds), if it holds one."""
+    """A part of a stream; `word` is its start and end in it (seconds), if there is one."""
 
     recording: Recording
     samples: Samples
@@ -41,8 +41,8 @@ def words_in_background(recordings: Sequence[Recording], condition: Condition, s
     for index, recording in enumerate(recordings):
         random = np.random.default_rng([seed, index])
         clip = recording.samples()
-        before, behind = (int(seconds * SAMPLE_RATE) for seconds in (BEFORE + random.uniform(0.0, 0.5), BEHIND))
-        samples = quiet(before + len(clip) + behind, random)
+        before, after = (int(seconds * SAMPLE_RATE) for seconds in (BEFORE + random.uniform(0.0, 0.5), AFTER))
+        samples = quiet(before + len(clip) + after, random)
         samples[before : before + len(clip)] += clip
         start, end = (limit + before / SAMPLE_RATE for limit in recording.word)
         yield Passage(recording, surround(samples, condition, random, active_level(clip)), (start, end))
@@ -67,6 +67,6 @@ def surround(samples: Samples, condition: Condition, random: np.random.Generator
 
 
 def quiet(length: int, random: np.random.Generator) -> Samples:
-    """Return the hardly audible noise of a quiet room."""
+    """The barely audible noise of a quiet room."""
     noise: Samples = random.standard_normal(length, dtype=np.float32)
     return noise * np.float32(10.0 ** (QUIET_DBFS / 20.0))

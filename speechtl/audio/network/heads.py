@@ -1,4 +1,4 @@
-"""New layers for a wake word, put behind a pretrained encoder in place of its output layer.
+"""New layers for a wake word, put after a pretrained encoder in place of its output layer.
 
 A head takes embeddings `(batch, embedding_size, steps, 1)` and gives logits `(batch, words, steps, 1)`, one score a
 word and step. Like the encoder it pads nothing in time: `receptive_field` steps make one score.
@@ -42,7 +42,7 @@ class MemberMean(nn.Module):
         self.members = members
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Return logits `(batch, words, steps, 1)`; in training `(batch, members * words, steps, 1)`."""
+        """Logits `(batch, words, steps, 1)`; in training `(batch, members * words, steps, 1)`."""
         if self.training:
             return logits
         return torch.stack(torch.chunk(logits, self.members, dim=1)).mean(dim=0)
@@ -59,7 +59,7 @@ class Head(nn.Sequential):
 
     @property
     def receptive_field(self) -> int:
-        """How many embeddings make one score."""
+        """The number of embeddings in the receptive field of a score."""
         return 1 + sum(getattr(layer, "time_context", 0) for layer in self)
 
     @torch.no_grad()
@@ -78,7 +78,7 @@ class Head(nn.Sequential):
 
     @torch.no_grad()
     def only(self, members: Sequence[int]) -> Head:
-        """Return a head of these members alone."""
+        """A head of these members alone."""
         smaller = make_head(self.kind, self.input_size, self.words, len(members))
         smaller.standardize.load_state_dict(self.standardize.state_dict())
         for small, large in zip(smaller.parameters(), self.parameters(), strict=True):
@@ -95,15 +95,15 @@ class Head(nn.Sequential):
 
 
 def linear_head(input_size: int, words: int = 1, members: int = MEMBERS) -> Head:
-    """Return one new output layer (the mean of several, which is one again): the transfer that needs the fewest recordings."""
+    """One new output layer (the mean of several is one again): the head that needs the fewest recordings."""
     return Head("linear", input_size, words, TimeConv(input_size, words * members), MemberMean(members))
 
 
 def conv_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 24, dropout: float = 0.2) -> Head:
-    """Return three causal convolutions over seven embeddings and an output layer: the head for words and phrases.
+    """Three causal convolutions over seven embeddings and an output layer: the head for words and phrases.
 
     With little data, networks from different random starts disagree where they have to guess. So several narrow ones
-    stand side by side (as groups of one convolution), learn each for itself, and give their mean (Lakshminarayanan et al. 2017).
+    run in parallel (as groups of one convolution), learn independently, and give their mean (Lakshminarayanan et al. 2017).
     """
     layers: list[nn.Module] = []
     for inputs, groups in ((input_size, 1), (width * members, members), (width * members, members)):
@@ -112,7 +112,7 @@ def conv_head(input_size: int, words: int = 1, members: int = MEMBERS, width: in
 
 
 def gru_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 24, dropout: float = 0.2) -> Head:
-    """Return gated recurrent units over ten embeddings and an output layer: what counts is the order in which sounds come."""
+    """Gated recurrent units over ten embeddings and an output layer: the order of the sounds counts."""
     layers = [
         TimeConv(input_size, width * members),
         nn.ReLU(),
@@ -124,7 +124,7 @@ def gru_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int
 
 
 def attention_head(input_size: int, words: int = 1, members: int = MEMBERS, width: int = 32, dropout: float = 0.2) -> Head:
-    """Return attention over twelve embeddings between two convolutions and an output layer: words that are said slowly or quickly."""
+    """Attention over twelve embeddings between two convolutions and an output layer: for words said slowly or quickly."""
     layers: list[nn.Module] = [TimeConv(input_size, width * members, 3), nn.ReLU(), Dropout(dropout)]
     layers += [WindowAttention(width, members, WINDOW), TimeConv(width * members, width * members, groups=members), nn.ReLU()]
     layers += [Dropout(dropout), TimeConv(width * members, words * members, groups=members)]
@@ -132,7 +132,7 @@ def attention_head(input_size: int, words: int = 1, members: int = MEMBERS, widt
 
 
 class DividedConv(TimeConv):
-    """A convolution whose outputs hear one part of the inputs each: the first of them the first part, and so on.
+    """A convolution whose outputs each see one part of the inputs: the first of them the first part, and so on.
 
     Weights that join an output to another part are zero and stay so.
     """
@@ -160,9 +160,9 @@ class DividedConv(TimeConv):
 
 
 def divide(head: Head, parts: Sequence[int]) -> Head:
-    """Let the first members listen to the first part of the embedding alone, and so on; `parts` are sizes of what stands side by side.
+    """Connect the first members to the first part of the embedding alone, and so on; `parts` are the sizes of the parts.
 
-    Members that hear everything lean on what fits the training recordings best. Those of different encoders are wrong
+    Members that see everything rely on the part that fits the training recordings best. Those of different encoders are wrong
     about different things, and their mean about fewer.
     """
     index, first = next((index, layer) for index, layer in enumerate(head) if isinstance(layer, TimeConv))
@@ -174,7 +174,7 @@ HEADS = {"linear": linear_head, "conv": conv_head, "gru": gru_head, "attention":
 
 
 def make_head(kind: str, input_size: int, words: int = 1, members: int = MEMBERS) -> Head:
-    """Return a new head by its name."""
+    """A new head by its name."""
     if kind not in HEADS:
         raise RecipeError(f"The head {kind!r} is not known; take one of: {', '.join(HEADS)}.")
     return HEADS[kind](input_size, words, members)

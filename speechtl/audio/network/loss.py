@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 EARLY = 0.1  # seconds before the word's end from which on a detection counts
-LATE = 0.22  # seconds behind it until which it must come: the later, the more words are found, and the longer everybody waits
+LATE = 0.22  # seconds after it until which it counts: a later limit finds more words, with a longer delay
 HARDEST = 5  # steps of a negative example that are counted again
 HARDEST_WEIGHT = 3.0
 MODESTY = 0.01  # of the mean squared logit: keeps a network from being sure of what it saw only once
@@ -18,7 +18,7 @@ MODESTY = 0.01  # of the mean squared logit: keeps a network from being sure of 
 class WakeWordLoss:
     """Max-pooling over the steps near the word's end for positives (Sun et al. 2016), every step for negatives.
 
-    `times` says when each step of an example is decided, in seconds from the example's start; `held_out` has for each
+    `times` are those at which each step of an example is decided, in seconds from its start; `held_out` has for each
     member of the ensemble the fold of recordings that it must not learn from.
     """
 
@@ -27,9 +27,9 @@ class WakeWordLoss:
         self.held_out = torch.tensor(held_out)
 
     def __call__(self, logits: Tensor, words: Tensor, folds: Tensor) -> Tensor:
-        """Return the loss of logits `(examples, members, steps, 1)` for word limits `(examples, 2)`, NaN for negatives.
+        """The loss of logits `(examples, members, steps, 1)` for word limits `(examples, 2)`, NaN for negatives.
 
-        Every member of an ensemble is judged by itself, and not on the examples of the fold that it is not to know.
+        Every member of an ensemble has its own loss, without the examples of its held-out fold.
         """
         known = (folds[:, None] != self.held_out.to(folds.device)[None]).flatten()
         words = words.repeat_interleave(logits.shape[1], dim=0)[known]

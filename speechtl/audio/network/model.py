@@ -30,21 +30,21 @@ class WakeWordNetwork(TransferNetwork):
 
     @property
     def context_frames(self) -> int:
-        """How many frames one score needs."""
+        """The number of frames in the receptive field of a score."""
         return self.encoder.receptive_field + (self.head.receptive_field - 1) * self.encoder.stride
 
     @property
     def context_seconds(self) -> float:
-        """How much audio one score needs."""
+        """The audio in the receptive field of a score."""
         return self.encoder.features.samples(self.context_frames) / self.encoder.features.sample_rate
 
     @property
     def silent_steps(self) -> int:
-        """How many steps of silence bring zero states to those of a stream preceded by silence."""
+        """The number of steps of silence that bring zero states to those of a stream preceded by silence."""
         return math.ceil(self.context_frames / self.encoder.stride)
 
     def step_times(self, frames: int) -> Tensor:
-        """Return when each score of an example of so many frames is decided, in seconds from its start."""
+        """The times of the scores of an example of `frames` frames, in seconds from its start."""
         features = self.encoder.features
         ends = range(self.context_frames, frames + 1, self.encoder.stride)
         return torch.tensor([features.samples(end) / features.sample_rate for end in ends])
@@ -56,7 +56,7 @@ class WakeWordNetwork(TransferNetwork):
 
     @torch.no_grad()
     def score(self, log_mel: Floats) -> Floats:
-        """Return the scores `(steps,)` that frames `(frames, bands)` hold without anything before them."""
+        """The scores `(steps,)` that frames `(frames, bands)` hold without anything before them."""
         self.eval()
         stride, lead = self.encoder.stride, self.context_frames - self.encoder.stride
         frames = torch.from_numpy(log_mel)[None, None].to(self.device)
@@ -77,7 +77,7 @@ class StepNetwork(nn.Module):
         self.network = network.eval()
 
     def forward(self, frames: Tensor, states: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """Return scores `(1, words)` after frames `(1, 1, stride, bands)`; without states they are zero."""
+        """Scores `(1, words)` after frames `(1, 1, stride, bands)`; without states they are zero."""
         new_states: list[Tensor] = []
         given = None if states is None else iter(states)
         for _, group in self.network.groups():
@@ -98,7 +98,7 @@ class OfflineEngine:
         self._past = silence(encoder.features, 1, self.network.context_frames - encoder.stride)[0, 0].numpy()
 
     def run(self, frames: Floats) -> Floats:
-        """Return scores `(steps, 1)` for the next frames `(steps * stride, bands)`."""
+        """Scores `(steps, 1)` for the next frames `(steps * stride, bands)`."""
         known = np.concatenate([self._past, frames])
         self._past = known[len(known) - len(self._past) :]
         return self.network.score(known)[:, None]
@@ -120,7 +120,7 @@ class StreamingEngine:
 
     @torch.no_grad()
     def run(self, frames: Floats) -> Floats:
-        """Return scores `(steps, words)` for the next frames `(steps * stride, bands)`."""
+        """Scores `(steps, words)` for the next frames `(steps * stride, bands)`."""
         scores = []
         for part in torch.split(torch.from_numpy(frames)[None, None], self.network.encoder.stride, dim=TIME):
             score, self._states = self._step(part, self._states)
@@ -129,6 +129,6 @@ class StreamingEngine:
 
 
 def scorer_of(network: WakeWordNetwork, *, streaming: bool = False) -> Scorer:
-    """Return the scorer of a network; offline it computes many steps at once, streaming one after the other."""
+    """The scorer of a network; offline it computes many steps at once, streaming one after the other."""
     engine = StreamingEngine(network) if streaming else OfflineEngine(network)
     return Scorer(network.encoder.features, network.encoder.stride, engine)

@@ -18,7 +18,7 @@ from speechtl.audio.encoders.streaming import TIME, TimeConv
 class WindowGRU(nn.Module):
     """Gated recurrent units (Cho et al. 2014) over `window` steps from a zero state; the last state is the output.
 
-    Each of `members` networks, whose channels stand side by side, has its own. Channels are those of `(batch, channels, time, 1)`.
+    Each of `members` networks, with concatenated channels, has its own. Channels are those of `(batch, channels, time, 1)`.
     """
 
     def __init__(self, inputs: int, size: int, members: int, window: int) -> None:
@@ -28,7 +28,7 @@ class WindowGRU(nn.Module):
         self.kept = nn.ModuleList(TimeConv(size * members, size * members, groups=members, bias=gate == 2) for gate in range(3))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the states behind every whole window; windows that begin at each step run side by side."""
+        """The states after every whole window; windows that begin at each step run in parallel."""
         given = [gate(inputs) for gate in self.given]
         count = inputs.shape[TIME] - self.time_context
         state = torch.zeros_like(given[0][:, :, :count])
@@ -39,7 +39,7 @@ class WindowGRU(nn.Module):
     def step(self, inputs: Tensor, running: Tensor | None) -> tuple[Tensor, Tensor]:
         """Take the next steps in all windows that are under way; return the states of those that are complete, and the others.
 
-        So a window costs one step in place of `window` of them. Windows under way stand in one tensor, the oldest first; None is zero.
+        So a window costs one step in place of `window` of them. Unfinished windows are kept in one tensor, the oldest first; None is zero.
         """
         complete = []
         for first in range(inputs.shape[TIME]):
@@ -53,7 +53,7 @@ class WindowGRU(nn.Module):
         return torch.cat(complete, dim=TIME) if len(complete) > 1 else complete[0], running
 
     def _next(self, given: Sequence[Tensor], state: Tensor) -> Tensor:
-        """Return the new state (PyTorch's GRU: the reset gate stands behind the candidate's recurrent weights)."""
+        """The new state (as in PyTorch's GRU, the reset gate comes after the candidate's recurrent weights)."""
         reset = torch.sigmoid(given[0] + self.kept[0](state))
         update = torch.sigmoid(given[1] + self.kept[1](state))
         candidate = torch.tanh(given[2] + reset * self.kept[2](state))
@@ -64,7 +64,7 @@ class WindowAttention(nn.Module):
     """The mean over a window's steps, weighted for every channel by a learned query and by where in the window a step stands.
 
     Attentive pooling that depends on the channel (Desplanques et al. 2020, ECAPA-TDNN, section 3.1). Each of `members` networks,
-    whose `size` channels stand side by side, has its own; channels are those of `(batch, channels, time, 1)`.
+    with `size` of the concatenated channels, has its own; channels are those of `(batch, channels, time, 1)`.
     """
 
     def __init__(self, size: int, members: int, window: int) -> None:
@@ -77,7 +77,7 @@ class WindowAttention(nn.Module):
         self.place = nn.Parameter(near.repeat(members, 1)[:, None])  # (members * size, 1, window)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the means for every whole window."""
+        """The means for every whole window."""
         window = self.time_context + 1
         steps, fits = (values[..., 0].unfold(TIME, window, 1) for values in (inputs, self.query(inputs)))
         weights = torch.softmax(fits + self.place, dim=-1)  # (batch, channels, steps, window)

@@ -1,1 +1,1 @@
-"""Pretrain the project's own encoder: recognise phones (CTC), and foretell what a larger encoder hears."""
+"""Pretraining of the project's own encoder: phones by CTC, and distillation from a larger encoder."""

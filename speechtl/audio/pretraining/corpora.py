@@ -33,12 +33,12 @@ from speechtl.errors import RecipeError
 from speechtl.progress import Log, progress
 from speechtl.text import counted
 
-WORD_PHONES = (4, 11)  # of the words to be told apart: shorter ones are too much alike
+WORD_PHONES = (4, 11)  # of the words to classify: shorter ones are too similar
 
 
 @dataclass(frozen=True)
 class Corpora:
-    """Everything that a pretraining hears; `classes` are the words to be told apart."""
+    """The data of a pretraining; `classes` are the words to classify."""
 
     recorded: list[Utterance]
     synthesised: list[Utterance]
@@ -49,7 +49,7 @@ class Corpora:
 
     @property
     def taught(self) -> list[Utterance]:
-        """What is trained on."""
+        """The utterances to train on."""
         return [*self.recorded, *self.synthesised]
 
 
@@ -66,7 +66,7 @@ class CorporaReader:
     log: Log
 
     def read(self) -> Corpora:
-        """All corpora of the recipe; raises `RecipeError` where there are no words to be told apart."""
+        """All corpora of the recipe; raises `RecipeError` where there are no words to classify."""
         recipe = self.recipe
         tested = read_tested(recipe.data.test, longest=LONGEST, log=self.log) if recipe.data.test else []
         noises = self._noises()
@@ -86,7 +86,7 @@ class CorporaReader:
         return heard_only(load_recordings(clips, on_skip=self.log), "any sound", self.log) if clips else []
 
     def _recordings(self, tested: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
-        """Return what is trained on and, of other speakers, what is validated on."""
+        """The recordings to train on and, of other speakers, those to validate on."""
         data = self.recipe.data
         if not data.transcribed and not data.unlabelled:
             return [], []
@@ -99,10 +99,10 @@ class CorporaReader:
         validation = [one for one, out in zip(usable, kept_out, strict=True) if out and one.phones]
         if not validation:
             self.log(
-                "There is no error rate on validation speakers: too few people of the manifests have transcripts, so nobody is held out."
+                "There is no error rate on validation speakers: too few speakers of the manifests have transcripts, so none is held out."
             )
         if mute := sum(kept_out) - len(validation):
-            self.log(f"Left out {mute} recordings without a transcript, of people who are held out for validation.")
+            self.log(f"Left out {mute} recordings without a transcript, of speakers held out for validation.")
         return learned, validation
 
     def _sentences(self) -> list[Utterance]:
@@ -124,13 +124,13 @@ class CorporaReader:
         return self._spoken(words, sorted(distinct[index] for index in drawn), alone=True)
 
     def _vocabulary(self) -> list[str]:
-        """Return the words of all transcripts but those of tests."""
+        """The words of all transcripts but those of tests."""
         manifests = self.recipe.data.transcribed
         clips = read_manifests(manifests) if manifests else []
         return sorted({word for clip in clips if clip.split != "test" and clip.text for word in plain(clip.text).split()})
 
     def _spoken(self, section: SpeechSection | WordsSection, words: Sequence[str], *, alone: bool = False) -> list[Utterance]:
-        """Return so many hours of synthesised speech; what is not in the cache is made."""
+        """Hours of synthesised speech; what is not in the cache is made."""
         without = self.recipe.data.without
         plan = draw_plan(section.seed, words, without, alone=alone).settings()  # another synthesiser makes another corpus
         folder = self.cache / "speech" / hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
@@ -157,7 +157,7 @@ class CorporaReader:
 
 
 def _validated(utterances: Sequence[Utterance], share: float, seed: int) -> list[bool]:
-    """Say of each utterance whether it is held out: with its speaker, as the manifests say by split "validation", else by lot."""
+    """For each utterance whether it is held out with its speaker: those of split "validation", or else speakers drawn at random."""
     marked = [one.clip.split == "validation" for one in utterances]
     if any(marked):
         held_out = {one.clip.person for one, is_marked in zip(utterances, marked, strict=True) if is_marked} - {None}

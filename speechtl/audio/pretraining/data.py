@@ -1,4 +1,4 @@
-"""Recordings with the phones that are said in them, or without, and windows of one length that are packed with them."""
+"""Utterances with or without their phones, and windows of one length that are packed with them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from speechtl.text import counted, none_can_be_used
 
 SHORTEST = 0.2  # seconds of a recording that is of use
 OFTEN = 10  # times that a word is said alone to become a class
-KEPT = "they, or whoever speaks in them, are kept for tests"
-PHONES_A_SECOND = 25.0  # more cannot be said: the text is another's
+KEPT = "they, or their speakers, are in the test split"
+PHONES_A_SECOND = 25.0  # nobody speaks faster: the text belongs to another recording
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording of one piece of speech; `phones` are classes of CTC, or None where nobody wrote down what is said.
+    """A recording of one piece of speech; `phones` are classes of CTC, or None without a transcript.
 
     `word` is the class of the one word that is all of it, None for everything else.
     """
@@ -50,7 +50,7 @@ class Utterance:
 def read_utterances(
     transcribed: Sequence[Path], unlabelled: Sequence[Path], *, longest: float, log: Log, tested: Sequence[Utterance] = ()
 ) -> list[Utterance]:
-    """Return the utterances of manifests, without lines of split "test" and without whoever speaks in those, or in what is `tested`.
+    """The utterances of manifests, without split "test" and without the speakers of that split or of `tested`.
 
     `longest` (seconds) is what a window holds. What cannot be used - too long or short, without a text or with one that
     cannot be said, missing or broken - is counted and reported to `log`. Raises `ManifestError` when nothing is left.
@@ -77,7 +77,7 @@ def read_utterances(
 
 
 def read_tested(manifests: Sequence[Path], *, longest: float, log: Log) -> list[Utterance]:
-    """Return the utterances of split "test", of which nothing may have been learned; what cannot be used is reported to `log`."""
+    """The utterances of split "test", which are never trained on; those that cannot be used are reported to `log`."""
     clips = [clip for clip in read_manifests(manifests) if clip.split == "test"]
     if not clips:
         log(f'No error rate on test speakers: no line of {" or ".join(map(str, manifests))} is of split "test".')
@@ -94,13 +94,13 @@ def read_tested(manifests: Sequence[Path], *, longest: float, log: Log) -> list[
 
 
 def word_classes(utterances: Sequence[Utterance]) -> dict[str, int]:
-    """Return the words that are said alone often enough to be told apart, each with its class."""
+    """The words that are said alone often enough to become classes, with their class numbers."""
     said = Counter(filter(None, map(_only_word, utterances)))
     return {word: number for number, word in enumerate(sorted(word for word, times in said.items() if times >= OFTEN))}
 
 
 def with_words(utterances: Sequence[Utterance], classes: dict[str, int]) -> list[Utterance]:
-    """Return the utterances, those of a single known word with its class."""
+    """The utterances, with the class of those that are a single known word."""
     return [replace(utterance, word=classes.get(_only_word(utterance) or "")) for utterance in utterances]
 
 
@@ -126,7 +126,7 @@ def _problem(clip: Clip, kind: str, phones: Sequence[str] | None, longest: float
 
 
 def _fault(utterance: Utterance) -> str | None:
-    """Say why a recording cannot be heard; all of it is decoded, unless it is our own."""
+    """The reason why a recording cannot be read, if there is one; all of it is decoded, unless we synthesised it."""
     problem = fault(utterance.clip)
     if problem is None and utterance.clip.source != SYNTHESISED:
         try:
@@ -137,7 +137,7 @@ def _fault(utterance: Utterance) -> str | None:
 
 
 def _sound(utterances: Sequence[Utterance], left_out: Counter[str], log: Log, of: str = "") -> list[Utterance]:
-    """Return those whose recording is there and whole; report the others, and what was left out before."""
+    """The utterances whose recording exists and can be read; the others, and those left out before, are reported."""
     with ThreadPoolExecutor(4) as pool:
         faults = list(pool.map(_fault, utterances))
     for problem in faults:
@@ -168,7 +168,7 @@ class Window:
 
     @property
     def phones(self) -> list[int] | None:
-        """Return what is said in the window."""
+        """The phones of all utterances in order."""
         if any(utterance.phones is None for utterance in self.utterances):
             return None
         return [phone for utterance in self.utterances for phone in utterance.phones or ()]
@@ -176,7 +176,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What is heard in a window: features `(copies, frames, bands)`, the teacher's embeddings `(steps, size)`, phones and words."""
+    """A window as training data: features `(copies, frames, bands)`, the teacher's embeddings `(steps, size)`, phones and words."""
 
     features: Floats
     heard: Floats
@@ -185,7 +185,7 @@ class Rendered:
 
 
 def pack(utterances: Sequence[Utterance], repeats: Callable[[Utterance], int], seed: int, number: int) -> list[Window]:
-    """Return windows that hold every utterance `repeats` times, in an order that depends on seed and number."""
+    """Windows that hold every utterance `repeats` times, in an order that depends on seed and number."""
     windows: list[Window] = []
     for kind in (True, False):
         several = [utterance for utterance in utterances if (utterance.phones is not None) is kind for _ in range(repeats(utterance))]
@@ -216,7 +216,7 @@ class Renderer:
         self.on_skip = on_skip
 
     def __call__(self, window: Window) -> Rendered:
-        """Return what is heard in a window.
+        """The features, embeddings and labels of a window.
 
         An utterance that a faster or slower voice pushes over the window's end takes the phones of the window with it.
         """

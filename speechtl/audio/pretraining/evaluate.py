@@ -1,4 +1,4 @@
-"""How well a pretrained network recognises phones and single words, and the model card that says so."""
+"""Evaluation of a pretrained network on phones and single words, and its model card."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 LEVEL_DBFS = -26.0
-BEHIND = 0.6  # seconds of quiet behind an utterance: the network writes a phone some time after it was said
+SILENCE_AFTER = 0.6  # seconds after an utterance: the network outputs a phone some time after it was said
 
 
 GROWN_UP = 18  # years
-BEGUN = ", from weights that were pretrained before: what those learned from stands in their own card and comes on top"
+FROM = ", from pretrained weights, whose own card lists the data that they learned from in addition"
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """Insertions, deletions and replacements against what was said."""
+    """Insertions, deletions and replacements against the transcript."""
 
     utterances: int
     phones: int
@@ -44,13 +44,13 @@ class Recognition:
 
     @property
     def error_rate(self) -> float:
-        """Edits a phone said."""
+        """Edits per phone of the transcript."""
         return self.edits / max(self.phones, 1)
 
 
 @dataclass(frozen=True)
 class WordAccuracy:
-    """How many single words were the most probable of all classes shortly after their end."""
+    """The single words that were the most probable class shortly after their end."""
 
     words: int
     right: int
@@ -62,13 +62,13 @@ class WordAccuracy:
 
 
 def recognise(network: PretrainingNetwork, samples: Samples) -> list[int]:
-    """Return the phones of a recording: the most probable class of every frame, repeats and blanks left out."""
+    """The phones of a recording: the most probable class of every frame, repeats and blanks left out."""
     best = _answers(network, samples).phones[:, 0].argmax(dim=1).tolist()
     return [one for one, before in zip(best, [BLANK, *best[:-1]], strict=True) if one not in (before, BLANK)]
 
 
-def tell_word(network: PretrainingNetwork, samples: Samples) -> int | None:
-    """Return the most probable class of the one word in a recording, None where no word stands out."""
+def classify_word(network: PretrainingNetwork, samples: Samples) -> int | None:
+    """The most probable class of the word in a recording, None where no word is found."""
     limits = find_word(samples)
     layer = network.head.words
     if limits is None or layer is None:
@@ -81,22 +81,22 @@ def tell_word(network: PretrainingNetwork, samples: Samples) -> int | None:
 
 
 def _lead(network: PretrainingNetwork) -> int:
-    """How many samples of silence stand before a recording, so that the first output hears its beginning."""
+    """The number of samples of silence before a recording, so that the first output sees its beginning."""
     return network.encoder.features.samples(network.encoder.receptive_field)
 
 
 @torch.no_grad()
 def _answers(network: PretrainingNetwork, samples: Samples) -> Answers:
-    """Return what a network says of a recording, with silence before and behind it."""
+    """The answers of a network to a recording, with silence before and after it."""
     speech = at_level(samples, LEVEL_DBFS)
-    padded = np.concatenate([np.zeros(_lead(network), np.float32), speech, np.zeros(int(BEHIND * SAMPLE_RATE), np.float32)])
+    padded = np.concatenate([np.zeros(_lead(network), np.float32), speech, np.zeros(int(SILENCE_AFTER * SAMPLE_RATE), np.float32)])
     frames = front_end(network.encoder.features).compute(padded)
     answers: Answers = network(torch.from_numpy(frames)[None, None].to(network.device))
     return answers
 
 
 def recognition(network: PretrainingNetwork, utterances: Sequence[Utterance], workers: int = 2) -> Recognition:
-    """Return how far a network is off on utterances whose phones are known."""
+    """The edits between the known phones of utterances and those that a network recognises."""
     network.eval()
     with ThreadPoolExecutor(workers) as pool:
         given = list(pool.map(lambda utterance: recognise(network, utterance.pcm()), utterances))
@@ -105,16 +105,16 @@ def recognition(network: PretrainingNetwork, utterances: Sequence[Utterance], wo
 
 
 def word_accuracy(network: PretrainingNetwork, utterances: Sequence[Utterance], workers: int = 2) -> WordAccuracy:
-    """Return how often a network is right about utterances of a single word that it knows."""
+    """The accuracy of a network on utterances of a single known word."""
     network.eval()
     known = [utterance for utterance in utterances if utterance.word is not None]
     with ThreadPoolExecutor(workers) as pool:
-        right = list(pool.map(lambda utterance: tell_word(network, utterance.pcm()) == utterance.word, known))
+        right = list(pool.map(lambda utterance: classify_word(network, utterance.pcm()) == utterance.word, known))
     return WordAccuracy(len(known), sum(right))
 
 
 def error_rates(network: PretrainingNetwork, validation: Sequence[Utterance], tested: Sequence[Utterance]) -> dict[str, dict[str, Any]]:
-    """The phone error rates by group; of tested speakers also by age, where the manifests tell it."""
+    """The phone error rates by group; of test speakers also by age, where the manifests have it."""
     by_age = {age: [one for one in tested if _age_group(one) == age] for age in ("adults", "children", "age unknown")}
     parts = {f"test, {age}": recognition(network, several) for age, several in by_age.items() if several}
     results = {"validation": recognition(network, validation)} if validation else {}
@@ -133,13 +133,14 @@ def _rates(result: Recognition) -> dict[str, Any]:
 
 
 def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Utterance], multiply_adds: int, encoder: AudioEncoder) -> None:
-    """Write what the weights are, what they learned from, what they may be used for and how well they recognise."""
+    """Write the architecture, the training data, the licence and the error rates of the weights."""
+    recipe = about["recipe"]
     lines = [
         f"# {about['name']}",
         "",
         *_architecture(multiply_adds, encoder),
         "",
-        f"Taught: {', '.join(_tasks(about))}, for {about['recipe']['train']['epochs']} epochs{BEGUN if about['recipe']['start'] else ''}.",
+        f"Trained on: {', '.join(_tasks(about))}, for {recipe['train']['epochs']} epochs{FROM if recipe['start'] else ''}.",
         "",
         "## Data",
         "",
@@ -153,7 +154,7 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         "",
         *_licence(about, utterances),
         "",
-        "## Phone error rate on speakers never heard in training",
+        "## Phone error rate on held-out speakers",
         "",
         "| | utterances | phones | error rate |",
         "|---|---|---|---|",
@@ -184,11 +185,11 @@ def _tasks(about: Mapping[str, Any]) -> Iterator[str]:
     if tasks["teacher_weight"]:
         yield f"the embeddings of `{tasks['teacher']}`"
     if about["words"]:
-        yield f"{about['words']['classes']} words said alone"
+        yield f"{about['words']['classes']} single words"
 
 
 def _licence(about: Mapping[str, Any], utterances: Sequence[Utterance]) -> list[str]:
-    others = {"the teacher is": about["teacher_licence"], "what the weights learned before is": about["start_licence"]}
+    others = {"the teacher is": about["teacher_licence"], "the data of the initial weights is": about["start_licence"]}
     judged = verdict([one.clip.license for one in utterances], {who: licence for who, licence in others.items() if licence})
     return [f"Commercial use: **{judged.commercial}**.", "", *(f"- {reason}" for reason in judged.reasons)]
 
@@ -197,7 +198,7 @@ def _words(words: Mapping[str, Any] | None) -> list[str]:
     if not words or not words["validation"]:
         return []
     right = f"{100 * words['accuracy']:.1f} % of {words['validation']}"
-    return ["", f"Single words of such speakers taken for the right one of {words['classes']}: {right}."]
+    return ["", f"Accuracy on single words of held-out speakers, of {words['classes']} classes: {right}."]
 
 
 def _row(name: str, amounts: Mapping[str, Any]) -> str:

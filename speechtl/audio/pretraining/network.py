@@ -1,4 +1,4 @@
-"""The pretraining tasks behind an encoder: phones by CTC, the embeddings of a teacher, and words at the moment when they end."""
+"""The pretraining tasks of an encoder: phones by CTC, the embeddings of a teacher, and words at the moment when they end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TEACHER_FIELD = 76  # log-mel frames of the teacher's first embedding, which is 
 STRIDE = 8  # frames between two of the teacher's embeddings
 
 
-AFTER = (4, 12)  # frames behind a word's end: at the first step from there on the word is to be known
+AFTER = (4, 12)  # frames after a word's end: the first step from there on is to classify the word
 SMOOTHED = 0.05  # of a word's probability is shared among all
 
 
 class Answers(NamedTuple):
-    """What the head says: log-probabilities of phones `(frames * steps, batch, classes)`, the teacher's standardised embeddings
-    `(batch, steps, size)`, and the embeddings `(batch, steps, size)` that tell words.
+    """The outputs of the head: log-probabilities of phones `(frames * steps, batch, classes)`, the teacher's standardised embeddings
+    `(batch, steps, size)`, and the embeddings `(batch, steps, size)` that classify words.
     """
 
     phones: Tensor
@@ -41,7 +41,7 @@ class PretrainingHead(nn.Module):
         self.frames = frames
         self.phones = nn.Conv2d(input_size, frames * CLASSES, 1)
         self.teacher = nn.Conv2d(input_size, teacher_size, 1) if teacher_size else None
-        self.words = nn.Linear(input_size, words) if words else None  # too many to be asked for at every step
+        self.words = nn.Linear(input_size, words) if words else None  # too many to compute at every step
         self.register_buffer("teacher_mean", torch.zeros(teacher_size))
         self.register_buffer("teacher_scale", torch.ones(teacher_size))
 
@@ -67,13 +67,13 @@ class PretrainingNetwork(TransferNetwork):
     head: PretrainingHead
 
     def forward(self, inputs: Tensor, start: int = 0) -> Answers:  # type: ignore[override]
-        """Return what the head says about features `(batch, 1, frames, bands)`."""
+        """The answers of the head for features `(batch, 1, frames, bands)`."""
         answers: Answers = self.head(self.encoder(inputs[:, :, self._skipped :]))
         return answers
 
     @property
     def _skipped(self) -> int:
-        """How many frames are left out at the beginning, so that the answers stand on the teacher's grid."""
+        """The number of frames skipped at the beginning, so that the outputs are aligned with the teacher's."""
         return (TEACHER_FIELD - self.encoder.receptive_field) % STRIDE
 
     @property
@@ -82,19 +82,19 @@ class PretrainingNetwork(TransferNetwork):
         return (self.encoder.receptive_field + self._skipped - TEACHER_FIELD) // STRIDE
 
     def steps_after(self, frames: Tensor, after: int) -> Tensor:
-        """Return the first of the outputs that has heard `after` frames behind each of `frames`; it may lie outside of the outputs."""
+        """The index of the first output that sees `after` frames after each of `frames`; it may lie outside of the outputs."""
         return (frames.long() + after - TEACHER_FIELD + STRIDE - 1) // STRIDE - self.first_step
 
 
 class PretrainingLoss:
-    """CTC a phone, the squared error of the teacher's standardised numbers, and the cross-entropy of words; what nobody knows is masked."""
+    """CTC a phone, the squared error of the teacher's standardised numbers, and the cross-entropy of words; unknown labels are masked."""
 
     def __init__(self, network: PretrainingNetwork, ctc: float, teacher: float, words: float = 0.0) -> None:
         self.network = network
         self.ctc, self.teacher, self.words = ctc, teacher, words
 
     def __call__(self, answers: Answers, phones: Tensor, counts: Tensor, heard: Tensor, words: Tensor) -> Tensor:
-        """Return the loss; `heard` is `(batch, steps, size)`, on the teacher's grid, `words` `(batch, words, 2)`: classes and frames."""
+        """The loss; `heard` is `(batch, steps, size)`, on the teacher's grid, `words` `(batch, words, 2)`: classes and frames."""
         log_probabilities, foretold, embeddings = answers
         loss = log_probabilities.sum() * 0.0  # every output takes part, whatever is masked
         known = counts > 0
@@ -114,7 +114,7 @@ class PretrainingLoss:
         return loss
 
     def _of_words(self, layer: nn.Linear, embeddings: Tensor, words: Tensor) -> Tensor:
-        """Return the mean over all words and over two moments shortly after each."""
+        """The mean over all words and over two moments shortly after each."""
         classes, frames = words.unbind(dim=2)
         losses = []
         for after in AFTER:

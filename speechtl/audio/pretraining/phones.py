@@ -1,4 +1,4 @@
-"""English texts as phones: what a recogniser is taught to write, and how far it is off.
+"""English texts as phones, the labels of a recogniser, and the edits between two sequences of them.
 
 eSpeak NG (from PyPI, `espeakng-loader`) knows how words are said; its phonemes of American English become the 39 phones of
 the CMU Pronouncing Dictionary (ARPABET without stress), with which recognisers of English are usually compared.
@@ -27,7 +27,7 @@ PAUSE = "_:"  # among eSpeak NG's mnemonics, between which stands "_"
 OTHER_LETTERS = "æœøßłđðþı"  # of the Latin alphabet, that do not come apart into a letter and a mark
 READ_OUT = "°½¼¾"  # beside letters, ASCII, punctuation and currencies
 
-# eSpeak NG's mnemonics without marks of stress (', and ,), length (:) where it tells nothing, and variants (digits, #, ;, -).
+# eSpeak NG's mnemonics without marks of stress (', and ,), length (:) where it makes no difference, and variants (digits, #, ;, -).
 _MNEMONICS = {
     **dict.fromkeys(["A:", "A", "0", "A~"], "AA"),
     **dict.fromkeys(["a", "aa", "a2"], "AE"),
@@ -83,9 +83,9 @@ _SILENT = {"", "r-"}  # an r that only links
 
 
 def transcribe(texts: Sequence[str]) -> list[list[str]]:
-    """Return the phones of every text; none for one without words, with a sound that English does not have, or that cannot be read.
+    """The phones of every text; none for one without words, with a sound that English does not have, or that cannot be read.
 
-    Signs of other alphabets, pictures and control characters cannot be: eSpeak NG says their names, and people do not. Neither can
+    Letters of other alphabets, pictures and control characters cannot be: eSpeak NG reads out their names, which people do not. Neither can
     a text on which it fails. Raises `MissingExtraError` where eSpeak NG is not installed, and `AudioError` where it fails on all.
     """
     phones: list[list[str]] = []
@@ -98,7 +98,7 @@ def transcribe(texts: Sequence[str]) -> list[list[str]]:
 
 
 def _is_readable(text: str) -> bool:
-    """Say whether all signs are such as are read aloud in English."""
+    """Whether all characters can be read aloud in English."""
     return all((sign.isascii() and sign.isprintable()) or sign in READ_OUT or _is_latin(sign) for sign in text)
 
 
@@ -110,12 +110,12 @@ def _is_latin(sign: str) -> bool:
 
 
 def numbers(phones: Sequence[str]) -> list[int]:
-    """Return phones as the classes of CTC."""
+    """Phones as the classes of CTC."""
     return [PHONES.index(phone) + 1 for phone in phones]
 
 
 def edits(wanted: Sequence[object], given: Sequence[object]) -> int:
-    """Return the fewest insertions, deletions and replacements that make one sequence of the other (Levenshtein 1966)."""
+    """The number of insertions, deletions and replacements between two sequences (Levenshtein 1966)."""
     row = list(range(len(given) + 1))
     for index, one in enumerate(wanted):
         diagonal, row[0] = row[0], index + 1
@@ -133,7 +133,7 @@ def _phones(mnemonic: str) -> tuple[str, ...] | None:
 
 
 def _mnemonics(lines: Sequence[str]) -> list[str]:
-    """Return the mnemonics of every line; nothing for one on which eSpeak NG fails."""
+    """The mnemonics of every line; nothing for one on which eSpeak NG fails."""
     done = _written(lines)
     if isinstance(done, list):
         return done
@@ -146,7 +146,7 @@ def _mnemonics(lines: Sequence[str]) -> list[str]:
 
 
 def _written(lines: Sequence[str]) -> list[str] | str:
-    """Return what eSpeak NG writes for lines, or why it does not."""
+    """The output of eSpeak NG for lines, or a message why it failed."""
     try:
         loader = importlib.import_module("espeakng_loader")
     except ImportError as error:

@@ -158,7 +158,7 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
     if not tasks.ctc and not tasks.teacher_weight and not tasks.words:
         raise RecipeError(f"{path}: tasks.ctc, tasks.teacher_weight and tasks.words are all 0, so there is nothing to learn.")
     if not (data.transcribed or data.unlabelled or recipe.speech.hours):
-        raise RecipeError(f"{path}: there is nothing to hear; give data.transcribed, data.unlabelled or speech.hours.")
+        raise RecipeError(f"{path}: there is no speech; give data.transcribed, data.unlabelled or speech.hours.")
     if recipe.words.hours and not tasks.words:
         raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but tasks.words is 0, so that nothing would learn from them.")
     if recipe.words.hours and not data.transcribed:

@@ -49,16 +49,16 @@ class Shards:
         object.__setattr__(self, "folder", self.folder / digest)
 
     def names(self, pack: int) -> list[Path]:
-        """Return the files of a pack."""
+        """The files of a pack."""
         count = -(-len(self.packs[pack]) // WINDOWS)
         return [self.folder / f"{pack:02d}-{index:04d}.safetensors" for index in range(count)]
 
     def heard(self) -> Tensor:
-        """Return what the teacher hears in some windows `(windows, steps, size)`: those of the first file."""
+        """The teacher's embeddings `(windows, steps, size)` of the windows in the first file."""
         return read_shard(self.names(0)[0], 0)[3]
 
     def bytes_left(self, frames: int, bands: int, heard: int) -> int:
-        """About how many bytes the files take that are not there yet; `heard` is the teacher's numbers of a window."""
+        """About how many bytes the files take that are not there yet; `heard` is the size of a window's embeddings of the teacher."""
         missing = sum(not path.exists() for pack in range(len(self.packs)) for path in self.names(pack))
         return missing * WINDOWS * (self.copies * frames * bands + heard) * HALF
 
@@ -111,7 +111,7 @@ def _make_forked(job: Job) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Let this worker end soon after the process that gives it work, which tells it nothing when it is killed."""
+    """End this worker soon after its parent, which cannot end it when it is killed itself."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -141,7 +141,7 @@ def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -
 class ShardBatches:
     """An epoch is one pack in one copy; batches of `(features, phones, counts, heard, words)`.
 
-    `counts` is -1 where nobody knows the phones; `words` are classes and the frames at which they end, -1 behind the last.
+    `counts` is -1 where the phones are unknown; `words` are classes and the frames at which they end, -1 after the last.
     The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
     each reads a part of the files of its own.
     """
@@ -207,7 +207,7 @@ def _join(parts: Sequence[Batch]) -> Batch:
 
 
 def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
-    """Return tensors of several lengths (of their second axis) as one, filled up with a value."""
+    """Tensors of several lengths (of their second axis) as one, padded with a value."""
     longest = max(tensor.shape[1] for tensor in tensors)
     made = tensors[0].new_full((sum(map(len, tensors)), longest, *tensors[0].shape[2:]), value)
     for rows, tensor in zip(torch.split(made, [len(tensor) for tensor in tensors]), tensors, strict=True):
@@ -216,5 +216,5 @@ def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

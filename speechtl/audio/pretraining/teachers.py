@@ -1,4 +1,4 @@
-"""Larger encoders whose embeddings the small one learns to foretell (distillation)."""
+"""Larger encoders whose embeddings the small one learns to predict (distillation)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples
 from speechtl.transfer import check_inputs
 from speechtl.transfer.network import EncoderInfo
 
-DELAY = 0.2  # seconds that the student lags behind a teacher that hears the future, too
+DELAY = 0.2  # seconds by which the student's outputs lag those of a teacher that also sees the future
 
 
 def load_teacher(name: str) -> tuple[Teacher, EncoderInfo]:
-    """Return a function from samples to embeddings `(steps, size)` at log-mel frames 76, 84, 92, ..., and where it comes from."""
+    """A function from samples to embeddings `(steps, size)` at log-mel frames 76, 84, 92, ..., and where it comes from."""
     return _pipeline(name) if is_pipeline(name) else _encoder(name)
 
 
@@ -28,7 +28,7 @@ def _encoder(name: str) -> tuple[Teacher, EncoderInfo]:
     encoder = load_encoder(name).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     check_inputs(encoder, audio_input(FEATURES))
     if (encoder.receptive_field, encoder.stride) != (TEACHER_FIELD, STRIDE):
-        raise RecipeError(f"The encoder {name!r} cannot teach: its outputs do not stand at log-mel frames 76, 84, 92, ...")
+        raise RecipeError(f"The encoder {name!r} cannot be a teacher: its outputs are not at log-mel frames 76, 84, 92, ...")
     log_mel = LogMel(FEATURES)
 
     @torch.no_grad()

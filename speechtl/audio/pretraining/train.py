@@ -62,7 +62,7 @@ def pretrain(recipe: PretrainingRecipe, out: Path, cache: Path, *, fabric: Fabri
     check_folder(out)
     check_folder(cache)
     run = _Pretraining(recipe, out, cache, fabric, resume).run
-    if not fabric.is_global_zero:  # the first process tells of all, and keeps others out
+    if not fabric.is_global_zero:  # the first process reports for all, and locks the folder
         return run()
     with alone(out), progress("pretraining"):
         return run()
@@ -84,12 +84,12 @@ class _Pretraining:
         """Render, train and save; return the description, and in all processes but the first None."""
         recipe, fabric = self.recipe, self.fabric
         _check_out(self.out, self.resume)
-        start = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else None  # this and the next complain before any work is done
+        start = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else None  # this and the next fail before any work is done
         teach, teacher = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
         corpora = CorporaReader(recipe, self.cache, fabric, self.log).read()
         shards = self.render(corpora, teach)
         batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
-        steps_of(batches, fabric.world_size)  # complains before anything is noted in `out`
+        steps_of(batches, fabric.world_size)  # fails before anything is written to `out`
         self.bind(start.info.source if start else None, shards.folder.name)
         rendered = time.monotonic()
         network = self.network(start, teacher, len(corpora.classes))
@@ -154,12 +154,12 @@ class _Pretraining:
         }
 
     def bind(self, start: str | None, windows: str) -> None:
-        """Note what the run is made from, or, to go on, see that it is the same."""
+        """Write what the run is made from, or, to resume, check that it is the same."""
         processes = self.fabric.world_size
         given = {"recipe": self.recipe.model_dump(mode="json"), "start": start, "windows": windows, "processes": processes}
         if self.resume and not begun_with(self.out, given):
             raise RunError(
-                f"{self.out} was begun with another recipe, other data or another number of processes; "
+                f"{self.out} was started with another recipe, other data or another number of processes; "
                 "go back to the old ones, or choose another --out."
             )
         if not self.resume and self.fabric.is_global_zero:
@@ -181,7 +181,7 @@ class _Pretraining:
         some = [validation[index] for index in random.permutation(len(validation))[:VALIDATED]]
         log = _EpochLog(self.out / LOG, network, some)
         if self.resume and not checkpoint.exists():
-            say("No epoch had been saved yet: beginning with the first.")
+            say("No epoch had been saved yet: starting with the first.")
         with progress("pretraining, step") if self.fabric.is_global_zero else nullcontext() as advance:
             return fit(
                 network,
@@ -222,7 +222,7 @@ class _EpochLog:
 
 
 def _save(out: Path, about: dict[str, Any], network: PretrainingNetwork, heard: Sequence[Utterance]) -> None:
-    """Write the weights, the card and the description, and remove what only served to go on."""
+    """Write the weights, the card and the description, and remove the files for resuming."""
     encoder, name = network.encoder, about["recipe"]["encoder"]
     hours = round(about["data"]["recorded"]["hours"] + about["data"]["synthesised"]["hours"], 2)
     conditions = {one.clip.license or "unknown" for one in heard} | {about["teacher_licence"], about["start_licence"]} - {None}

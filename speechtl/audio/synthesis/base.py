@@ -1,4 +1,4 @@
-"""What all speech synthesisers share: voices, what is to be said, and how a program is run."""
+"""Shared by all speech synthesisers: voices, texts, and running a program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RawSpeech = tuple[Samples, int]  # samples and their rate
 
 @dataclass(frozen=True)
 class Voice:
-    """A way of speaking. `name` is stable and serves as speaker; voices of one `timbre` sound like one person in several accents."""
+    """A voice. `name` is stable and serves as speaker; voices of one `timbre` sound like one person in several accents."""
 
     synthesizer: str
     accent: str
@@ -34,27 +34,27 @@ class Voice:
 
     @property
     def name(self) -> str:
-        """Return the name of the speaker, such as `espeak:en-us+f3`, `flite:slt` or `festival:ked`."""
+        """The name of the speaker, such as `espeak:en-us+f3`, `flite:slt` or `festival:ked`."""
         if self.synthesizer != "espeak":
             return f"{self.synthesizer}:{self.timbre}"
         return f"{self.synthesizer}:{self.accent}" + ("" if self.timbre == PLAIN else f"+{self.timbre}")
 
     @property
     def variant(self) -> str:
-        """Return what eSpeak NG is to be asked for, such as `en-us+f3`."""
+        """The voice name for eSpeak NG, such as `en-us+f3`."""
         # British English goes by the name of its file: asked for `en-gb+f3`, eSpeak NG leaves the timbre out without a word.
         accent = "en" if self.accent == "en-gb" else self.accent
         return accent if self.timbre == PLAIN else f"{accent}+{self.timbre}"
 
     @property
     def person(self) -> str:
-        """Return what must not stand in two splits: the timbre, whatever its accent, or the one who was recorded, whatever the program."""
+        """The person that must not be in two splits: a timbre in any accent, or a recorded speaker in any program."""
         return f"espeak:{self.timbre}" if self.synthesizer == "espeak" else f"recorded:{self.timbre.removesuffix('16')}"
 
 
 @dataclass(frozen=True)
 class SpokenText:
-    """A text to be said by a voice; `rate` and `pitch` are factors on the voice's own."""
+    """A text to be spoken by a voice; `rate` and `pitch` are factors on the voice's own."""
 
     text: str
     voice: Voice
@@ -68,13 +68,13 @@ class Synthesizer(Protocol):
     name: str
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
-        """Return the voices of a language that are present, the most different ones first."""
+        """The installed voices of a language, the most different ones first."""
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
-        """Return the speech, or raise `AudioError`."""
+        """The speech of a text; raises `AudioError`."""
 
     def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
-        """Return the speech of every utterance, or why there is none, in as few processes as the program allows."""
+        """The speech of every text, or an error for it, in as few processes as the program allows."""
 
 
 def speak_singly(synthesizer: Synthesizer, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
@@ -89,7 +89,7 @@ def speak_singly(synthesizer: Synthesizer, utterances: Iterable[SpokenText]) -> 
 
 
 def read_speech(path: Path, utterance: SpokenText) -> RawSpeech:
-    """Read the file that a program left of an utterance; raises `AudioError` where there is none, or no sound in it."""
+    """Read the sound file that a program wrote for a text; raises `AudioError` where there is none, or no sound in it."""
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32")
     except soundfile.SoundFileError as error:
@@ -98,7 +98,7 @@ def read_speech(path: Path, utterance: SpokenText) -> RawSpeech:
 
 
 def run(command: list[str], text: str, folder: Path | None = None, seconds: float = SECONDS_TO_WAIT) -> bytes:
-    """Return what a program writes when given a text; raises `AudioError` with its own words when it fails."""
+    """The output of a program for a text; raises `AudioError` with the program's own message when it fails."""
     output, failure = run_partly(command, text, folder, seconds)
     if failure is not None:
         raise failure
@@ -108,7 +108,7 @@ def run(command: list[str], text: str, folder: Path | None = None, seconds: floa
 def run_partly(
     command: list[str], text: str, folder: Path | None = None, seconds: float = SECONDS_TO_WAIT
 ) -> tuple[bytes, AudioError | None]:
-    """Return what a program writes until it ends, and why it failed if it did."""
+    """The output of a program, and the error if it failed."""
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, cwd=folder, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
@@ -122,6 +122,6 @@ def run_partly(
 
 
 def loudness_and_gain(speech: Samples, level: float) -> tuple[float, float]:
-    """Return the root mean square of speech, and the factor that brings it to `level` dB of full scale, or less where the peak says so."""
+    """The root mean square of speech, and the gain to `level` dB of full scale, or less where the peak would clip."""
     loudness = float(np.sqrt(np.mean(np.square(speech))))
     return loudness, min(10 ** (level / 20) / loudness, PEAK / float(np.abs(speech).max()))

@@ -39,7 +39,7 @@ RATES = (0.8, 1.3)
 PITCHES = (0.85, 1.2)
 RECIPE = 1  # raise it when the same settings give another corpus
 
-# Recorded people sound natural and get more than their number; those joined of pieces less than those made of statistics.
+# Recorded speakers sound natural and get more than their share; concatenative voices less than statistical ones.
 RECORDED = {"flite:slt": 5.0, "flite:rms": 6.5, "flite:awb": 6.5, "festival:slt": 5.0, "flite:kal16": 1.5, "festival:ked": 2.0}
 RECORDED |= {"festival:kal": 1.5, "flite:kal": 1.5}
 ACCENTS = {"en-us": 28.0, "en-us-nyc": 12.0, "en-gb": 10.0, "en-gb-x-rp": 6.0, "en-gb-scotland": 6.0, "en-029": 4.0}
@@ -60,7 +60,7 @@ class CorpusPlan:
     shares: tuple[float, ...]  # of the voices, adding up to 1
 
     def settings(self) -> dict[str, Any]:
-        """Return what a corpus must have in common with another to be continued by it."""
+        """The settings that must be the same for a corpus to be continued."""
         digest = hashlib.sha256("\n".join((*self.words, "", *self.without, "", *(voice.name for voice in self.voices))).encode())
         names = sorted(synthesizer.name for synthesizer in self.synthesizers)
         return {
@@ -73,7 +73,7 @@ class CorpusPlan:
         }
 
     def utterances(self, index: int, count: int) -> list[SpokenText]:
-        """Return the utterances of a shard."""
+        """The utterances of a shard."""
         random = np.random.default_rng([self.seed, index])
         texts = single_words(random, self.words) if self.alone else spoken_texts(random, self.words, self.without)
         return [self._utterance(text, random) for text in itertools.islice(texts, count)]
@@ -85,14 +85,14 @@ class CorpusPlan:
 
 
 def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alone: bool = False) -> CorpusPlan:
-    """Return the plan for these settings and the synthesisers on this machine; raises `SpeechtlError` when they cannot be met."""
+    """The plan for these settings and the synthesisers on this machine; raises `SpeechtlError` when they cannot be met."""
     if seed < 0:
         raise SpeechtlError(f"seed must be 0 or more; got {seed}.")
     if isinstance(words, str) or isinstance(without, str):
         raise SpeechtlError("words and without must be lists, with one word or phrase in each place; got a single text.")
     random = np.random.default_rng(seed)
     for texts in (sentences(random, without), spoken_texts(random, words, without)):
-        next(texts)  # complains before any work is done
+        next(texts)  # fails before any work is done
     usable = tuple(usable_words(words, without))
     if alone and not usable:
         raise SpeechtlError("A corpus of single words needs words: give a vocabulary.")
@@ -102,7 +102,7 @@ def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alon
 
 
 def used_voices(synthesizers: Sequence[Synthesizer] | None = None) -> dict[Voice, float]:
-    """Return the voices of a corpus with their shares, which add up to 1; raises `MissingExtraError` without a synthesiser."""
+    """The voices of a corpus with their shares, which add up to 1; raises `MissingExtraError` without a synthesiser."""
     found = find_synthesizers() if synthesizers is None else synthesizers
     weights = {voice: _weight(voice) for synthesizer in found for voice in synthesizer.voices()}
     espeak = sum(weight for voice, weight in weights.items() if voice.synthesizer == "espeak")
@@ -120,7 +120,7 @@ def _weight(voice: Voice) -> float:
 
 SURROUNDINGS = (0.05, 0.4)  # seconds before and after the speech
 SHARD = 100  # utterances
-LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter: outside of it something went wrong
+LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter: outside of these limits something went wrong
 EXTRA_SECONDS = 1.2  # that a text may take besides its letters
 
 Line = dict[str, Any]  # of a manifest
@@ -138,14 +138,13 @@ def make_corpus(
     on_skip: Log | None = None,
     progress: Advance | None = None,
 ) -> Path:
-    """Write about so many hours of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
+    """Write about `hours` of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
 
-    `words` is a vocabulary for the texts, `without` phrases that none contains; `alone` says the words of the vocabulary one
-    by one, and nothing else. Every synthesiser on this machine is used
-    (`used_voices` tells which). The same seed, settings and synthesisers give the same texts, voices and samples, whatever the
-    number of workers. A second call goes on where an interrupted one stopped, and one with more hours extends the corpus.
-    An utterance that fails is left out and reported to `on_skip`, again by every call. Raises `SpeechtlError` when the settings
-    cannot be met, differ from those that the folder was begun with, or when the folder cannot be written to.
+    `words` is a vocabulary for the texts, `without` phrases that none contains; with `alone` the texts are the single words of
+    the vocabulary. Every synthesiser on this machine is used (see `used_voices`). The same seed, settings and synthesisers give
+    the same texts, voices and samples with any number of workers. A second call resumes an interrupted one, and one with more
+    hours extends the corpus. A text that fails is left out and reported to `on_skip`, again by every call. Raises
+    `SpeechtlError` when the settings cannot be met, differ from those of the existing corpus, or when the folder cannot be written to.
     """
     if not hours > 0:
         raise SpeechtlError(f"hours must be above 0; got {hours:g}.")
@@ -168,13 +167,13 @@ def make_corpus(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of the folder, until this one ends in whatever way."""
+    """Lock the folder until this process ends in any way."""
     with locked(folder / ".lock", f"Another process is making the corpus in {folder}", "give another folder"):
         yield
 
 
 def _agree(folder: Path, plan: CorpusPlan) -> None:
-    """Write down the settings of a new corpus, or see that those of one that was begun are the same."""
+    """Write the settings of a new corpus, or check that those of an existing one are the same."""
     path = folder / "settings.json"
     settings = plan.settings()
     if not path.exists():
@@ -187,7 +186,7 @@ def _agree(folder: Path, plan: CorpusPlan) -> None:
         raise SpeechtlError(f"{path} is damaged: it does not hold settings; give a new folder.")
     different = {key: value for key, value in settings.items() if begun.get(key) != value}
     wanted = ", ".join(f"{key} {begun.get(key)!r}, now {value!r}" for key, value in different.items())
-    raise SpeechtlError(f"{folder} was begun with other settings ({wanted}); give another folder, or the same settings.")
+    raise SpeechtlError(f"{folder} was started with other settings ({wanted}); give another folder, or the same settings.")
 
 
 def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip: Log, progress: Advance) -> list[Line]:
@@ -214,7 +213,7 @@ def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip
 
 
 def _shards(folder: Path, plan: CorpusPlan, workers: int) -> Iterator[tuple[list[Line], list[str]]]:
-    """Yield lines and reasons of skips, shard by shard and without end, while others are in the making."""
+    """Yield lines and reasons of skips, shard by shard and without end, while the next ones are being made."""
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[tuple[list[Line], list[str]]]] = deque()
         try:
@@ -227,7 +226,7 @@ def _shards(folder: Path, plan: CorpusPlan, workers: int) -> Iterator[tuple[list
 
 
 def _shard(folder: Path, plan: CorpusPlan, index: int) -> tuple[list[Line], list[str]]:
-    """Return the lines of a shard and why others are missing; make it unless it is there."""
+    """The lines of a shard and the reasons of skipped ones; makes the shard if it does not exist."""
     name = f"{index:05d}"
     if not (folder / name).exists():
         beside = folder / f".{name}.part"
@@ -270,7 +269,7 @@ def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
 
 
 def _spoken(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> Mapping[int, Samples | AudioError]:
-    """Return what was spoken, by the utterance's place; each synthesiser says all of its own at once."""
+    """The speech or error of every text by its index; each synthesiser speaks all of its texts in one call."""
     spoken: dict[int, Samples | AudioError] = {}
     for synthesizer in synthesizers:
         own = [number for number, utterance in enumerate(utterances) if utterance.voice.synthesizer == synthesizer.name]
@@ -287,7 +286,7 @@ def _absurd(utterance: SpokenText, speech: Samples) -> str | None:
 
 
 def _placed(speech: Samples, random: np.random.Generator) -> Samples:
-    """Return speech at a random level with silence around it."""
+    """Speech at a random level with silence around it."""
     before, after = (round(seconds * SAMPLE_RATE) for seconds in random.uniform(*SURROUNDINGS, 2))
     _, gain = loudness_and_gain(speech, random.uniform(*LEVELS))
     samples: Samples = np.pad(speech * np.float32(gain), (before, after))
@@ -295,7 +294,7 @@ def _placed(speech: Samples, random: np.random.Generator) -> Samples:
 
 
 def _flac(samples: Samples) -> tuple[bytes, float]:
-    """Return a FLAC file and its length in seconds; in memory, for libsndfile does not tell of a full disk."""
+    """A FLAC file and its length in seconds, made in memory because libsndfile does not report a full disk."""
     file = io.BytesIO()
     soundfile.write(file, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return file.getvalue(), len(samples) / SAMPLE_RATE

@@ -34,7 +34,7 @@ TIMBRES = (
 
 
 class EspeakLibrary:
-    """eSpeak NG as the shared library that `espeakng-loader` carries; runs `espeak.py` in a process of its own."""
+    """eSpeak NG as the shared library that `espeakng-loader` carries; runs `espeak_process.py` in a process of its own."""
 
     name = "espeak"
 
@@ -44,12 +44,12 @@ class EspeakLibrary:
         self._folder = data.parent
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
-        """Return the accents of a language crossed with timbres."""
+        """The accents of a language crossed with timbres."""
         accents, timbres = (line.split() for line in run(self._command, "", self._folder).decode().splitlines())
         return _spread(language, accents, timbres)
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
-        """Return 22.05 kHz samples."""
+        """22.05 kHz samples."""
         command = [*self._command, utterance.voice.variant, *_settings(utterance)]
         sample_rate, _, sound = run(command, utterance.text, self._folder).partition(b"\n")
         return _samples(sound), int(sample_rate)
@@ -81,13 +81,13 @@ class EspeakProgram:
         self._program = program
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
-        """Return the accents of a language crossed with timbres."""
+        """The accents of a language crossed with timbres."""
         accents = [columns[1] for columns in self._table(language)]
         timbres = [column.removeprefix("!v/") for columns in self._table("variant") for column in columns if column.startswith("!v/")]
         return _spread(language, accents, timbres)
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
-        """Return 22.05 kHz samples."""
+        """22.05 kHz samples."""
         words_per_minute, pitch_setting = _settings(utterance)
         settings = ["-v", utterance.voice.variant, "-s", words_per_minute, "-p", pitch_setting, "-a", str(espeak.VOLUME)]
         wave = run([self._program, *settings, "--stdin", "--stdout"], utterance.text)
@@ -104,7 +104,7 @@ class EspeakProgram:
 
 
 def find_espeak() -> Synthesizer | None:
-    """Return eSpeak NG, from PyPI before the program on PATH, or None when there is neither."""
+    """eSpeak NG, from PyPI before the program on PATH, or None when there is neither."""
     try:
         loader = importlib.import_module("espeakng_loader")
         library, data = Path(loader.get_library_path()), Path(loader.get_data_path())
@@ -134,7 +134,7 @@ def _settings(utterance: SpokenText) -> tuple[str, str]:
 
 
 def _answers(output: bytes) -> list[RawSpeech | AudioError]:
-    """Read what `espeak.py` wrote for many texts; an answer that was cut short is left out."""
+    """Parse the output of `espeak_process.py` for many texts; an answer that was cut short is left out."""
     answers: list[RawSpeech | AudioError] = []
     start = 0
     while (end := output.find(b"\n", start)) >= 0:

@@ -1,9 +1,9 @@
 """Speak one text with the shared library of eSpeak NG, in a process of its own.
 
-    python -I -S espeak.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
-    python -I -S espeak.py LIBRARY DATA many < lines > sounds        (VOICE, WORDS_PER_MINUTE, PITCH, text, tabs between)
-    python -I -S espeak.py LIBRARY DATA < /dev/null                  (lists languages, and timbres)
-    python -I -S espeak.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
+    python -I -S espeak_process.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH < text > sound
+    python -I -S espeak_process.py LIBRARY DATA many < lines > sounds        (VOICE, WORDS_PER_MINUTE, PITCH, text, tabs between)
+    python -I -S espeak_process.py LIBRARY DATA < /dev/null                  (lists languages, and timbres)
+    python -I -S espeak_process.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
 
 The output of speech is one line with the sample rate, then mono int16 samples. The library keeps state from one text to the next
 (phase of its vibrato, noise, echo), so the same text spoken twice in one process differs; a fresh process takes about
@@ -55,17 +55,17 @@ class Library:
             raise RuntimeError(f"eSpeak NG cannot read its data in {data}.")
 
     def languages(self) -> list[str]:
-        """Return the languages and accents that are present, such as `cmn` or `en-gb-scotland`."""
+        """The languages and accents that are present, such as `cmn` or `en-gb-scotland`."""
         return [ctypes.string_at(voice.languages + 1).decode() for voice in self._voices(None) if voice.languages]
 
     def variants(self) -> list[str]:
-        """Return the variants (timbres) that are present, such as `f3`."""
+        """The variants (timbres) that are present, such as `f3`."""
         name = ctypes.create_string_buffer(b"variant")
         wanted = _Voice(languages=ctypes.addressof(name))
         return [voice.identifier.decode().rpartition("/")[2] for voice in self._voices(ctypes.byref(wanted))]
 
     def speak(self, text: str, voice: str, words_per_minute: int, pitch: int) -> bytes:
-        """Return int16 samples at `sample_rate`; `pitch` is 0 to 99, 50 being the voice's own."""
+        """Int16 samples at `sample_rate`; `pitch` is 0 to 99, 50 being the voice's own."""
         sound = bytearray()
 
         def collect(samples: int | None, count: int, _events: int | None) -> int:
@@ -88,7 +88,7 @@ class Library:
         return bytes(sound)
 
     def phonemes(self, text: str, voice: str) -> str:
-        """Return the mnemonics of a text's phonemes, `_` between them and a space between words."""
+        """The mnemonics of a text's phonemes, `_` between them and a space between words."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise RuntimeError(f"eSpeak NG has no voice {voice!r}.")
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
@@ -115,11 +115,11 @@ def _speak_many(library: Library) -> None:
         voice, words_per_minute, pitch, text = line.split("\t")
         sound = library.speak(text, voice, int(words_per_minute), int(pitch))
         sys.stdout.buffer.write(f"{library.sample_rate} {len(sound)}\n".encode() + sound)
-        sys.stdout.buffer.flush()  # a crash must not take along what was said before
+        sys.stdout.buffer.flush()  # a crash must not lose earlier texts
 
 
 def main(arguments: list[str]) -> None:
-    """List voices, or speak what stands on standard input, or write its phonemes."""
+    """List voices, or speak the text on standard input, or write its phonemes."""
     library = Library(*arguments[:2])
     if arguments[2:] == [MANY]:
         _speak_many(library)

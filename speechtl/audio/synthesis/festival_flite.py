@@ -49,14 +49,14 @@ class Festival:
         self._program = program
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
-        """Return those of the known voices that are installed; all of them are English."""
+        """The known voices that are installed; all of them are English."""
         if language != ENGLISH:
             return []
         present = run([self._program, "--pipe"], "(print (voice.list))").decode().strip().strip("()").split()
         return [Voice(self.name, "en-us", timbre) for timbre, voice in VOICES.items() if voice in present]
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
-        """Return 16 or 32 kHz samples."""
+        """16 or 32 kHz samples."""
         speech = self.speak_many([utterance])[0]
         if isinstance(speech, AudioError):
             raise speech
@@ -80,7 +80,7 @@ class Festival:
 
 
 def find_festival() -> Synthesizer | None:
-    """Return festival, or None when it is not on PATH."""
+    """Festival, or None when it is not on PATH."""
     program = shutil.which("festival")
     return Festival(program) if program else None
 
@@ -100,7 +100,7 @@ def _script(utterance: SpokenText, path: Path) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as festival reads it: one line of ASCII in quotes."""
+    """A text as festival reads it: one line of ASCII in quotes."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return json.dumps(" ".join(plain.split()))
 
@@ -130,7 +130,7 @@ class Flite:
         self._program = program
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
-        """Return the voices compiled into the program; all of them are English."""
+        """The voices compiled into the program; all of them are English."""
         if language != ENGLISH:
             return []
         present = run([self._program, "-lv"], "").decode().split()
@@ -138,7 +138,7 @@ class Flite:
         return [Voice(self.name, ACCENTS[timbre], timbre) for timbre in kept]
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
-        """Return samples at 8 or 16 kHz, as the voice has them."""
+        """Samples at 8 or 16 kHz, as the voice has them."""
         if utterance.voice.timbre not in ACCENTS:  # flite would take another without a word
             raise AudioError(f"flite has no voice {utterance.voice.timbre!r}.")
         # A voice that keeps its pitch is made slower or faster, and the rate of the samples makes up for it.
@@ -156,6 +156,6 @@ class Flite:
 
 
 def find_flite() -> Synthesizer | None:
-    """Return flite, or None when it is not on PATH."""
+    """Flite, or None when it is not on PATH."""
     program = shutil.which("flite")
     return Flite(program) if program else None

@@ -30,7 +30,7 @@ RATES = (0.8, 1.25)
 PITCHES = (0.85, 1.2)
 SURROUNDINGS = (0.4, 1.0)  # seconds of noise before and after
 NOISES = (-40.0, -22.0)  # dB of the speech
-RECIPE = 2  # raise it when the same settings give other samples, so that older files are not taken for finished ones
+RECIPE = 2  # raise it when the same settings give other samples, so that older files are made again
 
 NUMBERS = (3, 6)  # that a sentence in another language than English consists of
 MOST_DIGITS = 4
@@ -50,7 +50,7 @@ class SyntheticSet:
 
 @dataclass(frozen=True)
 class SpokenWord:
-    """Where a wake phrase stands in a recording, in seconds."""
+    """Start and end of a wake phrase in a recording, in seconds."""
 
     start: float
     end: float
@@ -60,7 +60,7 @@ class SpokenWord:
 
 @dataclass(frozen=True)
 class MixedRecording:
-    """What `mixed_recording` wrote; `duration` in seconds."""
+    """The recording that `mixed_recording` wrote; `duration` in seconds."""
 
     path: Path
     duration: float
@@ -101,7 +101,7 @@ def make_set(
     """Write spoken phrases and other sentences as FLAC, with `positives.jsonl` and `negatives.jsonl`.
 
     The same seed, settings and synthesisers give the same files. `confusables` are words that sound like a phrase, to be used in the
-    negatives. `test_share` of the voices speak only in lines of split `test`. A second call goes on where an interrupted one stopped.
+    negatives. `test_share` of the voices speak only in lines of split `test`. A second call resumes an interrupted one.
     Without `speakers`, a phrase is spoken by voices that read its script, and numbers in its language are half of the negatives.
     Raises `SpeechtlError` when the settings cannot be met, and `AudioError` when a voice fails.
     """
@@ -124,7 +124,7 @@ def make_set(
 
 
 def mixed_recording(folder: Path | str, *, seed: int = 0, seconds: float = 40.0, name: str = "mixed.wav") -> MixedRecording:
-    """Write one WAV file in which test phrases of a set stand between its test sentences, over quiet noise.
+    """Write one WAV file with the test phrases of a set between its test sentences, over quiet noise.
 
     `folder` is one that `make_set` wrote. Raises `ManifestError` when the set has no test recordings.
     """
@@ -208,7 +208,7 @@ def _negative_texts(seed: int, phrases: Sequence[str], confusables: Sequence[str
 
 
 def _numbers(random: np.random.Generator, phrases: Sequence[str]) -> str:
-    """Return digits, which every voice reads as words of its language, without a number that is a phrase."""
+    """Digits, which every voice reads as words of its language, without a number that is a phrase."""
     while True:
         numbers = [str(random.integers(10 ** random.integers(1, MOST_DIGITS + 1))) for _ in range(random.integers(*NUMBERS))]
         if not contains_phrase(text := ", ".join(numbers), phrases):

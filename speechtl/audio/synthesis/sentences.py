@@ -18,7 +18,7 @@ TRIES = 200
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Return the words of a text; a long list is easier to read so."""
+    """The words of a text: a compact way to write long tuples."""
     return tuple(text.split())
 
 
@@ -100,13 +100,13 @@ def sentences(random: np.random.Generator, phrases: Sequence[str], confusables: 
 
 
 def contains_phrase(text: str, phrases: Sequence[str]) -> bool:
-    """Tell whether a phrase occurs in a text, also inside a longer word (`computers` contains `computer`)."""
+    """Whether a phrase occurs in a text, also inside a longer word (`computers` contains `computer`)."""
     spoken = plain(text)
     return any(plain(phrase) in spoken for phrase in phrases)
 
 
 def plain(text: str) -> str:
-    """Return the words of a text as `phrases.words` does, without the apostrophes."""
+    """The words of a text as `phrases.words` does, without the apostrophes."""
     return spoken_words(text.replace("'", "").replace("\u2019", ""))
 
 
@@ -128,5 +128,5 @@ def _sentence(random: np.random.Generator, confusables: Sequence[str]) -> str:
 
 
 def choose(random: np.random.Generator, choices: Sequence[str]) -> str:
-    """Return one of several texts, each as probable as the other."""
+    """One of several texts, all equally probable."""
     return choices[int(random.integers(len(choices)))]

@@ -1,4 +1,4 @@
-"""The speech synthesisers at hand: eSpeak NG (from PyPI or on PATH), flite and festival (on PATH).
+"""The installed speech synthesisers: eSpeak NG (from PyPI or on PATH), flite and festival (on PATH).
 
 The shared library of `espeakng-loader` comes before the program `espeak-ng`: it is one known version, and its noise is seeded, so
 that the same text gives the same samples on every machine.
@@ -30,7 +30,7 @@ FINDERS: dict[str, Callable[[], Synthesizer | None]] = {"flite": find_flite, "fe
 
 
 def find_synthesizers() -> list[Synthesizer]:
-    """Return the synthesisers on this machine; raises `MissingExtraError` when there is none."""
+    """The synthesisers on this machine; raises `MissingExtraError` when there is none."""
     found = [synthesizer for find in FINDERS.values() if (synthesizer := find()) is not None]
     if not found:
         raise MissingExtraError("Speech synthesis without espeak-ng on PATH (on Debian and Ubuntu: apt install espeak-ng)", "synthesis")
@@ -38,12 +38,12 @@ def find_synthesizers() -> list[Synthesizer]:
 
 
 def missing_synthesizers() -> list[str]:
-    """Return the names of the synthesisers that this machine does not have."""
+    """The names of the synthesisers that are not installed."""
     return [name for name, find in FINDERS.items() if find() is None]
 
 
 def voices(language: str = ENGLISH) -> list[Voice]:
-    """Return every voice of a language on this machine, every person once before any comes again.
+    """Every voice of a language on this machine, every person once before any comes again.
 
     Raises `MissingExtraError` when there is no synthesiser.
     """
@@ -56,7 +56,7 @@ def voices(language: str = ENGLISH) -> list[Voice]:
 
 
 def voices_for(phrase: str) -> list[Voice]:
-    """Return the voices that read a phrase's script; raises `AudioError` where there is none, or where they spell it out.
+    """The voices that read a phrase's script; raises `AudioError` where there is none, or where they spell the phrase out.
 
     A phrase in Latin letters that takes long is only noted: an abbreviation is spelled out on purpose.
     """
@@ -75,7 +75,7 @@ def voices_for(phrase: str) -> list[Voice]:
 
 
 def synthesizer_of(voice: Voice) -> Synthesizer:
-    """Return the synthesiser that has this voice; raises `AudioError` when it is not on this machine."""
+    """The synthesiser that has this voice; raises `AudioError` when it is not on this machine."""
     for synthesizer in find_synthesizers():
         if synthesizer.name == voice.synthesizer:
             return synthesizer
@@ -83,7 +83,7 @@ def synthesizer_of(voice: Voice) -> Synthesizer:
 
 
 def speak(text: str, voice: Voice, *, rate: float = 1.0, pitch: float = 1.0) -> Samples:
-    """Return speech as float32 samples `(samples,)` at 16 kHz, without silence around it.
+    """Speech as float32 samples `(samples,)` at 16 kHz, without silence around it.
 
     `rate` (0.5 to 2) and `pitch` (0.7 to 1.6) are factors on the voice's own. Raises `AudioError` when there is nothing to say or the
     synthesis fails, and `MissingExtraError` when no synthesiser is on this machine.
@@ -93,7 +93,7 @@ def speak(text: str, voice: Voice, *, rate: float = 1.0, pitch: float = 1.0) -> 
 
 
 def speak_many(synthesizer: Synthesizer, utterances: Sequence[SpokenText]) -> list[Samples | AudioError]:
-    """Return speech as `speak` does, or why there is none; the utterances, all of one synthesiser, share processes where they can.
+    """Speech as `speak` gives it, or an error for each text that failed; the texts of one synthesiser share processes where they can.
 
     The same list of utterances gives the same samples. Raises `AudioError` for an utterance that no synthesiser could say.
     """

@@ -43,7 +43,7 @@ ABSTRACT = listed("ation ition usion asion ision esion asure eature icture ensio
 
 
 def pseudo_word(random: np.random.Generator) -> str:
-    """Return a word of one to three syllables; now and then it is one that does exist."""
+    """A word of one to three syllables; now and then a real one."""
     kind = random.random()
     if kind < 0.45:
         return _syllable(random)
@@ -78,7 +78,7 @@ def in_words(number: int, kind: str = "cardinal") -> str:
 
 
 def random_number(random: np.random.Generator) -> str:
-    """A number said in one of these ways, with as many digits as people say."""
+    """A random number: counted, digit by digit, as a year, a time of day, a place in a row or a decimal."""
     way = int(random.integers(6))
     if way == 0:
         return in_words(int(random.integers(10 ** int(random.integers(1, 7)))))
@@ -151,7 +151,7 @@ def single_words(random: np.random.Generator, vocabulary: Sequence[str]) -> Iter
 
 
 def usable_words(words: Collection[str], without: Sequence[str] = ()) -> list[str]:
-    """Return the words that can be spoken and contain no phrase, in lower case, each once, sorted."""
+    """The words that can be spoken and contain no phrase, in lower case, without duplicates, sorted."""
     return list(_usable(frozenset(words), tuple(without)))
 
 
@@ -194,6 +194,6 @@ def _mixed(random: np.random.Generator, vocabulary: Sequence[str]) -> str:
 
 
 def _sequence(random: np.random.Generator, word: Callable[[], str], longest: int) -> str:
-    """Return one word in a third of the cases, else up to `longest`."""
+    """One word in a third of the cases, else up to `longest`."""
     count = 1 if random.random() < 1 / 3 else int(random.integers(2, longest + 1))
     return " ".join(word() for _ in range(count))

@@ -83,7 +83,7 @@ def test_what_is_exported_gives_the_scores_of_the_network(two):
 def test_encoders_that_do_not_fit_are_refused(two):
     other = conv_ctc.build("conv-ctc-tiny")
     other.features = dataclasses.replace(other.features, bands=40)
-    with pytest.raises(RecipeError, match="cannot stand side by side"):
+    with pytest.raises(RecipeError, match="cannot be combined"):
         beside([two[0], other])
     with pytest.raises(RecipeError, match="'conv-ctx' is not known"):
         load_encoder("conv-ctc+conv-ctx")

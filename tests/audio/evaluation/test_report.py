@@ -161,15 +161,15 @@ def test_an_event_below_the_claim_raises_the_hours_it_takes():
 
 def test_a_word_that_was_never_played_has_no_miss_rate():
     text = Reader(page(EDGES["no recording of the word"])).text
-    assert "heard no recording of the word" in text
+    assert "was tested on no recording of the word" in text
     assert "misses 0 of 0" not in text
 
 
-def test_events_beside_words_are_told_when_there_are_any():
-    assert "beside the words" not in page(make_report())
+def test_events_between_words_are_reported_when_there_are_any():
+    assert "between the words" not in page(make_report())
     report = make_report(events=3)
     report["negatives"]["events_beside_words"] = 2
-    assert "2 events stood beside the words" in page(report)
+    assert "2 events occurred between the words" in page(report)
 
 
 def test_a_threshold_near_one_keeps_its_digits():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from speechtl.audio.augment import active_level
-from speechtl.audio.evaluation.streams import BEHIND, BETWEEN, Condition, quiet, without_words, words_in_background
+from speechtl.audio.evaluation.streams import AFTER, BETWEEN, Condition, quiet, without_words, words_in_background
 
 RATE = 16_000
 
@@ -19,7 +19,7 @@ def test_a_word_stands_where_the_passage_says_with_background_before_and_behind(
         loud = np.flatnonzero(np.abs(passage.samples) > 0.05) / RATE
         assert (loud.min(), loud.max()) == pytest.approx(passage.word, abs=0.002)
         assert passage.word[0] >= 2.0
-        assert len(passage.samples) / RATE - passage.word[1] >= BEHIND
+        assert len(passage.samples) / RATE - passage.word[1] >= AFTER
         assert (passage.samples != 0).all() or np.count_nonzero(passage.samples) > 0.99 * len(passage.samples)
 
 

@@ -60,7 +60,7 @@ def test_nothing_is_learned_from_tests_or_from_those_who_speak_in_them(manifest)
     same_person.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found, notes = read([tested, same_person])
     assert [one.clip.text for one in found] == ["go"]
-    assert "Left out 2 recordings: they, or whoever speaks in them, are kept for tests." in notes
+    assert "Left out 2 recordings: they, or their speakers, are in the test split." in notes
 
 
 def test_nothing_is_learned_from_those_who_speak_in_tests_of_another_manifest(manifest):
@@ -70,7 +70,7 @@ def test_nothing_is_learned_from_those_who_speak_in_tests_of_another_manifest(ma
     notes: list[str] = []
     found = read_utterances([other], [], longest=10.0, log=notes.append, tested=tested)
     assert [one.clip.text for one in found] == ["go"]
-    assert notes == ["Left out 1 recording: they, or whoever speaks in them, are kept for tests."]
+    assert notes == ["Left out 1 recording: they, or their speakers, are in the test split."]
 
 
 def test_tests_are_read_for_tests(manifest):
@@ -146,7 +146,7 @@ def test_a_window_says_the_phones_of_its_utterances_in_order():
     assert renderer()(window).phones == [3, 4, 5]
 
 
-def test_the_teacher_hears_the_undisturbed_sound_and_the_guises_differ():
+def test_the_teacher_hears_the_undisturbed_sound_and_the_copies_differ():
     made = renderer()(Window(tuple(utterances([4.0, 4.0])), (0, 0, 1)))
     features, heard = made.features, made.heard
     frames = FEATURES.frames(int(SECONDS * SAMPLE_RATE))
@@ -181,7 +181,7 @@ def test_without_a_teacher_nothing_is_heard(copies):
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.8])
-def test_the_frames_are_told_at_which_words_end(speed):
+def test_words_have_the_frames_at_which_they_end(speed):
     beeps = tuple(Beep(Clip(f"{word}.wav", 1.5), (1,), word) for word in (7, None, 9))
     made = renderer(speed=(speed, speed), speed_probability=1.0)(Window(beeps, (0, 0, 5)))
     (first, at), (second, later) = made.words

@@ -6,7 +6,7 @@ from speechtl.audio.data.manifest import Clip
 from speechtl.audio.encoders import AudioEncoder, audio_input
 from speechtl.audio.pretraining import evaluate as module
 from speechtl.audio.pretraining.data import Utterance
-from speechtl.audio.pretraining.evaluate import recognise, recognition, tell_word, word_accuracy
+from speechtl.audio.pretraining.evaluate import classify_word, recognise, recognition, word_accuracy
 from speechtl.audio.pretraining.network import Answers, PretrainingHead, PretrainingNetwork
 from speechtl.audio.pretraining.phones import PHONES
 from speechtl.runtime.features import LogMelSettings
@@ -76,11 +76,11 @@ def which_band():
 
 
 def test_a_word_is_told_from_what_stands_at_its_end(which_band):
-    low, high = (tell_word(which_band, beep(hertz)) for hertz in (300, 2000))
+    low, high = (classify_word(which_band, beep(hertz)) for hertz in (300, 2000))
     assert low is not None
     assert high is not None
     assert 0 < low < high < 31
-    assert tell_word(which_band, np.zeros(16_000, np.float32)) is None
+    assert classify_word(which_band, np.zeros(16_000, np.float32)) is None
 
 
 def test_the_accuracy_of_words_is_of_those_that_are_known(which_band):
@@ -88,7 +88,7 @@ def test_the_accuracy_of_words_is_of_those_that_are_known(which_band):
         def pcm(self):
             return beep(300)
 
-    said = tell_word(which_band, beep(300))
+    said = classify_word(which_band, beep(300))
     result = word_accuracy(which_band, [Beep(Clip("a.wav", 1.5), (1,), word) for word in (said, said + 1, None, said)])
     assert (result.words, result.right) == (3, 2)
     assert result.accuracy == pytest.approx(2 / 3)

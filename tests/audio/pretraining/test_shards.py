@@ -71,7 +71,7 @@ def test_an_epochs_order_depends_on_its_number_alone(shards):
     assert seen(batches.epoch(0)) != seen(batches.epoch(4))  # the same pack and copy
 
 
-def test_epochs_go_through_packs_and_guises(shards):
+def test_epochs_go_through_packs_and_copies(shards):
     batches = ShardBatches(shards, batch_size=4, seed=0)
     halves = [float(next(batches.epoch(epoch))[0].median()) % 1.0 for epoch in range(4)]
     assert halves == [0.0, 0.5, 0.0, 0.5]

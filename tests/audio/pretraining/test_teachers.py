@@ -25,5 +25,5 @@ def test_a_network_of_torchaudio_teaches_a_little_later_what_it_heard(tiny_pipel
 
 
 def test_an_encoder_with_other_times_cannot_teach():
-    with pytest.raises(RecipeError, match="cannot teach"):
+    with pytest.raises(RecipeError, match="cannot be a teacher"):
         load_teacher("scratch:conv-ctc")

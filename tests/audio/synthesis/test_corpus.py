@@ -186,9 +186,9 @@ def test_progress_rises_to_the_hours_asked_for(tmp_path: Path) -> None:
 
 
 def test_other_settings_in_the_same_folder_are_an_error(corpus: Path) -> None:
-    with pytest.raises(SpeechtlError, match=r"begun with other settings \(seed 3, now 4\)"):
+    with pytest.raises(SpeechtlError, match=r"started with other settings \(seed 3, now 4\)"):
         make_corpus(corpus.parent, HOURS, **{**SETTINGS, "seed": 4})
-    with pytest.raises(SpeechtlError, match="begun with other settings"):
+    with pytest.raises(SpeechtlError, match="started with other settings"):
         make_corpus(corpus.parent, HOURS, **{**SETTINGS, "words": ()})
 
 

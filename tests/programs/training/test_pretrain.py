@@ -68,7 +68,7 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
     for said in ("MIT", "Commercial use: **yes**", "| test |"):
         assert said in card
     assert json.loads((out / "pretraining.json").read_text())["notes"] == [
-        "Left out 4 recordings: they, or whoever speaks in them, are kept for tests."
+        "Left out 4 recordings: they, or their speakers, are in the test split."
     ]
     assert not (out / "checkpoint.safetensors").exists()
 
@@ -84,7 +84,7 @@ def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, t
     assert said == {"left"}  # of four sounds or more, and not only said in tests
     assert told["words"]["classes"] == len({"left", "yes", "no"})
     card = (tmp_path / "out" / "card.md").read_text()
-    assert "3 words said alone" in card
+    assert "3 single words" in card
     assert "synthesised by espeak" in card
 
 
@@ -101,8 +101,8 @@ def test_pretraining_goes_on_from_the_weights_of_another_run(load_program, recip
     name = "groups.widen.0.weight"
     assert torch.allclose(weights[name], gone_on[name], atol=1e-6)
     card = (tmp_path / "second" / "card.md").read_text()
-    assert "from weights that were pretrained before" in card
-    assert "Commercial use: **no**.\n\n- what the weights learned before is under CC-BY-NC-4.0: non-commercial use only" in card
+    assert "from pretrained weights" in card
+    assert "Commercial use: **no**.\n\n- the data of the initial weights is under CC-BY-NC-4.0: non-commercial use only" in card
     assert conv_ctc.load("conv-ctc-tiny", tmp_path / "second" / "encoder.safetensors").info.licence == "CC-BY-NC-4.0 AND MIT"
     assert program.main([*command, "--out", str(tmp_path / "third"), "--set", f"start={tmp_path / 'none'}"]) == 2
     assert "does not exist" in capsys.readouterr().err
@@ -124,9 +124,9 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
 
     monkeypatch.setattr(module, "recognition", interrupted)
     assert program.main([*whole, str(tmp_path / "cut")]) == 130
-    assert "Stopped. The same command goes on with" in capsys.readouterr().err
+    assert "Stopped. The same command continues with" in capsys.readouterr().err
     assert program.main([*whole, str(tmp_path / "cut"), "--resume", "--set", "tasks.ctc=2"]) == 2
-    assert "begun with another recipe" in capsys.readouterr().err
+    assert "started with another recipe" in capsys.readouterr().err
     assert program.main([*whole, str(tmp_path / "cut"), "--resume"]) == 0
     logs = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("whole", "cut")]
     assert [row | {"seconds": ""} for row in logs[0]] == [row | {"seconds": ""} for row in logs[1]]
@@ -143,7 +143,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
         (["--set", "train.epochs"], "write KEY=VALUE"),
         (["--set", "data.transcribed=[]"], "nothing to learn phones from"),
         (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "encoder 'unknown' is not known"),
-        (["--set", "data.transcribed=[]", "--set", "tasks.ctc=0", "--set", "tasks.teacher_weight=1"], "nothing to hear"),
+        (["--set", "data.transcribed=[]", "--set", "tasks.ctc=0", "--set", "tasks.teacher_weight=1"], "there is no speech"),
         (["--set", "tasks.words=1"], "no word is said alone 10 times"),
         (["--set", "words.hours=1"], "words.hours is 1, but tasks.words is 0"),
         (["--set", "words.hours=1", "--set", "tasks.words=1", "--set", "data.transcribed=[]", "--set", "speech.hours=1"], "which is empty"),
@@ -223,7 +223,7 @@ def test_that_nobody_is_held_out_or_tested_is_said(load_program, recipe, tmp_pat
     command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
     assert load_program("training/pretrain").main(command) == 0
     error = capsys.readouterr().err
-    assert "nobody is held out" in error
+    assert "none is held out" in error
     assert 'is of split "test"' in error
 
 
