@@ -218,7 +218,7 @@ def test_bad_input_is_one_sentence_before_anything_is_measured(
         (["bench", tmp_path / "cut.wake"], "is no bundle, or was cut short"),
         (["bench", tmp_path / "cut.wake", "--positives", "p.jsonl"], "is no bundle, or was cut short"),
         (["bench", halves / "halves.wake", "--graph", "x.onnx"], "it has: model.int8.onnx, model.onnx"),
-        (["bench", "compare", report_file, pictures_file], "which cost different things; compare two reports of one kind"),
+        (["bench", "compare", report_file, pictures_file], "which have different measures; compare two reports of one kind"),
         (["bench", "compare", pictures_file, pictures_file, "--budget", tmp_path / "more.toml"], "'measure' must be one of"),
         (["bench", "compare", pictures_file, pictures_file, "--budget", tmp_path / "sound.toml"], "None of the budgets applies to"),
         (["bench", tiny_bundle, "--json", tmp_path], "is a folder; give the name of a file"),
