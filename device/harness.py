@@ -29,7 +29,7 @@ from speechtl.bench.compare import compare, read_budgets
 from speechtl.bench.report import BenchReport, read_report
 from speechtl.bench.run import bench, open_any_bundle
 from speechtl.bench.show import check_plot, draw, print_comparison
-from speechtl.errors import SpeechtlError, os_sentence
+from speechtl.errors import CheckFailedError, SpeechtlError, reported
 from speechtl.files import check_place, write_json, write_text
 from speechtl.progress import progress, say
 
@@ -55,30 +55,27 @@ class HostError(SpeechtlError):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure there and here, compare, print."""
+    """Measure there and here, compare, print; return the exit code."""
     options = parse(argv)
-    try:
-        check_place(options.out / WORKSTATION)
-        if options.plot is not None:
-            check_plot(options.plot)
-            check_place(options.plot)
-        budgets = read_budgets(options.budget) if options.budget else []
-        open_any_bundle(options.bundle)
-        there = measure_there(options) if options.emulate is None else measure_emulated(options)
-        here = measure_here(options)
-        comparison = compare(here, there, budgets)
-        print_comparison(comparison)
-        if options.plot is not None:
-            draw(comparison, options.plot)
-    except SpeechtlError as error:
-        say(f"harness: {error}")
-        return error.exit_code
-    except OSError as error:
-        say(f"harness: {os_sentence(error)}")
-        return SpeechtlError.exit_code
+    return reported(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure there and here, compare, print."""
+    check_place(options.out / WORKSTATION)
+    if options.plot is not None:
+        check_plot(options.plot)
+        check_place(options.plot)
+    budgets = read_budgets(options.budget) if options.budget else []
+    open_any_bundle(options.bundle)
+    there = measure_there(options) if options.emulate is None else measure_emulated(options)
+    here = measure_here(options)
+    comparison = compare(here, there, budgets)
+    print_comparison(comparison)
+    if options.plot is not None:
+        draw(comparison, options.plot)
     if not comparison.ok:
-        say(f"harness: {device(options)} and this machine differ in their scores, or a budget is broken.")
-    return 0 if comparison.ok else 1
+        raise CheckFailedError(f"{device(options)} and this machine differ in their scores, or a budget is broken.")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -26,14 +26,16 @@ import numpy as np
 
 from speechtl.bench import stimulus as audio
 from speechtl.bench.stopwatch import Resampler
-from speechtl.errors import SpeechtlError
-from speechtl.progress import progress, say
+from speechtl.bench.worker import CHUNK_SAMPLES
+from speechtl.errors import CheckFailedError, reported
+from speechtl.progress import progress
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.process import cpu_seconds, open_files, resident_bytes, threads
 from speechtl.runtime.samples import SAMPLE_RATE, Int16, from_int16
 from speechtl.runtime.sound.files import resampler
+from speechtl.text import counted
 
 FEWEST_PASSES = 4
 GROWTH_MB = 0.5  # of 2**20 bytes: what an allocator may hold more at the end without anything being lost
@@ -92,23 +94,25 @@ class Soak:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Soak and print what was seen."""
+    """Soak and print what was seen; return the exit code."""
     options = parse(argv)
-    try:
-        bundle = open_bundle(options.bundle)
-        engine = open_engine(bundle, options.graph, options.engine)
-        graph = bundle.graphs[engine.graph]
-        detector = Detector(Scorer.on(engine, bundle), bundle.words)
-        tolerance = SAME_SCORE if graph.precision == "fp32" else graph.tolerance or SAME_SCORE  # int8 may round to the next step
-        seen = soak(detector, audio.schedule(bundle.golden()), options.hours, tolerance)
-    except SpeechtlError as error:
-        say(f"soak: {error}")
-        return error.exit_code
+    return reported(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Soak and print what was seen."""
+    bundle = open_bundle(options.bundle)
+    engine = open_engine(bundle, options.graph, options.engine)
+    graph = bundle.graphs[engine.graph]
+    detector = Detector(Scorer.on(engine, bundle), bundle.words)
+    tolerance = SAME_SCORE if graph.precision == "fp32" else graph.tolerance or SAME_SCORE  # int8 may round to the next step
+    seen = soak(detector, audio.schedule(bundle.golden()), options.hours, tolerance)
     if options.json:
         print(json.dumps(seen.to_json(), indent=2))
     else:
         print_seen(seen)
-    return 1 if seen.problems else 0
+    if seen.problems:
+        raise CheckFailedError(f"{options.bundle} did not pass: {counted(len(seen.problems), 'problem')}.")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -125,7 +129,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def soak(detector: Detector, heard: Int16, hours: float, tolerance: float = SAME_SCORE) -> Soak:
     """Play the audio (16 kHz) to a detector, as a microphone of 48 kHz gives it, until so many hours have passed."""
     step = detector.scorer.frames_per_step * detector.scorer.features.hop
-    heard = np.pad(heard, (0, -len(heard) % math.lcm(audio.CHUNK_SAMPLES, step)))  # so that all passes are cut alike
+    heard = np.pad(heard, (0, -len(heard) % math.lcm(CHUNK_SAMPLES, step)))  # so that all passes are cut alike
     recorded, convert = audio.to_microphone(heard), resampler(audio.MICROPHONE_RATE, highest=detector.scorer.features.highest)
     assert convert is not None
     seen = Soak(passes=max(round(hours * 3600.0 * SAMPLE_RATE / len(heard)), FEWEST_PASSES))

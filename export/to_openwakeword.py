@@ -23,10 +23,9 @@ from speechtl.arguments import output_folder
 from speechtl.audio.network.model import scorer_of
 from speechtl.audio.run import Run, load_run
 from speechtl.cache import environment
-from speechtl.errors import SpeechtlError
+from speechtl.errors import CheckFailedError, SpeechtlError, reported
 from speechtl.export.golden import golden_audio
 from speechtl.export.openwakeword import convert
-from speechtl.progress import say
 from speechtl.runtime.samples import to_int16
 from speechtl.runtime.sound.files import read_audio
 from speechtl.runtime.trigger import smooth
@@ -44,7 +43,7 @@ PEERS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Convert, and compare on request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a run folder")
@@ -53,18 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="play a recording to the peers and compare")
     parser.add_argument("--audio", type=Path, help="the recording; by default the golden audio")
     options = parser.parse_args(argv)
-    try:
-        run = load_run(options.run)
-        described = convert(run, options.out, tflite=not options.no_tflite)
-        print(f"{options.out / run.name}.json: {json.dumps(described)}")
-        return check(run, options) if options.check else 0
-    except SpeechtlError as error:
-        say(f"to_openwakeword: {error}")
-        return error.exit_code
+    run = load_run(options.run)
+    described = convert(run, options.out, tflite=not options.no_tflite)
+    print(f"{options.out / run.name}.json: {json.dumps(described)}")
+    if options.check:
+        check(run, options)
 
 
-def check(run: Run, options: argparse.Namespace) -> int:
-    """Compare the peers' scores with the network's; return 1 when they differ."""
+def check(run: Run, options: argparse.Namespace) -> None:
+    """Compare the peers' scores with the network's; raise `CheckFailedError` when they differ."""
     audio = read_audio(options.audio) if options.audio else golden_audio(run.about["phrases"])[0]
     own = [smoothed_scores(run, audio, phase) for phase in range(run.network.encoder.stride)]
     worst = 0.0
@@ -79,7 +75,8 @@ def check(run: Run, options: argparse.Namespace) -> int:
             f"{peer}: highest score {scores.max():.3f} (ours {own[phase].max():.3f}), mean difference {difference:.4f} "
             f"where either is above {HEARD}; its steps are {shift} steps and {phase} frames from ours"
         )
-    return 0 if worst <= TOLERANCE else 1
+    if worst > TOLERANCE:
+        raise CheckFailedError(f"The scores of a peer differ from the network's by {worst:.4f}, where {TOLERANCE} is allowed.")
 
 
 def smoothed_scores(run: Run, audio: npt.NDArray[np.float32], phase: int) -> npt.NDArray[np.float64]:
@@ -114,4 +111,4 @@ def compare(own: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> tu
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

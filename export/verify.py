@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.cache import environment
-from speechtl.errors import SpeechtlError
+from speechtl.errors import CheckFailedError, SpeechtlError, reported
 from speechtl.files import writing
 from speechtl.progress import say
 from speechtl.runtime.bundle.archive import write_bundle
@@ -33,7 +33,7 @@ BASE = ("soxr", "soundfile", "typer<0.29", "rich")
 NUMPY = {"tflite-runtime": "numpy==1.26.4"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Verify in each runtime's environment and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path, help="a bundle")
@@ -43,29 +43,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     results: list[dict[str, Any]] = []
     measured: list[dict[str, Any]] = []  # where nothing was known before; nothing runs by default what fails there
-    try:
-        graphs = open_bundle(options.bundle).graphs.values()
-        for engine in options.engine:
-            mine = [graph for graph in graphs if RUNTIMES[engine].runs(graph)]
-            if not mine:
-                say(f"{engine}: the bundle has no {RUNTIMES[engine].format} graph.")
-                continue
-            try:
-                python = environment("runtimes", engine, engine, [[*BASE, engine, NUMPY.get(engine, "numpy")]])
-            except SpeechtlError as error:
-                say(str(error))
-                continue
-            results += verify_in(python, options.bundle, engine)
-            for graph in mine if options.certify else ():
-                if not RUNTIMES[engine].trusts(graph):
-                    measured += verify_in(python, options.bundle, engine, graph.name)
-        if options.certify:
-            certify(options.bundle, [*results, *measured])
-    except SpeechtlError as error:
-        say(f"verify: {error}")
-        return error.exit_code
+    graphs = open_bundle(options.bundle).graphs.values()
+    for engine in options.engine:
+        mine = [graph for graph in graphs if RUNTIMES[engine].runs(graph)]
+        if not mine:
+            say(f"{engine}: the bundle has no {RUNTIMES[engine].format} graph.")
+            continue
+        try:
+            python = environment("runtimes", engine, engine, [[*BASE, engine, NUMPY.get(engine, "numpy")]])
+        except SpeechtlError as error:
+            say(str(error))
+            continue
+        results += verify_in(python, options.bundle, engine)
+        for graph in mine if options.certify else ():
+            if not RUNTIMES[engine].trusts(graph):
+                measured += verify_in(python, options.bundle, engine, graph.name)
+    if options.certify:
+        certify(options.bundle, [*results, *measured])
     print(json.dumps([*results, *measured], indent=2) if options.json else table([*results, *measured]))
-    return 0 if results and all(result["ok"] for result in results) else 1
+    if not results or not all(result["ok"] for result in results):
+        raise CheckFailedError(f"{options.bundle} was not verified in every runtime.")
 
 
 def certify(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
@@ -93,4 +90,4 @@ def verify_in(python: Path, bundle: Path, engine: str, graph: str | None = None)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -73,6 +74,9 @@ def environment(kind: str, name: str, what: str, installs: Iterable[Sequence[str
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                raise SpeechtlError(f"{what} cannot be installed here: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
+                shutil.rmtree(beside, ignore_errors=True)
+                lines = done.stderr.strip().splitlines() or ["pip failed"]
+                reason = [line for line in lines if line.startswith("ERROR")] or lines
+                raise SpeechtlError(f"{what} cannot be installed here: {reason[-1]}")
         replace_folder(beside, folder)
     return folder / "bin" / "python"

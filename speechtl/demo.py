@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,5 +187,5 @@ def _print_table(words: list[tuple[float, float]], events: list[Event]) -> None:
         )
     for event in left:
         table.add_row("not spoken", f"{event.time:.2f} s", f"{event.score:.2f}")
-    plain_console(int(os.environ.get("COLUMNS", "80"))).print(table)
+    plain_console().print(table)
     echo(f"{detected} of {counted(len(words), 'word')} detected, {counted(len(left), 'event')} where the word was not spoken.")

@@ -23,7 +23,6 @@ Messages are sentences for the person who can act: what was given, what is allow
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable, Iterable
 
 from speechtl.text import echo, first_few, one_line
@@ -127,9 +126,9 @@ def sentence_of(error: SpeechtlError) -> str:
 
 
 def reported(main: Callable[[], object]) -> int:
-    """Run a program; return its exit code, with a sentence on standard error where something given was wrong."""
+    """The exit code of a program, which it runs: the one that `main` returns, or that of an error, which becomes one sentence."""
     try:
-        main()
+        code = main()
     except SpeechtlError as error:
         echo(sentence_of(error), err=True)
         return error.exit_code
@@ -137,9 +136,9 @@ def reported(main: Callable[[], object]) -> int:
         echo(one_line(os_sentence(error)), err=True)
         return SpeechtlError.exit_code
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+        echo("Stopped.", err=True)
         return INTERRUPTED
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

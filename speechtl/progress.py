@@ -20,6 +20,7 @@ from speechtl.text import echo, one_line
 PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
 
 Advance = Callable[[int, int], None]  # called with how many are done, and of how many
+Log = Callable[[str], None]  # called with a sentence for people
 Item = TypeVar("Item")
 
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from speechtl.errors import RecipeError, did_you_mean
-from speechtl.transfer.policy import parse_policy
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from speechtl.errors import RecipeError, SpeechtlError, did_you_mean
+from speechtl.toml_files import read_toml
 
 MAX_NAME = 64  # characters
 MAX_NAME_BYTES = 200  # of UTF-8: file systems allow 255 for a name with what is put around it
@@ -35,16 +29,16 @@ class Section(BaseModel):
 Settings = TypeVar("Settings", bound=Section)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file says; raise `RecipeError` where it is none."""
-    if path.is_dir() or not path.exists():
-        raise RecipeError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a recipe file (TOML).")
-    if path.suffix == ".jsonl":
-        raise RecipeError(f"{path} is a manifest; give a recipe (TOML) that names it.")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}.") from error
+def read_recipe_file(path: Path, replacing: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The document of a recipe file (TOML), with keys (`section.key`) replaced; raises `RecipeError` where it cannot be read."""
+    values = read_toml(path, "a recipe file", RecipeError)
+    for name, value in (replacing or {}).items():
+        section, dot, key = name.partition(".")
+        before = values.get(section, {})
+        if dot and not isinstance(before, dict):
+            raise RecipeError(f"{path}: {section!r} must be a section of its own, as in [{section}] (given: {before!r}).")
+        values[section] = {**before, key: value} if dot else value
+    return values
 
 
 def checked(kind: type[Settings], values: dict[str, Any], source: str) -> Settings:
@@ -92,11 +86,11 @@ Name = Annotated[str, AfterValidator(known_name)]
 Precision = Annotated[str, AfterValidator(lambda value: known(value, "precision", PRECISIONS))]
 
 
-def known_policy(value: str) -> str:
-    """Return the text of a policy; raise `ValueError` for any other."""
+def accepted(value: str, parse: Callable[[str], object]) -> str:
+    """A text that `parse` accepts; raises `ValueError`, which pydantic expects, with the sentence of its error."""
     try:
-        parse_policy(value)
-    except RecipeError as error:
+        parse(value)
+    except SpeechtlError as error:
         raise ValueError(str(error)) from error
     return value
 

@@ -3,15 +3,19 @@
 import dataclasses
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("microphone", "networks", "pictures", "sounds")]
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("microphone", "networks", "pictures", "programs", "sounds")]
 
 ROOT = Path(__file__).parents[1]
 RATE = 16_000
@@ -21,6 +25,25 @@ RESOURCES = "livekit/wakeword/resources"
 def pytest_collection_modifyitems(items):
     """Begin with the slow tests, so that no worker waits for another at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """A function that makes something in a folder once in all workers of pytest-xdist, and gives that folder."""
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        base = tmp_path_factory.getbasetemp()
+        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
+        finished = Path(f"{folder}.finished")
+        with FileLock(f"{folder}.lock"):
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker in which it failed
+                folder.mkdir()
+                make(folder)
+                finished.touch()
+        return folder
+
+    return made
 
 
 def make_tiny(head: str = "linear", seed: int = 0):
@@ -93,13 +116,11 @@ def tiny_run():
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_run, tmp_path_factory) -> Path:
+def tiny_bundle(tiny_run, once) -> Path:
     """A real bundle of the tiny network; tests that change it copy it."""
     from speechtl.export.bundle import export_run
 
-    path = tmp_path_factory.mktemp("bundle") / "burst.wake"
-    export_run(tiny_run, path, int8=False, tflite=False)
-    return path
+    return once("bundle", lambda folder: export_run(tiny_run, folder / "burst.wake", int8=False, tflite=False)) / "burst.wake"
 
 
 def rewrite(bundle: Path, target: Path, changes: dict | None, files: dict[str, bytes] | None) -> Path:
@@ -124,9 +145,7 @@ def remake(tiny_bundle, tmp_path):
     return write
 
 
-@pytest.fixture(scope="session")
-def halves(tmp_path_factory) -> Path:
-    """A folder with two kinds of pictures, a run that tells them apart, and its bundle, halves.wake."""
+def make_halves(place: Path) -> None:
     import torch
     from PIL import Image
 
@@ -136,7 +155,6 @@ def halves(tmp_path_factory) -> Path:
     from speechtl.image.train import train
 
     torch.set_num_threads(1)
-    place = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
     for kind in ("left", "right"):
         (place / "halves" / kind).mkdir(parents=True)
@@ -153,7 +171,12 @@ def halves(tmp_path_factory) -> Path:
     }
     train(make_image_recipe(values, base=place, source="test"), place / "run")
     export_image_run(load_run(place / "run"), place / "halves.wake")
-    return place
+
+
+@pytest.fixture(scope="session")
+def halves(once) -> Path:
+    """A folder with two kinds of pictures, a run that tells them apart, and its bundle, halves.wake; tests that change it copy it."""
+    return once("pictures", make_halves)
 
 
 @pytest.fixture
@@ -310,15 +333,14 @@ def recorded_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def full_bundle(recorded_run, tmp_path_factory) -> Path:
+def full_bundle(recorded_run, once) -> Path:
     """A real bundle with all four graphs; skipped where the converters are not installed."""
     from speechtl.export.bundle import export_run
 
-    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
-    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
-    path = tmp_path_factory.mktemp("full") / "burst.wake"
-    export_run(recorded_run(head="conv"), path)
-    return path
+    for package in ("litert_torch", "ai_edge_quantizer"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'speechtl[export]'")
+    return once("full", lambda folder: export_run(recorded_run(head="conv"), folder / "burst.wake")) / "burst.wake"
 
 
 SMALL = {
@@ -337,12 +359,11 @@ def tiny_pipeline(monkeypatch, tmp_path):
     """Return a function that lets torchaudio have a network TINY, like another but small; its weights are in torch.hub's cache."""
     import torch
 
-    from speechtl.audio.encoders import torchaudio_import as _torchaudio
     from speechtl.audio.encoders import torchaudio_pipelines as pipelines
 
     torch.set_num_threads(1)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    library = _torchaudio.torchaudio()
+    library = pipelines.torchaudio()
 
     def make(like: str = "HUBERT_BASE", **changes):
         pattern = getattr(library.pipelines, like)

@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import re
 from pathlib import Path
@@ -44,11 +43,9 @@ def test_wake_words_have_plausible_limits(name):
     assert sum(0.35 <= length <= 1.3 for length in lengths) >= 0.97 * len(lengths)
 
 
-def test_the_table_in_the_readme_is_that_of_the_manifests():
-    spec = importlib.util.spec_from_file_location("make_manifests", ROOT / "training" / "make_manifests.py")
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-    assert program.table(stats(MANIFESTS)) in (ROOT / "data_manifests" / "README.md").read_text(encoding="utf-8")
+def test_the_table_in_the_readme_is_that_of_the_manifests(load_program):
+    table = load_program("training/make_manifests").table(stats(MANIFESTS))
+    assert table in (ROOT / "data_manifests" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.real

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from hypothesis import strategies as st
 from speechtl.runtime.bundle.description import MAX_NAME as LONGEST_IN_BUNDLE
 from speechtl.runtime.listen.clips import _in_file_name
 from speechtl.settings import MAX_NAME, MAX_NAME_BYTES, known_name, name_from
+
+
+def test_settings_are_read_without_torch() -> None:
+    subprocess.run([sys.executable, "-c", "import sys, speechtl.settings; sys.exit('torch' in sys.modules)"], check=True)
 
 
 def allowed(name: str) -> bool:

@@ -22,7 +22,7 @@ from speechtl.arguments import output_file, output_folder
 from speechtl.audio.data.align import align
 from speechtl.audio.data.manifest import Clip, read_manifest, write_manifest
 from speechtl.audio.data.stats import SplitStats, stats
-from speechtl.errors import ManifestError, SpeechtlError, os_sentence
+from speechtl.errors import ManifestError, reported
 from speechtl.text import counted
 
 SOURCE = re.compile(r"github:(?P<owner>[^/:@]+)/(?P<name>[^/:@]+)@(?P<commit>[0-9a-f]{40}):(?P<path>.+)")
@@ -154,7 +154,4 @@ def _repeats(same: Sequence[tuple[str, Clip]]) -> list[Clip]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (SpeechtlError, OSError) as error:
-        sys.exit(os_sentence(error) if isinstance(error, OSError) else str(error))
+    sys.exit(reported(main))

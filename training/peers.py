@@ -17,9 +17,7 @@ import argparse
 import importlib.metadata
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,10 +29,10 @@ from speechtl.arguments import at_least
 from speechtl.bench.process import WorkerError, run_worker
 from speechtl.bench.stimulus import SECOND, speech_like
 from speechtl.bench.worker import CHUNK_SAMPLES
+from speechtl.cache import environment
 from speechtl.errors import SpeechtlError, reported
 from speechtl.export.cost import GraphCost, graph_cost
-from speechtl.files import cache_folder, replace_folder
-from speechtl.progress import progress, say
+from speechtl.progress import progress
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
 from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.machine import read_condition, read_machine
@@ -43,7 +41,6 @@ from speechtl.runtime.sound.files import read_audio
 
 WORKER = Path(__file__).parent / "peer_workers" / "stream.py"
 WARM_UP_SECONDS = 2  # of audio, once for every contender: byte code is compiled and files are read into memory
-PIP_SECONDS = 1200
 STEPS_PER_SECOND = 12.5  # of 80 ms, of all that stands on speech_embedding
 MEASURES = ("cpu_ms_per_second", "cpu_ms_per_second_with_start", "peak_mb", "start_seconds", "start_cpu_seconds")
 HEADINGS = ("weights", "million mult-adds/s", "CPU ms/s", "with start", "peak MB", "start s", "start CPU s")
@@ -206,15 +203,17 @@ def cost(networks: Sequence[tuple[str, bytes, float]]) -> GraphCost | None:
 def installed(kind: str, peer: Peer) -> Contender:
     """Return a peer from its own environment, which is made when it is not there yet."""
     name = f"{peer.package} {peer.word}"
-    folder = cache_folder() / "peers" / f"{peer.package}-{peer.version}-python{sys.version_info[0]}.{sys.version_info[1]}"
-    if not folder.exists():
-        say(f"Installing {peer.requirement} into {folder} (once).")
-        reason = _install(peer, folder)
-        if reason is not None:
-            return Contender(name, reason=f"it cannot be installed here: {reason}")
-    networks = [(path, runs) for file, runs in peer.networks for path in folder.glob(f"lib/python*/site-packages/{file}")]
+    for number, installs in enumerate(peer.ways, 1):
+        try:
+            python = environment("peers", f"{peer.package}-{peer.version}", peer.requirement, installs)
+            break
+        except SpeechtlError as error:
+            if number == len(peer.ways):
+                return Contender(name, reason=str(error))
+    packages = python.parent.parent.glob("lib/python*/site-packages")
+    networks = [(path, runs) for folder in packages for file, runs in peer.networks for path in folder.glob(file)]
     counted = cost([(path.name, path.read_bytes(), runs) for path, runs in networks])
-    return Contender(name, (str(folder / "bin" / "python"), str(WORKER), kind, peer.word), cost=counted)
+    return Contender(name, (str(python), str(WORKER), kind, peer.word), cost=counted)
 
 
 def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> list[Row]:
@@ -236,25 +235,17 @@ def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> 
 
 def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
     """Print the medians for people: a drawn table on a terminal, Markdown elsewhere."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from speechtl.console import measurement_table, plain_console
 
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else 160, highlight=False)
-    table = Table("contender", box=box.SIMPLE_HEAD if terminal else box.MARKDOWN)
-    table.columns[0].no_wrap = True
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
+    console = plain_console()
+    table = measurement_table("contender", *HEADINGS)
     for row in rows:
         network = ["-", "-"] if row.network is None else [f"{row.network.weights:,}", f"{row.network.multiply_adds / 1e6:.1f}"]
         measured = ["-"] * len(MEASURES) if row.reason else [cell(row, name, first=row is rows[0]) for name in MEASURES]
         table.add_row(row.name, *network, *measured)
     console.print(table)
     for row in rows:
-        console.print(
-            f"{row.name}: " + (row.reason or ", ".join(f"{name} {version}" for name, version in row.versions.items())), soft_wrap=True
-        )
+        console.print(f"{row.name}: " + (row.reason or ", ".join(f"{name} {version}" for name, version in row.versions.items())))
     about, audio = document["machine"], document["audio"]
     for line in (
         f"{about['processor']}, {about['cores']} cores, {about['system']}, load {about['load']}; "
@@ -262,7 +253,7 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
         f"Median of {document['repetitions']} (how many times the first row): CPU in ms per second of audio, memory in MB of 2**20 bytes, "
         "start until ready for audio.",
     ):
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 def cell(row: Row, measure: str, first: bool) -> str:
@@ -270,34 +261,6 @@ def cell(row: Row, measure: str, first: bool) -> str:
     value = row.median[measure]
     text = f"{value:.1f}" if value >= 10.0 or not measure.startswith("start") else f"{value:.2f}"
     return text if first or not row.ratio else f"{text} ({row.ratio[measure]:.1f}x)"
-
-
-def _install(peer: Peer, folder: Path) -> str | None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    reason = ""
-    for way in peer.ways:
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as above:
-            made = Path(above) / "environment"
-            reason = _run([sys.executable, "-m", "venv", str(made)])
-            for arguments in way:
-                reason = reason or _run([str(made / "bin" / "python"), "-m", "pip", "install", "--quiet", *arguments])
-            if not reason:
-                replace_folder(made, folder)
-                return None
-    return reason
-
-
-def _run(command: Sequence[str]) -> str:
-    """Return an empty string, or the last error that a failed command reported."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    if done.returncode == 0:
-        return ""
-    lines = [line.strip() for line in (done.stdout + done.stderr).split("\n") if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines
-    return errors[-1] if errors else f"{command[0]} ended with {done.returncode}"
 
 
 def _repeat(contender: Contender, row: Row, audio: Int16, warm_up: bool) -> None:

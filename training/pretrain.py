@@ -24,13 +24,13 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from speechtl.arguments import at_least, output_folder
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.pretraining.shards import cores
 from speechtl.audio.pretraining.train import ENCODER, pretrain
-from speechtl.errors import INTERRUPTED, RecipeError, SpeechtlError, os_sentence
+from speechtl.errors import RecipeError, SpeechtlError, StoppedError, reported
 from speechtl.files import cache_folder
 from speechtl.progress import say
 
@@ -39,7 +39,7 @@ PATIENCE = timedelta(hours=12)  # of processes that wait while the first synthes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Pretrain and print the description of the result as JSON."""
+    """Pretrain and print the description of the result as JSON; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, help="what to learn from, and how long; training/README.md lists the keys")
     parser.add_argument("--out", type=output_folder, required=True, help="folder to write to")
@@ -55,28 +55,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--main-address", default="127.0.0.1", help="address of the first machine")
     parser.add_argument("--main-port", type=int, default=29400, help="a free port there; on one machine alone, one is found")
     options = parser.parse_args(argv)
+    return reported(lambda: _pretrain(options))
+
+
+def _pretrain(options: argparse.Namespace) -> None:
     try:
         cache = options.cache or cache_folder() / "pretraining"
         recipe = read_pretraining_recipe(options.recipe, dict(map(_setting, options.set)))
         about = pretrain(recipe, options.out, cache, fabric=_fabric(options, recipe.train.precision), resume=options.resume)
-    except (SpeechtlError, OSError) as error:
-        print(os_sentence(error) if isinstance(error, OSError) else error, file=sys.stderr)
-        return SpeechtlError.exit_code
     except KeyboardInterrupt:
-        print(f"Stopped. {GO_ON}", file=sys.stderr)
-        return INTERRUPTED
+        raise StoppedError(f"Stopped. {GO_ON}") from None
     except RuntimeError as error:
         if not _is_of_another(error):
             raise
-        print(f"Another process of this run has ended. {GO_ON}", file=sys.stderr)
-        return SpeechtlError.exit_code
+        raise SpeechtlError(f"Another process of this run has ended. {GO_ON}") from error
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()  # without it a process may be aborted at its end, when the others are gone
     if about is not None:
         print(json.dumps({key: about[key] for key in ("name", "data", "recognition", "words", "seconds")}, indent=2))
         say(f"Next: speechtl train RECIPE --encoder {recipe.encoder}:{options.out / ENCODER} --out RUN")
-    return 0
 
 
 def _is_of_another(error: RuntimeError) -> bool:

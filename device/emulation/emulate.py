@@ -37,12 +37,12 @@ from arm_root import CHECKOUT, HERE, SAME, Machine, command, machines, open_root
 from packaging.requirements import Requirement
 
 from speechtl.arguments import output_file
-from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.errors import CheckFailedError, SpeechtlError, reported
 from speechtl.files import cache_folder, write_json
 from speechtl.progress import say
 from speechtl.runtime.bundle.wake_word import Bundle, Graph, open_bundle
 from speechtl.runtime.engine.select import RUNTIMES
-from speechtl.runtime.features import LogMel
+from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Floats
 from speechtl.versions import versions
 
@@ -129,21 +129,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-count", action="store_true", help="count no instructions")
     parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="run the machine's Python with these arguments instead")
     given = parser.parse_args(argv)
-    try:
-        if given.run is not None:
-            return _run_there(given.machine, given.run)
-        if given.bundle is None:
-            parser.error("give a bundle, or --run")
-        results = compare(given.bundle, given.machine, count=not given.no_count)
-        print(table(results))
-        if given.json is not None:
-            write_json(given.json, to_json(given.bundle, results))
-        if not results or not all(result.ok for result in results):
-            raise CheckFailedError(f"{given.bundle} does not do on an emulated machine what it does on this one.")
-    except SpeechtlError as error:
-        print(f"emulate.py: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    if given.run is None and given.bundle is None:
+        parser.error("give a bundle, or --run")
+    return reported(lambda: _prove(given) if given.run is None else _run_there(given.machine, given.run))
+
+
+def _prove(given: argparse.Namespace) -> None:
+    results = compare(given.bundle, given.machine, count=not given.no_count)
+    print(table(results))
+    if given.json is not None:
+        write_json(given.json, to_json(given.bundle, results))
+    if not results or not all(result.ok for result in results):
+        raise CheckFailedError(f"{given.bundle} does not do on an emulated machine what it does on this one.")
 
 
 def compare(path: Path, names: Sequence[str], count: bool = True) -> list[Result]:
@@ -253,7 +250,7 @@ class _Counter:
 def _write_input(bundle: Bundle, work: Path) -> None:
     """Write what all machines are given: the bundle's golden audio, and the frames that this machine makes of it."""
     audio = bundle.golden()["audio"]
-    frames = LogMel(bundle.features).compute(audio)
+    frames = front_end(bundle.features).compute(audio)
     whole = len(frames) // bundle.frames_per_step * bundle.frames_per_step
     np.savez(work / "input.npz", audio=audio, frames=frames[:whole])
     soundfile.write(work / "golden.wav", audio, SAMPLE_RATE, subtype="PCM_16")

@@ -14,7 +14,7 @@ import numpy as np
 
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine.select import open_engine, pairs
-from speechtl.runtime.features import LogMel
+from speechtl.runtime.features import front_end
 
 MARK = 0x5EED  # see count_instructions.c
 BLOCK_SAMPLES = 1280  # 80 ms
@@ -35,11 +35,11 @@ def write_scores(path: str, given: str, out: str) -> None:
     bundle = open_bundle(path)
     with np.load(given) as arrays:
         audio, frames = arrays["audio"], arrays["frames"]
-    own = LogMel(bundle.features).compute(audio)
+    own = front_end(bundle.features).compute(audio)
     scores = {
         f"{graph.name}|{runtime.package}": open_engine(bundle, graph.name, runtime.package).run(frames) for graph, runtime in pairs(bundle)
     }
-    np.savez(out, frames=own, **scores)
+    np.savez(out, allow_pickle=False, frames=own, **scores)
 
 
 def run_steps(path: str, given: str, graph: str, runtime: str) -> None:
@@ -47,7 +47,7 @@ def run_steps(path: str, given: str, graph: str, runtime: str) -> None:
     bundle = open_bundle(path)
     with np.load(given) as arrays:
         audio = np.resize(arrays["audio"], (WARM_UP + BLOCKS) * BLOCK_SAMPLES)
-    log_mel = LogMel(bundle.features)
+    log_mel = front_end(bundle.features)
     engine = open_engine(bundle, graph, runtime)
     block = BLOCK_SAMPLES // bundle.features.hop // bundle.frames_per_step * bundle.frames_per_step
     log_mel.feed(audio[: WARM_UP * BLOCK_SAMPLES])

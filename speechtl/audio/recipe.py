@@ -13,8 +13,8 @@ from speechtl.audio.encoders.torchaudio_pipelines import check_pipeline, is_pipe
 from speechtl.audio.network.heads import HEADS
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import at_home
-from speechtl.settings import Name, Precision, Section, checked, known, known_policy, read_toml
-from speechtl.transfer import FitSettings
+from speechtl.settings import Name, Precision, Section, accepted, checked, known, read_recipe_file
+from speechtl.transfer import FitSettings, parse_policy
 
 FROZEN = "speech-embedding+conv-ctc"  # the encoder by default where it stays frozen
 TRAINED = "speech-embedding"  # and where some of its layers learn, too
@@ -89,7 +89,7 @@ class TransferSection(Section):
     @field_validator("policy")
     @classmethod
     def _known_policy(cls, value: str) -> str:
-        return known_policy(value)
+        return accepted(value, parse_policy)
 
 
 class TrainSection(Section):
@@ -169,12 +169,8 @@ class Recipe(Section):
 def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
     """Read a recipe file, with single keys replaced; raise `RecipeError` that names every wrong key or value."""
     path = Path(path)
-    values = read_toml(path)
-    for section, keys in (replacing or {}).items():
-        if keys:
-            before = values.get(section, {})
-            values[section] = {**before, **keys} if isinstance(before, dict) else before
-    return make_recipe(values, base=path.parent, source=str(path))
+    keys = {f"{section}.{key}": value for section, values in (replacing or {}).items() for key, value in values.items()}
+    return make_recipe(read_recipe_file(path, keys), base=path.parent, source=str(path))
 
 
 def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples
 
 SECONDS = 10.0
-
-Doubles = npt.NDArray[np.float64]
 
 
 def synthetic_noises(seed: int) -> list[Samples]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 
 from speechtl.bench.measures import COSTS, DETECTION, FORMS, ReportForm
 from speechtl.bench.report import MAX_VALUE, SCHEMA, BenchReport, conditions
-from speechtl.errors import MissingExtraError, SpeechtlError, did_you_mean
+from speechtl.errors import SpeechtlError, did_you_mean
 from speechtl.runtime.samples import Json
+from speechtl.toml_files import read_toml
 
 MIN_DIVISOR = 1e-12  # smaller measures give no ratio
 
@@ -126,19 +126,7 @@ def compare(first: BenchReport, second: BenchReport, budgets: Sequence[Budget] =
 
 def read_budgets(path: Path) -> list[Budget]:
     """Read budgets (TOML: `[[budget]]` with `measure`, `at_most` and conditions); raise `SpeechtlError` for mistakes."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise MissingExtraError("Reading budgets with Python 3.10", "train") from error
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise SpeechtlError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a file of budgets (TOML).") from error
-    except (ValueError, RecursionError) as error:
-        raise SpeechtlError(f"{path} is not valid TOML: {error}.") from error
+    document = read_toml(path, "a file of budgets")
     entries = document.pop("budget", None)
     if document or not isinstance(entries, list) or not entries:
         raise SpeechtlError(f"{path} must hold one or more [[budget]] tables and nothing else.")

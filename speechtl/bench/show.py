@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-
 from speechtl.bench.compare import Comparison
 from speechtl.bench.measures import DETECTION, PICTURE_STAGES, PREDICTION, RANKS
 from speechtl.bench.report import BenchReport, conditions
 from speechtl.bench.stimulus import PICTURE_SIZES
 from speechtl.bench.stopwatch import STAGES
-from speechtl.console import PlainTable, plain_console
+from speechtl.console import measurement_table, plain_console
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import writing
 from speechtl.runtime.samples import Json
 from speechtl.text import one_line, picture_text
 
-PLAIN_WIDTH = 200  # characters of a line where there is no terminal
 FORMATS = ("png", "svg", "pdf")
 COLOURS = ("#3b6ea5", "#d08a2e")
 BAR_WIDTH = 0.38  # two bars stand side by side
@@ -43,11 +38,11 @@ class Layout:
 
 def print_report(report: Json) -> None:
     """Print one report."""
-    console = _console()
+    console = plain_console()
     bundle = report["bundle"]
     layout = LAYOUTS[bundle.get("kind", DETECTION.kind)]
     console.print(one_line(f"{bundle['file']}, {bundle['graph']} in {bundle['engine']}, {describe_machine(report)}"))
-    table = _table(layout.stage, *(f"{rank}, ms" for rank in RANKS), f"CPU, {layout.cpu_unit}")
+    table = measurement_table(layout.stage, *(f"{rank}, ms" for rank in RANKS), f"CPU, {layout.cpu_unit}")
     for name, where in layout.rows.items():
         times = reduce(lambda part, key: part[key], where, report)
         table.add_row(name, *(f"{times['wall_ms'][rank]:.3f}" for rank in RANKS), f"{times[layout.cpu]:.2f}")
@@ -58,7 +53,7 @@ def print_report(report: Json) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Print two reports side by side, the drift between them, and the budgets."""
-    console = _console()
+    console = plain_console()
     for letter, report in zip("AB", comparison.reports, strict=True):
         bundle = report.bundle
         console.print(
@@ -66,7 +61,7 @@ def print_comparison(comparison: Comparison) -> None:
                 f"{letter}: {report.path}, {bundle['name']} {bundle['graph']} in {bundle['engine']}, {describe_machine(report.document)}"
             )
         )
-    table = _table("measure", "A", "B", "B / A", "unit")
+    table = measurement_table("measure", "A", "B", "B / A", "unit")
     measures = comparison.form.measures
     for name, measure in measures.items():
         ratio = comparison.ratio(name)
@@ -181,18 +176,6 @@ LAYOUTS = {
 
 def _value(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _table(first: str, *headings: str) -> PlainTable:
-    table = PlainTable(first, box=box.SIMPLE_HEAD if sys.stdout.isatty() else box.MARKDOWN)
-    table.columns[0].no_wrap = True
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    return table
-
-
-def _console() -> Console:
-    return plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -14,20 +15,6 @@ from speechtl.cli.options import Command
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
 from speechtl.text import echo, one_line
 
-TRAIN_PACKAGES = {
-    "torch",
-    "lightning_fabric",
-    "safetensors",
-    "pydantic",
-    "pyroomacoustics",
-    "scipy",
-    "onnx",
-    "onnxscript",
-    "matplotlib",
-    "jinja2",
-    "num2words",
-    "tomli",
-}
 BASE_PACKAGES = {"numpy", "soxr", "soundfile", "rich"}
 
 app = typer.Typer(
@@ -50,7 +37,7 @@ def main() -> None:
         package = (error.name or "").split(".")[0]
         if package in BASE_PACKAGES:
             _stop(f"This command needs the package {package}, which is not installed. Install it with: pip install {package}", 2)
-        if package not in TRAIN_PACKAGES:
+        if not _is_of_training(package):
             raise
         _stop(str(MissingExtraError("This command", "train")), 2)
     except SystemExit as stop:
@@ -61,6 +48,18 @@ def main() -> None:
         _stop(one_line(os_sentence(error)), 2)
     except KeyboardInterrupt:
         _stop("Stopped.", INTERRUPTED)
+
+
+def _is_of_training(package: str) -> bool:
+    """Whether the extra `train` installs a package; any package may be of it where speechtl runs without being installed."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        lines = requires("speechtl") or []
+    except PackageNotFoundError:
+        return True
+    names = {re.split(r"[^\w.-]", line)[0] for line in lines if re.search(r"""extra == ['"]train['"]""", line)}
+    return package in {name.replace("-", "_") for name in names}
 
 
 def _at_home(argument: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from speechtl.audio.data.check import Problem
     from speechtl.audio.data.folder_check import FolderReport
     from speechtl.audio.data.stats import SplitStats
-
-PLAIN_WIDTH = 160  # characters of a table where there is no terminal
 
 app = typer.Typer(name="data", help="Manifests: check, fetch, count and align recordings.", no_args_is_help=True)
 
@@ -158,7 +155,7 @@ def _print_table(rows: Sequence[SplitStats]) -> None:
         table.add_row(row.manifest.stem, row.split or "-", *counts, _some(row.labels), ", ".join(row.licences))
     clips, here, hours = sum(row.clips for row in rows), sum(row.on_disk for row in rows), sum(row.hours for row in rows)
     table.add_row("total", "", str(clips), str(here), f"{hours:.2f}", "", "", "")
-    plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+    plain_console().print(table)
 
 
 def _print_folder(report: FolderReport) -> None:
@@ -168,7 +165,7 @@ def _print_folder(report: FolderReport) -> None:
     for name, value in report.summary().items():
         table.add_row(name, value)
     table.add_row("passed over", ", ".join(report.passed_over) or "nothing")
-    plain_console(None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+    plain_console().print(table)
 
 
 def _folders_to_json(folders: Sequence[FolderReport]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.step import ExportStep
-from speechtl.quiet import quiet
 from speechtl.runtime.engine.session import INPUT, OUTPUT
+from speechtl.runtime.silence import quiet
 
 OPSET = 18
 IR_VERSION = 8  # the lowest with this opset; ONNX Runtime 1.17, also in browsers, reads up to 9

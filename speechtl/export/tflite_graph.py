@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.export.onnx_graph import explain
 from speechtl.export.step import ExportStep
-from speechtl.quiet import quiet
 from speechtl.runtime.engine.session import INPUT, OUTPUT
+from speechtl.runtime.silence import quiet
 
 
 def to_tflite(step: ExportStep) -> bytes:

@@ -12,8 +12,8 @@ from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import PRETRAINED, SCRATCH, is_known, known_backbones
 from speechtl.image.manifest import image_data
 from speechtl.runtime.pictures import PictureSettings
-from speechtl.settings import Name, Section, checked, known, known_policy, read_toml
-from speechtl.transfer import FitSettings
+from speechtl.settings import Name, Section, accepted, checked, known, read_recipe_file
+from speechtl.transfer import FitSettings, parse_policy
 
 
 class DataSection(Section):
@@ -78,7 +78,7 @@ class TransferSection(Section):
     @field_validator("policy")
     @classmethod
     def _known_policy(cls, value: str) -> str:
-        return known_policy(value)
+        return accepted(value, parse_policy)
 
 
 class TrainSection(Section):
@@ -128,7 +128,7 @@ class ImageRecipe(Section):
 def read_image_recipe(path: Path | str) -> ImageRecipe:
     """Read a recipe file; raise `RecipeError` that names every wrong key or value."""
     path = Path(path)
-    return make_image_recipe(read_toml(path), base=path.parent, source=str(path))
+    return make_image_recipe(read_recipe_file(path), base=path.parent, source=str(path))
 
 
 def make_image_recipe(values: dict[str, Any], *, base: Path, source: str) -> ImageRecipe:

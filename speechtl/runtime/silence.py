@@ -1,4 +1,4 @@
-"""Keep a C library's words off the terminal while it decodes."""
+"""Keep the output of libraries off the terminal, which belongs to the command that uses them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
@@ -16,8 +16,29 @@ _kept: tuple[int, TextIO | None] | None = None
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Discard what the block, C++ included, writes to standard output and standard error; errors are still raised.
+
+    For work of one thread, such as a conversion: output of other threads is lost in the meantime.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                yield
+        finally:
+            for copy, number in zip(kept, (1, 2), strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+@contextmanager
 def silent_library() -> Iterator[None]:
-    """Swallow what C code writes to standard error in the block; what Python writes there, from any thread, still arrives."""
+    """Discard what C code writes to standard error in the block; what Python writes there, from any thread, still arrives."""
     _enter()
     try:
         yield

@@ -59,7 +59,7 @@ def print_points(points: Sequence[Point], measure: str) -> None:
     table = PlainTable(measure, *(str(amount) for amount in amounts))
     for policy in dict.fromkeys(point.policy for point in points):
         table.add_row(policy, *(cells.get((policy, amount), "") for amount in amounts))
-    plain_console(160).print(table)
+    plain_console().print(table)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from speechtl.progress import say, tracked
-from speechtl.settings import read_toml
+from speechtl.settings import read_recipe_file
 from speechtl.study.advise import Target
 from speechtl.study.curves import Point
 from speechtl.transfer import Encoder, SourceNetwork
@@ -38,7 +38,7 @@ class Trials(Protocol):
 
 def open_trials(path: Path, *, force: bool = False) -> Trials:
     """Open a recipe of either modality; `force` allows an encoder whose input type differs from the data's."""
-    data = read_toml(path).get("data")
+    data = read_recipe_file(path).get("data")
     if isinstance(data, dict) and "train" in data:
         from speechtl.image.recipe import read_image_recipe
         from speechtl.study.trials_image import ImageTrials

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from speechtl.errors import RunError, SpeechtlError
+from speechtl.progress import Advance
 from speechtl.transfer.checkpoint import load_tensors, load_weights, optimizer_tensors, restore_optimizer, save_tensors
 from speechtl.transfer.network import TransferNetwork
 from speechtl.transfer.policy import Policy
@@ -74,76 +75,126 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     on_epoch: Callable[[int, Record], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Advance | None = None,
     fabric: Fabric | None = None,
 ) -> list[Record]:
-    """Train the groups that the policy names and leave the averaged weights in the network; return a record an epoch.
+    """Train the groups that the policy names and leave the averaged weights in the network; return a record for each epoch.
 
-    `on_step` hears of every step, with how many are done and of how many, those before an interruption included.
-    With `checkpoint` every epoch is saved there, with what `on_epoch` added to its record, and `resume` goes on from it bit for bit.
-    Inputs of the batches enter at `policy.frozen_front(network, settings.epochs)`: what stands before stays frozen and may be
-    computed once.
+    `on_step` is called after every step with the number of steps done, including those before an interruption, and the total.
+    With `checkpoint` every epoch is saved there, with what `on_epoch` added to its record, and `resume` continues from it bit for bit.
+    Inputs of the batches enter at `policy.frozen_front(network, settings.epochs)`: the groups before it stay frozen, so their outputs
+    may be computed once.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1, precision=settings.precision)  # type: ignore[arg-type]
     fabric.seed_everything(settings.seed, verbose=False)
-    policy.apply(network)
-    start = policy.frozen_front(network, settings.epochs)
-    rated = policy.parameter_groups(network, settings.learning_rate, settings.epochs)
-    peaks = [group["lr"] for group in rated]
-    wrapped, optimizer = fabric.setup(network, torch.optim.AdamW(rated, weight_decay=settings.weight_decay))
-    average = WeightAverage(network, settings.averaging)
-    history: list[Record] = []
-    about = {"settings": asdict(settings), "policy": repr(policy), "steps": len(batches), "number of processes": fabric.world_size}
+    fitting = _Fitting(network, batches, loss, policy, settings, fabric)
     if resume and checkpoint is not None and checkpoint.exists():
-        history = _restore(checkpoint, about, network, optimizer, average)
-    steps = steps_of(batches, fabric.world_size)
-    total = settings.epochs * steps
-    on_step = on_step or _unheard
-    on_step(len(history) * steps, total)
+        fitting.restore(checkpoint)
+    history = fitting.history
+    on_step = on_step or (lambda _done, _total: None)
+    on_step(len(history) * fitting.steps, fitting.total)
     for epoch in range(len(history), settings.epochs):
-        policy.apply(network, epoch)
-        losses = []
-        for index, batch in enumerate(_own(batches, epoch, steps, fabric)):
-            _set_rates(optimizer, peaks, epoch * steps + index, total, settings.warmup)
-            inputs, *targets = (fabric.to_device(tensor) for tensor in batch)
-            value = loss(wrapped(inputs, start=start), *targets)
-            if not torch.isfinite(value):
-                raise SpeechtlError(
-                    f"The loss is not a number in epoch {epoch + 1}; try a smaller learning rate than {settings.learning_rate}."
-                )
-            optimizer.zero_grad()
-            fabric.backward(value)
-            fabric.clip_gradients(wrapped, optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False)
-            optimizer.step()
-            average.update(network)
-            losses.append(value.detach())
-            on_step(epoch * steps + index + 1, total)
-        mean = fabric.all_reduce(torch.stack(losses).mean())
-        assert isinstance(mean, Tensor)
-        history.append({"epoch": epoch + 1, "loss": float(mean)})
+        history.append({"epoch": epoch + 1, "loss": fitting.epoch(epoch, on_step)})
         if on_epoch is not None and fabric.is_global_zero:
             on_epoch(epoch, history[-1])
         if checkpoint is not None and fabric.is_global_zero:
-            _save(checkpoint, about, network, optimizer, average, history)
-    average.put_into(network)
-    _agree(network, fabric)
+            fitting.save(checkpoint)
+    fitting.average.put_into(network)
+    _average_buffers(network, fabric)
     network.cpu()
     network.eval()
     return history
 
 
-def _unheard(_done: int, _total: int) -> None:
-    """Hear of a step."""
+class _Fitting:
+    """A network in training: with its optimizer, the average of its weights, and a record for each epoch so far."""
+
+    def __init__(
+        self, network: TransferNetwork, batches: Batches, loss: Loss, policy: Policy, settings: FitSettings, fabric: Fabric
+    ) -> None:
+        self.network, self.batches, self.loss, self.policy, self.settings, self.fabric = network, batches, loss, policy, settings, fabric
+        policy.apply(network)
+        self.start = policy.frozen_front(network, settings.epochs)
+        groups = policy.parameter_groups(network, settings.learning_rate, settings.epochs)
+        self.peaks = [group["lr"] for group in groups]
+        self.wrapped, self.optimizer = fabric.setup(network, torch.optim.AdamW(groups, weight_decay=settings.weight_decay))
+        self.average = WeightAverage(network, settings.averaging)
+        self.history: list[Record] = []
+        self.steps = steps_of(batches, fabric.world_size)
+        self.total = settings.epochs * self.steps
+        self.about = {
+            "settings": asdict(settings),
+            "policy": repr(policy),
+            "steps": len(batches),
+            "number of processes": fabric.world_size,
+        }
+
+    def epoch(self, number: int, on_step: Advance) -> float:
+        """Train one epoch; return the mean loss."""
+        self.policy.apply(self.network, number)
+        losses = []
+        for done, batch in enumerate(self._own_batches(number), number * self.steps):
+            _set_rates(self.optimizer, self.peaks, done, self.total, self.settings.warmup)
+            losses.append(self._step(batch, number))
+            on_step(done + 1, self.total)
+        mean = self.fabric.all_reduce(torch.stack(losses).mean())
+        assert isinstance(mean, Tensor)
+        return float(mean)
+
+    def _own_batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of this process."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        if isinstance(self.batches, PartedBatches):
+            return self.batches.part(epoch, rank, world)
+        return islice(self.batches.epoch(epoch), rank, self.steps * world, world)
+
+    def _step(self, batch: Batch, epoch: int) -> Tensor:
+        inputs, *targets = (self.fabric.to_device(tensor) for tensor in batch)
+        value = self.loss(self.wrapped(inputs, start=self.start), *targets)
+        if not torch.isfinite(value):
+            raise SpeechtlError(
+                f"The loss is not a number in epoch {epoch + 1}; try a smaller learning rate than {self.settings.learning_rate}."
+            )
+        self.optimizer.zero_grad()
+        self.fabric.backward(value)
+        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.average.update(self.network)
+        return value.detach()
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.weights.items()}
+        tensors |= optimizer_tensors(self.optimizer) | _random_states()
+        save_tensors(path, tensors, self.about | {"history": self.history, "updates": self.average.updates})
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint; raises `RunError` where it is damaged or was made with other settings."""
+        tensors, saved = load_tensors(path)
+        changed = [key for key, value in self.about.items() if saved.get(key) != value]
+        if changed:
+            raise RunError(f"{path} was made with another {changed[0]}; start again without --resume, or go back to the old settings.")
+        load_weights(self.network, _under(tensors, "network."), path)
+        updates, history = saved.get("updates"), _records(saved.get("history"))
+        if type(updates) is not int or history is None:
+            raise _damaged(path, "updates or history is missing or of the wrong kind")
+        averaged = _under(tensors, "average.")
+        if _shapes(averaged) != _shapes(self.average.weights):
+            raise _damaged(path, "the averaged weights are not those of the network")
+        self.average.weights = {name: tensor.to(self.average.weights[name].device) for name, tensor in averaged.items()}
+        self.average.updates, self.history = updates, history
+        try:
+            restore_optimizer(self.optimizer, tensors)
+            torch.set_rng_state(tensors["random"])
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+            raise _damaged(path, str(error) or type(error).__name__) from error
+        if torch.cuda.is_available() and "random_cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random_cuda"])
 
 
-def _own(batches: Batches, epoch: int, steps: int, fabric: Fabric) -> Iterator[Batch]:
-    if isinstance(batches, PartedBatches):
-        return batches.part(epoch, fabric.global_rank, fabric.world_size)
-    return islice(batches.epoch(epoch), fabric.global_rank, steps * fabric.world_size, fabric.world_size)
-
-
-def _agree(network: TransferNetwork, fabric: Fabric) -> None:
-    """Give all processes the mean of what their normalisation layers measured, each on its own batches."""
+def _average_buffers(network: TransferNetwork, fabric: Fabric) -> None:
+    """Give all processes the mean of the statistics of their normalisation layers, each measured on its own batches."""
     if fabric.world_size > 1:
         for buffer in network.buffers():
             if buffer.is_floating_point():
@@ -182,37 +233,6 @@ def _set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], step: int, 
     factor = min((step + 1) / rising, 1.0) * 0.5 * (1.0 + math.cos(math.pi * progress))
     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
         group["lr"] = peak * factor
-
-
-def _save(path: Path, about: Record, network: TransferNetwork, optimizer: Any, average: WeightAverage, history: list[Record]) -> None:
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.weights.items()}
-    tensors |= optimizer_tensors(optimizer) | _random_states()
-    save_tensors(path, tensors, about | {"history": history, "updates": average.updates})
-
-
-def _restore(path: Path, about: Record, network: TransferNetwork, optimizer: Any, average: WeightAverage) -> list[Record]:
-    tensors, saved = load_tensors(path)
-    changed = [key for key, value in about.items() if saved.get(key) != value]
-    if changed:
-        raise RunError(f"{path} was made with another {changed[0]}; start again without --resume, or go back to the old settings.")
-    load_weights(network, _under(tensors, "network."), path)
-    updates, history = saved.get("updates"), _records(saved.get("history"))
-    if type(updates) is not int or history is None:
-        raise _damaged(path, "updates or history is missing or of the wrong kind")
-    averaged = _under(tensors, "average.")
-    if _shapes(averaged) != _shapes(average.weights):
-        raise _damaged(path, "the averaged weights are not those of the network")
-    average.weights = {name: tensor.to(average.weights[name].device) for name, tensor in averaged.items()}
-    average.updates = updates
-    try:
-        restore_optimizer(optimizer, tensors)
-        torch.set_rng_state(tensors["random"])
-    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise _damaged(path, str(error) or type(error).__name__) from error
-    if torch.cuda.is_available() and "random_cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random_cuda"])
-    return history
 
 
 def _records(history: Any) -> list[Record] | None:

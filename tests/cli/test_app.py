@@ -6,7 +6,7 @@ import pytest
 import typer
 
 import speechtl
-from speechtl.cli.app import app
+from speechtl.cli.app import app, main
 
 
 def test_the_version_is_the_packages(call):
@@ -68,14 +68,35 @@ def test_wrong_usage_is_exit_code_2(arguments, call):
     assert "Usage" in done.stderr
 
 
+@pytest.mark.parametrize(("package", "says"), [("torch", "speechtl[train]"), ("lightning_fabric", "speechtl[train]"), ("soxr", "soxr")])
+def test_a_missing_package_is_named_with_the_pip_command(package, says, monkeypatch, call):
+    monkeypatch.setattr("speechtl.cli.app.app", without(package))
+    done = call("train")
+    assert done.returncode == 2
+    assert f"pip install {says!r}".replace("'soxr'", "soxr") in done.stderr
+
+
+def test_a_missing_module_of_no_extra_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr("speechtl.cli.app.app", without("speechtl.nowhere"))
+    with pytest.raises(ModuleNotFoundError):
+        main()
+
+
+def without(package: str):
+    def app(arguments):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    return app
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_closed_stream_leads_nowhere(number):
     program = "\n".join(
         [
-            "from speechtl import quiet",
+            "from speechtl.runtime.silence import quiet",
             "from speechtl.cli.app import _open_closed_streams as begin",
             "begin()",
-            "with quiet.quiet(): print('x')",
+            "with quiet(): print('x')",
             "print('y', flush=True)",
         ]
     )

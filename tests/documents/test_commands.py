@@ -151,7 +151,7 @@ def expanded(word: str) -> list[str]:
 
 
 def check_extras(arguments: list[str]) -> None:
-    from speechtl.settings import read_toml
+    from speechtl.toml_files import read_toml
 
     known = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
     for argument in arguments:

@@ -94,7 +94,7 @@ def test_the_short_recipe_for_pictures_is_one(tmp_path):
 
 
 def test_the_readme_lists_every_extra():
-    from speechtl.settings import read_toml
+    from speechtl.toml_files import read_toml
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     extras = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]

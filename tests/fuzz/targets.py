@@ -81,9 +81,9 @@ def toml_document(content: bytes, random: Random) -> bytes:
 
 @cache
 def _parsed_toml(content: bytes) -> Any:
-    from speechtl.settings import tomllib
+    from speechtl.toml_files import parse_toml
 
-    return tomllib.loads(content.decode())
+    return parse_toml(content.decode())
 
 
 def of_bundle(member: str, change: Mutate) -> Mutate:
@@ -757,8 +757,7 @@ def _wyoming(name: str, folder: Path) -> Target:
 
 
 def _corpus(name: str, folder: Path) -> Target:
-    from speechtl.audio.synthesis.corpus import _agree, _shard
-    from speechtl.audio.synthesis.corpus_plan import CorpusPlan
+    from speechtl.audio.synthesis.corpus import CorpusPlan, _agree, _shard
 
     class Plan:
         def settings(self) -> dict[str, Any]:

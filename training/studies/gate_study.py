@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from speechtl.audio.augment import active_level
 from speechtl.audio.data.clips import read_clips
 from speechtl.audio.data.recordings import Recording, load_recordings
 from speechtl.audio.evaluation.streams import Condition, quiet, surround
-from speechtl.errors import SpeechtlError
+from speechtl.console import plain_console
+from speechtl.errors import reported
 from speechtl.progress import say
 from speechtl.runtime.listen.hearing import Hearing
 from speechtl.runtime.microphone.stream import BLOCK_SECONDS, Block
@@ -58,8 +58,8 @@ class CountingGate(Gate):
         return heard, anew
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table; return the exit code."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--positives", nargs="+", type=Path, required=True, help="manifests or folders of the word")
@@ -67,17 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--snr", type=float, default=10.0, help="of the word in noise, dB (default 10)")
     parser.add_argument("--pause", type=float, default=10.0, help="seconds between words (default 10)")
     arguments = parser.parse_args(argv)
-    try:
-        words = _recordings(arguments.positives)
-        conditions = [Condition("quiet room")]
-        if arguments.noise:
-            noises = [one.samples() for one in _recordings(arguments.noise, find_words=False) if one.heard]
-            conditions.append(Condition(f"noise at {arguments.snr:g} dB", arguments.snr, noises))
-        Console().print(_table(arguments.bundle, words, conditions, arguments.pause))
-    except SpeechtlError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    words = _recordings(arguments.positives)
+    conditions = [Condition("quiet room")]
+    if arguments.noise:
+        noises = [one.samples() for one in _recordings(arguments.noise, find_words=False) if one.heard]
+        conditions.append(Condition(f"noise at {arguments.snr:g} dB", arguments.snr, noises))
+    plain_console().print(_table(arguments.bundle, words, conditions, arguments.pause))
 
 
 def _recordings(paths: Sequence[Path], find_words: bool = True) -> list[Recording]:
@@ -139,4 +134,4 @@ def _blocks(samples: Samples) -> Iterator[Block]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

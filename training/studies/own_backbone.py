@@ -28,7 +28,7 @@ from speechtl.image.manifest import image_data
 from speechtl.image.recipe import make_image_recipe, read_image_recipe
 from speechtl.image.train import pretrain
 from speechtl.progress import say
-from speechtl.settings import read_toml
+from speechtl.settings import read_recipe_file
 from speechtl.study.curves import Panel, draw_panels, print_points, write_panels
 from speechtl.study.trials import curve
 from speechtl.study.trials_image import ImageTrials
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> list[Panel]:
     for source, target, source_digits, amounts, steps in DIRECTIONS:
         folder = {"mnist": "mnist", "8x8": "small"}
         first = write_recipe(out / f"own-{source}.toml", folder[source], "small", "scratch", PRETRAIN_STEPS, validation=0.15)
-        values = read_toml(first)
+        values = read_recipe_file(first)
         values["data"]["examples"] = source_digits
         about, kept = pretrain(make_image_recipe(values, base=first.parent, source=str(first)))
         say(f"own-{source}: accuracy {about['validation'][0]['accuracy']:.3f} on its own digits; kept in {kept}")

@@ -7,6 +7,7 @@ of the networks are looked for where torch.hub keeps downloads, and downloaded f
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import re
 import sys
@@ -15,15 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from speechtl.audio.encoders.base import AudioEncoder
-from speechtl.audio.encoders.torchaudio_import import torchaudio
 from speechtl.audio.encoders.transformer import HOP, STEP, WINDOW, LayerSum, Newest, groups_of, times_in_window
-from speechtl.errors import RecipeError, SpeechtlError, WeightsError, did_you_mean
+from speechtl.errors import MissingExtraError, RecipeError, SpeechtlError, WeightsError, did_you_mean
 from speechtl.runtime.features import WaveformSettings
 from speechtl.transfer.network import EncoderInfo, InputSpec, SourceNetwork, cut
 
@@ -41,7 +42,7 @@ class WindowEncoder(AudioEncoder):
 
 
 @dataclass(frozen=True)
-class Teacher:
+class TeacherNetwork:
     """A pretrained network that tells what it hears in whole recordings."""
 
     info: EncoderInfo
@@ -104,7 +105,7 @@ def source(name: str, bundle: Any, model: Any) -> SourceNetwork:
     return SourceNetwork(groups, model.aux or nn.Identity(), _info(name, bundle))
 
 
-def teacher(name: str, layer: int = -1) -> Teacher:
+def teacher(name: str, layer: int = -1) -> TeacherNetwork:
     """Return a pretrained network as a teacher: what its `layer` gives (0 is the first block), or with `+layers` the mean of all."""
     bundle = _bundle(name)
     blocks = bundle._params["encoder_num_layers"]
@@ -112,7 +113,7 @@ def teacher(name: str, layer: int = -1) -> Teacher:
         raise SpeechtlError(f"{name} has the layers 0 to {blocks - 1}; {layer} is none of them.")
     model = _pretrained(name, bundle).eval().requires_grad_(False)
     averaged = name.endswith(LAYERS)
-    return Teacher(_info(name, bundle), model, None if averaged else layer, bundle._normalize_waveform)
+    return TeacherNetwork(_info(name, bundle), model, None if averaged else layer, bundle._normalize_waveform)
 
 
 def weights_path(bundle: Any) -> Path:
@@ -183,3 +184,42 @@ def _weights_errors(name: str, bundle: Any) -> Iterator[None]:
             f"{path} does not hold the weights of {name} ({reason}). Delete it, so that it is downloaded again, or put the file of "
             f"{address} in its place."
         ) from error
+
+
+EXTENSION = "torchaudio._extension"
+
+
+def torchaudio() -> Any:
+    """Return torchaudio, without its compiled extension where that does not fit the installed torch.
+
+    Its wheel is linked against a build of torch for CUDA, and does not load beside one for the CPU. Networks and pipelines are
+    pure Python and need nothing of it.
+    """
+    try:
+        return importlib.import_module("torchaudio")
+    except ModuleNotFoundError as error:
+        if error.name != "torchaudio":
+            raise
+        raise MissingExtraError("An encoder of torchaudio", "torchaudio") from error
+    except OSError as error:
+        if "torchaudio" not in str(error):
+            raise
+        sys.modules[EXTENSION] = _without_extension()
+        return importlib.import_module("torchaudio")
+
+
+def _without_extension() -> ModuleType:
+    """Return what stands in for the compiled extension: the answers that torchaudio itself gives where it was built without."""
+    stub = ModuleType(EXTENSION)
+    stub._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
+    stub._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
+    stub._check_cuda_version = lambda: None  # type: ignore[attr-defined]
+    stub.fail_if_no_align = _no_alignment  # type: ignore[attr-defined]
+    return stub
+
+
+def _no_alignment(function: Any) -> Any:
+    def refuse(*_: object, **__: object) -> None:
+        raise SpeechtlError(f"{function.__name__} of torchaudio needs its compiled extension, which does not fit the installed torch.")
+
+    return refuse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from speechtl.audio.network.model import scorer_of
 from speechtl.audio.run import load_run
 from speechtl.errors import BundleError, ManifestError, RunError, did_you_mean
 from speechtl.limits import rate_high, recall_limits
-from speechtl.progress import progress
+from speechtl.progress import Advance, Log, progress
 from speechtl.runtime.bundle.wake_word import Word, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine.select import open_engine
@@ -28,8 +28,6 @@ from speechtl.text import counted
 SCHEMA = 1
 SEED = 1
 DET_THRESHOLDS = [0.01, 0.02, 0.05, *(round(value, 2) for value in np.arange(0.1, 0.95, 0.05)), 0.95, 0.98, 0.99, 0.995, 0.998, 0.999]
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def evaluate(
     noise: Sequence[Path] = (),
     snr_db: Sequence[float] = (10.0,),
     split: str = "test",
-    note: Note,
+    note: Log,
 ) -> dict[str, Any]:
     """Return the report on recordings that the model was not trained on.
 
@@ -105,15 +103,24 @@ def evaluate(
     silent = choose(negatives, split, model, note, without=model.phrases)
     clean = _score(model, words_in_background(spoken, Condition(), SEED), len(spoken), "playing positives")
     background = _score(model, without_words(silent, Condition(), SEED), len(silent), "playing negatives")
+    sounds = heard_only(choose(noise, split, model, note), "any sound", note) if noise else []
+    noisy = list(_noise_slices(model, spoken, [RecordedSound(recording) for recording in sounds], snr_db))
+    return _report(model, split, spoken, clean, background, noisy)
+
+
+def _noise_slices(
+    model: Model, spoken: Sequence[Recording], noises: Sequence[RecordedSound], snr_db: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    for snr in snr_db if noises else ():
+        passages = words_in_background(spoken, Condition("noise", snr, noises), SEED)
+        noisy = count(_score(model, passages, len(spoken), f"playing positives in noise, {snr:g} dB"), model.trigger)
+        yield _slice(f"noise at {snr:g} dB", "condition", noisy.detected)
+
+
+def _report(
+    model: Model, split: str, spoken: Sequence[Recording], clean: ScoredStream, background: ScoredStream, noisy: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     counts, accepts = count(clean, model.trigger), count(background, model.trigger)
-    conditions = [_slice("clean", "condition", counts.detected)]
-    if noise:
-        sounds = heard_only(choose(noise, split, model, note), "any sound", note)
-        noises = [RecordedSound(recording) for recording in sounds]
-        for snr in snr_db:
-            passages = words_in_background(spoken, Condition("noise", snr, noises), SEED)
-            noisy = count(_score(model, passages, len(spoken), f"playing positives in noise, {snr:g} dB"), model.trigger)
-            conditions.append(_slice(f"noise at {snr:g} dB", "condition", noisy.detected))
     return {
         "schema": SCHEMA,
         "model": str(model.path),
@@ -127,7 +134,7 @@ def evaluate(
         "detector": model.trigger.to_json(),
         "delay_ms": _delays(counts.detected),
         "det": det(clean, background, model.trigger),
-        "slices": [*conditions, *_speaker_slices(spoken, counts)],
+        "slices": [_slice("clean", "condition", counts.detected), *noisy, *_speaker_slices(spoken, counts)],
         "missed": [spoken[index].clip.audio_filepath for index, delay in enumerate(counts.detected) if delay is None],
         "false_accepts": [
             *(_locate(background, time) for time in accepts.false_accepts),
@@ -137,7 +144,7 @@ def evaluate(
 
 
 def choose(
-    paths: Sequence[Path], split: str, model: Model, note: Note, *, find_words: bool = False, without: Sequence[str] = ()
+    paths: Sequence[Path], split: str, model: Model, note: Log, *, find_words: bool = False, without: Sequence[str] = ()
 ) -> list[Recording]:
     """The recordings of a split that the model was not trained on, apart from those in which a phrase of `without` is said."""
     clips = read_clips(paths, note)
@@ -161,7 +168,7 @@ def _score(model: Model, passages: Iterable[Passage], total: int, title: str) ->
         return score_stream(model.scorer, _counted(passages, total, advance), model.column)
 
 
-def _counted(passages: Iterable[Passage], total: int, advance: Callable[[int, int], None]) -> Iterator[Passage]:
+def _counted(passages: Iterable[Passage], total: int, advance: Advance) -> Iterator[Passage]:
     for index, passage in enumerate(passages, 1):
         yield passage
         advance(index, total)

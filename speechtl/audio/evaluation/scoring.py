@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.audio.evaluation.streams import Passage
 from speechtl.runtime.detector import Scorer
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Floats
 from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refractory_steps, smooth
 
 
 @dataclass(frozen=True)
-class Word:
+class PlayedWord:
     """Where a word stands in a stream, in seconds, and whose it is."""
 
     start: float
@@ -27,11 +26,11 @@ class Word:
 class ScoredStream:
     """The raw scores of a stream and what is true of it."""
 
-    scores: npt.NDArray[np.float32]
-    times: npt.NDArray[np.float64]
+    scores: Floats
+    times: Doubles
     step_seconds: float
     seconds: float  # of recordings without the word; the quiet between them, and around words, shows nothing
-    words: list[Word] = field(default_factory=list)
+    words: list[PlayedWord] = field(default_factory=list)
     passages: list[tuple[float, str, float]] = field(default_factory=list)  # start, file, and where its first sample would be (seconds)
 
     @property
@@ -60,7 +59,7 @@ def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> 
         lead = passage.word[0] - passage.recording.word[0] if passage.word is not None else 0.0
         stream.passages.append((start, clip.audio_filepath, start + lead - clip.offset))
         if passage.word is not None:
-            stream.words.append(Word(start + passage.word[0], start + passage.word[1], index))
+            stream.words.append(PlayedWord(start + passage.word[0], start + passage.word[1], index))
         else:
             stream.seconds += passage.recording.seconds
         scores.append(scorer.feed(passage.samples))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +12,8 @@ from speechtl.audio.encoders import AudioEncoder, silence, step
 from speechtl.audio.encoders.streaming import TIME
 from speechtl.audio.network.heads import Head
 from speechtl.runtime.detector import Scorer
+from speechtl.runtime.samples import Floats
 from speechtl.transfer import TransferNetwork
-
-Floats = npt.NDArray[np.float32]
 
 BLOCK_STEPS = 100  # scored at a time offline: 8 s of audio, what fits the processor's cache
 

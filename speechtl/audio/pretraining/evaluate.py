@@ -1,24 +1,34 @@
-"""How well a pretrained network recognises phones, and tells single words apart."""
+"""How well a pretrained network recognises phones and single words, and the model card that says so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from speechtl.audio.augment import at_level
 from speechtl.audio.data.align import find_word
+from speechtl.audio.data.licences import verdict
+from speechtl.audio.encoders import AudioEncoder
+from speechtl.audio.pretraining.data import Utterance
 from speechtl.audio.pretraining.network import AFTER, Answers, PretrainingNetwork
 from speechtl.audio.pretraining.phones import BLANK, edits
-from speechtl.audio.pretraining.utterances import Utterance
+from speechtl.audio.synthesis.base import SYNTHESISED
+from speechtl.files import write_text
 from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 LEVEL_DBFS = -26.0
 BEHIND = 0.6  # seconds of quiet behind an utterance: the network writes a phone some time after it was said
+
+
+GROWN_UP = 18  # years
+BEGUN = ", from weights that were pretrained before: what those learned from stands in their own card and comes on top"
 
 
 @dataclass(frozen=True)
@@ -101,3 +111,104 @@ def word_accuracy(network: PretrainingNetwork, utterances: Sequence[Utterance], 
     with ThreadPoolExecutor(workers) as pool:
         right = list(pool.map(lambda utterance: tell_word(network, utterance.pcm()) == utterance.word, known))
     return WordAccuracy(len(known), sum(right))
+
+
+def error_rates(network: PretrainingNetwork, validation: Sequence[Utterance], tested: Sequence[Utterance]) -> dict[str, dict[str, Any]]:
+    """The phone error rates by group; of tested speakers also by age, where the manifests tell it."""
+    by_age = {age: [one for one in tested if _age_group(one) == age] for age in ("adults", "children", "age unknown")}
+    parts = {f"test, {age}": recognition(network, several) for age, several in by_age.items() if several}
+    results = {"validation": recognition(network, validation)} if validation else {}
+    if parts:
+        results["test"] = sum(parts.values(), Recognition(0, 0, 0))
+    return {name: _rates(result) for name, result in (results | (parts if len(parts) > 1 else {})).items()}
+
+
+def _age_group(utterance: Utterance) -> str:
+    age = utterance.clip.extra.get("age")
+    return "age unknown" if age is None else "adults" if age >= GROWN_UP else "children"
+
+
+def _rates(result: Recognition) -> dict[str, Any]:
+    return {"utterances": result.utterances, "phones": result.phones, "phone_error_rate": round(result.error_rate, 4)}
+
+
+def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Utterance], multiply_adds: int, encoder: AudioEncoder) -> None:
+    """Write what the weights are, what they learned from, what they may be used for and how well they recognise."""
+    lines = [
+        f"# {about['name']}",
+        "",
+        *_architecture(multiply_adds, encoder),
+        "",
+        f"Taught: {', '.join(_tasks(about))}, for {about['recipe']['train']['epochs']} epochs{BEGUN if about['recipe']['start'] else ''}.",
+        "",
+        "## Data",
+        "",
+        "| | recordings | hours | with transcript | speakers or voices |",
+        "|---|---|---|---|---|",
+        *(_row(name, about["data"][name]) for name in ("recorded", "synthesised", "validation")),
+        "",
+        "Sources: " + ", ".join(_sources(utterances)) + ".",
+        "",
+        "## Licence",
+        "",
+        *_licence(about, utterances),
+        "",
+        "## Phone error rate on speakers never heard in training",
+        "",
+        "| | utterances | phones | error rate |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {result['utterances']} | {result['phones']} | {100 * result['phone_error_rate']:.1f} % |"
+            for name, result in about["recognition"].items()
+        ),
+        *_words(about["words"]),
+        "",
+    ]
+    write_text(path, "\n".join(lines))
+
+
+def _architecture(multiply_adds: int, encoder: AudioEncoder) -> list[str]:
+    weights = sum(weights.numel() for weights in encoder.parameters())
+    return [
+        "A streaming encoder of speech: log-mel frames in, "
+        f"{encoder.info.embedding_size} numbers every {1000 * encoder.step_seconds:.0f} ms out. "
+        f"{weights:,} weights, {multiply_adds / 1e6:.1f} million multiply-adds a second of audio, "
+        f"{encoder.receptive_field * encoder.features.hop / encoder.features.sample_rate:.2f} s of context."
+    ]
+
+
+def _tasks(about: Mapping[str, Any]) -> Iterator[str]:
+    tasks = about["recipe"]["tasks"]
+    if tasks["ctc"]:
+        yield "phones (CTC)"
+    if tasks["teacher_weight"]:
+        yield f"the embeddings of `{tasks['teacher']}`"
+    if about["words"]:
+        yield f"{about['words']['classes']} words said alone"
+
+
+def _licence(about: Mapping[str, Any], utterances: Sequence[Utterance]) -> list[str]:
+    others = {"the teacher is": about["teacher_licence"], "what the weights learned before is": about["start_licence"]}
+    judged = verdict([one.clip.license for one in utterances], {who: licence for who, licence in others.items() if licence})
+    return [f"Commercial use: **{judged.commercial}**.", "", *(f"- {reason}" for reason in judged.reasons)]
+
+
+def _words(words: Mapping[str, Any] | None) -> list[str]:
+    if not words or not words["validation"]:
+        return []
+    right = f"{100 * words['accuracy']:.1f} % of {words['validation']}"
+    return ["", f"Single words of such speakers taken for the right one of {words['classes']}: {right}."]
+
+
+def _row(name: str, amounts: Mapping[str, Any]) -> str:
+    return f"| {name} | {amounts['recordings']} | {amounts['hours']} | {amounts['transcribed_hours']} | {amounts['speakers']} |"
+
+
+def _sources(utterances: Sequence[Utterance]) -> list[str]:
+    return sorted({_source(one) for one in utterances})
+
+
+def _source(utterance: Utterance) -> str:
+    if utterance.clip.source == SYNTHESISED:
+        return f"{SYNTHESISED} by {(utterance.clip.speaker or '').partition(':')[0]}"
+    return (utterance.clip.source or "own recordings").split("@")[0]

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from speechtl.audio.encoders.conv_ctc import SIZES
 from speechtl.errors import RecipeError
 from speechtl.files import at_home
-from speechtl.settings import Name, Precision, Section, checked, known, read_toml
+from speechtl.settings import Name, Precision, Section, checked, known, read_recipe_file
 from speechtl.transfer import FitSettings
 
 PATHS = ("transcribed", "unlabelled", "noise", "test")
@@ -151,16 +151,7 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
     """
     path = Path(path)
     folder = path.parent.resolve()
-    values = read_toml(path)
-    replacing = replacing or {}
-    for name, value in replacing.items():
-        section, _, key = name.partition(".")
-        if key:
-            there = values.get(section)
-            values[section] = {**(there if isinstance(there, dict) else {}), key: value}
-        else:
-            values[section] = value
-    recipe = checked(PretrainingRecipe, values, str(path))
+    recipe = checked(PretrainingRecipe, read_recipe_file(path, replacing), str(path))
     data, tasks = recipe.data, recipe.tasks
     if not data.transcribed and not recipe.speech.hours and tasks.ctc:
         raise RecipeError(f"{path}: there is nothing to learn phones from; give data.transcribed or speech.hours, or set tasks.ctc to 0.")
@@ -173,5 +164,5 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
     if recipe.words.hours and not data.transcribed:
         raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but the words are drawn from data.transcribed, which is empty.")
     anchored = {key: [at_home(one, folder) for one in getattr(data, key)] for key in PATHS}
-    start = recipe.start and at_home(recipe.start, Path.cwd() if "start" in replacing else folder)
+    start = recipe.start and at_home(recipe.start, Path.cwd() if replacing and "start" in replacing else folder)
     return recipe.model_copy(update={"data": data.model_copy(update=anchored), "start": start})

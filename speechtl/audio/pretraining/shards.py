@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from speechtl.audio.augment import mask
-from speechtl.audio.pretraining.windows import Rendered, Renderer, Window
+from speechtl.audio.pretraining.data import Rendered, Renderer, Window
 from speechtl.errors import RunError
 from speechtl.progress import Advance
 from speechtl.transfer import Batch, load_tensors, save_tensors

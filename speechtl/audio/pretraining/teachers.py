@@ -8,11 +8,11 @@ import torch
 from speechtl.audio.encoders import audio_input, load_encoder
 from speechtl.audio.encoders.conv_ctc import FEATURES
 from speechtl.audio.encoders.torchaudio_pipelines import is_pipeline, teacher
+from speechtl.audio.pretraining.data import Teacher
 from speechtl.audio.pretraining.network import STRIDE, TEACHER_FIELD
-from speechtl.audio.pretraining.windows import Floats, Teacher
 from speechtl.errors import RecipeError
 from speechtl.runtime.features import LogMel
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples
 from speechtl.transfer import check_inputs
 from speechtl.transfer.network import EncoderInfo
 

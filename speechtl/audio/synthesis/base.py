@@ -53,7 +53,7 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Utterance:
+class SpokenText:
     """A text to be said by a voice; `rate` and `pitch` are factors on the voice's own."""
 
     text: str
@@ -70,14 +70,14 @@ class Synthesizer(Protocol):
     def voices(self, language: str = ENGLISH) -> list[Voice]:
         """Return the voices of a language that are present, the most different ones first."""
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         """Return the speech, or raise `AudioError`."""
 
-    def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+    def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Return the speech of every utterance, or why there is none, in as few processes as the program allows."""
 
 
-def speak_singly(synthesizer: Synthesizer, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+def speak_singly(synthesizer: Synthesizer, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
     """Speak utterances one after the other, each in a process of its own."""
     spoken: list[RawSpeech | AudioError] = []
     for utterance in utterances:
@@ -88,7 +88,7 @@ def speak_singly(synthesizer: Synthesizer, utterances: Iterable[Utterance]) -> l
     return spoken
 
 
-def read_speech(path: Path, utterance: Utterance) -> RawSpeech:
+def read_speech(path: Path, utterance: SpokenText) -> RawSpeech:
     """Read the file that a program left of an utterance; raises `AudioError` where there is none, or no sound in it."""
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32")

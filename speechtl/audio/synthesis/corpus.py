@@ -16,21 +16,107 @@ import itertools
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from speechtl.audio.synthesis.base import LEVELS, SYNTHESISED, Synthesizer, Utterance, loudness_and_gain
-from speechtl.audio.synthesis.corpus_plan import CorpusPlan, draw_plan
-from speechtl.audio.synthesis.speak import speak_many
+from speechtl.audio.synthesis.base import LEVELS, PLAIN, SYNTHESISED, SpokenText, Synthesizer, Voice, loudness_and_gain
+from speechtl.audio.synthesis.sentences import sentences
+from speechtl.audio.synthesis.speak import find_synthesizers, speak_many
+from speechtl.audio.synthesis.texts import single_words, spoken_texts, usable_words
 from speechtl.errors import AudioError, SpeechtlError
 from speechtl.files import locked, parse_json, read_json, replace_folder, write_json, write_text
+from speechtl.progress import Advance, Log
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+
+RATES = (0.8, 1.3)
+PITCHES = (0.85, 1.2)
+RECIPE = 1  # raise it when the same settings give another corpus
+
+# Recorded people sound natural and get more than their number; those joined of pieces less than those made of statistics.
+RECORDED = {"flite:slt": 5.0, "flite:rms": 6.5, "flite:awb": 6.5, "festival:slt": 5.0, "flite:kal16": 1.5, "festival:ked": 2.0}
+RECORDED |= {"festival:kal": 1.5, "flite:kal": 1.5}
+ACCENTS = {"en-us": 28.0, "en-us-nyc": 12.0, "en-gb": 10.0, "en-gb-x-rp": 6.0, "en-gb-scotland": 6.0, "en-029": 4.0}
+ACCENTS |= {"en-gb-x-gbclan": 3.0, "en-gb-x-gbcwmd": 3.0}
+TIMBRES = {PLAIN: 6.0, "whisper": 0.5, "whisperf": 0.5, "croak": 0.5}  # others 1
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """Everything that decides what the shards of a corpus hold."""
+
+    seed: int
+    words: tuple[str, ...]
+    without: tuple[str, ...]
+    alone: bool  # single words only
+    synthesizers: tuple[Synthesizer, ...]
+    voices: tuple[Voice, ...]
+    shares: tuple[float, ...]  # of the voices, adding up to 1
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a corpus must have in common with another to be continued by it."""
+        digest = hashlib.sha256("\n".join((*self.words, "", *self.without, "", *(voice.name for voice in self.voices))).encode())
+        names = sorted(synthesizer.name for synthesizer in self.synthesizers)
+        return {
+            "recipe": RECIPE,
+            "seed": self.seed,
+            "alone": self.alone,
+            "synthesizers": names,
+            "voices": len(self.voices),
+            "drawn_from": digest.hexdigest(),
+        }
+
+    def utterances(self, index: int, count: int) -> list[SpokenText]:
+        """Return the utterances of a shard."""
+        random = np.random.default_rng([self.seed, index])
+        texts = single_words(random, self.words) if self.alone else spoken_texts(random, self.words, self.without)
+        return [self._utterance(text, random) for text in itertools.islice(texts, count)]
+
+    def _utterance(self, text: str, random: np.random.Generator) -> SpokenText:
+        voice = self.voices[int(random.choice(len(self.voices), p=self.shares))]
+        rate, pitch = (float(np.exp(random.uniform(*np.log(limits)))) for limits in (RATES, PITCHES))
+        return SpokenText(text, voice, rate, pitch)
+
+
+def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alone: bool = False) -> CorpusPlan:
+    """Return the plan for these settings and the synthesisers on this machine; raises `SpeechtlError` when they cannot be met."""
+    if seed < 0:
+        raise SpeechtlError(f"seed must be 0 or more; got {seed}.")
+    if isinstance(words, str) or isinstance(without, str):
+        raise SpeechtlError("words and without must be lists, with one word or phrase in each place; got a single text.")
+    random = np.random.default_rng(seed)
+    for texts in (sentences(random, without), spoken_texts(random, words, without)):
+        next(texts)  # complains before any work is done
+    usable = tuple(usable_words(words, without))
+    if alone and not usable:
+        raise SpeechtlError("A corpus of single words needs words: give a vocabulary.")
+    synthesizers = tuple(find_synthesizers())
+    shares = used_voices(synthesizers)
+    return CorpusPlan(seed, usable, tuple(without), alone, synthesizers, tuple(shares), tuple(shares.values()))
+
+
+def used_voices(synthesizers: Sequence[Synthesizer] | None = None) -> dict[Voice, float]:
+    """Return the voices of a corpus with their shares, which add up to 1; raises `MissingExtraError` without a synthesiser."""
+    found = find_synthesizers() if synthesizers is None else synthesizers
+    weights = {voice: _weight(voice) for synthesizer in found for voice in synthesizer.voices()}
+    espeak = sum(weight for voice, weight in weights.items() if voice.synthesizer == "espeak")
+    scale = sum(ACCENTS.values()) / espeak if espeak else 1.0
+    weights = {voice: weight * (scale if voice.synthesizer == "espeak" else 1.0) for voice, weight in weights.items()}
+    total = sum(weights.values())
+    return {voice: weight / total for voice, weight in weights.items()}
+
+
+def _weight(voice: Voice) -> float:
+    if voice.synthesizer == "espeak":
+        return ACCENTS[voice.accent] * TIMBRES.get(voice.timbre, 1.0)
+    return RECORDED.get(voice.name, 1.0)
+
 
 SURROUNDINGS = (0.05, 0.4)  # seconds before and after the speech
 SHARD = 100  # utterances
@@ -38,8 +124,6 @@ LETTER_SECONDS = (0.02, 0.35)  # of speech at the voice's own rate, to a letter:
 EXTRA_SECONDS = 1.2  # that a text may take besides its letters
 
 Line = dict[str, Any]  # of a manifest
-OnSkip = Callable[[str], None]
-Progress = Callable[[int, int], None]  # seconds of speech that there are, and that are wanted
 
 
 def make_corpus(
@@ -51,14 +135,14 @@ def make_corpus(
     without: Sequence[str] = (),
     alone: bool = False,
     workers: int = 2,
-    on_skip: OnSkip | None = None,
-    progress: Progress | None = None,
+    on_skip: Log | None = None,
+    progress: Advance | None = None,
 ) -> Path:
     """Write about so many hours of single utterances as 16 kHz FLAC; return the path of `manifest.jsonl`.
 
     `words` is a vocabulary for the texts, `without` phrases that none contains; `alone` says the words of the vocabulary one
     by one, and nothing else. Every synthesiser on this machine is used
-    (`corpus_plan.used_voices` tells which). The same seed, settings and synthesisers give the same texts, voices and samples, whatever the
+    (`used_voices` tells which). The same seed, settings and synthesisers give the same texts, voices and samples, whatever the
     number of workers. A second call goes on where an interrupted one stopped, and one with more hours extends the corpus.
     An utterance that fails is left out and reported to `on_skip`, again by every call. Raises `SpeechtlError` when the settings
     cannot be met, differ from those that the folder was begun with, or when the folder cannot be written to.
@@ -106,7 +190,7 @@ def _agree(folder: Path, plan: CorpusPlan) -> None:
     raise SpeechtlError(f"{folder} was begun with other settings ({wanted}); give another folder, or the same settings.")
 
 
-def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip: OnSkip, progress: Progress) -> list[Line]:
+def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip: Log, progress: Advance) -> list[Line]:
     """Make shards until there are enough hours, and return their lines."""
     for leftover in folder.glob(".?????.part"):  # of a process that was killed
         shutil.rmtree(leftover)
@@ -185,7 +269,7 @@ def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
     (beside / "lines.jsonl").write_text("".join(map(_json, lines)), encoding="utf-8")
 
 
-def _spoken(utterances: Sequence[Utterance], synthesizers: Sequence[Synthesizer]) -> Mapping[int, Samples | AudioError]:
+def _spoken(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> Mapping[int, Samples | AudioError]:
     """Return what was spoken, by the utterance's place; each synthesiser says all of its own at once."""
     spoken: dict[int, Samples | AudioError] = {}
     for synthesizer in synthesizers:
@@ -194,7 +278,7 @@ def _spoken(utterances: Sequence[Utterance], synthesizers: Sequence[Synthesizer]
     return spoken
 
 
-def _absurd(utterance: Utterance, speech: Samples) -> str | None:
+def _absurd(utterance: SpokenText, speech: Samples) -> str | None:
     seconds = utterance.rate * len(speech) / SAMPLE_RATE
     shortest, longest = (limit * len(utterance.text) for limit in LETTER_SECONDS)
     if shortest <= seconds <= longest + EXTRA_SECONDS:
@@ -217,7 +301,7 @@ def _flac(samples: Samples) -> tuple[bytes, float]:
     return file.getvalue(), len(samples) / SAMPLE_RATE
 
 
-def _line(path: str, utterance: Utterance, flac: bytes, duration: float) -> Line:
+def _line(path: str, utterance: SpokenText, flac: bytes, duration: float) -> Line:
     return {
         "audio_filepath": path,
         "duration": duration,

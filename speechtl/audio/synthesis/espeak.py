@@ -13,7 +13,7 @@ import numpy as np
 
 from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.synthesis import espeak_process as espeak
-from speechtl.audio.synthesis.base import PLAIN, SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, run, run_partly, speak_singly
+from speechtl.audio.synthesis.base import PLAIN, SECONDS_TO_WAIT, RawSpeech, SpokenText, Synthesizer, Voice, run, run_partly, speak_singly
 from speechtl.errors import AudioError
 from speechtl.runtime.samples import Samples, from_int16
 
@@ -48,13 +48,13 @@ class EspeakLibrary:
         accents, timbres = (line.split() for line in run(self._command, "", self._folder).decode().splitlines())
         return _spread(language, accents, timbres)
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         """Return 22.05 kHz samples."""
         command = [*self._command, utterance.voice.variant, *_settings(utterance)]
         sample_rate, _, sound = run(command, utterance.text, self._folder).partition(b"\n")
         return _samples(sound), int(sample_rate)
 
-    def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+    def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Speak one after the other in one process, and in a new one after a text on which it fails.
 
         The same list gives the same samples, but not those of `speak`: the library keeps state from one text to the next.
@@ -86,7 +86,7 @@ class EspeakProgram:
         timbres = [column.removeprefix("!v/") for columns in self._table("variant") for column in columns if column.startswith("!v/")]
         return _spread(language, accents, timbres)
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         """Return 22.05 kHz samples."""
         words_per_minute, pitch_setting = _settings(utterance)
         settings = ["-v", utterance.voice.variant, "-s", words_per_minute, "-p", pitch_setting, "-a", str(espeak.VOLUME)]
@@ -95,7 +95,7 @@ class EspeakProgram:
         start = wave.find(b"data") + 8
         return _samples(wave[start:]), int.from_bytes(wave[24:28], "little")
 
-    def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+    def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Speak each text in a process of its own."""
         return speak_singly(self, utterances)
 
@@ -128,7 +128,7 @@ def _spread(language: str, accents: Sequence[str], timbres: Sequence[str]) -> li
     ]
 
 
-def _settings(utterance: Utterance) -> tuple[str, str]:
+def _settings(utterance: SpokenText) -> tuple[str, str]:
     pitch_setting = min(max(round(PITCH_CENTRE + PITCH_PER_OCTAVE * math.log2(utterance.pitch)), 0), 99)
     return str(round(WORDS_PER_MINUTE * utterance.rate)), str(pitch_setting)
 

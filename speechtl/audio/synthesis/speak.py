@@ -13,10 +13,9 @@ import numpy as np
 import soxr
 
 from speechtl.audio.scripts import ENGLISH, RECORD, language_of, longest, speakable
-from speechtl.audio.synthesis.base import RawSpeech, Synthesizer, Utterance, Voice
+from speechtl.audio.synthesis.base import RawSpeech, SpokenText, Synthesizer, Voice
 from speechtl.audio.synthesis.espeak import find_espeak
-from speechtl.audio.synthesis.festival import find_festival
-from speechtl.audio.synthesis.flite import find_flite
+from speechtl.audio.synthesis.festival_flite import find_festival, find_flite
 from speechtl.audio.synthesis.sentences import plain
 from speechtl.errors import AudioError, MissingExtraError
 from speechtl.progress import say
@@ -89,11 +88,11 @@ def speak(text: str, voice: Voice, *, rate: float = 1.0, pitch: float = 1.0) -> 
     `rate` (0.5 to 2) and `pitch` (0.7 to 1.6) are factors on the voice's own. Raises `AudioError` when there is nothing to say or the
     synthesis fails, and `MissingExtraError` when no synthesiser is on this machine.
     """
-    utterance = _checked(Utterance(text, voice, rate, pitch))
+    utterance = _checked(SpokenText(text, voice, rate, pitch))
     return _finished(utterance, synthesizer_of(voice).speak(utterance))
 
 
-def speak_many(synthesizer: Synthesizer, utterances: Sequence[Utterance]) -> list[Samples | AudioError]:
+def speak_many(synthesizer: Synthesizer, utterances: Sequence[SpokenText]) -> list[Samples | AudioError]:
     """Return speech as `speak` does, or why there is none; the utterances, all of one synthesiser, share processes where they can.
 
     The same list of utterances gives the same samples. Raises `AudioError` for an utterance that no synthesiser could say.
@@ -108,16 +107,16 @@ def speak_many(synthesizer: Synthesizer, utterances: Sequence[Utterance]) -> lis
     return finished
 
 
-def _checked(utterance: Utterance) -> Utterance:
+def _checked(utterance: SpokenText) -> SpokenText:
     spoken = "".join(character if character.isprintable() else " " for character in speakable(utterance.text)).strip()
     if not plain(spoken):
         raise AudioError(f"There is nothing to say in {utterance.text!r}; give at least one word.")
     _check_within("rate", utterance.rate, WIDEST_RATES)
     _check_within("pitch", utterance.pitch, WIDEST_PITCHES)
-    return Utterance(spoken, utterance.voice, utterance.rate, utterance.pitch)
+    return SpokenText(spoken, utterance.voice, utterance.rate, utterance.pitch)
 
 
-def _finished(utterance: Utterance, speech: RawSpeech) -> Samples:
+def _finished(utterance: SpokenText, speech: RawSpeech) -> Samples:
     samples, sample_rate = speech
     if sample_rate != SAMPLE_RATE and len(samples):
         samples = soxr.resample(samples, sample_rate, SAMPLE_RATE)

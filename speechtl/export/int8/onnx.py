@@ -15,10 +15,10 @@ from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
 from speechtl.export.int8.scales import weight_scales
 from speechtl.export.onnx_graph import to_bytes
-from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
 from speechtl.runtime.samples import Floats
+from speechtl.runtime.silence import quiet
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 ONE_SCALE = ("Concat", "Slice", "Reshape", "Transpose", "MaxPool")  # their inputs and outputs share a scale

@@ -15,10 +15,10 @@ from speechtl.errors import MissingExtraError
 from speechtl.export.int8.ranges import Ranges, measure, share
 from speechtl.export.int8.scales import ALL_LEVELS, weight_scales
 from speechtl.export.int8.tflite_model import TfliteGraph, read_model, write_model
-from speechtl.quiet import quiet
 from speechtl.runtime.bundle.wake_word import State
 from speechtl.runtime.engine.session import INPUT, OUTPUT
 from speechtl.runtime.samples import Floats
+from speechtl.runtime.silence import quiet
 
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of their weights that counts them
 CONVOLUTIONS = (*CHANNELS, "BATCH_MATMUL")

@@ -39,7 +39,7 @@ def _sha256() -> Callable[[bytes], Any]:
     """SHA-256 from Python's own module: `hashlib` would load OpenSSL, 4 MB of every detector's memory."""
     for module in ("_sha2", "_sha256", "hashlib"):  # from Python 3.12 on, before that, and in builds without either
         try:
-            return importlib.import_module(module).sha256  # type: ignore[no-any-return]
+            return importlib.import_module(module).sha256
         except ImportError:
             continue
     raise ImportError("This Python has no SHA-256.")

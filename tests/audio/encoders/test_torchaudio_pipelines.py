@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -6,12 +8,12 @@ import torch
 from speechtl.audio.encoders import build_encoder, data_input, load_encoder
 from speechtl.audio.encoders import torchaudio_pipelines as pipelines
 from speechtl.audio.encoders.base import audio_input
-from speechtl.audio.encoders.torchaudio_import import torchaudio
+from speechtl.audio.encoders.torchaudio_pipelines import torchaudio
 from speechtl.audio.evaluation.evaluate import evaluate, open_model
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.training.train import train
-from speechtl.errors import InputMismatchError, RecipeError, SpeechtlError, WeightsError
+from speechtl.errors import InputMismatchError, MissingExtraError, RecipeError, SpeechtlError, WeightsError
 from speechtl.export.bundle import export_runs, graphs_for
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.features import LogMelSettings
@@ -171,3 +173,46 @@ def test_a_word_is_trained_evaluated_exported_and_verified(tiny_pipeline, corpus
         export_runs([run], corpus / "b.wake", ["model.int8.onnx"])
     with pytest.raises(SpeechtlError, match="Leave out --tflite"):
         graphs_for([run], tflite=True)
+
+
+def test_networks_are_there_whether_or_not_the_compiled_extension_fits():
+    library = torchaudio()
+    assert library is torchaudio()
+    assert library.pipelines.HUBERT_BASE.sample_rate == 16_000
+
+
+def test_without_torchaudio_the_pip_command_is_printed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchaudio", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'speechtl\[torchaudio\]'"):
+        torchaudio()
+
+
+FAIL = """
+import importlib, sys
+from speechtl.audio.encoders import torchaudio_pipelines
+real, tried = importlib.import_module, []
+def fail(name):
+    tried.append(name)
+    if len(tried) == 1:
+        raise OSError({message!r})
+    return real(name)
+importlib.import_module = fail
+try:
+    library = torchaudio_pipelines.torchaudio()
+    stub = sys.modules[torchaudio_pipelines.EXTENSION]
+    print("stepped over", stub._IS_TORCHAUDIO_EXT_AVAILABLE, hasattr(stub, "__file__"), hasattr(library, "pipelines"))
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Could not load this library: /somewhere/torchaudio/lib/_torchaudio.abi3.so", "stepped over False False True"),
+        ("No space left on device", "No space left on device"),
+    ],
+)
+def test_only_an_extension_that_does_not_load_is_stepped_over(message, said):
+    done = subprocess.run([sys.executable, "-c", FAIL.format(message=message)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == said, done.stderr

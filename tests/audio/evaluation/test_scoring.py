@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from speechtl.audio.evaluation.scoring import ScoredStream, Word, count, score_stream
+from speechtl.audio.evaluation.scoring import PlayedWord, ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.network.model import scorer_of
-from speechtl.runtime.bundle.wake_word import Word as WakeWord
+from speechtl.runtime.bundle.wake_word import Word
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.trigger import TriggerSettings
 
@@ -18,7 +18,7 @@ def stream(events: list[float], words: list[tuple[float, float]], seconds: float
     for time in events:
         scores[round(time / STEP)] = 0.9
     times = np.arange(len(scores)) * STEP
-    return ScoredStream(scores, times, STEP, seconds, [Word(start, end, index) for index, (start, end) in enumerate(words)])
+    return ScoredStream(scores, times, STEP, seconds, [PlayedWord(start, end, index) for index, (start, end) in enumerate(words)])
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_is_counted_is_what_the_shipped_detector_does(tiny_network, recordi
     trigger = TriggerSettings(0.5, 2, 0.5)
     scored = score_stream(scorer_of(tiny_network), passages)
     counts = count(scored, trigger)
-    events = Detector(scorer_of(tiny_network, streaming=True), [WakeWord("burst", ("burst",), trigger)]).feed(
+    events = Detector(scorer_of(tiny_network, streaming=True), [Word("burst", ("burst",), trigger)]).feed(
         np.concatenate([passage.samples for passage in passages])
     )
     ends = [word.end for word in scored.words]

@@ -5,10 +5,10 @@ import torch
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.encoders import AudioEncoder, audio_input
 from speechtl.audio.pretraining import evaluate as module
+from speechtl.audio.pretraining.data import Utterance
 from speechtl.audio.pretraining.evaluate import recognise, recognition, tell_word, word_accuracy
 from speechtl.audio.pretraining.network import Answers, PretrainingHead, PretrainingNetwork
 from speechtl.audio.pretraining.phones import PHONES
-from speechtl.audio.pretraining.utterances import Utterance
 from speechtl.runtime.features import LogMelSettings
 from speechtl.transfer import EncoderInfo
 

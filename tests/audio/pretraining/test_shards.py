@@ -10,9 +10,8 @@ import torch
 from speechtl.audio.augment import mask
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.pretraining import shards as module
+from speechtl.audio.pretraining.data import Rendered, Utterance, Window
 from speechtl.audio.pretraining.shards import MASKS, ShardBatches, Shards
-from speechtl.audio.pretraining.utterances import Utterance
-from speechtl.audio.pretraining.windows import Rendered, Window
 from speechtl.errors import RunError
 from speechtl.transfer.fit import PartedBatches
 

@@ -21,8 +21,7 @@ import soundfile
 from speechtl.audio.data.manifest import read_manifest, usable
 from speechtl.audio.data.recordings import load_recordings
 from speechtl.audio.synthesis import corpus as spoken_corpus
-from speechtl.audio.synthesis import corpus_plan
-from speechtl.audio.synthesis.base import RawSpeech, Utterance
+from speechtl.audio.synthesis.base import RawSpeech, SpokenText
 from speechtl.audio.synthesis.corpus import make_corpus
 from speechtl.audio.synthesis.espeak import find_espeak
 from speechtl.audio.synthesis.sentences import contains_phrase
@@ -39,7 +38,7 @@ SETTINGS: dict[str, Any] = {"seed": 3, "words": WORDS, "without": ("computer", "
 def small_shards_without_recorded_voices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let eSpeak NG speak, which is fast and everywhere, in shards of twelve."""
     monkeypatch.setattr(spoken_corpus, "SHARD", 12)
-    monkeypatch.setattr(corpus_plan, "find_synthesizers", lambda: [find_espeak()])
+    monkeypatch.setattr(spoken_corpus, "find_synthesizers", lambda: [find_espeak()])
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spoken_corpus, "SHARD", 12)
-        patch.setattr(corpus_plan, "find_synthesizers", lambda: [find_espeak()])
+        patch.setattr(spoken_corpus, "find_synthesizers", lambda: [find_espeak()])
         return make_corpus(folder, HOURS, **SETTINGS)
 
 
@@ -102,9 +101,9 @@ def test_another_seed_gives_another_corpus(corpus: Path, tmp_path: Path) -> None
 def test_a_killed_corpus_goes_on_where_it_stopped(corpus: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from speechtl.audio.synthesis import corpus_plan, corpus as c\n"
+        "from speechtl.audio.synthesis import corpus as c\n"
         "from speechtl.audio.synthesis.espeak import find_espeak\n"
-        "c.SHARD = 12; corpus_plan.find_synthesizers = lambda: [find_espeak()]\n"
+        "c.SHARD = 12; c.find_synthesizers = lambda: [find_espeak()]\n"
         f"c.make_corpus(sys.argv[1], 100, **{SETTINGS!r})"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as process:
@@ -145,7 +144,7 @@ class _Failing:
         self.voices = found.voices
         self.turn = itertools.count()
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         return self._found.speak(utterance)
 
     def speak_many(self, utterances: Any) -> list[RawSpeech | AudioError]:
@@ -158,7 +157,7 @@ class _Failing:
 
 
 def test_utterances_that_fail_are_left_out_and_reported_by_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_plan, "find_synthesizers", lambda: [_Failing()])
+    monkeypatch.setattr(spoken_corpus, "find_synthesizers", lambda: [_Failing()])
     first: list[str] = []
     clips = read_manifest(make_corpus(tmp_path, HOURS / 4, on_skip=first.append, workers=1, **SETTINGS))
     assert len(first) % 4 == 0

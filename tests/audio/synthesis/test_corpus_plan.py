@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from speechtl.audio.synthesis.corpus_plan import PITCHES, RATES, draw_plan, used_voices
+from speechtl.audio.synthesis.corpus import PITCHES, RATES, draw_plan, used_voices
 from speechtl.audio.synthesis.speak import find_synthesizers, voices
 
 pytest.importorskip("espeakng_loader")

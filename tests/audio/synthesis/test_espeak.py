@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from speechtl.audio.synthesis import espeak_process as espeak
-from speechtl.audio.synthesis.base import Utterance, Voice
+from speechtl.audio.synthesis.base import SpokenText, Voice
 from speechtl.audio.synthesis.espeak import EspeakLibrary, find_espeak
 from speechtl.audio.synthesis.speak import speak_many
 from speechtl.errors import AudioError
@@ -36,7 +36,7 @@ def breaking_library(folder: Path, word: str) -> EspeakLibrary:
 
 def test_a_crash_costs_one_sentence(tmp_path: Path) -> None:
     synthesizer = breaking_library(tmp_path, "crash")
-    spoken = speak_many(synthesizer, [Utterance(text, VOICE) for text in ("crash", "hello", "crash", "good day", "good night")])
+    spoken = speak_many(synthesizer, [SpokenText(text, VOICE) for text in ("crash", "hello", "crash", "good day", "good night")])
     assert [isinstance(speech, AudioError) for speech in spoken] == [True, False, True, False, False]
     assert "exit code 139" in str(spoken[0])
 
@@ -47,7 +47,7 @@ def test_many_texts_take_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     run = subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda *given, **settings: started.append(given) or run(*given, **settings))
-    first, second = speak_many(synthesizer, [Utterance("hello", VOICE), Utterance("hello", Voice("espeak", "en-gb", "m3"))])
+    first, second = speak_many(synthesizer, [SpokenText("hello", VOICE), SpokenText("hello", Voice("espeak", "en-gb", "m3"))])
     assert len(started) == 1
     assert not np.array_equal(first, second)
 
@@ -55,5 +55,5 @@ def test_many_texts_take_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_line_breaks_and_tabs_do_not_break_the_list_up() -> None:
     synthesizer = find_espeak()
     assert synthesizer is not None
-    spoken = speak_many(synthesizer, [Utterance("good\nday\tsir", VOICE), Utterance("hello", VOICE)])
+    spoken = speak_many(synthesizer, [SpokenText("good\nday\tsir", VOICE), SpokenText("hello", VOICE)])
     assert all(isinstance(speech, np.ndarray) for speech in spoken)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.audio.synthesis.base import Synthesizer, Utterance, Voice
-from speechtl.audio.synthesis.flite import Flite
+from speechtl.audio.synthesis.base import SpokenText, Synthesizer, Voice
+from speechtl.audio.synthesis.festival_flite import Flite
 from speechtl.audio.synthesis.speak import find_synthesizers, speak, speak_many, voices
 from speechtl.errors import AudioError
 
@@ -26,9 +26,9 @@ def synthesizer(request: pytest.FixtureRequest) -> Synthesizer:
     pytest.skip(f"{request.param} is not installed (on Debian and Ubuntu: apt install {request.param})")
 
 
-def utterances(synthesizer: Synthesizer) -> list[Utterance]:
+def utterances(synthesizer: Synthesizer) -> list[SpokenText]:
     found = synthesizer.voices()
-    return [Utterance(text, found[index % len(found)], 0.9 + 0.1 * index, 1.1) for index, text in enumerate(TEXTS)]
+    return [SpokenText(text, found[index % len(found)], 0.9 + 0.1 * index, 1.1) for index, text in enumerate(TEXTS)]
 
 
 def test_many_texts_are_spoken_as_one_by_one(synthesizer: Synthesizer) -> None:
@@ -52,7 +52,7 @@ def test_a_sentence_that_flite_leaves_no_sound_of_does_not_stop_the_others(tmp_p
     program.chmod(0o755)
     soundfile.write(tmp_path / "sound.wav", np.zeros(1600), 16_000)
     voice = Voice("flite", "en-us", "slt")
-    spoken = Flite(str(program)).speak_many([Utterance(text, voice) for text in ("nothing", "some")])
+    spoken = Flite(str(program)).speak_many([SpokenText(text, voice) for text in ("nothing", "some")])
     assert isinstance(spoken[0], AudioError)
     assert "'nothing'" in str(spoken[0])
     assert not isinstance(spoken[1], AudioError)
@@ -88,14 +88,14 @@ def test_a_text_is_never_an_option_or_a_program(synthesizer: Synthesizer, capfd:
 
 def test_a_sentence_that_fails_leaves_the_others_alone(synthesizer: Synthesizer) -> None:
     wanted = utterances(synthesizer)
-    broken = Utterance("hello", Voice(synthesizer.name, "en-nowhere", "nobody"))
+    broken = SpokenText("hello", Voice(synthesizer.name, "en-nowhere", "nobody"))
     spoken = speak_many(synthesizer, [wanted[0], broken, broken, *wanted[1:]])
     assert [isinstance(speech, AudioError) for speech in spoken] == [False, True, True, False, False, False]
 
 
 def test_nothing_to_say_is_an_error_before_anything_is_spoken(synthesizer: Synthesizer) -> None:
     with pytest.raises(AudioError, match="nothing to say"):
-        speak_many(synthesizer, [*utterances(synthesizer), Utterance("...", synthesizer.voices()[0])])
+        speak_many(synthesizer, [*utterances(synthesizer), SpokenText("...", synthesizer.voices()[0])])
 
 
 def test_every_person_comes_once_before_any_comes_again() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from speechtl.audio.synthesis.sentences import contains_phrase
-from speechtl.audio.synthesis.texts import NAMES, spoken_texts, usable_words
+from speechtl.audio.synthesis.texts import NAMES, in_words, pseudo_word, random_number, spoken_texts, usable_words
 from speechtl.errors import SpeechtlError
 
 VOCABULARY = ("zebra", "don't", "Queen", "lamp", "commuters", "seventeenth", "yacht")
@@ -71,3 +71,52 @@ def test_words_none_of_which_can_be_used_are_an_error() -> None:
 def test_phrases_that_every_sentence_contains_are_an_error() -> None:
     with pytest.raises(SpeechtlError, match="No sentence without the phrases"):
         drawn(50, words=(), without=tuple("aeiouybcdfghjklmnpqrstvwx"))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (0, "cardinal", "zero"),
+        (99, "cardinal", "ninety nine"),
+        (206, "cardinal", "two hundred and six"),
+        (1001, "cardinal", "one thousand and one"),
+        (912_345, "cardinal", "nine hundred and twelve thousand three hundred and forty five"),
+        (12, "ordinal", "twelfth"),
+        (21, "ordinal", "twenty first"),
+        (1904, "year", "nineteen oh four"),
+        (1900, "year", "nineteen hundred"),
+    ],
+)
+def test_numbers_are_words_without_commas_and_hyphens(number: int, kind: str, words: str) -> None:
+    assert in_words(number, kind) == words
+
+
+def test_random_numbers_are_many_and_use_every_digit() -> None:
+    random = np.random.default_rng(0)
+    drawn = [random_number(random) for _ in range(500)]
+    assert len(set(drawn)) > 350
+    words = set(itertools.chain.from_iterable(text.split() for text in drawn))
+    assert words > {"zero", "oh", "five", "thirteen", "ninety", "hundred", "thousand", "point", "and"}
+
+
+def pseudo_words(count: int) -> list[str]:
+    random = np.random.default_rng(0)
+    return [pseudo_word(random) for _ in range(count)]
+
+
+def test_pseudo_words_are_many_short_and_of_plain_letters() -> None:
+    words = pseudo_words(2000)
+    assert len(set(words)) > 1500
+    assert all(re.fullmatch("[a-z]+", word) for word in words)
+    assert 2 <= min(map(len, words)) <= max(map(len, words)) <= 16
+
+
+def test_every_pseudo_word_has_a_vowel_and_begins_as_english_words_do() -> None:
+    begin = re.compile(
+        r"(?:[bcdfghjklmnprstvwyz]|bl|br|ch|cl|cr|dr|fl|fr|gl|gr|kl|kr|pl|pr|qu|s[hcklmnptw]|s[cpt]r|shr|spl|th|thr|tr|tw)[aeiouy]"
+    )
+    assert [word for word in pseudo_words(2000) if not begin.match(word)] == []
+
+
+def test_soft_and_hard_letters_are_not_mixed_up() -> None:
+    assert [word for word in pseudo_words(2000) if re.match("[cg][eiy]", word)] == []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speechtl.audio.evaluation.scoring import ScoredStream, Word, count
+from speechtl.audio.evaluation.scoring import PlayedWord, ScoredStream, count
 from speechtl.audio.training.calibrate import RATES, Copies, calibrate, fit_tail
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.trigger import TriggerSettings
@@ -29,7 +29,7 @@ def spoken(logits: list[float]) -> ScoredStream:
     words = []
     for index, logit in enumerate(logits):
         scores[100 * index + 50] = sigmoid(np.array(logit))
-        words.append(Word((100 * index + 45) * STEP, (100 * index + 49) * STEP, index))
+        words.append(PlayedWord((100 * index + 45) * STEP, (100 * index + 49) * STEP, index))
     return ScoredStream(scores, np.arange(len(scores)) * STEP, STEP, len(scores) * STEP, words)
 
 

@@ -1,5 +1,4 @@
 import getpass
-import importlib.util
 import json
 import os
 import re
@@ -16,12 +15,9 @@ PROGRAM = Path(__file__).parents[3] / "device" / "harness.py"
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
 
 
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("harness", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def program(load_program):
+    return load_program("device/harness")
 
 
 class Device:
@@ -149,7 +145,6 @@ def test_a_device_that_gives_no_report_is_one_sentence(program, device, tiny_bun
     said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Measuring")]
     assert code == 2
     assert len(said) == 1
-    assert said[0].startswith("harness: ")
     assert says in said[0]
     assert leftovers() == before
 
@@ -177,7 +172,7 @@ def test_a_place_that_cannot_be_written_to_after_all_is_one_sentence(program, de
     ]
     (tmp_path / "out").mkdir()
     assert program.main([*arguments, "--out", str(tmp_path / "out"), "--repetitions", "1"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"harness: File exists ({tmp_path / 'out'})."
+    assert capsys.readouterr().err.splitlines()[-1] == f"File exists ({tmp_path / 'out'})."
 
 
 def test_a_key_that_is_not_accepted_and_a_port_where_nobody_listens_are_said(program, device, tiny_bundle, tmp_path, capsys):

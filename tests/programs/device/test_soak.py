@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,14 +12,9 @@ PROGRAM = Path(__file__).parents[3] / "device" / "soak.py"
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
 
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("soak", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["soak"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["soak"]
+@pytest.fixture
+def program(load_program):
+    return load_program("device/soak")
 
 
 @pytest.fixture
@@ -90,7 +84,7 @@ def test_a_problem_is_exit_code_1_and_stands_in_the_json(program, tiny_bundle, m
 
 def test_bad_input_is_a_sentence_and_exit_code_2(program, tiny_bundle, tmp_path, capsys):
     assert program.main([str(tmp_path / "none.wake")]) == 2
-    assert capsys.readouterr().err == f"soak: {tmp_path / 'none.wake'} does not exist.\n"
+    assert capsys.readouterr().err == f"{tmp_path / 'none.wake'} does not exist.\n"
     assert program.main([str(tiny_bundle), "--graph", "x"]) == 2
     for hours in ("0", "-1", "nan", "many"):
         with pytest.raises(SystemExit) as stopped:

@@ -1,5 +1,4 @@
 import hashlib
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,16 +10,12 @@ import soundfile
 from speechtl.audio.data.manifest import read_manifest
 from speechtl.errors import ManifestError
 
-PROGRAM = Path(__file__).parents[3] / "training" / "make_manifests.py"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("make_manifests", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def program(load_program):
+    return load_program("training/make_manifests")
 
 
 def lay_out(folder: Path, name: str, files: list[str], **others) -> list[dict]:

@@ -74,7 +74,7 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
 
 
 def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("speechtl.audio.pretraining.utterances.OFTEN", 2)
+    monkeypatch.setattr("speechtl.audio.pretraining.data.OFTEN", 2)
     settings = ["tasks.words=1", "words.hours=0.004", "words.vocabulary=2"]
     command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert load_program("training/pretrain").main([*command, *(part for one in settings for part in ("--set", one))]) == 0
@@ -270,15 +270,15 @@ from pathlib import Path
 from speechtl.audio.pretraining import train as pretrain
 from speechtl.transfer import save_tensors
 
-fit, out = pretrain._fit, Path(sys.argv[1])
+fit, out = pretrain._Pretraining.fit, Path(sys.argv[1])
 pretrain.ROOMS = 2
 
-def fit_and_keep(network, *others):
-    history = fit(network, *others)
+def fit_and_keep(run, network, *others):
+    history = fit(run, network, *others)
     save_tensors(out / ("weights-of-" + os.environ.get("LOCAL_RANK", "0")), network.state_dict(), {})
     return history
 
-pretrain._fit = fit_and_keep
+pretrain._Pretraining.fit = fit_and_keep
 spec = importlib.util.spec_from_file_location("program", sys.argv[2])
 program = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(program)
@@ -346,7 +346,7 @@ def test_what_is_synthesised_without_and_what_failed_is_noted(load_program, reci
     from speechtl.audio.synthesis import corpus as spoken_corpus
 
     speak = spoken_corpus.speak_many
-    monkeypatch.setattr("speechtl.audio.pretraining.train.missing_synthesizers", lambda: ["festival"])
+    monkeypatch.setattr("speechtl.audio.pretraining.corpora.missing_synthesizers", lambda: ["festival"])
     monkeypatch.setattr(
         spoken_corpus, "speak_many", lambda synthesizer, utterances: [AudioError("hoarse"), *speak(synthesizer, utterances)[1:]]
     )

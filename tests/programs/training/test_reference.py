@@ -8,7 +8,7 @@ import pytest
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
 from speechtl.audio.recipe import make_recipe
 from speechtl.image.recipe import make_image_recipe
-from speechtl.settings import read_toml
+from speechtl.toml_files import read_toml
 from tests.documents.pages import ROOT, blocks
 
 

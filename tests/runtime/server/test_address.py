@@ -110,7 +110,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 def test_what_is_sent_on_stdio_arrives_although_a_library_is_kept_quiet_meanwhile():
     code = """
 import asyncio
-from speechtl.quiet import quiet
+from speechtl.runtime.silence import quiet
 from speechtl.runtime.server.address import open_stdio
 
 async def send():

@@ -1,4 +1,3 @@
-import importlib.util
 import itertools
 import json
 import shutil
@@ -18,18 +17,9 @@ from speechtl.runtime.features import LogMel
 FOLDER = Path(__file__).parents[4] / "device/emulation"
 
 
-@pytest.fixture(scope="module")
-def program():
-    """Return emulate.py as a module; it imports its neighbours as a program does."""
-    sys.path.insert(0, str(FOLDER))
-    spec = importlib.util.spec_from_file_location("emulate", FOLDER / "emulate.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["emulate"] = module
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(FOLDER))
-    for name in ("emulate", "arm_root"):
-        sys.modules.pop(name, None)
+@pytest.fixture
+def program(load_program):
+    return load_program("device/emulation/emulate")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from speechtl.audio.synthesis.base import Utterance
-from speechtl.audio.synthesis.festival import Festival, find_festival
+from speechtl.audio.synthesis.base import SpokenText
+from speechtl.audio.synthesis.festival_flite import Festival, find_festival
 from speechtl.errors import AudioError
 
 FESTIVAL = shutil.which("festival")
@@ -28,7 +28,7 @@ def test_a_crash_costs_one_sentence(tmp_path: Path) -> None:
     synthesizer = breaking_festival(tmp_path / "festival", "crash")
     voice = synthesizer.voices()[0]
     texts = ["hello", "good day", "crash", "good night", "crash"]
-    spoken = synthesizer.speak_many([Utterance(text, voice) for text in texts])
+    spoken = synthesizer.speak_many([SpokenText(text, voice) for text in texts])
     assert [isinstance(speech, AudioError) for speech in spoken] == [False, False, True, False, True]
 
 

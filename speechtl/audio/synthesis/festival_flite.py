@@ -1,7 +1,7 @@
-"""The program `festival` as a speech synthesiser, with its voices of recorded people.
+"""The programs `festival` and `flite` as speech synthesisers, with their voices of recorded people.
 
-A voice made of statistics (`slt`, from Debian's festvox-us-slt-hts) and two joined from recorded pieces (`kal` and `ked`, from
-festvox-kallpc16k and festvox-kdlpc16k).
+Of festival's voices one is statistical (`slt`, from Debian's festvox-us-slt-hts) and two are joined from recorded pieces (`kal` and
+`ked`, from festvox-kallpc16k and festvox-kdlpc16k).
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from speechtl.audio.scripts import ENGLISH
-from speechtl.audio.synthesis.base import SECONDS_TO_WAIT, RawSpeech, Synthesizer, Utterance, Voice, read_speech, run, run_partly
+from speechtl.audio.synthesis.base import (
+    SECONDS_TO_WAIT,
+    RawSpeech,
+    SpokenText,
+    Synthesizer,
+    Voice,
+    read_speech,
+    run,
+    run_partly,
+    speak_singly,
+)
 from speechtl.errors import AudioError
 
 VOICES = {"slt": "cmu_us_slt_arctic_hts", "ked": "ked_diphone", "kal": "kal_diphone"}
@@ -45,14 +55,14 @@ class Festival:
         present = run([self._program, "--pipe"], "(print (voice.list))").decode().strip().strip("()").split()
         return [Voice(self.name, "en-us", timbre) for timbre, voice in VOICES.items() if voice in present]
 
-    def speak(self, utterance: Utterance) -> RawSpeech:
+    def speak(self, utterance: SpokenText) -> RawSpeech:
         """Return 16 or 32 kHz samples."""
         speech = self.speak_many([utterance])[0]
         if isinstance(speech, AudioError):
             raise speech
         return speech
 
-    def speak_many(self, utterances: Iterable[Utterance]) -> list[RawSpeech | AudioError]:
+    def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Speak one after the other in one process, which takes a quarter of a second to start, and in a new one after a crash."""
         left = list(utterances)
         spoken: list[RawSpeech | AudioError] = []
@@ -75,7 +85,7 @@ def find_festival() -> Synthesizer | None:
     return Festival(program) if program else None
 
 
-def _script(utterance: Utterance, path: Path) -> str:
+def _script(utterance: SpokenText, path: Path) -> str:
     timbre = utterance.voice.timbre
     if timbre not in VOICES:
         return ""
@@ -95,7 +105,7 @@ def _quoted(text: str) -> str:
     return json.dumps(" ".join(plain.split()))
 
 
-def _read(path: Path, utterance: Utterance, failure: AudioError | None) -> RawSpeech | AudioError:
+def _read(path: Path, utterance: SpokenText, failure: AudioError | None) -> RawSpeech | AudioError:
     if not path.exists():
         return failure or AudioError(f"The voice {utterance.voice.name} could not say {utterance.text!r}.")
     try:
@@ -105,3 +115,47 @@ def _read(path: Path, utterance: Utterance, failure: AudioError | None) -> RawSp
     # The engine of statistical voices has no setting for the pitch: it speaks slower or faster, and the rate of the samples makes up.
     shifted = utterance.voice.timbre not in PITCHES
     return samples, round(sample_rate * utterance.pitch) if shifted else sample_rate
+
+
+ACCENTS = {"slt": "en-us", "rms": "en-us", "awb": "en-gb-scotland", "kal16": "en-us", "kal": "en-us"}
+FIXED_PITCH = ("rms",)
+
+
+class Flite:
+    """The program `flite` on PATH."""
+
+    name = "flite"
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def voices(self, language: str = ENGLISH) -> list[Voice]:
+        """Return the voices compiled into the program; all of them are English."""
+        if language != ENGLISH:
+            return []
+        present = run([self._program, "-lv"], "").decode().split()
+        kept = [timbre for timbre in ACCENTS if timbre in present and not (timbre == "kal" and "kal16" in present)]
+        return [Voice(self.name, ACCENTS[timbre], timbre) for timbre in kept]
+
+    def speak(self, utterance: SpokenText) -> RawSpeech:
+        """Return samples at 8 or 16 kHz, as the voice has them."""
+        if utterance.voice.timbre not in ACCENTS:  # flite would take another without a word
+            raise AudioError(f"flite has no voice {utterance.voice.timbre!r}.")
+        # A voice that keeps its pitch is made slower or faster, and the rate of the samples makes up for it.
+        shift = utterance.pitch if utterance.voice.timbre in FIXED_PITCH else 1.0
+        settings = ["--setf", f"duration_stretch={shift / utterance.rate:.4f}", "--setf", f"f0_shift={utterance.pitch:.4f}"]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "speech.wav"
+            run([self._program, "-voice", utterance.voice.timbre, *settings, "-t", utterance.text, "-o", str(path)], "")
+            samples, sample_rate = read_speech(path, utterance)
+        return samples, round(sample_rate * shift)
+
+    def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
+        """Speak each text in a process of its own, which starts in milliseconds."""
+        return speak_singly(self, utterances)
+
+
+def find_flite() -> Synthesizer | None:
+    """Return flite, or None when it is not on PATH."""
+    program = shutil.which("flite")
+    return Flite(program) if program else None
