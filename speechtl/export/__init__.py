@@ -1,1 +1,1 @@
-"""From a run to a bundle: graphs, golden audio, parity."""
+"""Export of runs as bundles: graphs, int8, golden audio, parity."""
