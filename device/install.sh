@@ -51,11 +51,13 @@ check() {
   [[ -f "$here/../pyproject.toml" ]] || fail "Run it from a checkout of speechtl: $here/../pyproject.toml is missing."
   [[ "$(dpkg --print-architecture)" != arm*[fl] ]] ||
     fail "This system is 32-bit. Take the 64-bit Raspberry Pi OS, or install by hand as device/README.md says."
-  local bundle
+  local bundle ascii
   for bundle in "$@"; do
     [[ -f "$bundle" ]] || fail "$bundle does not exist; give a bundle made with: speechtl export RUN -o NAME.wake"
     [[ "$bundle" == *.wake ]] || fail "$bundle is no bundle; their names end with .wake"
-    [[ "${bundle##*/}" != *[^[:alnum:]._-]* ]] || fail "$bundle: the settings can hold letters, digits and . _ - in a name only; rename it."
+    # Bytes beyond ASCII are letters of other scripts; the C locale, in which sudo may run this, knows none of them.
+    ascii="$(LC_ALL=C tr -d '\200-\377\n' <<< "${bundle##*/}")"
+    [[ "$ascii" != *[^[:alnum:]._-]* ]] || fail "$bundle: the settings can hold letters, digits and . _ - in a name only; rename it."
   done
   (($#)) || compgen -G "$SETTINGS/*.wake" > /dev/null || fail "Give at least one bundle: sudo $0 NAME.wake"
 }

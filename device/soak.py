@@ -42,7 +42,7 @@ GROWTH_MB = 0.5  # of 2**20 bytes: what an allocator may hold more at the end wi
 SAME_SCORE = 1e-4  # by which a float graph's score may differ: a resampler rounds differently at other places in its buffer
 SAME_TIME = 1e-6  # seconds
 
-Told = list[tuple[float, float]]  # events of a pass: time from its beginning, score
+PassEvents = list[tuple[float, float]]  # events of a pass: time from its beginning, score
 
 
 @dataclass
@@ -135,15 +135,15 @@ def soak(detector: Detector, heard: Int16, hours: float, tolerance: float = SAME
     seen = Soak(passes=max(round(hours * 3600.0 * SAMPLE_RATE / len(heard)), FEWEST_PASSES))
     seen.hours = seen.passes * len(heard) / SAMPLE_RATE / 3600.0
     begun, cpu = time.perf_counter(), cpu_seconds()
-    told: dict[int, Told] = defaultdict(list)
-    second: Told = []
+    heard_events: dict[int, PassEvents] = defaultdict(list)
+    second: PassEvents = []
     detector.reset()
     with progress("passes over the audio") as advance:
         for number in range(seen.passes):
             for event in play(detector, convert, recorded, seen):
                 pass_of, within = divmod(event.time, len(heard) / SAMPLE_RATE)
-                told[int(pass_of)].append((within, event.score))
-            whole = told.pop(number - 1, [])  # the end of this pass is still on its way through the resampler
+                heard_events[int(pass_of)].append((within, event.score))
+            whole = heard_events.pop(number - 1, [])  # the end of this pass is still on its way through the resampler
             second = whole if number == 2 else second
             if number > 2 and not same(whole, second, tolerance):
                 seen.different_passes.append(number - 1)
@@ -171,7 +171,7 @@ def play(detector: Detector, convert: Resampler, recorded: Int16, seen: Soak) ->
     return found
 
 
-def same(one: Told, other: Told, tolerance: float = SAME_SCORE) -> bool:
+def same(one: PassEvents, other: PassEvents, tolerance: float = SAME_SCORE) -> bool:
     """Tell whether two passes gave the same events."""
     return len(one) == len(other) and all(
         abs(a - b) <= SAME_TIME and abs(score - other_score) <= tolerance for (a, score), (b, other_score) in zip(one, other, strict=True)

@@ -11,7 +11,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from speechtl.runtime.process import tell_cost
+import numpy as np
+
+from speechtl.runtime.detector import Detector
+from speechtl.runtime.process import report_cost
 
 CHUNK_SAMPLES = 1280  # 80 ms
 
@@ -27,14 +30,11 @@ def main(arguments: list[str]) -> int:
 
 def detect(bundle: str, graph: str | None = None, engine: str | None = None) -> None:
     """Feed chunks of samples to the detector."""
-    import numpy as np
-
-    from speechtl.runtime.detector import Detector
 
     detector = Detector.open(bundle, graph=graph, engine=engine)
     detector.feed(np.zeros(detector.scorer.features.samples(detector.scorer.frames_per_step), np.int16))  # a whole step
     detector.reset()
-    tell_cost(_chunks(), lambda chunk: detector.feed(np.frombuffer(chunk, "<i2")))
+    report_cost(_chunks(), lambda chunk: detector.feed(np.frombuffer(chunk, "<i2")))
 
 
 def answer_pictures(path: str, graph: str, first: str) -> None:
@@ -53,7 +53,7 @@ def answer_pictures(path: str, graph: str, first: str) -> None:
         return engine.answers(engine.run(read_pixels(picture, bundle.settings)))
 
     answer(Path(first))
-    tell_cost(sys.stdin.buffer, lambda line: answer(Path(os.fsdecode(line.rstrip(b"\n")))))
+    report_cost(sys.stdin.buffer, lambda line: answer(Path(os.fsdecode(line.rstrip(b"\n")))))
 
 
 def _chunks() -> Iterator[bytes]:

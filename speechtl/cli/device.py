@@ -123,7 +123,7 @@ def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clip
         channel=channel,
         gate=Gate() if gate else None,
         on_score=on_score if clips is not None else None,
-        note=_note,
+        log=_note,
     )
 
 

@@ -1,4 +1,4 @@
-"""What runs on the device: features, bundle, engine and detector. Needs numpy and a runtime, never torch."""
+"""The device side: features, bundle, engine and detector. Needs numpy and a runtime, never torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from speechtl.runtime.features import LogMel, LogMelSettings
     from speechtl.runtime.trigger import TriggerSettings
 
-# From 1.31 on ONNX Runtime keeps an identity of the device and tells its maker of use, unless this is set before its import.
+# From 1.31 on ONNX Runtime sends usage data with an identifier of the device, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Bundle", "Detector", "Event", "LogMel", "LogMelSettings", "TriggerSettings", "open_bundle"]

@@ -15,17 +15,17 @@ from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.sound.files import describe, read_blocks, resampler
 from speechtl.runtime.sound.raw import RawFormat
 
-TAIL_SECONDS = 0.5  # of silence played behind a recording, so that a word at its very end is heard to its end
+TAIL_SECONDS = 0.5  # of silence after a recording, so that a word at its very end is detected
 BLOCK_SECONDS = 0.64  # read at a time
 
 
-def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> Iterator[Event]:
+def detect_file(detector: Detector, path: Path, log: Callable[[str], None]) -> Iterator[Event]:
     """Yield the events of a recording; raise `AudioError` when it cannot be read or is too short to score."""
     blocks = read_blocks(path, block_seconds=BLOCK_SECONDS)
     first = next(blocks, np.zeros(0, np.float32))
     _, channels, seconds = describe(path)
     if channels > 2:
-        note(f"{path} has {channels} channels; their mean is what is heard.")
+        log(f"{path} has {channels} channels; their mean is what is heard.")
     needed = detector.scorer.time(0)
     if seconds < needed:
         raise AudioError(f"{path} is {seconds * 1000:.1f} ms long; a score needs at least {needed * 1000:.0f} ms of audio.")
@@ -37,14 +37,14 @@ def detect_file(detector: Detector, path: Path, note: Callable[[str], None]) -> 
 
 
 def detect_raw(
-    detector: Detector, stream: BinaryIO, rate: int, channels: int, form: str = "s16", note: Callable[[str], None] = say
+    detector: Detector, stream: BinaryIO, rate: int, channels: int, form: str = "s16", log: Callable[[str], None] = say
 ) -> Iterator[Event]:
-    """Yield the events of raw little-endian samples, each as soon as it is decided; `rate` in hertz, `form` a key of `FORMATS`.
+    """Yield the events of raw little-endian samples, each as soon as it is detected; `rate` in hertz, `form` a key of `FORMATS`.
 
-    `note` gets a sentence where the samples look like those of another format. Raises `AudioError` for a form that is not known,
+    `log` receives a sentence where the samples look like another format. Raises `AudioError` for an unknown form,
     for values that are not numbers, and, after the last event, where the stream ends within a frame.
     """
-    raw = RawFormat(form, channels, note)
+    raw = RawFormat(form, channels, log)
     convert = resampler(rate)
     detector.reset()
     while chunk := _read_some(stream, max(rate * 80 // 1000, 1) * raw.frame):
@@ -61,6 +61,6 @@ def detect_raw(
 
 
 def _read_some(stream: BinaryIO, size: int) -> bytes:
-    """Return what has arrived, without waiting for more than there is."""
+    """The bytes that have arrived, without waiting for more."""
     read1 = getattr(stream, "read1", None)
     return bytes(read1(size) if read1 is not None else stream.read(size))

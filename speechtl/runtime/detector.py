@@ -29,10 +29,10 @@ class Event:
 
 
 class Engine(Protocol):
-    """What turns frames into scores, step by step; a shallow copy of it that was reset serves another stream."""
+    """Computes scores from frames, step by step; a shallow copy that was reset serves another stream."""
 
     def run(self, frames: Floats) -> Floats:
-        """Return scores `(steps, words)` for the next whole steps of frames `(frames, bands)`."""
+        """Scores `(steps, words)` of the next whole steps of frames `(frames, bands)`."""
 
     def reset(self) -> None:
         """Begin a new stream."""
@@ -51,16 +51,16 @@ class Scorer:
 
     @classmethod
     def of(cls, bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Scorer:
-        """Return the scorer of a bundle's graph: the one it prefers of those that run here, or the one asked for."""
+        """Scorer of a bundle's graph: the given one, or the preferred one of those that run here."""
         return cls.on(open_engine(bundle, graph, engine), bundle)
 
     @classmethod
     def on(cls, engine: Engine, bundle: Bundle) -> Scorer:
-        """Return the scorer of a bundle on an engine that runs one of its graphs already."""
+        """Scorer of a bundle on an engine that runs one of its graphs already."""
         return cls(bundle.features, bundle.frames_per_step, engine, len(bundle.words))
 
     def fork(self) -> Scorer:
-        """Return a scorer for another stream, which shares the graph in memory and no state."""
+        """A scorer for another stream, which shares the graph in memory and no state."""
         return Scorer(self.features, self.frames_per_step, copy.copy(self.engine), self.words)
 
     @property
@@ -69,16 +69,16 @@ class Scorer:
         return self.frames_per_step * self.features.hop / self.features.sample_rate
 
     def lead(self, block_seconds: float, held_back: float = 0.0) -> int:
-        """Return by how many samples of silence steps move to the ends of the blocks in which a live stream arrives.
+        """Samples of silence before a live stream that move the ends of steps to the ends of blocks.
 
-        A score that is complete in the middle of a block waits for the rest of it. `held_back` are the seconds that stand in a resampler.
+        A score that is complete in the middle of a block waits for the rest of it. `held_back` is the delay of the resampler, in seconds.
         """
         block = round(block_seconds * self.features.sample_rate)
         wanted = -round(held_back * self.features.sample_rate)
         return (self.features.samples(self.frames_per_step) - wanted) % min(block, self.frames_per_step * self.features.hop)
 
     def reset(self, lead: int = 0) -> None:
-        """Begin a new stream, preceded by silence, of which `lead` samples count as heard: that much earlier all steps are."""
+        """Begin a new stream, preceded by silence, of which `lead` samples count as fed already: all steps end that much earlier."""
         self.steps = 0
         self._lead = lead
         self._front_end.reset()
@@ -95,7 +95,7 @@ class Scorer:
         return scores
 
     def time(self, step: int) -> float:
-        """Return when score number `step` (from 0) can be known: seconds from the start of the stream."""
+        """Time at which score number `step` (from 0) is complete: seconds from the start of the stream."""
         return (self.features.samples((step + 1) * self.frames_per_step) - self._lead) / self.features.sample_rate
 
 
@@ -127,11 +127,11 @@ class Detector:
 
     @property
     def names(self) -> list[str]:
-        """The names of its words, which its events carry."""
+        """The names of its words, as in its events."""
         return [word.name for word in self.words]
 
     def fork(self) -> Detector:
-        """Return a detector for another stream, which shares the graph in memory and no state; feed them from one thread."""
+        """A detector for another stream, which shares the graph in memory and no state; feed them from one thread."""
         return Detector(self.scorer.fork(), self.words)
 
     def reset(self, lead: int = 0) -> None:

@@ -24,9 +24,9 @@ from speechtl.runtime.silence import silent_library
 from speechtl.versions import version_of
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
-PATIENCE_SECONDS = 3.0  # with a microphone that is slow to start
+PATIENCE_SECONDS = 3.0  # for a microphone that is slow to start
 LEVEL_FRAME = 0.02  # seconds
-FLOOR_PERCENTILE = 10  # of the frames' levels: what is left when nobody speaks
+FLOOR_PERCENTILE = 10  # of the frames' levels: the noise floor
 LOUD_FLOOR_DB = -40.0  # words at arm's length come at about -30 dBFS
 QUIET_DB = -75.0  # the loudest frame of three seconds in a room; below, the gain is far too low
 REAL_TIME_SECONDS = 5.0  # of noise, to measure the runtime with
@@ -37,7 +37,7 @@ LITTLE_DISK, NO_DISK = 500e6, 50e6  # bytes
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: ok, warning or failure, what was found, what to do, and the numbers behind it."""
+    """One check: ok, warning or failure, what was found, what to do, and the measured values."""
 
     name: str
     status: str
@@ -46,12 +46,12 @@ class Check:
     values: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
+        """The fields, as JSON stores them."""
         return asdict(self)
 
 
 def examine(bundle: Path | None, *, device: str | None, channel: int, rate: int | None, seconds: float) -> list[Check]:
-    """Make all checks; none raises."""
+    """Run all checks; none raises."""
     return [
         *check_microphone(device, channel, rate, seconds),
         *check_runtime(bundle),
@@ -64,7 +64,7 @@ def examine(bundle: Path | None, *, device: str | None, channel: int, rate: int 
 
 
 def check_microphone(wanted: str | None, channel: int, rate: int | None, seconds: float) -> Iterator[Check]:
-    """Check PortAudio, its devices with their rates, the one that would be used, and what it delivers."""
+    """Check PortAudio, its devices with their rates, the device that would be used, and its sound."""
     try:
         sounddevice = load_sounddevice()
         devices = list_devices()
@@ -165,7 +165,7 @@ def _decibels(amplitude: Any) -> Any:
 
 
 def check_runtime(bundle: Path | None) -> Iterator[Check]:
-    """Check which runtimes are there and, with a bundle, its graph and how fast it runs."""
+    """Check which runtimes are installed and, with a bundle, which graph runs and how fast."""
     # A module may come from a package of another name.
     found = {name: version_of(name) or "of unknown version" for name, runtime in RUNTIMES.items() if runtime.installed}
     listed = ", ".join(f"{name} {version}" for name, version in found.items())
@@ -203,7 +203,7 @@ def _speed(detector: Detector, graph: str) -> Check:
 
 
 def check_processor(root: Path = machine.ROOT) -> Check:
-    """Tell the processor's clock, and who governs it, where the system does."""
+    """Report the processor's clock and governor."""
     board, clock = machine.read_machine(root), machine.read_condition(root).clock_mhz
     limit = f" of {board.clock_limit_mhz:.0f}" if board.clock_limit_mhz else ""
     parts = [
@@ -232,7 +232,7 @@ def check_clock() -> Check:
 
 
 def check_temperature(read: Callable[[], float | None] = machine.temperature) -> Check:
-    """Check the processor's temperature, where the system tells it."""
+    """Check the processor's temperature, where it is known."""
     degrees = read()
     if degrees is None:
         return Check("temperature", OK, "the system does not tell")
@@ -245,15 +245,15 @@ def check_temperature(read: Callable[[], float | None] = machine.temperature) ->
 
 
 def check_throttling(root: Path = machine.ROOT) -> Check:
-    """Check whether the machine is or was slowed down by heat or by too weak a supply, where the system tells."""
-    told = machine.read_condition(root).throttling
-    if told is None:
+    """Check whether the machine is or was throttled by heat or by too weak a power supply, where that is known."""
+    throttle = machine.read_condition(root).throttling
+    if throttle is None:
         return Check("throttling", OK, "the system does not tell")
-    values = asdict(told)
-    if told.now:
-        return Check("throttling", FAILURE, f"now: {', '.join(told.now)}", _remedy(told.now), values)
-    if told.since_start:
-        return Check("throttling", WARNING, f"since the start: {', '.join(told.since_start)}", _remedy(told.since_start), values)
+    values = asdict(throttle)
+    if throttle.now:
+        return Check("throttling", FAILURE, f"now: {', '.join(throttle.now)}", _remedy(throttle.now), values)
+    if throttle.since_start:
+        return Check("throttling", WARNING, f"since the start: {', '.join(throttle.since_start)}", _remedy(throttle.since_start), values)
     return Check("throttling", OK, "none", values=values)
 
 
@@ -273,6 +273,6 @@ def check_disk(folder: Path) -> Check:
 
 
 def _failed(name: str, error: Exception, do: str = "See: speechtl doctor --help") -> Check:
-    """Return an error's sentences: the first is what was found, the others what to do."""
+    """A failed check from an error's sentences: the first is what was found, the others what to do."""
     found, _, own = str(error).partition(". ")
     return Check(name, FAILURE, found.rstrip("."), own or do)

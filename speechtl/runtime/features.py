@@ -3,7 +3,7 @@
 The settings are those of the published front end of Google's speech_embedding: samples in int16 scale, a 400-sample
 Hann window centred in a 512-point DFT, a hop of 160 samples, no padding, power, 32 Slaney-normalised mel bands from
 60 to 3800 Hz, `10 * log10(max(power, floor)) / 10 + 2`. The published graph raises everything to 80 dB below
-the loudest value of the call; a stream cannot know that value, so a fixed floor stands in its place.
+the loudest value of the call; a stream cannot know that value, so a fixed floor is used instead.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy.typing as npt
 from speechtl.errors import BundleError
 from speechtl.runtime.samples import INT16_SCALE, SAMPLE_RATE, Floats, to_float
 
-LARGEST = 8192  # samples of a DFT, and bands: more than any front end has
+LARGEST = 8192  # samples of a DFT, and bands; more than any front end uses
 FRAMES_AT_A_TIME = 512  # bounds the memory of a long recording to a few megabytes
 
 
 @dataclass(frozen=True)
 class LogMelSettings:
-    """What a log-mel frame is; saved with every network and bundle."""
+    """Settings of log-mel frames; saved with every network and bundle."""
 
     kind: ClassVar[str] = "log_mel"
 
@@ -53,7 +53,7 @@ class LogMelSettings:
 
     @property
     def highest(self) -> float:
-        """The highest frequency that is looked at, in hertz."""
+        """The highest frequency in use, in hertz."""
         return self.high_hz
 
     @property
@@ -62,15 +62,15 @@ class LogMelSettings:
         return self.floor_db / 10.0 + 2.0
 
     def frames(self, samples: int) -> int:
-        """Return how many frames fit into so many samples."""
+        """Number of whole frames in this number of samples."""
         return max(0, (samples - self.dft) // self.hop + 1)
 
     def samples(self, frames: int) -> int:
-        """Return how many samples so many frames (at least one) cover."""
+        """Number of samples that this number of frames (at least one) covers."""
         return (frames - 1) * self.hop + self.dft
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON stores them."""
+        """The settings, as JSON stores them."""
         return {"kind": self.kind, **asdict(self)}
 
     @classmethod
@@ -98,7 +98,7 @@ def mel_to_hz(mel: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def mel_filters(settings: LogMelSettings) -> npt.NDArray[np.float64]:
-    """Return triangular filters `(bands, dft // 2 + 1)`, each of area one over frequency (Slaney's normalisation)."""
+    """Triangular filters `(bands, dft // 2 + 1)`, each of area one over frequency (Slaney's normalisation)."""
     bins = np.fft.rfftfreq(settings.dft, 1.0 / settings.sample_rate)
     edges = mel_to_hz(np.linspace(hz_to_mel(settings.low_hz), hz_to_mel(settings.high_hz), settings.bands + 2))
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
@@ -110,7 +110,7 @@ def mel_filters(settings: LogMelSettings) -> npt.NDArray[np.float64]:
 class LogMel:
     """Log-mel frames of a stream: any chunk length gives bit for bit the same frames.
 
-    Every frame is computed by the same operations in the same order, however many stand beside it in a chunk; the
+    Every frame is computed by the same operations in the same order, however many frames a chunk has; the
     filters are applied band by band over their own bins because a matrix product rounds differently with its size.
     """
 
@@ -131,7 +131,7 @@ class LogMel:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the samples held back for the next frame."""
+        """Drop the samples held back for the next frame."""
         self._held = np.zeros(0, np.float32)
 
     def feed(self, samples: npt.ArrayLike) -> Floats:
@@ -142,7 +142,7 @@ class LogMel:
         return frames
 
     def compute(self, samples: npt.ArrayLike) -> Floats:
-        """Return all frames `(frames, bands)` of a recording at once."""
+        """All frames `(frames, bands)` of a recording at once."""
         return self._compute(to_float(samples))
 
     def _compute(self, samples: Floats) -> Floats:
@@ -182,24 +182,24 @@ class WaveformSettings:
 
     @property
     def highest(self) -> float:
-        """The highest frequency that is looked at, in hertz."""
+        """The highest frequency in use, in hertz."""
         return self.sample_rate / 2
 
     @property
     def bands(self) -> int:
-        """How many numbers a frame has: its samples."""
+        """Number of values of a frame: its samples."""
         return self.hop
 
     def frames(self, samples: int) -> int:
-        """Return how many frames fit into so many samples."""
+        """Number of whole frames in this number of samples."""
         return samples // self.hop
 
     def samples(self, frames: int) -> int:
-        """Return how many samples so many frames cover."""
+        """Number of samples that this number of frames covers."""
         return frames * self.hop
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON stores them."""
+        """The settings, as JSON stores them."""
         return {"kind": self.kind, **asdict(self)}
 
     @classmethod
@@ -219,7 +219,7 @@ class Waveform:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the samples held back for the next frame."""
+        """Drop the samples held back for the next frame."""
         self._held = np.zeros(0, np.float32)
 
     def feed(self, samples: npt.ArrayLike) -> Floats:
@@ -230,7 +230,7 @@ class Waveform:
         return frames
 
     def compute(self, samples: npt.ArrayLike) -> Floats:
-        """Return all frames `(frames, hop)` of a recording at once."""
+        """All frames `(frames, hop)` of a recording at once."""
         return self._cut(to_float(samples))
 
     def _cut(self, samples: Floats) -> Floats:
@@ -243,7 +243,7 @@ FrontEnd = LogMel | Waveform
 
 
 def front_end(features: Features) -> FrontEnd:
-    """Return what computes these features of a stream."""
+    """The front end that computes these features."""
     return LogMel(features) if isinstance(features, LogMelSettings) else Waveform(features)
 
 

@@ -1,7 +1,7 @@
-"""On what are we running: processor, memory, governor, clock, temperature, throttling.
+"""The machine: processor, memory, governor, clock, temperature, throttling.
 
-Everything is read from /proc and /sys, and from `vcgencmd` on a Raspberry Pi; what a system does not tell is None.
-The folder that stands for `/` can be given, so that another system's tree can be read.
+Everything is read from /proc and /sys, and from `vcgencmd` on a Raspberry Pi; what a system does not report is None.
+The root folder can be given, so that another system's tree can be read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ROOT = Path("/")
 ZONES = Path("/sys/class/thermal")
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 BUILT = 1_760_000_000.0  # seconds since 1970: October 2025; a clock before that was never set
-ANSWER_SECONDS = 2.0  # that a program may take
+ANSWER_SECONDS = 2.0  # time limit of a program
 PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr", "soundfile", "sounddevice", "pillow")  # of a device
 UNDER_VOLTAGE = "under-voltage"
-# What the bits of get_throttled say of now, and 16 higher of all the time since the start.
+# Bits of get_throttled: the present state, and 16 bits higher the state since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 BITS = {0: UNDER_VOLTAGE, 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 SINCE_START = 16
@@ -32,7 +32,7 @@ PROCESSOR_SENSORS = ("coretemp", "k10temp", "cpu_thermal", "zenpower")
 
 @dataclass(frozen=True)
 class Machine:
-    """What does not change while a program runs."""
+    """Properties that do not change while a program runs."""
 
     model: str | None  # of the board or computer, such as "Raspberry Pi 5 Model B Rev 1.0"
     processor: str
@@ -44,13 +44,13 @@ class Machine:
     clock_limit_mhz: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
+        """The fields, as JSON stores them."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Throttling:
-    """How the machine holds its processor back: the reasons now and since its start; `events` where it counts them instead."""
+    """Throttling of the processor: the reasons now and since the start; `events` where the system only counts them."""
 
     source: str
     now: tuple[str, ...]
@@ -60,21 +60,21 @@ class Throttling:
 
 @dataclass(frozen=True)
 class Condition:
-    """What changes while a program runs."""
+    """Properties that change while a program runs."""
 
     clock_mhz: float | None
     temperature_celsius: float | None
     throttling: Throttling | None
     load: float | None  # of the last minute: above the number of cores, times are those of a busy machine
-    free_memory_mb: int | None  # of 2**20 bytes, as a program can get it
+    free_memory_mb: int | None  # of 2**20 bytes, available to programs
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
+        """The fields, as JSON stores them."""
         return asdict(self)
 
 
 def read_machine(root: Path = ROOT) -> Machine:
-    """Return what this machine is."""
+    """The properties of this machine."""
     return Machine(
         model=_model(root),
         processor=_processor(root),
@@ -88,7 +88,7 @@ def read_machine(root: Path = ROOT) -> Machine:
 
 
 def read_condition(root: Path = ROOT) -> Condition:
-    """Return how this machine is doing at the moment."""
+    """The present condition of this machine."""
     return Condition(
         clock_mhz=_clock(root, "scaling_cur_freq"),
         temperature_celsius=temperature(_below(root, ZONES)),
@@ -99,13 +99,13 @@ def read_condition(root: Path = ROOT) -> Condition:
 
 
 def clock_synchronised() -> bool | None:
-    """Tell whether the clock is kept by time synchronisation, None where the system does not tell."""
-    said = _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
-    return None if said not in ("yes", "no") else said == "yes"
+    """Whether the clock is synchronised; None where the system does not report it."""
+    output = _output_of("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    return None if output not in ("yes", "no") else output == "yes"
 
 
 def temperature(zones: Path = ZONES) -> float | None:
-    """Return the processor's temperature in degrees Celsius, None where the system does not tell.
+    """Temperature of the processor in degrees Celsius; None where the system does not report it.
 
     Where no zone and no sensor is named as the processor's, the hottest of all zones counts.
     """
@@ -114,21 +114,21 @@ def temperature(zones: Path = ZONES) -> float | None:
     found = own or _sensors(zones.with_name("hwmon")) or list(readings.values())
     if found:
         return round(max(found) / 1000.0, 1)
-    said = re.search(r"temp=([\d.]+)", _ask("vcgencmd", "measure_temp"))
-    return float(said[1]) if said else None
+    output = re.search(r"temp=([\d.]+)", _output_of("vcgencmd", "measure_temp"))
+    return float(output[1]) if output else None
 
 
 def throttled(path: Path = THROTTLED) -> int | None:
-    """Return the bits of a Raspberry Pi's get_throttled, None on other machines."""
-    for said in (_text(path), _ask("vcgencmd", "get_throttled")):
-        bits = re.fullmatch(r"(?:throttled=0x)?([0-9a-fA-F]+)", said or "")
+    """The bits of a Raspberry Pi's get_throttled; None on other machines."""
+    for output in (_text(path), _output_of("vcgencmd", "get_throttled")):
+        bits = re.fullmatch(r"(?:throttled=0x)?([0-9a-fA-F]+)", output or "")
         if bits:
             return int(bits[1], 16)
     return None
 
 
 def throttling(bits: int) -> list[str]:
-    """Return what the lowest bits of get_throttled say."""
+    """Meaning of the lowest bits of get_throttled."""
     return [what for bit, what in BITS.items() if bits >> bit & 1]
 
 
@@ -197,8 +197,8 @@ def _below(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
 
 
-def _ask(program: str, *arguments: str) -> str:
-    """Return what a program prints, nothing where it is missing, fails or does not answer."""
+def _output_of(program: str, *arguments: str) -> str:
+    """Output of a program; empty where it is missing, fails or does not answer."""
     if shutil.which(program) is None:
         return ""
     try:

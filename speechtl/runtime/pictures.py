@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("Reading pictures", "image") from error
 
-MOST_PIXELS = 50_000_000  # a camera's largest pictures; a file that claims more is not opened
+MOST_PIXELS = 50_000_000  # the largest pictures of cameras; a file that claims more is not opened
 SMALLEST = 4  # pixels of a side
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -36,18 +36,18 @@ class PictureSettings:
     grey: bool = False  # drop colours before the three channels are filled
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
+        """The fields, as JSON stores them."""
         return asdict(self)
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Return a file's picture upright and in RGB: grey, palette, CMYK, 16 bit and transparent ones are converted.
+    """Read a picture upright and in RGB; grey, palette, CMYK, 16-bit and transparent ones are converted.
 
-    Transparency becomes white. Raise `PictureError` for what is missing, no picture, cut short, animated or huge.
+    Transparency becomes white. Raises `PictureError` for a file that is missing, not a picture, cut short, animated or too large.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about size: that is checked here; about odd metadata: not needed
+            warnings.simplefilter("ignore")  # about size, which is checked here, and about metadata, which is not used
             with Image.open(path, formats=FORMATS) as picture:
                 _refuse(picture, path)
                 picture.load()
@@ -80,7 +80,7 @@ def _huge(path: Path, size: str = "far too many pixels") -> str:
 
 
 def to_rgb(picture: Image.Image, path: Path) -> Image.Image:
-    """Return a picture of any mode in RGB, 8 bits a channel."""
+    """A picture of any mode in RGB, 8 bits a channel."""
     if picture.mode.startswith("I"):
         deep = np.asarray(picture).astype(np.float64)
         if deep.min() < 0 or deep.max() > 65_535:
@@ -95,7 +95,7 @@ def to_rgb(picture: Image.Image, path: Path) -> Image.Image:
 
 
 def to_pixels(picture: Image.Image, settings: PictureSettings) -> NDArray[np.uint8]:
-    """Return a picture in the network's form, bytes `(3, size, size)`."""
+    """A picture in the network's form, bytes `(3, size, size)`."""
     square = (settings.size, settings.size)
     if settings.grey:
         picture = picture.convert("L").convert("RGB")

@@ -1,4 +1,4 @@
-"""What this process has cost so far: processor time, memory, files and threads that it holds."""
+"""Cost of this process so far: processor time, memory, open files and threads."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from speechtl.errors import SpeechtlError
 
 
 def cpu_seconds() -> float:
-    """Return the processor time of this process, user and system, all its threads together."""
+    """Processor time of this process, user and system, of all threads together."""
     return time.process_time()
 
 
 def peak_bytes() -> int:
-    """Return the largest resident memory that this program has had."""
+    """Peak resident memory of this program, in bytes."""
     peak = _status("VmHWM")  # Linux carries ru_maxrss over from the program that started this one; VmHWM begins anew
     if peak is not None:
         return peak
@@ -29,8 +29,8 @@ def peak_bytes() -> int:
     return largest if sys.platform == "darwin" else largest * 1024
 
 
-def tell_cost(pieces: Iterable[bytes], take: Callable[[bytes], object]) -> None:
-    """Say "ready", take all pieces, and print what that cost as one line of JSON: what `bench_process.run_worker` listens to."""
+def report_cost(pieces: Iterable[bytes], take: Callable[[bytes], object]) -> None:
+    """Print "ready", take all pieces, and print the cost as one line of JSON, for `speechtl.bench.process.run_worker`."""
     start_cpu = cpu_seconds()
     print("ready", flush=True)
     taken = 0
@@ -39,13 +39,13 @@ def tell_cost(pieces: Iterable[bytes], take: Callable[[bytes], object]) -> None:
         taken += 1
     cost = {"pieces": taken, "start_cpu_seconds": start_cpu, "cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
 
-    import json  # not billed
+    import json  # after the measurement
 
     print(json.dumps(cost))
 
 
 def resident_bytes() -> int:
-    """Return the resident memory of this program; raise `SpeechtlError` on a system that does not tell."""
+    """Resident memory of this program, in bytes; raises `SpeechtlError` on a system without /proc."""
     resident = _status("VmRSS")
     if resident is None:
         raise SpeechtlError("This system has no /proc/self/status, from which memory is read; run this on Linux.")
@@ -53,19 +53,19 @@ def resident_bytes() -> int:
 
 
 def open_files() -> int:
-    """Return how many files, pipes and sockets this process holds open (Linux)."""
+    """Number of open files, pipes and sockets of this process (Linux)."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def threads() -> int:
-    """Return how many threads this process has, those of libraries included where the system tells."""
-    told = _status_line("Threads")
-    return int(told) if told is not None else threading.active_count()
+    """Number of threads of this process, on Linux including those of libraries."""
+    value = _status_line("Threads")
+    return int(value) if value is not None else threading.active_count()
 
 
 def _status(key: str) -> int | None:
-    told = _status_line(key)
-    return int(told.split()[0]) * 1024 if told is not None else None
+    value = _status_line(key)
+    return int(value.split()[0]) * 1024 if value is not None else None
 
 
 def _status_line(key: str) -> str | None:

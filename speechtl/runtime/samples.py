@@ -1,4 +1,4 @@
-"""Samples as everything here takes them: 16 kHz, mono, int16 or float32."""
+"""Sound samples and array types: 16 kHz, mono, int16 or float32."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Samples = Floats
 Int16 = npt.NDArray[np.int16]
 Json = dict[str, Any]
 
-LOUDEST = 100.0  # full scale is 1; floats far beyond it are whole numbers that were only made floats
+LOUDEST = 100.0  # full scale is 1; larger floats are integer samples that were only cast to float
 
 
 def to_float(samples: npt.ArrayLike) -> Samples:
-    """One-dimensional int16 or float samples as float32 in [-1, 1]; raises `AudioError`, with what to write, for anything else.
+    """One-dimensional int16 or float samples as float32 in [-1, 1]; raises `AudioError` for anything else.
 
-    In its messages x is what was given.
+    Its messages show the conversion that is needed, where x is the argument.
     """
     array = _to_array(samples)
     if array.ndim != 1:
@@ -72,7 +72,7 @@ def _to_array(samples: npt.ArrayLike) -> Array:
 
 
 def _to_mono(array: Array) -> str:
-    """What to write to have one dimension; a recording is longer than it has channels."""
+    """Advice on how to get one dimension; a recording has more samples than channels."""
     if array.ndim == 2 and array.shape[0] >= array.shape[1]:
         return "One channel: x[:, 0]"
     if array.ndim == 2:
@@ -81,7 +81,7 @@ def _to_mono(array: Array) -> str:
 
 
 def _to_known_type(samples: npt.ArrayLike, array: Array) -> str:
-    """What to write to have samples of a type that is taken."""
+    """Advice on how to get samples of an accepted type."""
     if array.dtype.kind == "f":
         return "Write x.astype(np.float32)"
     if array.dtype.kind not in "iu":

@@ -1,6 +1,6 @@
-"""Tell systemd how a service fares: READY=1, WATCHDOG=1 and STOPPING=1 over $NOTIFY_SOCKET (sd_notify(3)).
+"""The state of a service for systemd: READY=1, WATCHDOG=1 and STOPPING=1 over $NOTIFY_SOCKET (sd_notify(3)).
 
-Where no systemd listens every call does nothing, so that a service need not ask.
+Without systemd every call does nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from speechtl.text import one_line
 
 
 class Notifier:
-    """The line to systemd; `watchdog_seconds` is how often it wants a sign of life, None where it wants none."""
+    """The connection to systemd; `watchdog_seconds` is the interval of its watchdog, None without one."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
@@ -24,23 +24,23 @@ class Notifier:
         self._failed = False
 
     def ready(self, status: str = "") -> None:
-        """Say that the service has started; `status` is what `systemctl status` shows."""
+        """Report that the service has started; `systemctl status` shows `status`."""
         self._send("READY=1", status)
 
     def reloading(self) -> None:
-        """Say that a reload begins; `ready` ends it."""
+        """Report that a reload begins; `ready` ends it."""
         self._send("RELOADING=1", monotonic=True)
 
     def status(self, status: str) -> None:
-        """Change what `systemctl status` shows."""
+        """Change the text that `systemctl status` shows."""
         self._send(status=status)
 
     def stopping(self) -> None:
-        """Say that the service is about to end."""
+        """Report that the service is about to end."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Give the sign of life: to be called as often as one likes, sent twice as often as systemd wants it."""
+        """Report to the watchdog, at most twice in its interval; call it as often as you like."""
         if self.watchdog_seconds is None:
             return
         now = time.monotonic()
@@ -66,14 +66,14 @@ class Notifier:
 
 
 def _address(given: str) -> str | None:
-    """Return the socket's address: a path, or a name in the abstract space, which systemd writes with an @."""
+    """Address of the socket: a path, or a name in the abstract namespace, which systemd writes with an @."""
     if given.startswith("@"):
         return "\0" + given[1:]
     return given if given.startswith("/") else None
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """Return the interval that systemd set for this process; WATCHDOG_PID names another one's."""
+    """Interval of the watchdog for this process; None where WATCHDOG_PID names another process."""
     try:
         microseconds = int(environment.get("WATCHDOG_USEC", "0"))
         process = int(environment.get("WATCHDOG_PID", os.getpid()))

@@ -1,4 +1,4 @@
-"""From scores to events: smoothing, threshold, refractory time. What is evaluated is what is shipped.
+"""From scores to events: smoothing, threshold, refractory time. Evaluation and devices use the same code.
 
 Scores are averaged as log-odds: then a shift of a network's log-odds moves the average by as much, and the average of
 two steps rises to the threshold where their mean does, however close to 1 either is.
@@ -17,13 +17,13 @@ import numpy.typing as npt
 from speechtl.errors import BundleError
 from speechtl.runtime.samples import Floats
 
-GRACE = 1.5  # seconds behind a word's end in which an event still counts as its detection
-SURE = 1e-7  # no score is taken to be closer to 0 or 1, where its log-odds would be without end
+GRACE = 1.5  # seconds after a word's end in which an event still counts as its detection
+SURE = 1e-7  # scores are clipped this far from 0 and 1, where log-odds are infinite
 
 
 @dataclass(frozen=True)
 class TriggerSettings:
-    """When a score becomes an event."""
+    """Settings that decide when a score becomes an event."""
 
     threshold: float = 0.5  # the smoothed score must rise to it from below
     smoothing: int = 1  # steps: the mean of that many last scores, as log-odds, is compared
@@ -39,7 +39,7 @@ class TriggerSettings:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON stores them."""
+        """The settings, as JSON stores them."""
         return asdict(self)
 
 
@@ -52,7 +52,7 @@ class Trigger:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Begin a new stream."""
         self._last = deque([_log_odds(0.0)] * self.settings.smoothing, maxlen=self.settings.smoothing)
         self._before = 0.0
         self._since = self._refractory
@@ -63,7 +63,7 @@ class Trigger:
         return self._before
 
     def feed(self, score: float) -> float | None:
-        """Take the next score; return the smoothed one when it makes an event."""
+        """Take the next score; return the smoothed one where it makes an event."""
         smoothed = float(np.float32(score if self.settings.smoothing == 1 else self._mean(score)))
         rising = self._before < self.settings.threshold <= smoothed
         self._before = smoothed
@@ -79,36 +79,36 @@ class Trigger:
 
 
 def refractory_steps(settings: TriggerSettings, step_seconds: float) -> int:
-    """Return the refractory time in steps, at least one."""
+    """The refractory time in steps, at least one."""
     return max(round(settings.refractory / step_seconds), 1)
 
 
 def smooth(scores: Floats, steps: int) -> npt.NDArray[np.float64]:
-    """Return the mean of the last `steps` scores at every step, as `Trigger` computes it."""
+    """Mean of the last `steps` scores at every step, as `Trigger` computes it."""
     if steps == 1:
         return scores.astype(np.float64)
     padded = log_odds(np.concatenate([np.zeros(steps - 1), scores]))
     total = np.zeros(len(scores))
     for shift in range(steps):
         total += padded[shift : shift + len(scores)]
-    # Single precision hides in what order the two add up, so that both agree on whether a threshold was reached.
+    # Single precision hides the order of the two sums, so that both agree on whether a threshold was reached.
     return (1.0 / (1.0 + np.exp(-total / steps))).astype(np.float32).astype(np.float64)
 
 
 def log_odds(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the logarithms of the odds of scores."""
+    """Log-odds of scores."""
     bounded = np.clip(scores.astype(np.float64), SURE, 1.0 - SURE)
     return np.asarray(np.log(bounded) - np.log1p(-bounded))
 
 
 def _log_odds(score: float) -> float:
-    """Return the same of a single score, in a tenth of the time."""
+    """Log-odds of a single score, in a tenth of the time."""
     bounded = min(max(score, SURE), 1.0 - SURE)
     return math.log(bounded) - math.log1p(-bounded)
 
 
 def find_events(smoothed: npt.NDArray[np.float64], threshold: float, refractory: int) -> list[int]:
-    """Return the steps at which `Trigger` makes events, for a whole stream of smoothed scores."""
+    """Steps at which `Trigger` makes events, for a whole stream of smoothed scores."""
     above = smoothed >= threshold
     rising = np.flatnonzero(above & ~np.concatenate([[False], above[:-1]]))
     events: list[int] = []

@@ -1,4 +1,4 @@
-"""Parity: does every graph of a bundle give, on this machine, the scores that the trained network gave?"""
+"""Parity: whether every graph of a bundle gives, on this machine, the scores of the trained network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHUNKS = (1, 37, 160, 441, 1280, 1999, 16_000)  # samples, to a second
 PHASES = (0, 1, 79, 159)  # samples within a hop that come as a chunk of their own at the start
 STREAMS = [(chunk, phase) for chunk in CHUNKS for phase in PHASES if chunk > 1 or phase == 0]
-SAMPLE_BY_SAMPLE = 16_000  # samples that are played one at a time; the rest follows in larger chunks
+SAMPLE_BY_SAMPLE = 16_000  # samples that are fed one at a time; the rest follows in larger chunks
 FEW = STREAMS[::8]  # where features are the samples themselves, which chunks cannot change
 GRACE = 5.0  # seconds of processor time that any graph may take
 PACE = {LogMelSettings.kind: 1.0, WaveformSettings.kind: 10.0}  # a network that takes longer than the audio lasts cannot listen
@@ -44,12 +44,12 @@ class Parity:
     ok: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON stores them."""
+        """The fields, as JSON stores them."""
         return asdict(self)
 
 
 class Allowance:
-    """The processor time that a graph may take to be verified; a graph of this process may take any."""
+    """Limit of the processor time for verifying a graph; a graph made by this process has none."""
 
     def __init__(self, what: str, pace: float, *, bounded: bool = True) -> None:
         self._what, self._pace, self._bounded = what, pace, bounded
@@ -57,7 +57,7 @@ class Allowance:
         self._work = 0.0
 
     def spend(self, work: float = 0.0) -> None:
-        """Raise `BundleError` where the time so far is too long for the work so far, of which `work` was added."""
+        """Add `work` to what was done; raise `BundleError` where the time so far is too long for it."""
         self._work += work
         most = min(GRACE + self._pace * self._work, MAX_SECONDS)
         if self._bounded and time.process_time() - self._begin > most:
@@ -68,11 +68,11 @@ class Allowance:
 
 
 def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> list[Parity]:
-    """Play the golden audio to every graph that runs here, in chunks of many lengths, and compare the scores.
+    """Play the golden audio to every graph that runs here, in chunks of several lengths, and compare the scores.
 
-    `graph` and `engine` narrow what is judged; a graph given by name is judged in a runtime, too, in which nobody measured it
-    yet. Raises as `open_engine` does where nothing here runs what was asked for, and `BundleError` where a file's hash is another
-    than the one that the bundle lists.
+    `graph` and `engine` select what is verified; a graph given by name is also verified in runtimes in which it was not measured
+    yet. Raises as `open_engine` does where nothing here runs the selection, and `BundleError` where a file's hash differs from
+    the one that the bundle lists.
     """
     bundle.files.check_hashes()
     golden = bundle.golden()
@@ -88,10 +88,12 @@ def verify(bundle: Bundle, graph: str | None = None, engine: str | None = None) 
         allowance = Allowance(f"{bundle.path}: verifying {what}", PACE[bundle.features.kind], bounded=not bundle.made_here)
         differences = [
             _difference(scorer, golden, chunk, phase, allowance)
-            for chunk, phase in tracked(f"verifying {what}, stream", streams[::-1], len(streams))  # long chunks soonest show a slow graph
+            for chunk, phase in tracked(
+                f"verifying {what}, stream", streams[::-1], len(streams)
+            )  # long chunks first: they show a slow graph soonest
         ]
         tolerance = TOLERANCE if made.tolerance is None else made.tolerance
-        largest = float(np.max(differences))  # which is NaN where one of them is
+        largest = float(np.max(differences))  # NaN where one of them is
         results.append(Parity(made.name, runtime.package, largest, tolerance, len(differences), largest <= tolerance))
     return results
 
@@ -115,7 +117,7 @@ def verify_pictures(bundle: PictureBundle) -> list[Parity]:
 
 
 def not_run(bundle: Bundle) -> list[str]:
-    """Say for each graph that nothing on this machine runs, or nothing in which it was measured, what to do."""
+    """A sentence, with what to do, for each graph that was not verified on this machine."""
     judged = {made.name for made, _ in pairs(bundle)}
     here = {made.name: runtime.package for made, runtime in pairs(bundle, unmeasured=True)}
     return [_not_run(bundle, made, here.get(made.name)) for made in bundle.graphs.values() if made.name not in judged]
@@ -132,7 +134,7 @@ def _not_run(bundle: Bundle, graph: Graph, unmeasured: str | None) -> str:
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return results as `Parity.to_json` gives them, in columns for people."""
+    """A table of results as `Parity.to_json` gives them."""
     rows = [("graph", "engine", "difference", "allowed", "ways", "verdict")]
     rows += [
         (

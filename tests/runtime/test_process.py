@@ -47,7 +47,7 @@ def test_a_worker_says_ready_takes_all_pieces_and_tells_what_that_cost(capsys):
         while process.cpu_seconds() - begin < 0.02:
             sum(range(1000))
 
-    process.tell_cost([b"a", b"b"], work)
+    process.report_cost([b"a", b"b"], work)
     cost = json.loads(capsys.readouterr().out)
     assert taken == [b"a", b"b"]
     assert cost["pieces"] == 2

@@ -1,1 +1,1 @@
-"""Bundles: `.wake` files with graphs, settings and the proof of their parity."""
+"""Bundles: `.wake` files with graphs, settings and measured parity."""

@@ -1,4 +1,4 @@
-"""The file of a bundle: a zip archive with a description and the files that it lists, of bounded sizes, checked by hash."""
+"""The file of a bundle: a zip archive with a description and the files that it lists, bounded in size and checked by hash."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from speechtl.runtime.bundle.document import MAX_DOCUMENT, Field, read_document,
 
 SCHEMA = 1
 ABOUT = "bundle.json"
-KIND = "wake word"  # of a bundle that does not say another
+KIND = "wake word"  # of a bundle that states no other
 PICTURE_KIND = "image"
 MAX_BYTES = 32 * 1024 * 1024  # of everything unpacked, unless the bundle itself is large
-MAX_PACKED = 4  # times its own size, which no file of weights is packed to
-MAX_LARGE = 2**32  # bytes of the largest bundles, in float and int8 with hundreds of millions of weights
-WORTHWHILE = 0.8  # of its size; a file that packs to more is stored as it is, as unpacking delays the start
-# What reading a damaged zip raises, beside what zipfile means to raise.
+MAX_PACKED = 4  # times its own size; weights never compress that well
+MAX_LARGE = 2**32  # bytes; large enough for hundreds of millions of weights in float and int8
+WORTHWHILE = 0.8  # of its size; a file that compresses to more is stored as it is, because decompression delays the start
+# Errors that a damaged zip raises, beside zipfile's own.
 DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error)
 PIECE_BYTES = 1 << 16  # read at a time
 MAX_ENTRIES = 64  # of the zip
-MAX_DIRECTORY = 64 * 1024  # bytes of its listing
-END, END_BYTES = b"PK\x05\x06", 22  # the record behind a zip's listing
-LOCATOR, LOCATOR_BYTES = b"PK\x06\x07", 20  # what stands before it in a zip of more than 4 GB
+MAX_DIRECTORY = 64 * 1024  # bytes of the zip's central directory
+END, END_BYTES = b"PK\x05\x06", 22  # the record after a zip's central directory
+LOCATOR, LOCATOR_BYTES = b"PK\x06\x07", 20  # the record before it in a zip of more than 4 GB
 
 
 def _sha256() -> Callable[[bytes], Any]:
@@ -56,7 +56,7 @@ class Files(Mapping[str, bytes]):
         self._listing = listing
 
     def __getitem__(self, name: str) -> bytes:
-        """Return the content of a file; raise `BundleError` when it is not what it was when the bundle was opened."""
+        """The content of a file; raises `BundleError` when it has changed since the bundle was opened."""
         listed = self._listing[name]
         with _opened(self._path) as archive:
             content = b"".join(_pieces(self._path, archive, name, listed))
@@ -65,7 +65,7 @@ class Files(Mapping[str, bytes]):
         return content
 
     def sha256(self, name: str) -> str:
-        """The hash of a file, to which its content is held whenever it is read."""
+        """The hash of a file, against which its content is checked whenever it is read."""
         return self._listing[name].sha256
 
     def check_hashes(self) -> None:
@@ -74,15 +74,15 @@ class Files(Mapping[str, bytes]):
             pass
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether the bundle lists a file, without reading it."""
+        """True for a file that the bundle lists, without reading it."""
         return name in self._listing
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names of the files."""
+        """The names of the files."""
         return iter(self._listing)
 
     def __len__(self) -> int:
-        """Return how many files there are."""
+        """Number of files."""
         return len(self._listing)
 
 
@@ -96,14 +96,14 @@ def field_of(path: Path) -> Iterator[None]:
 
 
 def bundle_kind(path: Path | str) -> str:
-    """Return of what kind a bundle is, without reading its files; raise `BundleError` for what is no bundle."""
+    """Kind of a bundle, read without its files; raises `BundleError` for anything else."""
     path = Path(path)
     with _opened(path) as archive:
         return _kind(path, _document(path, archive))
 
 
 def read_archive(path: Path, kind: str, required: Iterable[str]) -> tuple[dict[str, Any], Files]:
-    """Return what a bundle of this kind says about itself, with these keys, and its files, each read once to see that it is whole."""
+    """Description of a bundle of this kind, with these keys, and its files, each read once to check that it is whole."""
     with _opened(path) as archive:
         about, listing = _read(path, archive, kind, required)
         for name, listed in listing.items():
@@ -126,7 +126,7 @@ def write_bundle(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a bundle whose names and sizes are safe; what its damage raises becomes one sentence."""
+    """Open a bundle whose names and sizes are safe; turn the errors of a damaged one into one sentence."""
     if path.is_dir():
         raise BundleError(
             f"{path} is a folder; give a .wake file. (A run folder becomes one with: speechtl export {path} -o NAME.wake; "
@@ -148,7 +148,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _check_directory(path: Path) -> None:
-    """Refuse a listing that is too large to be read, before `zipfile` reads it."""
+    """Refuse a directory that is too large, before `zipfile` reads it."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - (1 << 16) - END_BYTES - LOCATOR_BYTES, 0))
         tail = file.read()
@@ -213,7 +213,7 @@ def _document(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _pieces(path: Path, archive: zipfile.ZipFile, name: str, listed: Listed) -> Iterator[bytes]:
-    """Yield a file in pieces, and raise `BundleError` behind the last where they do not fit its size and the zip's checksum."""
+    """Yield a file in pieces; raise `BundleError` after the last one where the size or the checksum is wrong."""
     size = 0
     try:
         with archive.open(name) as file:
@@ -230,5 +230,5 @@ def _pieces(path: Path, archive: zipfile.ZipFile, name: str, listed: Listed) -> 
 
 
 def reason(error: Exception) -> str:
-    """Why something could not be read, without the characters of a stranger's names."""
+    """The message of an error without the characters of untrusted names."""
     return ascii(str(error) or type(error).__name__)[1:-1][:200]

@@ -1,4 +1,4 @@
-"""Arrays of a file that may come from a stranger: their types and sizes are checked before they are read."""
+"""Arrays of an untrusted file: their types and sizes are checked before they are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNREADABLE = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError)
 
 
 def read_arrays(content: bytes, ranges: Mapping[str, tuple[int, int]]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an npz file that `ranges` names, each of numbers and with so many values; others are not read.
+    """The arrays of an npz file that `ranges` names, each of numbers and with a number of values in its range; others are not read.
 
     Raises `ValueError` for another type and an array out of its range; whatever `zipfile` raises for damage.
     """

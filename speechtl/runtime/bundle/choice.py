@@ -1,4 +1,4 @@
-"""What replaces the bundles' own settings: for all words, or for single ones."""
+"""Settings that override those of the bundles, for all words or for single ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_REFRACTORY = 86_400.0  # seconds
 
 @dataclass(frozen=True)
 class PerWord:
-    """A number for all words, None for the bundles' own, and numbers for single words, which count first."""
+    """A number for all words (None: the bundles' own), and numbers for single words, which take precedence."""
 
     common: float | None = None
     own: Mapping[str, float] = field(default_factory=dict)
@@ -43,9 +43,9 @@ def refractory_times(given: Sequence[str]) -> PerWord:
 
 @dataclass(frozen=True)
 class Choice:
-    """What replaces a bundle's own: thresholds, refractory times (seconds), the graph, and what runs it.
+    """Overrides of a bundle's settings: thresholds, refractory times (seconds), the graph, and its runtime.
 
-    `clips` names the words of which clips are kept; none: of all.
+    `clips` names the words whose clips are kept; empty: all words.
     """
 
     threshold: PerWord = BUNDLES_OWN
@@ -59,7 +59,7 @@ class Choice:
         return [self._word(word) for word in bundle.words]
 
     def unknown(self, known: Collection[str]) -> Iterator[str]:
-        """A sentence for every word that is named here and is none of these."""
+        """A sentence for every word that is named here and not in `known`."""
         named = {"--threshold": self.threshold.own, "--refractory": self.refractory.own, "--clips": self.clips}
         for option, words in named.items():
             for word in words:
@@ -68,7 +68,7 @@ class Choice:
                     yield f"{option} names a word {word!r} that no bundle has{did_you_mean(word, known)}; there is: {there}."
 
     def check(self, known: Collection[str]) -> None:
-        """Raise `SpeechtlError` where a word is named that is none of these."""
+        """Raise `SpeechtlError` for a word that is named here and not in `known`."""
         for sentence in self.unknown(known):
             raise SpeechtlError(sentence)
 
@@ -84,7 +84,7 @@ class Choice:
 def _per_word(option: str, given: Sequence[str], allowed: str, fits: Callable[[float], bool]) -> PerWord:
     numbers: dict[str | None, float] = {}
     for text in given:
-        word, equals, number = text.rpartition("=")  # a word may hold one
+        word, equals, number = text.rpartition("=")  # a word may contain "="
         value = _number(number)
         if (equals and not word) or not fits(value):
             raise SpeechtlError(f"{option} must be a number {allowed}, or WORD=NUMBER; got {text!r}.")

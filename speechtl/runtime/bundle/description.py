@@ -1,4 +1,4 @@
-"""What a wake-word bundle says of itself, read once into typed values; `BundleError` names the field that is wrong."""
+"""The description in a wake-word bundle, as typed values; `BundleError` names a field that is wrong."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_FILES = 32
 MAX_STATES = 256
 MAX_STATE_VALUES = 1_000_000  # of all states together: 4 MB, of which a few copies exist
 MAX_SIDE = 100_000  # of a state's shape
-MAX_FRAMES = 2000  # that a graph takes at a time
+MAX_FRAMES = 2000  # input of a graph
 MAX_SILENT_STEPS = 10_000  # far beyond any network's memory
-MAX_SILENT_VALUES = 4_000_000  # of the silence that precedes a stream
+MAX_SILENT_VALUES = 4_000_000  # frames of silence before a stream, times bands
 SHORTEST_STEP, LONGEST_STEP = 80, 30 * SAMPLE_RATE  # samples between two scores: 5 ms to 30 s
 MAX_SMOOTHING = 1000  # steps
 MAX_REFRACTORY = 3600.0  # seconds
@@ -46,18 +46,18 @@ class State:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph of a bundle: its file, in what format and layout, and whether the exporter found it fit for use."""
+    """One graph of a bundle: its file, format and layout, and whether the exporter found it fit for use."""
 
     name: str
     format: str  # "onnx" or "tflite"
     precision: str  # "fp32" or "int8"
     layout: str = "NCHW"  # of its frames and states; the bundle gives their shapes as (1, channels, frames, bands)
-    default: bool = True  # False: runs only when it is asked for by name
+    default: bool = True  # False: runs only when it is given by name
     tolerance: float | None = None  # the largest score difference that its verification allows
-    measured: tuple[str, ...] = ()  # the runtimes in which it was found within that
+    measured: tuple[str, ...] = ()  # the runtimes in which it stayed within the tolerance
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return a shape of the bundle in the layout of this graph."""
+        """A shape of the bundle in the layout of this graph."""
         if self.layout == "NCHW" or len(shape) != 4:
             return shape
         return (shape[0], shape[2], shape[3], shape[1])

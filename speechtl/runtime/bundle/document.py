@@ -1,6 +1,6 @@
 """Typed values of a bundle's description: every number has a range, every text a length, every error names its field.
 
-A bundle may come from a stranger, so nothing in it is used before it was read here.
+A bundle may come from anywhere, so nothing in it is used before it was checked here.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MAX_DOCUMENT = 2 * 1024 * 1024  # bytes; the hashes of 20,000 recordings take a 
 MAX_DEPTH = 16
 MAX_VALUES = 100_000
 MAX_TEXT = 4000  # characters, of provenance
-MAX_WHOLE = 2**63  # of numbers that only inform
+MAX_WHOLE = 2**63  # of numbers that are only displayed
 HASHES = "recordings"  # the one text without a length: hashes of thousands of recordings
-SHOWN = 40  # characters of a wrong value that an error repeats
+SHOWN = 40  # characters of a wrong value in an error message
 
 
 @dataclass(frozen=True)
 class Field:
-    """A value of a description, and where it stands in it, as in `words[3].detector.smoothing`."""
+    """A value of a description, and its path, such as `words[3].detector.smoothing`."""
 
     path: str
     value: Any
@@ -50,16 +50,13 @@ class Field:
         """A field of a table that must be there."""
         if key not in self.table():
             raise BundleError(f"{self.path or 'The description'} has no {key!r}.")
-        return self._at(key)
+        return Field(self._path_of(key), self.value[key])
 
     def get(self, key: str, default: Any = None) -> Field:
         """A field of a table, or one with the default."""
-        return self._at(key) if key in self.table() else Field(self._below(key), default)
+        return Field(self._path_of(key), self.table().get(key, default))
 
-    def _at(self, key: str) -> Field:
-        return Field(self._below(key), self.value[key])
-
-    def _below(self, key: str) -> str:
+    def _path_of(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
 
     def only(self, *known: str) -> None:
@@ -106,7 +103,7 @@ class Field:
 
 
 def shown(value: Any) -> str:
-    """A value as an error repeats it: short, and without characters that act on a terminal."""
+    """A value for an error message: short, and without characters that act on a terminal."""
     if isinstance(value, dict | list):
         return f"{'a table' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if isinstance(value, int) and abs(value) > 10**SHOWN:  # the digits of a huge number cannot be written at all
@@ -116,7 +113,7 @@ def shown(value: Any) -> str:
 
 
 def read_document(content: bytes) -> Any:
-    """The values of a JSON file, all of them finite and printable; raise `ValueError` for anything else."""
+    """Values of a JSON file, all of them finite and printable; raises `ValueError` for anything else."""
     if len(content) > MAX_DOCUMENT:
         raise ValueError(f"it is larger than {MAX_DOCUMENT // 2**20} MB")
     try:
@@ -129,7 +126,7 @@ def read_document(content: bytes) -> Any:
 
 
 def _values(field: Field, depth: int) -> Iterator[tuple[str, Any]]:
-    """Each value of a document with its path, tables and lists before what they hold."""
+    """Each value of a document with its path, tables and lists before their contents."""
     if depth > MAX_DEPTH:
         raise ValueError("its values lie too deep in each other")
     yield field.path, field.value

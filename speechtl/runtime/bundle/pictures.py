@@ -1,4 +1,4 @@
-"""The bundle of a picture network: the same kind of file as a wake word's, with the pictures' form, the tasks and the graphs.
+"""The bundle of a picture network: the same kind of file as for wake words, with the form of the pictures, the tasks and the graphs.
 
 Runs with numpy, ONNX Runtime and Pillow alone.
 """
@@ -51,29 +51,29 @@ class PictureBundle:
     about: Mapping[str, Any]
     files: Files
 
-    settings: PictureSettings  # the form in which the graphs take pictures
+    settings: PictureSettings  # the input form of the graphs
     tasks: tuple[tuple[str, tuple[str, ...]], ...]  # each task's name and classes; without classes the answer is yes or no
     graphs: Mapping[str, PictureGraph]
-    made_here: bool = False  # by this very process, so its graphs are no stranger's
+    made_here: bool = False  # by this process, so its graphs are trusted
 
     @property
     def name(self) -> str:
-        """What the bundle is called."""
+        """The name of the bundle."""
         return str(self.about["name"])
 
     @property
     def outputs(self) -> int:
-        """How many scores there are for a picture."""
+        """Number of scores of a picture."""
         return sum(len(classes) or 1 for _, classes in self.tasks)
 
     def graph(self, name: str | None = None) -> str:
-        """Return the graph of that name, or the first that runs by default."""
+        """The graph of that name, or the first that runs by default."""
         if name is not None and name not in self.graphs:
             raise BundleError(f"{self.path} has no graph {name!r}; it has: {', '.join(self.graphs)}.")
         return name or next(name for name, graph in self.graphs.items() if graph.default)
 
     def golden(self) -> tuple[Pixels, Scores]:
-        """Return the golden pictures and the scores expected of them."""
+        """The golden pictures and their expected scores."""
         if GOLDEN not in self.files:
             raise BundleError(f"{self.path} carries no golden pictures; export it again.")
         try:
@@ -89,7 +89,7 @@ class PictureBundle:
 
 
 def open_picture_bundle(path: Path | str) -> PictureBundle:
-    """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
+    """Open a bundle; raise `BundleError` for one that is damaged, unknown or unsafe."""
     path = Path(path)
     about, files = read_archive(path, PICTURE_KIND, REQUIRED)
     field = Field("", about)

@@ -1,8 +1,8 @@
-"""The bundle: one `.wake` file with the graph, the detector's settings, and where everything comes from.
+"""The bundle: one `.wake` file with the graphs, the settings of the detector, and the provenance of everything.
 
-A zip that any tool reads. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
-against its size and checksum when the bundle is opened, and against its hash, too, when it is used; only what is in
-use is in memory. A bundle may come from a stranger: its zip, its description and its arrays are bounded before they are read.
+An ordinary zip archive. Nothing in it is a pickle, nothing is unpacked to disk, and every file is checked
+against its size and checksum when the bundle is opened, and against its hash when it is used; only what is in
+use is in memory. A bundle may come from anywhere: the sizes of its zip, description and arrays are checked before they are read.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ class Bundle:
     files: Files
 
     description: Description
-    made_here: bool = False  # by this very process, so its graphs are no stranger's
+    made_here: bool = False  # by this process, so its graphs are trusted
 
     @property
     def name(self) -> str:
-        """What the bundle is called; with one word, the name that its events carry."""
+        """The name of the bundle; with one word, also the name of its events."""
         return self.description.name
 
     @property
     def features(self) -> Features:
-        """What the graph takes."""
+        """The settings of the front end."""
         return self.description.features
 
     @property
     def words(self) -> list[Word]:
-        """The wake words, in the order of the graph's scores; a bundle of one word is described by its own entries."""
+        """The wake words, in the order of the graph's scores."""
         return list(self.description.words)
 
     @property
     def frames_per_step(self) -> int:
-        """How many log-mel frames the graph takes at a time."""
+        """Number of frames that the graph takes at a time."""
         return self.description.frames_per_step
 
     @property
     def silent_steps(self) -> int:
-        """How many steps of silence bring zero states to those of a stream preceded by silence."""
+        """Number of steps of silence after which states that began at zero are those of a stream preceded by silence."""
         return self.description.silent_steps
 
     @property
@@ -78,7 +78,7 @@ class Bundle:
         return self.description.graphs
 
     def golden(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the golden audio and the scores expected of it."""
+        """The golden audio and its expected scores."""
         if GOLDEN not in self.files:
             raise BundleError(f"{self.path} carries no golden audio; export it again without --no-golden.")
         try:
@@ -97,7 +97,7 @@ class Bundle:
 
 
 def open_bundle(path: Path | str) -> Bundle:
-    """Read and check a bundle; raise `BundleError` for anything that is damaged, unknown or unsafe."""
+    """Open a bundle; raise `BundleError` for one that is damaged, unknown or unsafe."""
     path = Path(path)
     about, files = read_archive(path, KIND, REQUIRED)
     with field_of(path):

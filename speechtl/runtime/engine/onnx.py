@@ -44,11 +44,11 @@ class OnnxSession:
             memory[...] = values
 
     def save(self) -> list[Array]:
-        """Return a copy of the states."""
+        """A copy of the states."""
         return [memory.copy() for memory in self._states[self._turn]]
 
     def step(self, frames: Floats) -> Floats:
-        """Return the scores `(words,)` after the next frames."""
+        """Scores `(words,)` after the next frames."""
         self._frames.reshape(frames.shape)[...] = frames
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
@@ -67,15 +67,15 @@ class OnnxSession:
 
 
 def load_graph(content: bytes) -> Any:
-    """Return a session that runs a graph on one thread; raises what ONNX Runtime does for one that it cannot run."""
+    """A session that runs a graph on one thread; raises ONNX Runtime's errors for one that it cannot run."""
     check_onnx(content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what it has to say comes as an exception, too
+    options.log_severity_level = 4  # its errors are raised as well
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    session._model_bytes = None  # the file, kept for another choice of providers, which never comes
+    session._model_bytes = None  # it keeps the file for a later change of providers
     return session
 
 

@@ -1,14 +1,14 @@
-"""What a stranger's ONNX graph may not hold: data in other files, and bytes that are no graph at all.
+"""Checks of an untrusted ONNX graph: no data in other files, no damaged bytes.
 
-ONNX Runtime would read the files that a graph names, beside it or anywhere. The messages are walked by their numbers in
-onnx.proto; weights are passed over, so a graph of megabytes takes milliseconds.
+ONNX Runtime would read the files that a graph names, wherever they are. The messages are traversed by their field numbers in
+onnx.proto; weights are skipped, so a graph of megabytes takes milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-# What each message holds of the messages that lead to tensors, by field number (onnx.proto, IR version 10 and later).
+# Fields of each message that lead to tensors, by number (onnx.proto, IR version 10 and later).
 HOLDS = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -44,7 +44,7 @@ def check_onnx(content: bytes) -> None:
 
 
 def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type and place of each field of a message."""
+    """Number, wire type, start and end of each field of a message."""
     place = start
     while place < end:
         key, place = _varint(content, place, end)
@@ -65,7 +65,7 @@ def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
 
 
 def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
-    """A number of variable length, and the place after it."""
+    """A number of variable length, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if place >= end:

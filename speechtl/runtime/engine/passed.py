@@ -1,7 +1,7 @@
 """Trials that graphs passed on this machine, remembered between starts in the folder for downloads.
 
-An empty file stands for each of them. Its name is the hash of all that the trial depended on, and a bundle writes no files, so
-no bundle can claim a trial that its graph did not pass. Where the folder cannot be used, or others may write to it, each start
+Each is an empty file. Its name is the hash of everything that the trial depended on, and a bundle writes no files, so
+no bundle can claim a trial that its graph did not pass. Where the folder is not usable, or others may write to it, each start
 tries its graphs again.
 """
 
@@ -20,29 +20,29 @@ from speechtl.files import cache_if_any
 from speechtl.runtime.bundle.archive import sha256
 
 FOLDER = "passed-trials"
-MOST = 500  # more are forgotten
+MOST = 500  # with more, the old ones are removed
 OTHERS_MAY_WRITE = 0o022
 
 
 def trial_name(sha256_of_graph: str, module: ModuleType, *settings: Any) -> str:
-    """The name of a trial of a graph in this release of a runtime, on this machine, with what else decides its outcome."""
+    """Name of a trial: a hash of the graph, the runtime's release, this machine, and the settings on which the outcome depends."""
     machine = [platform.machine(), platform.node()]
     text = json.dumps([__version__, sha256_of_graph, module.__name__, _release(module), machine, repr(settings)])
     return str(sha256(text.encode()).hexdigest())
 
 
 def _release(module: ModuleType) -> list[Any]:
-    """The version of a runtime, where it tells one, and the size and time of its file, which another installation changes."""
+    """The version of a runtime, where it has one, and the size and time of its file, which another installation changes."""
     version = getattr(module, "__version__", None)
     try:
         file = Path(module.__file__ or "").stat()
-    except OSError:  # programs packed into one file
+    except OSError:  # in programs bundled into one file
         return [version]
     return [version, file.st_size, file.st_mtime_ns]
 
 
 def has_passed(name: str) -> bool:
-    """Whether a trial of that name was passed before."""
+    """True where a trial of that name was passed before."""
     folder = _folder()
     with suppress(OSError):
         return folder is not None and _is_ours(folder) and (folder / name).exists()
@@ -71,6 +71,6 @@ def _folder() -> Path | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody else may write to the folder; Windows, which has no such numbers, runs no trials."""
+    """True where nobody else may write to the folder; Windows has no such permissions, and runs no trials."""
     found = folder.stat()
     return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & OTHERS_MAY_WRITE)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from speechtl.runtime.bundle.pictures import PictureBundle, Pixels, Scores
 
 ENGINE = "onnxruntime"
-SECONDS_PER_PICTURE = 2.0  # of processor time, with which the largest networks still come to an end
+SECONDS_PER_PICTURE = 2.0  # of processor time, enough for the largest networks
 
 
 class PictureEngine:
@@ -39,7 +39,7 @@ class PictureEngine:
         self._session = self._load(content)
 
     def _load(self, content: bytes) -> Any:
-        """A session that takes the pictures and gives the scores that the bundle announces."""
+        """A session whose inputs and outputs are those of the bundle's description."""
         try:
             session = load_graph(content)
         except Exception as error:  # the runtime raises a dozen types without a common parent
@@ -63,12 +63,12 @@ class PictureEngine:
             raise BundleError(f"{self.bundle.path}: {ENGINE} cannot run {self.graph}: {reason(error)}") from error
 
     def run(self, pixels: Pixels) -> Scores:
-        """Return the scores `(outputs,)` of one picture, bytes `(3, size, size)`."""
+        """Scores `(outputs,)` of one picture, bytes `(3, size, size)`."""
         scores: Scores = self._session.run([OUTPUT], {INPUT: pixels[None]})[0][0]
         return scores
 
     def answers(self, scores: Scores) -> dict[str, Any]:
-        """Return the answer and the scores of every task, as JSON stores them."""
+        """Answer and scores of every task, as JSON stores them."""
         found: dict[str, Any] = {}
         first = 0
         for name, classes in self.bundle.tasks:
@@ -79,7 +79,7 @@ class PictureEngine:
 
 
 def answer(classes: tuple[str, ...], scores: list[float]) -> dict[str, Any]:
-    """Return what the scores of one task say: the most probable class, or yes or no."""
+    """Answer of one task: the most probable class, or yes or no."""
     if not classes:
         return {"answer": scores[0] > 0.5, "score": round(scores[0], 4)}
     best = max(range(len(scores)), key=scores.__getitem__)

@@ -47,7 +47,7 @@ def _tflite_runtime(content: bytes) -> Session:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime: what pip and Python call it, the format it runs, how a graph is loaded, and in which precisions it is trusted."""
+    """A runtime: its package and module, the format it runs, the function that loads a graph, and the precisions in which it is trusted."""
 
     package: str
     module: str
@@ -56,16 +56,16 @@ class Runtime:
     precisions: tuple[str, ...] = ("fp32", "int8")
 
     def runs(self, graph: Graph) -> bool:
-        """Whether it runs such a graph at all."""
+        """True where it runs graphs of this format."""
         return self.format == graph.format
 
     def trusts(self, graph: Graph) -> bool:
-        """Whether it runs the graph and gives its scores: always in its precisions, else where the bundle says that it was measured."""
+        """True where it gives the graph's scores: always in its precisions, else where the bundle lists it as measured."""
         return self.runs(graph) and (graph.precision in self.precisions or self.package in graph.measured)
 
     @property
     def installed(self) -> bool:
-        """Whether it is on this machine."""
+        """True where it is installed."""
         return importlib.util.find_spec(self.module) is not None
 
 
@@ -74,14 +74,14 @@ RUNTIMES = {
     for runtime in (
         Runtime("onnxruntime", "onnxruntime", "onnx", _onnxruntime),
         Runtime("ai-edge-litert", "ai_edge_litert", "tflite", _litert),
-        # Its int8 kernels round otherwise than LiteRT's, which the exporter measures with: some graphs keep within tolerance.
+        # Its int8 kernels round differently from LiteRT's, which the exporter measures with; some graphs stay within tolerance.
         Runtime("tflite-runtime", "tflite_runtime", "tflite", _tflite_runtime, ("fp32",)),
     )
 }
 
 
 class Turn:
-    """Whose states a session holds, where several streams share it."""
+    """The engine whose states a shared session holds at present."""
 
     holder: Engine | None = None
 
@@ -89,8 +89,8 @@ class Turn:
 class Engine:
     """A bundle's graph in a runtime: one row of scores a step.
 
-    A shallow copy that was reset serves another stream with the same session: the states of the stream that had the last
-    turn are put aside when another one runs. One thread may run them.
+    A shallow copy that was reset serves another stream with the same session: the states of the stream that ran last
+    are saved when another one runs. Use them from one thread.
     """
 
     def __init__(self, bundle: Bundle, graph: Graph, runtime: Runtime) -> None:
@@ -119,7 +119,7 @@ class Engine:
             self._turn.holder = None
 
     def run(self, frames: Floats) -> Floats:
-        """Return scores `(steps, words)` for the next frames `(steps * frames_per_step, bands)`."""
+        """Scores `(steps, words)` of the next frames `(steps * frames_per_step, bands)`."""
         self._take_turn()
         scores = np.empty((len(frames) // self._frames, self._words), np.float32)
         for step in range(len(scores)):
@@ -137,7 +137,7 @@ class Engine:
 
 
 def _load(bundle: Bundle, graph: Graph, runtime: Runtime, content: bytes) -> Session:
-    """A session whose inputs and outputs are those that the bundle announces, with its states bound."""
+    """A session whose inputs and outputs are those of the bundle's description, with its states bound."""
     with _refusal(bundle, graph, runtime, "load"):
         session = runtime.load(content)
     _check(bundle, graph, session)
@@ -157,7 +157,7 @@ def _first_steps(bundle: Bundle, graph: Graph, runtime: Runtime, content: bytes)
 
 
 def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = None) -> Engine:
-    """Return an engine for the bundle's first graph that something on this machine runs.
+    """An engine for the bundle's first graph that an installed runtime runs.
 
     `graph` (a file of the bundle) and `engine` (a key of `RUNTIMES`) narrow the choice. Graphs that the exporter did not
     find accurate enough, or that were not measured in the runtime there is, are run only by name. Raises `BundleError` for a
@@ -175,9 +175,9 @@ def open_engine(bundle: Bundle, graph: str | None = None, engine: str | None = N
 
 
 def pairs(bundle: Bundle, graphs: Sequence[Graph] | None = None, *, unmeasured: bool = False) -> list[tuple[Graph, Runtime]]:
-    """Return each graph of the bundle with each runtime on this machine that gives its scores, what is preferred first.
+    """Each graph of the bundle with each installed runtime that gives its scores, in order of preference.
 
-    `unmeasured` takes runtimes in, too, of which nobody knows whether they do.
+    `unmeasured` includes runtimes in which the graph was not measured.
     """
     chosen = bundle.graphs.values() if graphs is None else graphs
     return [
@@ -201,7 +201,7 @@ def _nothing_runs(bundle: Bundle, graphs: Sequence[Graph], graph: str | None, en
 
 @contextmanager
 def _refusal(bundle: Bundle, graph: Graph, runtime: Runtime, what: str) -> Iterator[None]:
-    """Say in one sentence that a runtime does not start, or cannot `what` a graph."""
+    """Turn the errors of a runtime that does not start, or cannot `what` a graph, into one sentence."""
     try:
         yield
     except SpeechtlError:
@@ -212,8 +212,8 @@ def _refusal(bundle: Bundle, graph: Graph, runtime: Runtime, what: str) -> Itera
             f"Install it again with: pip install --force-reinstall {runtime.package}"
         ) from error
     except Exception as error:  # runtimes raise a dozen types without a common parent
-        said = str(error).splitlines() or [type(error).__name__]
-        reason = ascii(said[0])[1:-1][:MAX_REASON].rstrip(".")  # it may repeat names of a stranger's graph
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = ascii(lines[0])[1:-1][:MAX_REASON].rstrip(".")  # it may repeat names of an untrusted graph
         raise BundleError(
             f"{bundle.path}: {runtime.package} cannot {what} {graph.name}: {reason}. "
             f"Take another graph with --graph, or update the runtime with: pip install -U {runtime.package}"
@@ -221,7 +221,7 @@ def _refusal(bundle: Bundle, graph: Graph, runtime: Runtime, what: str) -> Itera
 
 
 def _check(bundle: Bundle, graph: Graph, session: Session) -> None:
-    """Refuse a graph whose inputs and outputs are not those that the bundle announces."""
+    """Refuse a graph whose inputs and outputs are not those of the bundle's description."""
     frames = (1, 1, bundle.frames_per_step, bundle.features.bands)
     inputs = {INPUT: graph.shape(frames), **{state.name: graph.shape(state.shape) for state in bundle.states}}
     outputs = {OUTPUT: (1, len(bundle.words)), **{state.output: graph.shape(state.shape) for state in bundle.states}}

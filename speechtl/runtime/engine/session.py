@@ -1,4 +1,4 @@
-"""What every runtime offers: one step of a graph, with its states."""
+"""The interface of a runtime: one step of a graph, with its states."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from speechtl.runtime.bundle.description import State
 from speechtl.runtime.samples import Array, Floats
 
-INPUT = "log_mel"  # frames of any kind; the name is that of the first one
+INPUT = "log_mel"  # frames of any kind, in spite of the name
 OUTPUT = "score"
-MAX_REASON = 300  # characters of what a runtime says
+MAX_REASON = 300  # characters of a runtime's message
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Session(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, Tensor]:
-        """What the graph takes, by name."""
+        """Inputs of the graph by name."""
 
     @property
     def outputs(self) -> Mapping[str, Tensor]:
-        """What the graph gives, by name."""
+        """Outputs of the graph by name."""
 
     def bind(self, states: Sequence[State]) -> None:
         """Carry these states from step to step; called once, after names and shapes were checked."""
@@ -44,7 +44,7 @@ class Session(Protocol):
         """Set the states, as `save` returned them."""
 
     def save(self) -> list[Array]:
-        """Return a copy of the states."""
+        """A copy of the states."""
 
     def step(self, frames: Floats) -> Floats:
-        """Return the scores `(words,)` after the next frames `(frames, bands)`, and go on to the new states."""
+        """Scores `(words,)` after the next frames `(frames, bands)`; the new states replace the old ones."""

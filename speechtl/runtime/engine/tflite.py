@@ -20,7 +20,7 @@ class TfliteSession:
     """
 
     def __init__(self, module: Any, content: bytes) -> None:
-        with silent_library():  # it greets on standard error
+        with silent_library():  # it prints a greeting to standard error
             self._interpreter = module.Interpreter(model_content=content, num_threads=1)
             self._interpreter.allocate_tensors()
         self._content = content  # the interpreter reads from it for as long as it lives
@@ -43,11 +43,11 @@ class TfliteSession:
         self._states = [values.astype(target.dtype) for (_, _, _, target), values in zip(self._carried, states, strict=True)]
 
     def save(self) -> list[Array]:
-        """Return a copy of the states."""
+        """A copy of the states."""
         return [values.copy() for values in self._states]
 
     def step(self, frames: Floats) -> Floats:
-        """Return the scores `(words,)` after the next frames."""
+        """Scores `(words,)` after the next frames."""
         interpreter = self._interpreter
         interpreter.set_tensor(self._frames, _quantise(frames.reshape(self._frames_tensor.shape), self._frames_tensor))
         for (index, _, _, _), values in zip(self._carried, self._states, strict=True):

@@ -1,8 +1,8 @@
-"""A graph's first steps in a child process: what a stranger's graph does to its runtime, it does there.
+"""A graph's first steps in a child process, where an untrusted graph can do no harm.
 
 A damaged or hostile graph may crash a runtime or ask for all memory. The child loads and runs it with limits of memory
-and time, before this process does the same. It is a fork, in which the runtime is loaded already, so the trial costs
-one more loading of the graph: as much again as the start itself, and up to several times that. A trial that was passed is
+and time, before this process does the same. It is a fork with the runtime already loaded, so the trial costs
+another loading of the graph: as long as the start itself, or several times as long. A trial that was passed is
 remembered, so only the first start pays. Systems without fork run no trial.
 """
 
@@ -28,14 +28,14 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-MEMORY = 96 * 1024 * 1024  # bytes more than this process has, beside the copies of the graph that a runtime makes
-COPIES = 4
+MEMORY = 96 * 1024 * 1024  # bytes above those of this process, beside the runtime's copies of the graph
+COPIES = 4  # of the graph in memory
 # Of processor time, beside one for so many bytes that a large graph has; a Raspberry Pi Zero is some 40 times slower than a workstation.
 SECONDS = 4 if platform.machine() in ("x86_64", "AMD64") else 60
 BYTES_PER_SECOND = 20 * 1024 * 1024
-PATIENCE = 7  # times as long by the clock, on a busy machine
+PATIENCE = 7  # times as long in wall time, for a busy machine
 MAX_REASON = 2000  # bytes
-REFUSED = 3  # exit status of a child that says why
+REFUSED = 3  # exit status of a child that wrote its reason
 
 
 def try_once(name: str, work: Callable[[], object], size: int, what: str) -> None:
@@ -53,51 +53,51 @@ def try_out(work: Callable[[], object], size: int, what: str) -> None:
     sys.stderr.flush()
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about threads: the child uses none of their locks
+        warnings.simplefilter("ignore")  # about forking with threads: the child uses none of their locks
         child = os.fork()
     if child == 0:
-        _be_the_child(work, size, writing)
+        _run_child(work, size, writing)
     os.close(writing)
     reason = None
     try:
-        reason = _hear(reading, PATIENCE * _seconds(size))
+        reason = _read_message(reading, PATIENCE * _seconds(size))
     finally:
         os.close(reading)
-        status = _end(child, kill=reason is None)
+        status = _wait_for(child, kill=reason is None)
     if reason is None:
         raise BundleError(f"{what} takes longer than {PATIENCE * _seconds(size):g} s to start. Take another graph with --graph.")
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return
-    raise BundleError(reason or _death(status, size, what))
+    raise BundleError(reason or _exit_message(status, size, what))
 
 
-def _hear(reading: int, seconds: float) -> str | None:
-    """What the child says until it ends; None where it does not end in time."""
-    said, until = b"", time.monotonic() + seconds
+def _read_message(reading: int, seconds: float) -> str | None:
+    """The output of the child until it ends; None where it does not end in time."""
+    message, until = b"", time.monotonic() + seconds
     while select.select([reading], [], [], max(until - time.monotonic(), 0.0))[0]:
         part = os.read(reading, MAX_REASON)
         if not part:
-            return said[:MAX_REASON].decode(errors="replace")
-        said = (said + part)[:MAX_REASON]
+            return message[:MAX_REASON].decode(errors="replace")
+        message = (message + part)[:MAX_REASON]
     return None
 
 
-def _end(child: int, kill: bool) -> int:
-    """The exit status of a child; one that does not end in time is ended."""
+def _wait_for(child: int, kill: bool) -> int:
+    """The exit status of a child, after killing it where that is needed."""
     if kill:
         os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
 
-def _death(status: int, size: int, what: str) -> str:
+def _exit_message(status: int, size: int, what: str) -> str:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number == getattr(signal, "SIGXCPU", None):
         return f"{what} takes longer than {_seconds(size)} s to start. Take another graph with --graph."
     return f"{what} is damaged: it ends its runtime ({signal.Signals(number).name if number else f'exit status {status >> 8}'})."
 
 
-def _be_the_child(work: Callable[[], object], size: int, writing: int) -> None:
-    """Do the work within limits, say why it fails, and end without any of the parent's clean-up."""
+def _run_child(work: Callable[[], object], size: int, writing: int) -> None:
+    """Do the work within limits, write the reason of a failure, and end without any of the parent's clean-up."""
     status = 1
     try:
         faulthandler.disable()
@@ -131,7 +131,7 @@ def _seconds(size: int) -> int:
 
 
 def _lower(limit: int, wanted: int) -> None:
-    """Lower a limit of this process; one that is lower already stays, and a service may be denied to set any."""
+    """Lower a limit of this process; keep one that is lower already, and ignore a refusal, as in some services."""
     soft, hard = resource.getrlimit(limit)
     if soft == resource.RLIM_INFINITY or soft > wanted:
         with suppress(OSError, ValueError):

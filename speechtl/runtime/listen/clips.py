@@ -1,4 +1,4 @@
-"""Clips of what was heard around events and near misses, kept within limits of age and size. Off unless asked for."""
+"""Clips of the sound around events and near misses, kept within limits of age and size. Off by default."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from speechtl.runtime.sound.files import load_soundfile
 
 BEFORE_SECONDS, AFTER_SECONDS = 3.0, 1.0  # around the decision
 NEAR_MISS = 0.6  # of the threshold
-WAITING = 8  # clips that may wait for a slow disk
-PRUNE_SECONDS = 600.0  # at most between two looks at the clips' age
+WAITING = 8  # clips that may be queued for a slow disk
+PRUNE_SECONDS = 600.0  # at most between two checks of the clips' age
 CLOSE_SECONDS = 0.3
 LONGEST_WORD = 150  # bytes of a word's name in a clip's: file systems allow 255 for the whole
 # Only files of this form are ever removed: 20261121T093012.345Z_computer_0.97.wav, _near_0.41.wav
@@ -32,14 +32,14 @@ OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z_.*_\d\.\d\d\.wav$")
 
 @dataclass(frozen=True)
 class ClipLimits:
-    """What a folder of clips may hold: days of age, and megabytes in all."""
+    """Limits of a folder of clips: age in days, and total size in megabytes."""
 
     days: float = 30.0
     megabytes: float = 200.0
 
 
 class NearMisses:
-    """Find the peaks of the smoothed score that came close to the threshold without reaching it."""
+    """Find peaks of the smoothed score that come close to the threshold without reaching it."""
 
     def __init__(self) -> None:
         self._peaks: dict[str, Event] = {}
@@ -56,13 +56,13 @@ class NearMisses:
 
 
 class Clips:
-    """Keep the last seconds of sound, and write those around a moment once they are complete; never wait for the disk."""
+    """Keep the last seconds of sound, and write those around an event once they are complete; never wait for the disk."""
 
-    def __init__(self, folder: Path, note: Callable[[str], None], limits: ClipLimits | None = None, words: Collection[str] = ()) -> None:
+    def __init__(self, folder: Path, log: Callable[[str], None], limits: ClipLimits | None = None, words: Collection[str] = ()) -> None:
         self._folder = folder
-        self._note = note
+        self._log = log
         self._limits = limits or ClipLimits()
-        self._words = words  # of which clips are kept; none: of all
+        self._words = words  # whose clips are kept; empty: all words
         self._soundfile = load_soundfile()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class Clips:
         self._thread.start()
 
     def feed(self, samples: Samples, end: int) -> None:
-        """Take the next sound; `end` is the number of samples since the start behind it."""
+        """Take the next sound; `end` is the number of samples from the start of the stream to the end of this sound."""
         if end - len(samples) != self._end:
             while self._pending and round(self._pending[0][0].time * SAMPLE_RATE) <= self._end:
                 self._cut(*self._pending.popleft())
@@ -103,7 +103,7 @@ class Clips:
         self._pending.append((event, f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"))
 
     def close(self) -> None:
-        """Write what is complete or not, and end."""
+        """Write all pending clips, even incomplete ones, and stop."""
         while self._pending:
             self._cut(*self._pending.popleft())
         try:
@@ -134,7 +134,7 @@ class Clips:
                 self._trouble(str(error).rstrip("."))
 
     def _next(self) -> list[tuple[str, Samples]] | None:
-        """Wait for a clip to write, but not so long that old ones outlive their time; None at the end."""
+        """The next clip to write, or an empty list when it is time to prune; None at the end."""
         try:
             job = self._queue.get(timeout=PRUNE_SECONDS)
         except Empty:
@@ -152,11 +152,11 @@ class Clips:
 
     def _trouble(self, what: str) -> None:
         if not self._troubled:
-            self._note(f"A clip could not be kept in {self._folder}: {what}. Listening goes on.")
+            self._log(f"A clip could not be kept in {self._folder}: {what}. Listening goes on.")
         self._troubled = True
 
 
 def _in_file_name(word: str) -> str:
-    """Return a word's name as a file's name can hold it: letters of every script with their marks, and not too many bytes."""
+    """A word's name in a form for file names: letters of every script with their marks, and not too many bytes."""
     signs = (sign if unicodedata.category(sign)[0] in "LMN" or sign in "_-" else " " for sign in word)
     return "_".join("".join(signs).split()).encode()[:LONGEST_WORD].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Commands on detection: never through a shell unless asked, and never able to stall the loop."""
+"""Commands on detection: run without a shell by default, and never able to stall the loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from speechtl.runtime.listen.signals import KILL
 from speechtl.text import one_line
 
 AT_ONCE = 4  # commands that may run at the same time
-END_SECONDS = 0.2  # between asking a command to end and ending it
+END_SECONDS = 0.2  # between SIGTERM and SIGKILL
 SHELL = ("/bin/sh", "-c")
 
 
@@ -32,7 +32,7 @@ class Detection:
     at: str
 
     def environment(self) -> dict[str, str]:
-        """Return what a command is told."""
+        """The environment variables of a command."""
         return {
             "SPEECHTL_NAME": one_line(self.name),
             "SPEECHTL_SCORE": f"{self.score:.4f}",
@@ -44,10 +44,10 @@ class Detection:
 class Command:
     """Run a command on every detection, each on a thread of its own, a few at a time, each at most `seconds` long."""
 
-    def __init__(self, text: str, note: Callable[[str], None], *, shell: bool = False, seconds: float = 60.0) -> None:
+    def __init__(self, text: str, log: Callable[[str], None], *, shell: bool = False, seconds: float = 60.0) -> None:
         self._arguments = [*SHELL, text] if shell else _split(text)
         self._text = text
-        self._note = note
+        self._log = log
         self._seconds = seconds
         self._lock = threading.Lock()
         self._running: dict[threading.Thread, subprocess.Popen[bytes] | None] = {}
@@ -61,14 +61,12 @@ class Command:
             if not busy:
                 self._running[thread] = None
         if busy:
-            self._note(
-                f"{AT_ONCE} runs of {self._text!r} have not ended yet: it is not run for {detection.name} at {detection.time:.2f} s."
-            )
+            self._log(f"{AT_ONCE} runs of {self._text!r} have not ended yet: it is not run for {detection.name} at {detection.time:.2f} s.")
         else:
             thread.start()
 
     def close(self) -> None:
-        """End the commands that still run, all at once: first asked, then forced."""
+        """End all running commands: SIGTERM first, then SIGKILL."""
         with self._lock:
             self._closed = True
         for number in (signal.SIGTERM, KILL):
@@ -84,7 +82,7 @@ class Command:
     def _run(self, detection: Detection) -> None:
         thread = threading.current_thread()
         try:
-            # A session of its own: Ctrl-C ends the loop, and the loop ends the command with all that it started.
+            # A session of its own: Ctrl-C ends the loop, and the loop ends the command and its child processes.
             # What it prints goes to standard error: standard output belongs to the events.
             process = subprocess.Popen(
                 self._arguments,
@@ -100,7 +98,7 @@ class Command:
                 _signal(process, signal.SIGTERM)
             self._wait(process)
         except OSError as error:
-            self._note(f"{self._text!r} cannot be run: {error.strerror or error}.")
+            self._log(f"{self._text!r} cannot be run: {error.strerror or error}.")
         finally:
             with self._lock:
                 del self._running[thread]
@@ -109,7 +107,7 @@ class Command:
         try:
             code = process.wait(self._seconds)
         except subprocess.TimeoutExpired:
-            self._note(f"{self._text!r} had not ended after {self._seconds:.0f} s and was stopped.")
+            self._log(f"{self._text!r} had not ended after {self._seconds:.0f} s and was stopped.")
             _signal(process, signal.SIGTERM)
             try:
                 process.wait(END_SECONDS)
@@ -118,7 +116,7 @@ class Command:
                 process.wait()
             return
         if code != 0 and not self._closed:
-            self._note(f"{self._text!r} ended with {f'exit code {code}' if code > 0 else f'signal {-code}'}.")
+            self._log(f"{self._text!r} ended with {f'exit code {code}' if code > 0 else f'signal {-code}'}.")
 
 
 def _split(text: str) -> list[str]:
@@ -138,7 +136,7 @@ def _split(text: str) -> list[str]:
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the command and all that it started; it may have ended already."""
+    """Signal a command and its child processes; it may have ended already."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             if hasattr(os, "killpg"):

@@ -23,12 +23,12 @@ from speechtl.runtime.sound.files import HELD_BACK, resampler
 if TYPE_CHECKING:
     import soxr
 
-FILL_SECONDS = 2.0  # a gap up to that long is heard as silence, so that times and the refractory time stay right
+FILL_SECONDS = 2.0  # shorter gaps are filled with silence, so that times and the refractory time stay right
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What came of a block: mono sound at 16 kHz up to sample number `end` since the start, and the events in it."""
+    """A processed block: mono sound at 16 kHz up to sample number `end` since the start, and the events in it."""
 
     samples: Samples
     end: int
@@ -36,9 +36,9 @@ class Heard:
 
 
 class Hearing:
-    """Play blocks to the detectors of several bundles; times are seconds since the start, gaps and reloads included.
+    """Feed blocks to the detectors of several bundles; times are seconds since the start, gaps and reloads included.
 
-    `bundles` are files, and folders whose content may change meanwhile; `note` gets a sentence for what does.
+    `bundles` are files, and folders whose contents may change; `log` receives a sentence for each change.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Hearing:
         channel: int = 1,
         gate: Gate | None = None,
         on_score: Callable[[Event, float], None] | None = None,
-        note: Callable[[str], None] = say,
+        log: Callable[[str], None] = say,
     ) -> None:
         self._choice = choice or Choice()
         self._channel = channel - 1
@@ -59,21 +59,21 @@ class Hearing:
         self._rate = 0
         self._lead_seconds = (0.0, 0.0)  # of a block, and held back in the resampler
         self._end = 0  # samples since the start
-        self._highest = 0.0  # hertz, that any detector looks at
-        self._origins: dict[Detector, float] = {}  # where each detector's own time began, seconds
+        self._highest = 0.0  # hertz; the highest frequency that any detector uses
+        self._origins: dict[Detector, float] = {}  # the start of each detector's own time, seconds
         self._next_look = 0.0
-        self.bundles = OpenBundles(bundles, self._open, note)
+        self.bundles = OpenBundles(bundles, self._open, log)
         self.bundles.expect(self._choice)
         self._renew()
 
     @property
     def detectors(self) -> list[Detector]:
-        """What listens."""
+        """The detectors in use."""
         return self.bundles.opened
 
     @property
     def names(self) -> list[str]:
-        """The words that are listened for."""
+        """The words to listen for."""
         return self.bundles.names
 
     def reload(self) -> None:
@@ -82,7 +82,7 @@ class Hearing:
         self._renew()
 
     def look(self) -> bool:
-        """Take up what came, changed or went in the folders, where it is time to look; tell whether anything did."""
+        """Open and close bundles as the folders change, once every `LOOK_SECONDS`; true where anything changed."""
         now = time.monotonic()
         if now < self._next_look:
             return False
@@ -117,12 +117,12 @@ class Hearing:
         return replace(event, time=event.time + self._origins[detector])
 
     def _renew(self) -> None:
-        """Let the detectors that are new begin here; the others go on."""
+        """Start new detectors at this point of the stream; the others continue."""
         self._origins = {detector: self._origins[detector] for detector in self.detectors if detector in self._origins}
         self._begin(self._end, [detector for detector in self.detectors if detector not in self._origins])
         highest = max((detector.scorer.features.highest for detector in self.detectors), default=0.0)
         if highest > self._highest:
-            self._highest, self._rate = highest, 0  # the next block gets a resampler that leaves more
+            self._highest, self._rate = highest, 0  # the next block gets a resampler with a wider pass band
 
     def _begin(self, at: int, detectors: Sequence[Detector]) -> None:
         for detector in detectors:
@@ -141,7 +141,7 @@ class Hearing:
 
     def _open(self, path: Path) -> Detector:
         detector = Detector.of(open_bundle(path), self._choice)
-        tell = self._on_score
-        if tell is not None:
-            detector.on_score = lambda scored, threshold: tell(self._placed(scored, detector), threshold)
+        report = self._on_score
+        if report is not None:
+            detector.on_score = lambda scored, threshold: report(self._placed(scored, detector), threshold)
         return detector

@@ -1,4 +1,4 @@
-"""The loop: blocks of a microphone, or of a file paced like one, to events, commands and clips."""
+"""The listening loop: blocks of a microphone, or of a file at the same pace, to events, commands and clips."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.sound.files import read_blocks
 from speechtl.runtime.systemd import Notifier
 
-READ_SECONDS = 0.25  # at most between two looks at the signals
+READ_SECONDS = 0.25  # at most between two checks of the signals
 
 
 class Source(Protocol):
-    """Where blocks come from."""
+    """A source of sound."""
 
     @property
     def ended(self) -> bool:
-        """Whether no block will ever come again."""
+        """True when no more blocks will come."""
 
     @property
     def hung(self) -> bool:
-        """Whether only a new process can help."""
+        """True where only a new process can help."""
 
     @property
     def lost(self) -> bool:
-        """Whether nothing comes at present that should."""
+        """True while the device delivers nothing."""
 
     def read(self, timeout: float) -> Block | None:
-        """Return the next block, or None when none came in time."""
+        """The next block, or None when none came in time."""
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Close what was opened."""
 
     def describe(self) -> str:
-        """Return what is listened to."""
+        """A description of the source for people."""
 
 
 class PacedFile:
-    """A recording that comes in the blocks and at the pace of a microphone, with a little silence behind it."""
+    """A recording in the blocks and at the pace of a microphone, followed by a little silence."""
 
     hung = False
     lost = False
@@ -66,11 +66,11 @@ class PacedFile:
 
     @property
     def ended(self) -> bool:
-        """Whether the file has been played to its end."""
+        """True when the file has been played to its end."""
         return self._next is None
 
     def read(self, timeout: float) -> Block | None:
-        """Return the next block when its time has come."""
+        """The next block when its time has come."""
         if self._next is None:
             return None
         now = time.monotonic()
@@ -86,10 +86,10 @@ class PacedFile:
     def close(self) -> None:
         """Close the file."""
         self._next = None
-        self._blocks = iter(())  # the reader behind it goes, and closes the file
+        self._blocks = iter(())  # the generator is collected, which closes the file
 
     def describe(self) -> str:
-        """Return what is played."""
+        """A description of the file for people."""
         return f"{self._path}, paced like a microphone"
 
     def _advance(self) -> Samples | None:
@@ -102,7 +102,7 @@ class PacedFile:
 
 @dataclass
 class Tally:
-    """What a loop has done."""
+    """Totals of a run of the loop."""
 
     seconds: float = 0.0
     detections: dict[str, int] = field(default_factory=dict)
@@ -110,13 +110,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Listener:
-    """The loop's parts; `tell` gets every detection, `note` every sentence about what is wrong."""
+    """The parts of the loop; `report` receives every detection, `log` a sentence for every problem."""
 
     source: Source
     hearing: Hearing
     watch: InputWatch
-    tell: Callable[[Detection], None]
-    note: Callable[[str], None]
+    report: Callable[[Detection], None]
+    log: Callable[[str], None]
     command: Command | None = None
     clips: Clips | None = None
 
@@ -145,7 +145,7 @@ class Listener:
         return tally
 
     def close(self) -> None:
-        """Let go of everything; commands come first, because what hangs behind them may end the process before its time."""
+        """Close everything; commands first, because closing the rest may hang and end the process early."""
         if self.command is not None:
             self.command.close()
         self.source.close()
@@ -162,7 +162,7 @@ class Listener:
             tally.detections[event.name] = tally.detections.get(event.name, 0) + 1
             if self.command is not None:
                 self.command.run(detection)
-            self.tell(detection)
+            self.report(detection)
             if self.clips is not None:
                 self.clips.add(event)
         if self.clips is not None:
@@ -172,9 +172,9 @@ class Listener:
         notifier.reloading()
         try:
             self.hearing.reload()
-            self.note("The bundles were loaded again.")
+            self.log("The bundles were loaded again.")
         except (SpeechtlError, OSError) as error:
-            self.note(f"Not loaded again, the old bundles go on: {error}")
+            self.log(f"Not loaded again, the old bundles go on: {error}")
         notifier.ready(self._status())
 
     def _status(self) -> str:

@@ -1,4 +1,4 @@
-"""Ending and reloading on signals, even where a library or a driver never returns."""
+"""Stopping and reloading on signals, even where a library or a driver never returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speechtl.progress import say
 if TYPE_CHECKING:
     import asyncio  # which is not loaded to listen to a microphone
 
-GRACE_SECONDS = 0.8  # from the signal to the end of the process, whatever hangs
+GRACE_SECONDS = 0.8  # from the signal to the end of the process, even where something hangs
 STOP = (signal.SIGTERM, signal.SIGINT)
 # There is neither SIGHUP nor SIGKILL on Windows.
 RELOAD = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
@@ -23,7 +23,7 @@ KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 def on_signal(loop: asyncio.AbstractEventLoop, number: int, act: Callable[[], object]) -> None:
-    """Let an event loop act on a signal, also a loop that takes no handlers (Windows)."""
+    """Call `act` in an event loop on a signal, also in a loop without signal handlers (Windows)."""
     try:
         loop.add_signal_handler(number, act)
     except NotImplementedError:
@@ -45,11 +45,11 @@ class Signals:
 
     @property
     def stopping(self) -> bool:
-        """Whether the end was asked for."""
+        """True after a signal to stop."""
         return self._stop.is_set()
 
     def take_reload(self) -> bool:
-        """Tell whether a reload was asked for since the last call."""
+        """True where a reload was requested since the last call."""
         asked = self._reload.is_set()
         self._reload.clear()
         return asked
@@ -75,7 +75,7 @@ class Signals:
 
     @staticmethod
     def _wake(_number: int, _frame: FrameType | None) -> None:
-        """Do nothing: that a handler exists makes Python write the signal's number to the socket."""
+        """Do nothing: Python writes the signal's number to the socket because a handler exists."""
 
     def _watch(self) -> None:
         while numbers := self._ours.recv(64):

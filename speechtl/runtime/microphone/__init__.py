@@ -1,1 +1,1 @@
-"""Microphones, behind PortAudio."""
+"""Microphones through PortAudio."""

@@ -1,4 +1,4 @@
-"""PortAudio behind sounddevice: loading it, what it lists, and its errors as sentences with what to do."""
+"""PortAudio through sounddevice: loading it, its devices, those that another program holds, and its errors as sentences with advice."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from speechtl.errors import MicrophoneError, MissingExtraError
 from speechtl.runtime.silence import silent_library
 
-DTYPE = "float32"  # PortAudio converts what the device has; 16 bits would cut off the soft end of 24-bit microphones
+DTYPE = "float32"  # PortAudio converts the device's samples; 16 bits would lose the low bits of 24-bit microphones
 SOUND_DEVICES = Path("/dev/snd")
-# What PortAudio and ALSA say where another rate or number of channels may still do.
+# Errors of PortAudio and ALSA after which another rate or number of channels may work.
 TRY_ANOTHER = (-9997, -9998, -9994, -9999)  # invalid rate, invalid channels, sample format, unanticipated host error
-NOT_OPENED = -9993  # paBadIODeviceCombination: PortAudio makes that of all that keeps ALSA from opening a device but that it is busy
+NOT_OPENED = -9993  # paBadIODeviceCombination: PortAudio's code for every failure of ALSA to open a device except that it is busy
 HARDWARE = re.compile(r"hw:(\d+),(\d+)")
 ROOT = Path("/")
 OWNER = re.compile(r"^owner_pid\s*:\s*(\d+)", re.MULTILINE)
 PLACE = re.compile(r"card(\d+)/pcm(\d+)c/")
-CARD_NUMBERS = re.compile(r"\s*\((plug)?hw:\d+,\d+(,\d+)?\)")  # they change when a microphone is plugged in again
+CARD_NUMBERS = re.compile(r"\s*\((plug)?hw:\d+,\d+(,\d+)?\)")  # change when a microphone is plugged in again
 
 
 @dataclass(frozen=True)
 class Device:
-    """An input device as PortAudio lists it; `channels` is how many it has at most, `rate` its own default (hertz)."""
+    """An input device as PortAudio lists it; `channels` is the largest number, `rate` the default (hertz)."""
 
     index: int
     name: str
@@ -36,13 +36,13 @@ class Device:
 
     @property
     def lasting_name(self) -> str:
-        """The name without the card's number, by which it is found again after it was unplugged."""
+        """The name without the card's number, which identifies it after it was unplugged."""
         return CARD_NUMBERS.sub("", self.name)
 
 
 def load_sounddevice() -> Any:
-    """Return the module sounddevice; raise `MissingExtraError` or, without PortAudio, `MicrophoneError`."""
-    with silent_library():  # the libraries below report every device that they do not find
+    """Import sounddevice; raise `MissingExtraError` or, without PortAudio, `MicrophoneError`."""
+    with silent_library():  # ALSA reports every device that it does not find
         try:
             import sounddevice
         except ModuleNotFoundError as error:
@@ -58,7 +58,7 @@ def load_sounddevice() -> Any:
 
 
 def rescan() -> None:
-    """Let PortAudio look for devices again; no stream may be open. Raise `MicrophoneError` where it does not start."""
+    """Make PortAudio search for devices again, while no stream is open; raise `MicrophoneError` where it does not start."""
     sounddevice = load_sounddevice()
     with silent_library():
         try:
@@ -70,12 +70,12 @@ def rescan() -> None:
 
 
 def leave_open() -> None:
-    """Let the process end without closing PortAudio, which would wait for a stream that never closes."""
+    """Do not close PortAudio when the process ends: it would wait for a stream that never closes."""
     atexit.unregister(load_sounddevice()._exit_handler)
 
 
 def list_devices() -> list[Device]:
-    """Return the input devices, each name once; raise `MicrophoneError` where PortAudio cannot tell them."""
+    """The input devices, each name once; raises `MicrophoneError` where PortAudio cannot list them."""
     sounddevice = load_sounddevice()
     default = sounddevice.default.device[0]
     try:
@@ -93,7 +93,7 @@ def list_devices() -> list[Device]:
 
 
 def find_device(wanted: str | None) -> Device:
-    """Return the device of that number or name (or part of it), or the default one; raise `MicrophoneError`."""
+    """The device of that number or name (or part of it), or the default device; raises `MicrophoneError`."""
     devices = list_devices()
     if not devices:
         raise MicrophoneError(_no_microphone())
@@ -118,7 +118,7 @@ def find_device(wanted: str | None) -> Device:
 
 
 def find_again(lost: Device) -> Device:
-    """Return a device that was unplugged: the one of the same name, else of the same but for the card's number."""
+    """The device that was unplugged, plugged in again: by the same name, else by the name without the card's number."""
     devices = list_devices()
     if not devices:
         raise MicrophoneError(_no_microphone())
@@ -131,7 +131,7 @@ def find_again(lost: Device) -> Device:
 
 
 def reason(error: Exception, device: Device) -> str:
-    """Return what a PortAudio error means and what to do, as a sentence."""
+    """A sentence on what a PortAudio error means and what to do."""
     code, host = _codes(error)
     if host == -13 or (code == NOT_OPENED and _denied(device.name)):
         return f"{device.name} may not be opened: permission denied. {_permission()}"
@@ -148,13 +148,13 @@ def reason(error: Exception, device: Device) -> str:
 
 
 def may_try_another(error: Exception) -> bool:
-    """Tell whether another rate or number of channels may help after this error."""
+    """True for an error after which another rate or number of channels may help."""
     code, host = _codes(error)
     return code in TRY_ANOTHER and host not in (-13, -16, -19)
 
 
 def _codes(error: Exception) -> tuple[int | None, int | None]:
-    """Return PortAudio's code and the sound system's own, where there are any."""
+    """The error codes of PortAudio and of the sound system, where there are any."""
     arguments = error.args
     host = arguments[2][1] if len(arguments) > 2 and isinstance(arguments[2], tuple) else None
     return (arguments[1] if len(arguments) > 1 else None), host
@@ -169,7 +169,7 @@ def _not_started(error: Exception) -> MicrophoneError:
 
 
 def _refuse_held(wanted: str) -> None:
-    """Raise `MicrophoneError` where the name that was not found is that of a microphone which another program holds."""
+    """Raise `MicrophoneError` where another program holds the microphone of that name."""
     for held in held_microphones():
         if wanted.casefold() in held.name.casefold():
             raise MicrophoneError(f"{held.name} is in use by {held.holder}. {held.remedy}")
@@ -184,7 +184,7 @@ def _no_microphone() -> str:
 
 
 def _denied(name: str = "") -> bool:
-    """Tell whether the device of that name, or without one all, may not be opened by this user (Linux)."""
+    """True where this user may not open the device of that name, or without a name any device (Linux)."""
     numbers = HARDWARE.search(name)
     nodes = list(SOUND_DEVICES.glob(f"pcmC{numbers[1]}D{numbers[2]}c" if numbers else "pcm*c"))
     return bool(nodes) and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes)
@@ -200,22 +200,22 @@ class HeldMicrophone:
 
     name: str
     process: int
-    program: str  # empty where the system does not tell
+    program: str  # empty where it is unknown
 
     @property
     def holder(self) -> str:
-        """Who holds it, for people."""
+        """The program that holds it, for people."""
         return f"{self.program} (process {self.process})" if self.program else f"process {self.process}"
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """Advice on how to free it."""
         how = "End it (the service with: sudo systemctl stop speechtl)" if self.program == "speechtl" else "End it"
         return f"{how}, or give another --device."
 
 
 def held_microphones(root: Path = ROOT) -> list[HeldMicrophone]:
-    """Return the microphones that are open in some program; `root` is the folder that stands for /."""
+    """The microphones that some program has open; `root` is the root folder."""
     cards = _content(root / "proc/asound/cards")
     found: dict[str, HeldMicrophone] = {}
     for status in sorted((root / "proc/asound").glob("card[0-9]*/pcm*c/sub*/status")):
@@ -241,5 +241,5 @@ def _pcm(info: str) -> str:
 def _content(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # gone by now, or of a kernel that does not tell
+    except OSError:  # gone since, or not in this kernel
         return ""

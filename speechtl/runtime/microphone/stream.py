@@ -1,7 +1,7 @@
-"""The microphone: a device opened at a rate it has, blocks out, and opened again when it goes away.
+"""The microphone: blocks of a device, which is opened at a rate that it supports, and opened again after it was lost.
 
-The callback, which PortAudio calls on a thread of its own, only copies and counts: it never waits. Between it and the
-reader lies a bounded buffer; what does not fit, and what the driver lost before, is counted and told as a gap before the next block.
+The callback, which PortAudio calls on its own thread, only copies and counts: it never waits. Between it and the
+reader is a bounded buffer; what does not fit, and what the driver lost before, is counted and becomes a gap before the next block.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from speechtl.runtime.microphone.portaudio import (
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.silence import silent_library
 
-# First our own, which needs no conversion; then what most microphones have.
+# The rate of the detector first, which needs no conversion; then the usual rates of microphones.
 RATES = (SAMPLE_RATE, 48_000, 44_100, 32_000, 96_000, 22_050, 8_000)
-BLOCK_SECONDS = 0.04  # half a step of the network: what misses the end of a block waits for no more than that
+BLOCK_SECONDS = 0.04  # half a step of the network, and the longest delay that blocks add
 BUFFER_SECONDS = 4.0
-NOTHING_SECONDS = 1.0  # without a callback: then the device is taken for dead
-TOO_FAST = 2.0  # times its rate over a second: a driver that has lost its device and delivers anything
+NOTHING_SECONDS = 1.0  # without a callback, after which the device counts as dead
+TOO_FAST = 2.0  # times its rate over a second: a driver that has lost its device and delivers garbage
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts to open the device again
 CLOSE_SECONDS = 0.4  # a healthy stream closes within a block or two
 HUNG_SECONDS = 30.0  # a stream that has not closed by then keeps the whole process from its microphone
@@ -43,7 +43,7 @@ HUNG_SECONDS = 30.0  # a stream that has not closed by then keeps the whole proc
 
 @dataclass(frozen=True)
 class Block:
-    """Sound as it came: `(frames, channels)` at `rate` hertz, after a gap of so many seconds; `arrived` is monotonic."""
+    """Sound as it was captured: `(frames, channels)` at `rate` hertz, after a gap of `gap_seconds`; `arrived` is monotonic."""
 
     samples: Samples
     rate: int
@@ -70,11 +70,11 @@ class BlockBuffer:
         self._missing = 0
         self._overflowed = False
         self.overruns = 0  # blocks dropped here, or by PortAudio before
-        self.frames = 0  # that came, those dropped here included
+        self.frames = 0  # captured, including those that were dropped
 
     def write(self, samples: Samples, overflowed: bool = False) -> None:
-        """Copy samples in, or count them as missing where the reader is too far behind; never wait."""
-        if overflowed and self.frames:  # before the first frames nothing can have been lost, whatever a driver says
+        """Copy samples into the buffer, or count them as missing where it is full; never wait."""
+        if overflowed and self.frames:  # before the first frames nothing can have been lost, although some drivers report it
             self.overruns += 1
             self._overflowed = True
         self.frames += len(samples)
@@ -86,24 +86,24 @@ class BlockBuffer:
         self._missing, self._overflowed = 0, False
 
     def end(self) -> None:
-        """Tell the reader that nothing more will come."""
+        """Mark the end of the stream for the reader."""
         self._queue.put(None)
 
     def read(self, timeout: float) -> Captured | None:
-        """Return what was captured next, or None at the end; raise `Empty`."""
+        """The next captured samples, or None at the end; raises `Empty` after `timeout` seconds."""
         return self._queue.get(timeout=timeout)
 
 
 class Microphone:
-    """Blocks of an input device; `wanted` is its number or name (or part of it), None the default one.
+    """Blocks of an input device; `wanted` is its number or name (or part of it), None for the default device.
 
     `open` raises `MicrophoneError`. Afterwards nothing raises: a device that stops or disappears is opened again, by
-    name, with growing pauses, and `note` is told; `lost` and `hung` tell how it stands.
+    name, with growing pauses, and `log` receives a sentence; `lost` and `hung` give its state.
     """
 
-    def __init__(self, wanted: str | None, note: Callable[[str], None], *, rate: int | None = None, channel: int = 1) -> None:
+    def __init__(self, wanted: str | None, log: Callable[[str], None], *, rate: int | None = None, channel: int = 1) -> None:
         self._wanted = wanted
-        self._note = note
+        self._log = log
         self._rates = RATES if rate is None else (rate,)
         self._channel = channel
         self._stream: Any = None
@@ -128,23 +128,23 @@ class Microphone:
 
     @property
     def hung(self) -> bool:
-        """Whether a stream has been closing for so long that only a new process can help."""
+        """True where a stream has been closing for so long that only a new process can help."""
         return self._closing is not None and time.monotonic() - self._closing_since > HUNG_SECONDS
 
     @property
     def lost(self) -> bool:
-        """Whether the device has gone, or is dead, and has not delivered anything since."""
+        """True while the device is gone or delivers nothing."""
         return self._lost_at is not None
 
     def open(self) -> None:
-        """Open the device at the first rate that it has; raise `MicrophoneError`."""
-        known = self.device if self._wanted is not None else None  # the default one may be another by now
+        """Open the device at the first rate that it supports; raise `MicrophoneError`."""
+        known = self.device if self._wanted is not None else None  # the default device may have changed
         device = find_device(self._wanted) if known is None else find_again(known)
         self._start(device)
         self.device = device
 
     def read(self, timeout: float) -> Block | None:
-        """Return the next block, or None when none came within `timeout` seconds."""
+        """The next block, or None when none came within `timeout` seconds."""
         if self._stream is None:
             self._reopen(timeout)
             return None
@@ -165,16 +165,16 @@ class Microphone:
             gap = max(got.arrived - self._lost_at - len(got.samples) / self.rate, 0.0)
             self._lost_at = None
             self._wait = FIRST_WAIT
-            self._note(f"The microphone is back after {gap:.0f} s: {self.describe()}.")
+            self._log(f"The microphone is back after {gap:.0f} s: {self.describe()}.")
         self._last = got.arrived
         return Block(got.samples, self.rate, gap, got.arrived)
 
     def close(self) -> None:
-        """Stop listening; a stream that does not stop is left behind."""
+        """Close the stream; one that does not stop is abandoned."""
         self._close(abort=False)
 
     def describe(self) -> str:
-        """Return the device, its rate and its channels for people."""
+        """A description of the device, its rate and its channels for people."""
         name = self.device.name if self.device else "no microphone"
         channels = "1 channel" if self.channels == 1 else f"channel {self._channel} of {self.channels}"
         return f"{name} at {self.rate} Hz, {channels}"
@@ -207,7 +207,7 @@ class Microphone:
         raise MicrophoneError(reason(problem, device)) from problem
 
     def _settings(self, device: Device) -> list[tuple[int, int]]:
-        """Return the rates and numbers of channels to try."""
+        """The rates and numbers of channels to try."""
         counts = numbers_of_channels(device, self._channel)
         rates = self._rates if len(self._rates) == 1 else dict.fromkeys((*self._rates, device.rate))
         return [(rate, count) for rate in rates for count in counts]
@@ -237,14 +237,14 @@ class Microphone:
         return stream
 
     def _gap(self, got: Captured) -> float:
-        """Return the seconds lost before a block, never more than went by: a driver that runs away loses what never was."""
+        """Seconds lost before a block; at most the time that has passed, because a faulty driver reports impossible losses."""
         if not (got.missing or got.overflowed):
             return 0.0
         passed = max(got.arrived - self._last - len(got.samples) / self.rate, 1.0 / self.rate)
         return passed if got.overflowed else min(got.missing / self.rate, passed)
 
     def _too_fast(self) -> bool:
-        """Tell whether the device delivered more within a second than a microphone can; then nothing of that counts as lost."""
+        """True where the device delivered more within a second than a microphone can; its overruns are not counted then."""
         now, buffer = time.monotonic(), self._buffer
         seconds = max(now - self._counted_at, 1.0)
         if buffer.frames - self._counted > TOO_FAST * seconds * self.rate:
@@ -258,7 +258,7 @@ class Microphone:
     def _lose(self, what: str, running: bool = False) -> None:
         if self._lost_at is None:
             name = self.device.name if self.device else "it"
-            self._note(f"The microphone {what}: {name} is opened again as soon as it answers. Is it plugged in and powered?")
+            self._log(f"The microphone {what}: {name} is opened again as soon as it answers. Is it plugged in and powered?")
             self._lost_at = self._last
         else:  # opened again, and still nothing came
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
@@ -301,16 +301,16 @@ class Microphone:
             self.open()
         except MicrophoneError as error:
             if self._wait == FIRST_WAIT:
-                self._note(f"It cannot be opened again yet, which is tried at most {LONGEST_WAIT:.0f} s apart: {error}")
+                self._log(f"It cannot be opened again yet, which is tried at most {LONGEST_WAIT:.0f} s apart: {error}")
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
             self._next_try = time.monotonic() + self._wait
 
 
 def numbers_of_channels(device: Device, channel: int = 1) -> list[int]:
-    """Return with how many channels to open a device: two show when one is dead; some devices have no fewer than all."""
+    """Numbers of channels to try: two show whether one is dead; some devices open only with all of them."""
     return list(dict.fromkeys((min(max(2, channel), device.channels), channel, device.channels)))
 
 
 def to_block(samples: Samples, rate: int, arrived: float) -> Block:
-    """Return mono samples as a block."""
+    """Mono samples as a block."""
     return Block(np.asarray(samples, np.float32)[:, None], rate, 0.0, arrived)

@@ -1,4 +1,4 @@
-"""The voice-activity gate: run the network only while somebody may be speaking. Off unless asked for."""
+"""The voice-activity gate: run the network only while somebody may be speaking. Off by default."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from speechtl.errors import MissingExtraError
 from speechtl.runtime.samples import SAMPLE_RATE, Samples, to_int16
 
 FRAME = SAMPLE_RATE * 30 // 1000  # samples, the longest that WebRTC's detector takes
-MODE = 3  # of 0 to 3: the others pass most noises, too, and then cost more than they save
+MODE = 3  # of 0 to 3: the others also pass most noise, and then cost more than they save
 SPEECH_FRAMES = 2  # in a row open the gate
-BEFORE_SECONDS = 1.5  # ahead of the block that opens the gate, for the network: the word's start, and what it remembers before it
-AFTER_SECONDS = 1.0  # the gate stays open behind the last speech: the network decides a little after the word's end
+BEFORE_SECONDS = 1.5  # before the block that opens the gate: the start of the word, and the network's memory before it
+AFTER_SECONDS = 1.0  # the gate stays open after the last speech: the network decides a little after the word's end
 
 
 class Gate:
-    """Pass the sound around speech; what comes before speech is kept, so that no word loses its start."""
+    """Pass the sound around speech; sound before speech is buffered, so that no word loses its start."""
 
     def __init__(self) -> None:
         try:
@@ -36,9 +36,9 @@ class Gate:
         self._open_for = 0
 
     def feed(self, samples: Samples) -> tuple[Samples, bool]:
-        """Take the next samples; return what is to be heard, and whether that begins anew.
+        """Take the next samples; return the samples for the network, and whether they begin a new stream.
 
-        What is returned always ends with the last sample taken, or is empty.
+        The result always ends with the last sample taken, or is empty.
         """
         was_open = self._open_for > 0
         self._watch(samples)

@@ -1,4 +1,4 @@
-"""Where the server listens (tcp://HOST:PORT, unix://PATH or stdio://), and how the local network finds it (zeroconf, DNS-SD)."""
+"""The server's address (tcp://HOST:PORT, unix://PATH or stdio://), and its announcement in the local network (zeroconf, DNS-SD)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SERVICE = "_wyoming._tcp.local."
 LONGEST_NAME = 63  # bytes (RFC 6763, section 4.1.1)
 MDNS = ("224.0.0.251", 5353)
 FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds between attempts, where there is no network yet
-LOOK_SECONDS = 15.0  # between two looks at the machine's address, which a router may change
+LOOK_SECONDS = 15.0  # between two checks of the machine's address, which a router may change
 
 
 @dataclass(frozen=True)
 class Address:
-    """A place to listen at; `host` and `port` of tcp, `path` of unix, none of them of stdio."""
+    """A listening address: `host` and `port` for tcp, `path` for unix, neither for stdio."""
 
     scheme: str
     host: str = ""
@@ -44,7 +44,7 @@ class Address:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """True where only this machine can connect."""
         try:
             return self.scheme != "tcp" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -52,7 +52,7 @@ class Address:
 
 
 def parse_uri(uri: str) -> Address:
-    """Read where to listen; raise `ServerError` for anything else than the three forms."""
+    """Parse a listening address; raise `ServerError` for anything but the three forms."""
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
@@ -68,26 +68,26 @@ def parse_uri(uri: str) -> Address:
 
 
 async def listen(address: Address, connected: Connected) -> asyncio.Server:
-    """Listen at a tcp or unix address; raise `ServerError` when that cannot be done."""
+    """Listen at a tcp or unix address; raise `ServerError` where that fails."""
     try:
         if address.scheme == "unix":
             if not hasattr(socket, "AF_UNIX"):
                 raise ServerError("This system has no unix sockets; give --uri tcp://127.0.0.1:10400.")
-            _clear(address.path)
+            _remove_stale(address.path)
             return await asyncio.start_unix_server(connected, path=address.path, limit=MAX_HEADER)
         return await asyncio.start_server(connected, address.host, address.port, limit=MAX_HEADER)
     except OSError as error:
-        raise ServerError(_reason(error, address)) from error
+        raise ServerError(_listen_error(error, address)) from error
 
 
 async def open_stdio() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return standard input and output as streams; raise `ServerError` where they are files."""
+    """Open standard input and output as streams; raise `ServerError` where they are files."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(MAX_HEADER)
     try:
         _check_readable()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        # A copy of standard output, because the original leads nowhere while a library is kept quiet.
+        # A copy of standard output: closing the stream must not close the original.
         output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, output)
     except ValueError as error:
@@ -99,7 +99,7 @@ async def open_stdio() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 
 def _check_readable() -> None:
-    """Raise `ValueError` where standard input is closed, or is a device such as /dev/null, which an event loop cannot wait for."""
+    """Raise `ValueError` where standard input is closed, or is a device such as /dev/null, which an event loop cannot poll."""
     if sys.stdin is None or sys.stdout is None:
         raise ValueError
     mode = os.fstat(sys.stdin.fileno()).st_mode
@@ -107,8 +107,8 @@ def _check_readable() -> None:
         raise ValueError
 
 
-def _clear(path: Path) -> None:
-    """Remove the socket that a server left behind when it was killed; refuse when one listens there, or when it is none."""
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a server that was killed; refuse a socket in use and any other file."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def _clear(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _reason(error: OSError, address: Address) -> str:
+def _listen_error(error: OSError, address: Address) -> str:
     if error.errno == errno.EADDRINUSE:
         see = f"See which: ss -ltnp 'sport = :{address.port}'. " if address.scheme == "tcp" else ""
         return f"{address} is in use by another program. {see}End it, or give another --uri."
@@ -138,7 +138,7 @@ def _reason(error: OSError, address: Address) -> str:
 
 
 def load_zeroconf() -> Any:
-    """Return the module zeroconf; raise `MissingExtraError`."""
+    """Import zeroconf; raise `MissingExtraError` where it is not installed."""
     try:
         import zeroconf.asyncio
     except ModuleNotFoundError as error:
@@ -146,8 +146,8 @@ def load_zeroconf() -> Any:
     return zeroconf
 
 
-async def announce(name: str, host: str, port: int, note: Callable[[str], None], interfaces: Sequence[str] | None = None) -> None:
-    """Announce until cancelled, then say goodbye; where the network does not let that (any more), try again and again.
+async def announce(name: str, host: str, port: int, log: Callable[[str], None], interfaces: Sequence[str] | None = None) -> None:
+    """Announce until cancelled, then withdraw the announcement; retry while the network is not available.
 
     When the machine gets another address, that one is announced.
     """
@@ -163,7 +163,7 @@ async def announce(name: str, host: str, port: int, note: Callable[[str], None],
         except (OSError, module.Error) as error:
             if wait == FIRST_WAIT:
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                note(f"The server cannot be announced ({reason}); it is tried again.")
+                log(f"The server cannot be announced ({reason}); it is tried again.")
             await asyncio.sleep(wait)
             wait = min(2.0 * wait, LONGEST_WAIT)
 
@@ -184,7 +184,7 @@ async def _announced(module: Any, name: str, address: str, port: int, interfaces
 
 
 def outward(host: str) -> str:
-    """Return the address by which the network reaches this machine; raise `OSError` where there is none."""
+    """The address by which the network reaches this machine; raises `OSError` where there is none."""
     if host not in ("0.0.0.0", "::"):
         return socket.gethostbyname(host) if ":" not in host else host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,4 +1,4 @@
-"""One client of the server: its events in, detections out, its own stream, and limits that keep it from harming others."""
+"""A client of the server: its events, its audio stream, its detections, and limits that protect the other clients."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from speechtl.runtime.server.models import Models, Served
 from speechtl.runtime.server.stream import AudioStream
 from speechtl.runtime.server.wire import read_event, sendable
 
-IDLE_SECONDS = 3600.0  # without an event; a satellite that is talking to its owner sends none for minutes
-REST_SECONDS = 30.0  # for what is left of an event that has begun
-WRITE_SECONDS = 30.0  # for a client to take what it is told
-PART_SECONDS = 1.0  # for a client to read why it is left
+IDLE_SECONDS = 3600.0  # without an event; a satellite in a conversation sends none for minutes
+REST_SECONDS = 30.0  # for the rest of an event that has begun
+WRITE_SECONDS = 30.0  # for a client to read a message
+PART_SECONDS = 1.0  # for a client to read the last message
 TIMEOUTS = (TimeoutError, asyncio.TimeoutError)  # one type from Python 3.11 on
 
 
 class Client:
-    """A connection; `models` is asked for every chunk, so that bundles can be replaced under a running stream."""
+    """A connection; `models` is called for every chunk, so that bundles can be replaced under a running stream."""
 
     def __init__(
         self,
@@ -38,40 +38,40 @@ class Client:
         writer: asyncio.StreamWriter,
         models: Callable[[], Models],
         worker: Executor,
-        note: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         self.last_heard = time.monotonic()
         self._reader = reader
         self._writer = writer
         self._models = models
         self._worker = worker
-        self._note = note
-        self._names: set[str] | None = None  # of the words to detect; None for all
-        self._context: dict[str, Any] | None = None  # the client's own, given back with every answer to its detect
+        self._log = log
+        self._names: set[str] | None = None  # words to detect; None for all
+        self._context: dict[str, Any] | None = None  # sent by the client with `detect`, and returned with every answer
         self._stream: AudioStream | None = None
         self._stream_models: Models | None = None
         self._forks: dict[Served, Detector] = {}  # of the stream
 
     async def run(self) -> None:
-        """Serve until the client leaves; raise `SpeechtlError`, after telling the client, for what it must not do."""
+        """Serve until the client leaves; send it an error, and raise `SpeechtlError`, for a violation of the protocol."""
         try:
             await self._serve()
         except SpeechtlError as error:
-            await self._say_last(Error(str(error), "bad-input"))
+            await self._send_last(Error(str(error), "bad-input"))
             raise
         except OSError:
-            pass  # the client is gone, which is how clients leave
+            pass  # the client has disconnected, as every client does
         finally:
             self.close()
 
     def close(self) -> None:
-        """Drop the connection, unsent words included."""
+        """Drop the connection, with everything that was not sent yet."""
         self._writer.transport.abort() if self._writer.transport.get_write_buffer_size() > 0 else self._writer.close()
 
     async def refuse(self, sentence: str) -> None:
-        """Say why the client is not served, and close."""
+        """Refuse the client with a reason, and close the connection."""
         try:
-            await self._say_last(Error(sentence, "busy"))
+            await self._send_last(Error(sentence, "busy"))
         finally:
             self.close()
 
@@ -84,23 +84,25 @@ class Client:
             raise ProtocolError("The client was silent, or did not listen, for too long; the connection is closed.") from error
 
     async def _handle(self, message: Message) -> None:
-        """Answer one event; those that are not known are passed over, as the protocol wants it."""
+        """Answer one event; unknown ones are ignored, as the protocol requires."""
         if AudioChunk.is_type(message.type):
             await self._hear(message)
         elif Describe.is_type(message.type):
-            await self._say(self._models().info())
+            await self._send(self._models().info())
         elif Detect.is_type(message.type):
-            self._context = _context(message.data.get("context"))
+            context = message.data.get("context")
+            self._context = sendable(context) if isinstance(context, dict) else None
             await self._choose(message.data.get("names"))
         elif AudioStart.is_type(message.type):
             self._begin().start(message.data)
         elif AudioStop.is_type(message.type):
             await self._end()
         elif Ping.is_type(message.type):
-            await self._say(Pong(text=_text(message.data.get("text"))))
+            text = message.data.get("text")
+            await self._send(Pong(text=sendable(text) if isinstance(text, str) else None))
 
     async def _choose(self, names: Any) -> None:
-        """Take the names of words to detect, from the next stream on; say which are not served."""
+        """Set the words to detect from the next stream on; report those that are not served."""
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ProtocolError("The names of detect must be a list of texts, or null for all wake words.")
         self._names = set(names) if names else None
@@ -108,7 +110,7 @@ class Client:
         unknown = (self._names or set()) - set(self._models().names)
         if unknown:
             known = ", ".join(self._models().names) or "none yet"
-            await self._say(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
+            await self._send(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
 
     def _begin(self) -> AudioStream:
         self._forks = {}
@@ -116,7 +118,7 @@ class Client:
         return self._stream
 
     def _detectors(self) -> list[Detector]:
-        """The stream's detectors of the words to detect, of the models as they are now: new ones only for bundles that are new."""
+        """Detectors of the words to detect, of the bundles that are open now; a bundle in use keeps its detector."""
         self._stream_models = self._models()
         chosen = self._stream_models.chosen(self._stream_models.names if self._names is None else self._names)
         self._forks = {bundle: self._forks.get(bundle) or bundle.detector.fork() for bundle in chosen}
@@ -134,40 +136,32 @@ class Client:
         if stream is not None:
             await self._report(stream, await self._work(stream.end))
         if stream is None or not stream.detected:
-            await self._say(NotDetected(context=self._context))
+            await self._send(NotDetected(context=self._context))
 
     async def _work(self, function: Callable[..., list[Event]], *arguments: bytes) -> list[Event]:
-        """Detect beside the event loop, which meanwhile serves the other clients."""
+        """Detect on the worker thread, while the event loop serves the other clients."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
 
     async def _report(self, stream: AudioStream, events: Iterable[Event]) -> None:
         for event in events:
             if self._names is None or event.name in self._names:
                 stream.detected = True
-                self._note(f"{event.name} (score {event.score:.2f})")
-                await self._say(Detection(name=event.name, timestamp=stream.milliseconds(event), context=self._context))
+                self._log(f"{event.name} (score {event.score:.2f})")
+                await self._send(Detection(name=event.name, timestamp=stream.milliseconds(event), context=self._context))
 
-    async def _say(self, message: Eventable) -> None:
+    async def _send(self, message: Eventable) -> None:
         await asyncio.wait_for(async_write_event(message.event(), self._writer), WRITE_SECONDS)
 
-    async def _say_last(self, message: Eventable) -> None:
-        """Tell the client why it is left, and let it read that: a connection closed with input unread loses what was sent."""
+    async def _send_last(self, message: Eventable) -> None:
+        """Send a last message and give the client time to read it: a connection closed with unread input loses what was sent."""
         try:
-            await asyncio.wait_for(self._part(message), PART_SECONDS)
+            await asyncio.wait_for(self._finish_writing(message), PART_SECONDS)
         except (OSError, *TIMEOUTS):
-            pass  # the connection is closed next, whether the client listened or not
+            pass  # the connection is closed next in any case
 
-    async def _part(self, message: Eventable) -> None:
+    async def _finish_writing(self, message: Eventable) -> None:
         await async_write_event(message.event(), self._writer)
         if self._writer.can_write_eof():
             self._writer.write_eof()
         while await self._reader.read(64 * 1024):
             pass
-
-
-def _text(value: Any) -> str | None:
-    return sendable(value) if isinstance(value, str) else None
-
-
-def _context(value: Any) -> dict[str, Any] | None:
-    return sendable(value) if isinstance(value, dict) else None

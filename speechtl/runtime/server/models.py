@@ -1,4 +1,4 @@
-"""The wake words that a server offers: each bundle opened once, its graph shared by all streams."""
+"""The wake words that a server offers; each bundle is opened once, and all streams share its graph."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWN = Choice()
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A bundle that is served: what clients are told of its words, and the detector that streams fork."""
+    """A served bundle: the description of its words for clients, and the detector that each stream forks."""
 
     words: tuple[WakeModel, ...]
     detector: Detector
@@ -42,7 +42,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Models:
-    """All bundles that are served."""
+    """The bundles that the server offers."""
 
     served: tuple[Served, ...]
 
@@ -57,15 +57,15 @@ class Models:
         return [word.name for bundle in self.served for word in bundle.words]
 
     def chosen(self, names: Collection[str]) -> list[Served]:
-        """The bundles that hold any of these words."""
+        """The bundles that contain any of these words."""
         return [bundle for bundle in self.served if bundle.names & set(names)]
 
     def detectors(self, names: Collection[str]) -> list[Detector]:
-        """Return new detectors, for one stream, of the bundles that hold any of these words."""
+        """New detectors, for one stream, of the bundles that contain any of these words."""
         return [bundle.detector.fork() for bundle in self.chosen(names)]
 
     def info(self) -> Info:
-        """Return what a client that asks is told."""
+        """The server's answer to a client's `describe`."""
         program = WakeProgram(
             name=PROGRAM,
             attribution=Attribution(PROGRAM, ""),
@@ -77,9 +77,9 @@ class Models:
         return Info(wake=[program])
 
 
-def open_served(paths: Sequence[Path], choice: Choice, note: Callable[[str], None]) -> OpenBundles[Served]:
-    """Open what is served, files and folders; `note` gets a sentence for what changes in these."""
-    bundles = OpenBundles(paths, lambda path: Served.of(open_bundle(path), choice), note)
+def open_served(paths: Sequence[Path], choice: Choice, log: Callable[[str], None]) -> OpenBundles[Served]:
+    """Open the bundles to serve, files and folders; `log` receives a sentence for each change in the folders."""
+    bundles = OpenBundles(paths, lambda path: Served.of(open_bundle(path), choice), log)
     bundles.expect(choice)
     return bundles
 
@@ -102,6 +102,6 @@ def _word(bundle: Bundle, word: Word) -> WakeModel:
 
 
 def _text(values: Any, key: str) -> str:
-    """Return a text of a description that may have it, and may have anything else."""
+    """A text from a bundle's description, or an empty one where there is none."""
     value = values.get(key) if isinstance(values, dict) else None
     return value if isinstance(value, str) else ""

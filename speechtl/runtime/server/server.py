@@ -1,8 +1,8 @@
 """A Wyoming server: wake words for Home Assistant and its satellites, each client with a stream of its own.
 
 One event loop talks to all clients; one worker thread detects, a piece of at most a second at a time, so that clients take
-turns and the graphs, which they share, are never run twice at once. A client's next event is read only when its last one is
-dealt with: what a client sends waits on its own side.
+turns and the graphs, which they share, never run concurrently. A client's next event is read only after its last one was
+handled, so a client that sends too fast waits on its own side.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from speechtl.runtime.server.models import OWN, Models, Served, open_served
 from speechtl.runtime.systemd import Notifier
 
 MAX_CLIENTS = 32
-MAX_REFUSED = 64  # being told so at the same time; more are dropped without a word
-IDLE_ENOUGH = 10.0  # seconds without an event, after which a client makes room for a new one
+MAX_REFUSED = 64  # refusals at the same time; further clients are dropped without a message
+IDLE_ENOUGH = 10.0  # seconds without an event, after which a client may be dropped for a new one
 END_SECONDS = 0.5  # for clients to be dropped at the end
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What to serve and where; `announce` is a name for zeroconf."""
+    """Bundles to serve, and the address; `announce` is a name for zeroconf."""
 
     bundles: tuple[Path, ...]
     uri: str = "tcp://127.0.0.1:10400"
@@ -44,7 +44,7 @@ class ServerSettings:
 
     @property
     def address(self) -> Address:
-        """Where to listen; raises `ServerError` for a URI that is none, and for a place or a name that cannot be announced."""
+        """The listening address; raises `ServerError` for an invalid URI, and for an address or a name that cannot be announced."""
         address = parse_uri(self.uri)
         if self.announce is None:
             return address
@@ -55,27 +55,27 @@ class ServerSettings:
         return address
 
 
-def serve(settings: ServerSettings, note: Callable[[str], None]) -> None:
+def serve(settings: ServerSettings, log: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl-C (or, on stdio, the end of input); SIGHUP opens the bundles again.
 
     Raises `BundleError` and `ServerError` when it cannot start.
     """
     address = settings.address
-    server = Server(settings, open_served(settings.bundles, settings.choice, note), note)
-    gc.freeze()  # what is loaded by now stays: looking through it again and again at the end would take most of the end's time
+    server = Server(settings, open_served(settings.bundles, settings.choice, log), log)
+    gc.freeze()  # everything loaded so far stays; collecting it again would take most of the time of the shutdown
     asyncio.run(server.run(address))
 
 
 class Server:
     """The clients, the models that they share, and the signals that end or renew it."""
 
-    def __init__(self, settings: ServerSettings, bundles: OpenBundles[Served], note: Callable[[str], None]) -> None:
+    def __init__(self, settings: ServerSettings, bundles: OpenBundles[Served], log: Callable[[str], None]) -> None:
         self._settings = settings
         self._bundles = bundles
         self._opening = asyncio.Lock()
         self._where = ""
         self._renew()
-        self._note = note
+        self._log = log
         self._notifier = Notifier()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="speechtl-detect")
         self._clients: dict[Client, asyncio.Task[None]] = {}
@@ -102,7 +102,7 @@ class Server:
                 address = Address("tcp", address.host, server.sockets[0].getsockname()[1])
             self._started(str(address))
             if self._settings.announce is not None:
-                self._spawn(announce(self._settings.announce, address.host, address.port, self._note))
+                self._spawn(announce(self._settings.announce, address.host, address.port, self._log))
             await stop.wait()
         finally:
             server.close()
@@ -110,7 +110,7 @@ class Server:
                 address.path.unlink(missing_ok=True)
 
     async def _run_stdio(self, stop: asyncio.Event) -> None:
-        client = Client(*await open_stdio(), lambda: self._models, self._worker, self._note)
+        client = Client(*await open_stdio(), lambda: self._models, self._worker, self._log)
         self._started("stdio://")
         task = asyncio.create_task(client.run())
         self._clients[client] = task
@@ -122,7 +122,7 @@ class Server:
 
     def _started(self, where: str) -> None:
         self._where = where
-        self._note(f"{self._status()}. Ctrl-C ends it.")
+        self._log(f"{self._status()}. Ctrl-C ends it.")
         self._notifier.ready(self._status())
         if self._bundles.folders:
             self._spawn(self._watch_folders())
@@ -133,13 +133,13 @@ class Server:
         return f"Serving {self._bundles.described} at {self._where}"
 
     def _renew(self) -> None:
-        """Let every stream go on with what is open now."""
+        """Switch every stream to the bundles that are open now."""
         self._models = Models(tuple(self._bundles.opened))
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client that has connected, if there is room."""
         who = _who(writer)
-        client = Client(reader, writer, lambda: self._models, self._worker, lambda text: self._note(f"{who}: {text}"))
+        client = Client(reader, writer, lambda: self._models, self._worker, lambda text: self._log(f"{who}: {text}"))
         if self._make_room():
             self._clients[client] = asyncio.create_task(self._run_client(client, who))
         elif self._refused < MAX_REFUSED:
@@ -152,12 +152,12 @@ class Server:
         try:
             await client.run()
         except SpeechtlError as error:
-            self._note(f"{who}: {error}")
+            self._log(f"{who}: {error}")
         finally:
             self._clients.pop(client, None)
 
     def _make_room(self) -> bool:
-        """Tell whether another client can be served; the one that has been silent longest goes, if it was for long."""
+        """Make room for another client: the one that has been idle longest is dropped, if it has been idle long enough."""
         if len(self._clients) < MAX_CLIENTS:
             return True
         silent = min(self._clients, key=lambda client: client.last_heard)
@@ -186,13 +186,13 @@ class Server:
             try:
                 await asyncio.to_thread(self._bundles.reload)
                 self._renew()
-                self._note(f"Opened again: {self._bundles.described}.")
+                self._log(f"Opened again: {self._bundles.described}.")
             except (SpeechtlError, OSError) as error:
-                self._note(f"The bundles were not opened again, and the ones before stay in use: {error}")
+                self._log(f"The bundles were not opened again, and the ones before stay in use: {error}")
             self._notifier.ready(self._status())
 
     async def _watch_folders(self) -> None:
-        """Take up what comes, changes and goes in the folders."""
+        """Open bundles that are added to the folders or changed, and close those that are removed."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             async with self._opening:
@@ -201,7 +201,7 @@ class Server:
                     self._notifier.status(self._status())
 
     async def _stay_alive(self, watchdog_seconds: float) -> None:
-        """Tell systemd that both the event loop and the worker still turn."""
+        """Report to systemd while both the event loop and the worker respond."""
         while True:
             await asyncio.get_running_loop().run_in_executor(self._worker, time.monotonic)
             self._notifier.alive()
@@ -213,9 +213,9 @@ class Server:
         task.add_done_callback(self._background.discard)
 
     async def _end(self) -> None:
-        """Drop the clients; again and again, because before Python 3.12 `wait_for` can lose the moment at which it is cancelled.
+        """Drop the clients, repeatedly: before Python 3.12 `wait_for` can miss a cancellation.
 
-        One that keeps it busy can make it lose every one: without a connection, it has nothing left to do.
+        A busy client can make it miss every one, so its connection is closed first.
         """
         for client in self._clients:
             client.close()
@@ -229,7 +229,7 @@ class Server:
 
 
 def _who(writer: asyncio.StreamWriter) -> str:
-    """Return who has connected, for people; over tcp, also let the system notice when it is gone without a word."""
+    """The client's name for logs; over tcp, also turn on keep-alive, so that a vanished client is noticed."""
     connection, peer = writer.get_extra_info("socket"), writer.get_extra_info("peername")
     if not isinstance(peer, tuple):
         return "A client"

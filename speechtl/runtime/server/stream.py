@@ -15,10 +15,10 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples, from_int16
 from speechtl.runtime.server.wire import shown
 from speechtl.runtime.sound.files import resampler
 
-LATEST = 2**63  # a clock that counts nanoseconds since 1970 stays below
+LATEST = 2**63  # a clock that counts nanoseconds since 1970 stays below this
 RATES = (1_000, 384_000)  # hertz
 CHANNELS = (1, 64)
-PIECE_SECONDS = 1.0  # worked on at a time, so that one client's long chunk does not keep the others waiting
+PIECE_SECONDS = 1.0  # processed at a time, so that one client's long chunk does not delay the others
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PcmFormat:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> PcmFormat:
-        """Read the format from an event's data; raise `ProtocolError` for one that is missing or not usable."""
+        """Read the format from an event's data; raise `ProtocolError` for one that is missing or unsupported."""
         return cls(_between(data, "rate", *RATES), _between(data, "width", 1, 4), _between(data, "channels", *CHANNELS))
 
     @property
@@ -50,7 +50,7 @@ class PcmConverter:
         self.frames = 0  # taken, at the form's rate
 
     def pieces(self, content: bytes) -> Iterator[bytes]:
-        """Yield the whole frames of what has come so far, at most `PIECE_SECONDS` of them at a time."""
+        """Yield the whole frames received so far, at most `PIECE_SECONDS` of them at a time."""
         content = self._held + content
         whole = len(content) // self.form.frame * self.form.frame
         self._held = content[whole:]
@@ -59,13 +59,13 @@ class PcmConverter:
             yield content[start : min(start + size, whole)]
 
     def convert(self, piece: bytes) -> Samples:
-        """Return the samples `(samples,)` in [-1, 1] of a piece, as far as the change of rate lets them out yet."""
+        """The samples `(samples,)` in [-1, 1] of a piece, except those that the resampler still holds back."""
         mono: Samples = to_numbers(piece, self.form.width).reshape(-1, self.form.channels).mean(axis=1, dtype=np.float32)
         self.frames += len(mono)
         return mono if self._resampler is None else self._resampler.resample_chunk(mono)
 
     def end(self) -> Samples:
-        """Return what the change of rate has held back; raise `ProtocolError` when the stream ends within a frame."""
+        """The samples that the resampler has held back; raises `ProtocolError` when the stream ends within a frame."""
         if self._held:
             raise ProtocolError(
                 f"The audio ends within a sample: {len(self._held)} bytes are left where {self.form.frame} make one. "
@@ -76,7 +76,7 @@ class PcmConverter:
 
 
 def to_numbers(content: bytes, width: int) -> Samples:
-    """Return little-endian PCM of 1 (unsigned), 2, 3 or 4 bytes a sample as float32 in [-1, 1]."""
+    """Little-endian PCM of 1 (unsigned), 2, 3 or 4 bytes a sample as float32 in [-1, 1]."""
     if width == 1:
         return (np.frombuffer(content, np.uint8).astype(np.float32) - np.float32(128.0)) / np.float32(128.0)
     if width == 2:
@@ -101,45 +101,45 @@ class AudioStream:
     def __init__(self, detectors: list[Detector]) -> None:
         self._zeros = dict.fromkeys(detectors, 0)  # of each detector, the sample at which its time is zero
         self._converter: PcmConverter | None = None
-        self._heard = 0  # samples given to the detectors, at 16 kHz
-        self._heard_before = 0  # of them before the converter began
-        self._stamp = 0  # the client's clock, in milliseconds, ...
+        self._heard = 0  # samples fed to the detectors, at 16 kHz
+        self._heard_before = 0  # samples fed before the current converter was made
+        self._stamp = 0  # the last timestamp of the client, in milliseconds, ...
         self._stamped = 0.0  # ... after so many seconds of audio
         self.detected = False
 
     def start(self, data: Mapping[str, Any]) -> None:
-        """Take over the client's clock; raise `ProtocolError` for a format that is not usable."""
+        """Set the clock to the client's; raise `ProtocolError` for an unsupported format."""
         PcmFormat.of(data)
         self._stamp = _timestamp(data) or 0
 
     def go_on_with(self, detectors: list[Detector]) -> None:
-        """Give what comes from here on to these detectors; those that heard the stream before just go on."""
+        """Feed the rest of the stream to these detectors; those that are in use already keep their state."""
         self._zeros = {detector: self._zeros.get(detector, self._heard) for detector in detectors}
 
     def pieces(self, data: Mapping[str, Any], content: bytes) -> Iterator[bytes]:
-        """Yield a chunk in pieces for `feed`; raise `ProtocolError` for a format that is not usable."""
+        """Yield a chunk in pieces for `feed`; raise `ProtocolError` for an unsupported format."""
         form = PcmFormat.of(data)
         timestamp = _timestamp(data)
         if self._converter is None or self._converter.form != form:
             self._converter = PcmConverter(form)
             self._heard_before = self._heard
-        if timestamp is not None:  # of the chunk's first sample, which the converter lets out later
+        if timestamp is not None:  # of the chunk's first sample, which the resampler returns later
             self._stamp = timestamp
             self._stamped = self._heard_before / SAMPLE_RATE + self._converter.frames / form.rate
         return self._converter.pieces(content)
 
     def feed(self, piece: bytes) -> list[Event]:
-        """Return the events that a piece completes."""
+        """The events that a piece completes."""
         assert self._converter is not None
         return self._detect(self._converter.convert(piece))
 
     def end(self) -> list[Event]:
-        """Return the events at the very end, which silence after the audio completes."""
+        """The events at the very end, which silence after the audio completes."""
         rest = self._converter.end() if self._converter else np.zeros(0, np.float32)
         return self._detect(rest) + self._detect(np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32))
 
     def milliseconds(self, event: Event) -> int:
-        """When an event was decided: milliseconds on the client's clock, or since the first sample where it has no usable one."""
+        """Time of an event's decision: milliseconds on the client's clock, or since the first sample without usable timestamps."""
         return max(self._stamp + round(1000.0 * (event.time - self._stamped)), 0)
 
     def _detect(self, samples: Samples) -> list[Event]:
@@ -153,7 +153,7 @@ class AudioStream:
 
 
 def _timestamp(data: Mapping[str, Any]) -> int | None:
-    """The client's clock; None where it gives nothing that counts: a timestamp is optional, and no reason to refuse audio."""
+    """The client's timestamp; None for one that is missing or unusable: timestamps are optional, and no reason to refuse audio."""
     given = data.get("timestamp")
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < LATEST:  # NaN is not
         return None

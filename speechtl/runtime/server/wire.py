@@ -1,4 +1,4 @@
-"""Wyoming events from a stream that nobody vouches for: every length is checked before anything is read or kept.
+"""Wyoming events from an untrusted stream: every length is checked before anything is read or stored.
 
 An event is one JSON line, then `data_length` bytes of JSON, then `payload_length` bytes
 (https://github.com/OHF-Voice/wyoming). The library's own reader takes any length and tells garbage from the end of the
@@ -17,14 +17,14 @@ from speechtl.errors import ProtocolError
 
 MAX_HEADER = 64 * 1024  # bytes of the JSON line, and of the JSON after it; what clients send has a few hundred
 MAX_PAYLOAD = 1024 * 1024  # bytes: half a minute of 16 kHz, 16-bit sound in one chunk, where clients send a tenth of a second
-MAX_DIGITS = 400  # of a whole number, beyond which it is as good as infinite
-DEPTH_LEFT = 100  # of nesting, for the event that will hold a value and the calls that write it
+MAX_DIGITS = 400  # of an integer; a larger one is infinite as a float
+DEPTH_LEFT = 100  # levels of nesting reserved for the event around a value and for the calls that write it
 
 Value = TypeVar("Value")
 
 
 async def read_event(reader: asyncio.StreamReader, idle_seconds: float, rest_seconds: float) -> Event | None:
-    """Return the next event, or None at the end of the stream; `reader` must have the limit `MAX_HEADER`.
+    """Read the next event, or None at the end of the stream; `reader` must have the limit `MAX_HEADER`.
 
     Wait `idle_seconds` for its first byte and `rest_seconds` for the others. Raises `TimeoutError`, and `ProtocolError` for
     anything that is no event, is too long or is cut short.
@@ -90,7 +90,7 @@ def _length(header: dict[str, Any], name: str, most: int) -> int:
 
 
 def sendable(value: Value) -> Value | None:
-    """A client's JSON value as it can be sent back: halves of characters become question marks; None where it is nested too deeply."""
+    """A client's JSON value as it can be sent back: unpaired surrogates become question marks; None where it is nested too deeply."""
     nested: Any = value
     for _ in range(DEPTH_LEFT):
         nested = [nested]
@@ -103,12 +103,12 @@ def sendable(value: Value) -> Value | None:
 
 
 def _integer(text: str) -> int | float:
-    """Return a whole number; Python refuses to read, and to write, thousands of digits."""
+    """An integer, or a float for one of so many digits that Python refuses to parse it."""
     return int(text) if len(text) <= MAX_DIGITS else float(text)
 
 
 def shown(value: object) -> str:
-    """Return a client's value for a message, of a length that suits one."""
+    """A client's value, shortened for an error message."""
     if value is not None and not isinstance(value, str | int | float):
         return f"a JSON {'object' if isinstance(value, dict) else 'array'}"
     text = repr(value[:60]) if isinstance(value, str) else str(value)

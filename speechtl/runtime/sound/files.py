@@ -1,4 +1,4 @@
-"""Recordings in: any file that libsndfile reads, any rate, any number of channels."""
+"""Reading recordings: any format of libsndfile, any rate, any number of channels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import soxr
 
 SoundFile: TypeAlias = "soundfile.SoundFile | media.MediaFile"
-UNREAD_SECONDS = 0.25  # at an end that is let pass: encoders fill the last frames, and decoders cut that off
-STREAMED_BYTES = 0x7F000000  # and more is announced by programs that cannot know how much will follow
-FLAT_TO = 5000.0  # hertz, up to which the quicker resampling leaves sound as it is
-HELD_BACK = 0.022  # seconds of sound at most that stand in it, from 44.1, 48 and 96 kHz
+UNREAD_SECONDS = 0.25  # tolerated at the end: encoders pad the last frames, and decoders cut the padding off
+STREAMED_BYTES = 0x7F000000  # or more is announced by programs that cannot know the length in advance
+FLAT_TO = 5000.0  # hertz, up to which the faster resampling has a flat response
+HELD_BACK = 0.022  # seconds of sound that it holds back at most, from 44.1, 48 and 96 kHz
 BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no more memory than one of a minute
 
 
@@ -62,16 +62,16 @@ def read_blocks(
 
 
 def resampler(rate: int, *, highest: float | None = None) -> soxr.ResampleStream | None:
-    """Return a streaming converter from `rate` (hertz) to 16 kHz, or None where there is nothing to convert.
+    """A streaming resampler from `rate` (hertz) to 16 kHz, or None for 16 kHz.
 
-    Where nothing above `highest` (hertz) will be looked at, it may hold back less sound: at the usual rates `HELD_BACK` in place of
+    Where nothing above `highest` (hertz) is used, it may hold back less sound: at the usual rates `HELD_BACK` in place of
     twice as much.
     """
     if rate == SAMPLE_RATE:
         return None
     try:
         import soxr
-    except ImportError as error:  # 32-bit ARM has no wheel of it everywhere
+    except ImportError as error:  # there is no wheel for every 32-bit ARM system
         raise AudioError(
             f"Sound of {rate} Hz needs the package soxr, which is not installed: pip install soxr. Or give 16000 Hz."
         ) from error
@@ -80,7 +80,7 @@ def resampler(rate: int, *, highest: float | None = None) -> soxr.ResampleStream
 
 
 def load_soundfile() -> Any:
-    """The module soundfile; raises `AudioError` where it, or the library below it, is not installed."""
+    """Import soundfile; raise `AudioError` where it, or libsndfile, is not installed."""
     try:
         import soundfile
     except ImportError as error:
@@ -93,13 +93,13 @@ def load_soundfile() -> Any:
 
 
 def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None) -> Samples:
-    """Return a whole recording, or a part of it, as mono float32 samples `(samples,)` at 16 kHz in [-1, 1]."""
+    """Read a recording, or a part of it, as mono float32 samples `(samples,)` at 16 kHz in [-1, 1]."""
     blocks = list(read_blocks(path, offset, duration))
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def describe(path: Path | str) -> tuple[int, int, float]:
-    """Return sample rate (hertz), channels and duration (seconds) as they will be read."""
+    """Sample rate (hertz), channels and duration (seconds), as they will be read."""
     with _open(Path(path)) as file:
         return file.samplerate, file.channels, _frames(file, Path(path)) / file.samplerate
 
@@ -114,7 +114,7 @@ def _open(path: Path) -> SoundFile:
     soundfile = load_soundfile()
     try:
         with _silence(path):
-            # A name may be no UTF-8.
+            # A name may not be UTF-8.
             file = soundfile.SoundFile(with_length(path) or (os.fsencode(path) if os.name == "posix" else path))
     except soundfile.SoundFileError as error:
         if media.installed() and path.suffix.lower() in media.SUFFIXES:
@@ -127,7 +127,7 @@ def _open(path: Path) -> SoundFile:
 
 
 def _whole(file: soundfile.SoundFile, path: Path) -> SoundFile:
-    """Return the file, or the same one as PyAV reads it where libsndfile would end early; raise `AudioError` where neither will do."""
+    """The file as libsndfile reads it, or as PyAV does where libsndfile would end early; raises `AudioError` without PyAV."""
     counted = counted_seconds(path) if file.format in ("MP3", "MPEG", "OGG") else None
     announced = file.frames / file.samplerate
     if counted is None or counted[0] <= announced + UNREAD_SECONDS:
@@ -142,7 +142,7 @@ def _whole(file: soundfile.SoundFile, path: Path) -> SoundFile:
 
 
 def _frames(file: SoundFile, path: Path) -> int:
-    """Return how many frames there are to read: for MP3 without a header that tells them, those that were counted."""
+    """Number of frames to read; for MP3 whose header does not give it, as counted."""
     if not isinstance(file, media.MediaFile) and file.format in ("MP3", "MPEG") and (counted := counted_seconds(path)) and not counted[1]:
         return int(min(file.frames, counted[0] * file.samplerate))
     if file.frames >= FLAC_UNKNOWN:
@@ -151,7 +151,7 @@ def _frames(file: SoundFile, path: Path) -> int:
 
 
 def _silence(path: Path) -> AbstractContextManager[None]:
-    """Return what keeps libmpg123 from writing over the terminal."""
+    """A context in which libmpg123 does not write to the terminal."""
     with path.open("rb") as file:
         beginning = file.read(3)
     is_mp3 = beginning == b"ID3" or (len(beginning) > 1 and beginning[0] == 0xFF and beginning[1] & 0xE0 == 0xE0)
@@ -159,12 +159,12 @@ def _silence(path: Path) -> AbstractContextManager[None]:
 
 
 def _check_length(file: SoundFile, path: Path) -> None:
-    """Refuse a file without audio, and a WAV or AIFF file that was cut short, which libsndfile notes and otherwise passes over."""
+    """Refuse a file without audio, and a WAV or AIFF file that was cut short, which libsndfile only reports in its log."""
     if file.frames <= 0:
         raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
-    note = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if note and int(note[2]) < int(note[1]) < STREAMED_BYTES:
-        raise AudioError(f"{path} is cut short: its header announces {note[1]} bytes of audio, and {note[2]} are there.")
+    cut = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if cut and int(cut[2]) < int(cut[1]) < STREAMED_BYTES:
+        raise AudioError(f"{path} is cut short: its header announces {cut[1]} bytes of audio, and {cut[2]} are there.")
 
 
 def _seek(file: SoundFile, path: Path, start: int) -> None:

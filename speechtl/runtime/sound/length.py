@@ -1,4 +1,4 @@
-"""How long a sound file is where its header does not tell, or libsndfile ends early: counted in the bytes of the file itself."""
+"""Length of sound files whose header does not give it, or that libsndfile reads only in part: counted from the file's own bytes."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class Patched(io.RawIOBase):
         self._file, self._at, self._content = path.open("rb"), at, content
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """Say that any place can be read."""
+        """Always true."""
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place, as in any file."""
+        """Go to a position, as in any file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """The place that is read next."""
+        """The position of the next read."""
         return self._file.tell()
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        """Fill a buffer; return how many bytes came."""
+        """Fill a buffer; return the number of bytes read."""
         start = self._file.tell()
         count = self._file.readinto(buffer)
         for index in range(max(self._at, start), min(self._at + len(self._content), start + count)):
@@ -60,7 +60,7 @@ class Patched(io.RawIOBase):
 
 
 def with_length(path: Path) -> Patched | None:
-    """Return a FLAC or WAV file whose header does not tell its length as one that does; None where the length is there or is not found."""
+    """A FLAC or WAV file whose header lacks the length, with the length filled in; None where it is there or cannot be found."""
     with path.open("rb") as file:
         beginning = file.read(12)
         if beginning[:4] == b"fLaC":
@@ -71,7 +71,7 @@ def with_length(path: Path) -> Patched | None:
 
 
 def counted_seconds(path: Path) -> tuple[float, bool] | None:
-    """Return the seconds of sound in an MP3 or Ogg file, and whether its header tells them; None for every other file."""
+    """Seconds of sound in an MP3 or Ogg file, and whether its header gives them; None for every other file."""
     about = path.stat()
     return _counted(path, about.st_size, about.st_mtime_ns)
 
@@ -99,7 +99,7 @@ def _flac_with_length(path: Path, file: BinaryIO) -> Patched | None:
 
 
 def _flac_samples(tail: bytes, block: int) -> int:
-    """Return how many samples end with the last frame, 0 where none is found; `block` is the size of blocks where it is fixed."""
+    """Number of samples up to the end of the last frame, 0 where none is found; `block` is the block size where it is fixed."""
     at = len(tail)
     guess = 0
     while (at := max(tail.rfind(b"\xff\xf8", 0, at), tail.rfind(b"\xff\xf9", 0, at))) >= 0:
@@ -111,7 +111,7 @@ def _flac_samples(tail: bytes, block: int) -> int:
 
 
 def _flac_frame_end(header: bytes, block: int) -> int:
-    """Return the number of the sample behind a frame, by the frame's header; 0 where that is none (RFC 9639, section 9.1)."""
+    """Number of samples up to the end of a frame, from its header; 0 where that is not a header (RFC 9639, section 9.1)."""
     if len(header) < 16 or header[3] & 1:
         return 0
     extra = next((count for count in range(8) if not header[4] << count & 0x80), 0)
@@ -176,7 +176,7 @@ def _wav_with_length(path: Path, file: BinaryIO) -> Patched | None:
 
 
 def _ogg_seconds(file: BinaryIO) -> float:
-    """Return the sum over the streams that follow each other in a file."""
+    """Seconds of all streams of a file together."""
     total = seconds = 0.0
     rate, skipped, beginning = 0, 0, False
     for flags, position, body in _ogg_pages(file):
@@ -223,7 +223,7 @@ def _mp3_seconds(content: bytes) -> tuple[float, bool] | None:
 
 
 def _behind_tag(content: bytes, at: int) -> int:
-    """Return the place behind an ID3 tag, or the same place where there is none."""
+    """The position after an ID3 tag, or the same position where there is none."""
     if content[at : at + 3] != b"ID3" or len(content) < at + 10:
         return at
     a, b, c, d = content[at + 6 : at + 10]
@@ -231,7 +231,7 @@ def _behind_tag(content: bytes, at: int) -> int:
 
 
 def _next_mp3_frame(content: bytes, at: int) -> int:
-    """Return where the next two frames in a row begin, -1 where none do."""
+    """The position of the next two consecutive frames, or -1."""
     while (at := content.find(b"\xff", at)) >= 0:
         frame = _mp3_frame(content[at : at + 4])
         if frame is not None and _mp3_frame(content[at + frame[0] : at + frame[0] + 4]) is not None:
@@ -241,7 +241,7 @@ def _next_mp3_frame(content: bytes, at: int) -> int:
 
 
 def _mp3_frame(header: bytes) -> tuple[int, float] | None:
-    """Return bytes and seconds of the frame with this header, None where it is no header (ISO 11172-3, 2.4.2.3)."""
+    """Bytes and seconds of the frame with this header; None where it is not a header (ISO 11172-3, 2.4.2.3)."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3

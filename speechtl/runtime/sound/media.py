@@ -1,4 +1,4 @@
-"""Sound that libsndfile does not read, or not to its end, decoded with PyAV where that is installed (m4a, webm, amr, joined files)."""
+"""Sound that libsndfile cannot read, or not to its end, decoded with PyAV where that is installed (m4a, webm, amr, joined files)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MOST_BAD = 10  # one packet in so many at most
 
 
 def installed() -> bool:
-    """Say whether PyAV is there."""
+    """True where PyAV is installed."""
     return importlib.util.find_spec("av") is not None
 
 
 def advice(path: Path) -> str:
-    """Return what makes a file readable, as a sentence."""
+    """A sentence on how to make a file readable."""
     converted = path.with_name(f"{path.stem}-16k.wav")
     return (
         f"Install PyAV, which reads it (pip install 'speechtl[media]'), or convert it with: "
@@ -47,12 +47,12 @@ class MediaFile:
         self._held: Samples = np.zeros((0, self.channels), np.float32)
 
     def seek(self, start: int) -> None:
-        """Pass over the first frames of a file of which nothing was read yet."""
+        """Skip the first frames of a file that was not read yet."""
         while start > 0 and len(passed := self.read(min(start, self.samplerate))):
             start -= len(passed)
 
     def read(self, frames: int, **_form: Any) -> Samples:
-        """Return the next frames, float32 `(frames, channels)`; fewer at the end."""
+        """The next frames, float32 `(frames, channels)`; fewer at the end."""
         parts, count = [self._held], len(self._held)
         while count < frames and (block := next(self._blocks, None)) is not None:
             parts.append(block)
@@ -70,7 +70,7 @@ class MediaFile:
 
 @lru_cache(maxsize=4096)
 def _about(path: Path, _size: int, _changed: int) -> tuple[int, int, int]:
-    """Return rate, channels and frames; the whole file is decoded, since headers of such files tell the length roughly or not at all."""
+    """Rate, channels and frames; the whole file is decoded, since its header gives the length roughly or not at all."""
     import av
 
     try:
@@ -99,7 +99,7 @@ def _decoded(path: Path) -> Iterator[Samples]:
                     continue
                 good += 1
                 for frame in frames:
-                    frame.pts = None  # of joined files they start anew
+                    frame.pts = None  # they restart within joined files
                     yield from map(_samples, to_float.resample(frame))
             if bad * MOST_BAD > good:
                 raise AudioError(f"{path} is damaged: {bad} of its {good + bad} packets cannot be decoded.")

@@ -1,4 +1,4 @@
-"""Raw samples of a pipe: their format, and whether it can be the one that was said."""
+"""Raw samples of a pipe: decoding them, and checking that they look like the given format."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from speechtl.runtime.samples import LOUDEST, Samples
 
 FORMATS = {"s16": "<i2", "s32": "<i4", "f32": "<f4"}  # little-endian, as `arecord -f S16_LE`, S32_LE and FLOAT_LE
 FULL_SCALE = {"s16": 2.0**15, "s32": 2.0**31, "f32": 1.0}
-ENOUGH = 4000  # bytes: of those that are not zero, what is looked at before the format is judged
-LOOKS = 50  # at most: at 16 kHz, 6 s of sound
-DIFFERENT = 100  # values at least
-QUIET, LOUD = 1e-7, 4.0  # between which nearly all float samples of a recording are, and few of what is no float
+ENOUGH = 4000  # bytes that are not zero, needed to judge the format
+LOOKS = 50  # attempts at most: 6 s of sound at 16 kHz
+DIFFERENT = 100  # distinct values, at least
+QUIET, LOUD = 1e-7, 4.0  # nearly all float samples of a recording are in this range; few values of another format are, read as floats
 
 
 class RawFormat:
     """Samples of one format, in frames of interleaved channels; bytes may be cut anywhere.
 
-    `note` gets one sentence where what comes can hardly be of that format.
+    `log` receives one sentence where the samples look like another format.
     """
 
-    def __init__(self, name: str, channels: int, note: Callable[[str], None]) -> None:
+    def __init__(self, name: str, channels: int, log: Callable[[str], None]) -> None:
         if name not in FORMATS:
             raise AudioError(
                 f"The format {name!r} of raw samples is not known{did_you_mean(name, FORMATS)}; take one of: {', '.join(FORMATS)}."
@@ -33,12 +33,12 @@ class RawFormat:
         self.channels = channels
         self.frame = np.dtype(FORMATS[name]).itemsize * channels
         self.held = b""  # of a frame that is not complete
-        self._note = note
+        self._log = log
         self._seen = b""
         self._looks = LOOKS
 
     def mono(self, content: bytes) -> Samples:
-        """The next whole frames as mono samples `(frames,)`, channels averaged; raises `AudioError` for what is no number."""
+        """The next whole frames as mono samples `(frames,)`, channels averaged; raises `AudioError` for values that are not numbers."""
         content = self.held + content
         whole = len(content) // self.frame * self.frame
         content, self.held = content[:whole], content[whole:]
@@ -51,7 +51,7 @@ class RawFormat:
         return mean / np.float32(FULL_SCALE[self.name])
 
     def _judge(self, content: bytes) -> None:
-        """Look at what is not silence, until that speaks for a format."""
+        """Examine the sound that is not silence, until it suggests a format."""
         if self._looks == 0:
             return
         self._seen = (self._seen + content)[-4 * ENOUGH * self.frame :]
@@ -61,15 +61,15 @@ class RawFormat:
         self._seen = b""
         self._looks = 0 if guess else self._looks - 1
         if guess not in (None, self.name):
-            self._note(f"The raw samples look like {guess}, not {self.name}, in which words may be missed or made up. {_advice(guess)}")
+            self._log(f"The raw samples look like {guess}, not {self.name}, in which words may be missed or made up. {_advice(guess)}")
 
 
 def guess_format(content: bytes, form: str, channels: int = 1) -> str | None:
-    """The format that raw samples, said to be of a form, seem to have; None where nothing speaks clearly for one."""
+    """The format that raw samples, given as `form`, seem to have; None where that is not clear."""
     content = content[: len(content) // 4 * 4]
     words, halves = np.frombuffer(content, "<u4"), np.frombuffer(content, "<i2").astype(np.float64).reshape(-1, 2)
     halves, words = halves[words != 0], words[words != 0]
-    if len(set(words.tolist())) < DIFFERENT:  # a test tone may look like anything
+    if len(set(words.tolist())) < DIFFERENT:  # a test tone may look like any format
         return None
     floats = words.view("<f4")
     if _are_as_large_as_sound(floats) and (form == "f32" or 0.02 < (floats < 0.0).mean() < 0.98):
@@ -90,7 +90,7 @@ def _are_as_large_as_sound(floats: Samples) -> bool:
 
 
 def _is_noise_of_full_scale(values: npt.NDArray[np.float64]) -> bool:
-    """Whether numbers of 16 bits are spread evenly over all that there are."""
+    """True for 16-bit numbers that are spread evenly over their whole range."""
     counts, _ = np.histogram(values, 8, (-32768, 32768))
     return bool(counts.min() > 0.7 * counts.mean())
 

@@ -21,9 +21,9 @@ def install(tmp_path):
         (stubs / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{stubs}:{os.environ['PATH']}"}
 
-    def run(*arguments) -> subprocess.CompletedProcess:
+    def run(*arguments, locale: str = "C.UTF-8") -> subprocess.CompletedProcess:
         command = ["bash", INSTALL, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment | {"LC_ALL": locale})
 
     return run
 
@@ -71,6 +71,15 @@ def test_what_is_no_bundle_that_can_be_installed_is_refused_before_anything_is_c
     for file in ("word.txt", "a&b.wake"):
         (tmp_path / file).touch()
     refused(install(tmp_path / name), sentence.format(tmp_path / name))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root comes that far")
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_word_with_letters_beyond_ascii_is_accepted_in_every_locale(install, tmp_path, locale):
+    (tmp_path / "größe_हिंदी.wake").touch()
+    done = install(tmp_path / "größe_हिंदी.wake", locale=locale)
+    assert (done.returncode, done.stderr) == (1, "")  # where the stand-in for apt-get fails
+    assert done.stdout.startswith("Installing Debian packages")
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -124,7 +124,7 @@ def test_a_bundle_that_comes_into_a_folder_is_heard_from_then_on_and_those_that_
     sound = bursts((0.5, 2.0), 3.0)
     expected = play(Hearing([folder]), sound)
     said, told = [], []
-    hearing = Hearing([folder], on_score=lambda scored, _: told.append(scored), note=said.append)
+    hearing = Hearing([folder], on_score=lambda scored, _: told.append(scored), log=said.append)
     half = round(0.68 * 16_000)  # within the first word, and within a step
     events = play(hearing, sound[:half])
     assert not hearing.look()
@@ -139,7 +139,7 @@ def test_a_bundle_that_comes_into_a_folder_is_heard_from_then_on_and_those_that_
 
 def test_an_empty_folder_is_waited_for_in_silence(tmp_path, bursts, tiny_bundle, monkeypatch):
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
-    hearing = Hearing([tmp_path], note=lambda _: None)
+    hearing = Hearing([tmp_path], log=lambda _: None)
     samples = soxr.resample(bursts((0.5,), 1.5), 16_000, 48_000)
     assert play(hearing, samples, 48_000) == []
     shutil.copy(tiny_bundle, Path(tmp_path))
@@ -149,7 +149,7 @@ def test_an_empty_folder_is_waited_for_in_silence(tmp_path, bursts, tiny_bundle,
 
 def test_the_folders_are_looked_at_once_a_second(tiny_bundle, tmp_path, monkeypatch):
     looks = []
-    hearing = Hearing([tmp_path], note=lambda _: None)
+    hearing = Hearing([tmp_path], log=lambda _: None)
     monkeypatch.setattr(hearing.bundles, "look", lambda: looks.append(1))
     for _ in range(50):
         hearing.look()

@@ -405,13 +405,13 @@ def test_a_client_that_never_reads_harms_nobody_else(tiny_bundle, sound):
 def test_a_client_that_never_reads_is_left_with_a_sentence_and_a_bounded_queue(tiny_bundle, monkeypatch):
     monkeypatch.setattr(server_client, "WRITE_SECONDS", 0.3)
     queued: list[int] = []
-    say = server_client.Client._say
+    say = server_client.Client._send
 
     async def watched(client, message):
         queued.append(client._writer.transport.get_write_buffer_size())
         await say(client, message)
 
-    monkeypatch.setattr(server_client.Client, "_say", watched)
+    monkeypatch.setattr(server_client.Client, "_send", watched)
 
     async def run():
         async with serving(tiny_bundle) as running:
@@ -446,40 +446,47 @@ def test_a_client_that_sends_one_byte_at_a_time_is_served(tiny_bundle):
     assert asyncio.run(run())["type"] == "pong"
 
 
+def garbage(random: np.random.Generator, number: int) -> bytes:
+    """Random bytes, or the beginning of a stream with some bytes changed."""
+    if number % 3 == 0:
+        return random.bytes(int(random.integers(1, 3000)))
+    start = header(type="audio-start", data=AUDIO) + header(type="audio-chunk", data=AUDIO, payload_length=64) + bytes(64)
+    changed = bytearray(start)
+    for place in random.integers(0, len(start), 3):
+        changed[place] = random.integers(256)
+    return bytes(changed[: int(random.integers(1, len(start) + 1))])
+
+
+async def attack(running, clients: int) -> None:
+    """Connect one client after the other, send garbage, and leave in one of three ways."""
+    random = np.random.default_rng(25)
+    half_open = []
+    for number in range(clients):
+        reader, writer = await running.raw()
+        with contextlib.suppress(OSError):
+            writer.write(garbage(random, number))
+            await writer.drain()
+        if number % 50 == 0:
+            half_open.append((reader, writer))
+        elif number % 2:
+            writer.transport.abort()
+        else:
+            writer.close()
+    for _, writer in half_open:
+        writer.transport.abort()
+
+
 @pytest.mark.slow
 def test_a_thousand_clients_with_random_bytes_leave_no_traceback_and_no_memory_behind(tiny_bundle, sound, monkeypatch):
     monkeypatch.setattr(server_client, "PART_SECONDS", 0.2)
     monkeypatch.setattr(server, "IDLE_ENOUGH", 0.0)
-    random = np.random.default_rng(25)
     surprises: list[dict] = []
-    start = header(type="audio-start", data=AUDIO) + header(type="audio-chunk", data=AUDIO, payload_length=64) + bytes(64)
-
-    def garbage(number: int) -> bytes:
-        if number % 3 == 0:
-            return random.bytes(int(random.integers(1, 3000)))
-        changed = bytearray(start)
-        for place in random.integers(0, len(start), 3):
-            changed[place] = random.integers(256)
-        return bytes(changed[: int(random.integers(1, len(start) + 1))])
 
     async def run():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
         async with serving(tiny_bundle) as running:
-            half_open = []
             before = memory()
-            for number in range(1000):
-                reader, writer = await running.raw()
-                with contextlib.suppress(OSError):
-                    writer.write(garbage(number))
-                    await writer.drain()
-                if number % 50 == 0:
-                    half_open.append((reader, writer))
-                elif number % 2:
-                    writer.transport.abort()
-                else:
-                    writer.close()
-            for _, writer in half_open:
-                writer.transport.abort()
+            await attack(running, 1000)
             await asyncio.sleep(0.5)
             async with running.client() as client:
                 told = await detections(client, sound)
