@@ -29,7 +29,7 @@ def test_train_and_predict_write_json_for_programs(shapes):
 
 
 def test_a_graph_of_a_run_folder_is_refused(tmp_path):
-    with pytest.raises(SpeechtlError, match="is a run folder; leave --graph out"):
+    with pytest.raises(SpeechtlError, match="is a run folder; leave out --graph"):
         list(predict_files(tmp_path, [tmp_path / "a.png"], graph="model.onnx"))
 
 
