@@ -1,1 +1,1 @@
-"""The latency harness: what a bundle costs on a machine, and reports that can be compared between machines."""
+"""The benchmark: cost of a bundle on a machine, and reports that can be compared between machines."""

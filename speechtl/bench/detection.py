@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.bench import stimulus as audio
-from speechtl.bench.measures import MILLISECOND, describe, percentiles, scores, time_summary
+from speechtl.bench.measures import MILLISECOND, describe_bundle, percentiles, score_summary, time_summary
 from speechtl.bench.process import repeat, repeat_worker
 from speechtl.bench.stopwatch import STAGES, TimedStream
 from speechtl.files import sha256_of
@@ -62,14 +62,14 @@ def measure(
         "process": process,
         **_stages([times for times, _ in passes]),
         "delay": delay,
-        "scores": scores([given for _, given in passes]),
+        "scores": score_summary([given for _, given in passes]),
     }
 
 
 def _about(bundle: Bundle, engine: Engine) -> Json:
     graph = bundle.graphs[engine.graph]
     return {
-        **describe(bundle.path, bundle.about, engine.graph, engine.runtime),
+        **describe_bundle(bundle.path, bundle.about, engine.graph, engine.runtime),
         "precision": graph.precision,
         "tolerance": TOLERANCE if graph.tolerance is None else graph.tolerance,
         "words": [word.name for word in bundle.words],

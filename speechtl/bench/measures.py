@@ -100,7 +100,7 @@ def time_summary(times: npt.NDArray[np.int64], unit: str, amount: float) -> Json
     return {"wall_ms": percentiles(milliseconds[:, 0]), f"cpu_ms_per_{unit}": round(float(milliseconds[:, 1].sum()) / amount, 5)}
 
 
-def scores(passes: Sequence[Floats]) -> Json:
+def score_summary(passes: Sequence[Floats]) -> Json:
     """Scores `(steps, outputs)` of the first pass, and whether all passes gave the same."""
     first = passes[0]
     return {
@@ -110,7 +110,7 @@ def scores(passes: Sequence[Floats]) -> Json:
     }
 
 
-def describe(path: Path, about: Mapping[str, Any], graph: str, engine: str) -> Json:
+def describe_bundle(path: Path, about: Mapping[str, Any], graph: str, engine: str) -> Json:
     """Entry of a report on any bundle: its file, graph and engine."""
     encoder = about.get("encoder")
     return {

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.bench.measures import PICTURE_STAGES, describe, scores, time_summary
+from speechtl.bench.measures import PICTURE_STAGES, describe_bundle, score_summary, time_summary
 from speechtl.bench.process import repeat, repeat_worker
 from speechtl.bench.stimulus import PICTURE, PICTURE_SIZES, SEED, picture_hash, write_pictures
 from speechtl.errors import SpeechtlError
@@ -58,7 +58,7 @@ def measure(
             },
             "process": process,
             **_stages([times for times, _ in passes]),
-            "scores": scores([np.concatenate([expected, part]) for _, given in passes for part in np.split(given, ROUNDS)]),
+            "scores": score_summary([np.concatenate([expected, part]) for _, given in passes for part in np.split(given, ROUNDS)]),
         }
 
 
@@ -71,7 +71,7 @@ def _about(engine: PictureEngine) -> Json:
     graph = bundle.graphs[engine.graph]
     return {
         "kind": PICTURE_KIND,
-        **describe(bundle.path, bundle.about, engine.graph, ENGINE),
+        **describe_bundle(bundle.path, bundle.about, engine.graph, ENGINE),
         "precision": graph.precision,
         "tolerance": graph.tolerance,
         "tasks": [name for name, _ in bundle.tasks],

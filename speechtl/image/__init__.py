@@ -1,1 +1,1 @@
-"""Pictures on the transfer core: backbones, tasks, and what layers see."""
+"""Pictures on the transfer core: backbones, manifests, training and prediction."""

@@ -38,7 +38,7 @@ def auc_limits(scores: Doubles, positive: NDArray[np.bool_], groups: Sequence[ob
     return float(low), float(high)
 
 
-def measure(tasks: Sequence[Task], scores: Sequence[Tensor], labels: Tensor) -> list[dict[str, Any]]:
+def measure_tasks(tasks: Sequence[Task], scores: Sequence[Tensor], labels: Tensor) -> list[dict[str, Any]]:
     """For each task the number of known labels, the accuracy with limits and, for two kinds, the AUC.
 
     Accuracy and AUC are None if no label is known.

@@ -16,7 +16,7 @@ from speechtl.files import check_room
 from speechtl.image.augment import AugmentSection
 from speechtl.image.backbones import BACKBONES, SCRATCH, kept_folder
 from speechtl.image.data import ImageData, PictureSet, prepare
-from speechtl.image.metrics import measure
+from speechtl.image.metrics import measure_tasks
 from speechtl.image.network import PICTURES, PictureNetwork, new_network
 from speechtl.image.recipe import ImageRecipe, TrainSection
 from speechtl.image.run import open_encoder, save_run
@@ -63,7 +63,7 @@ def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str
         "recipe": recipe.model_dump(mode="json"),
         "policy": repr(policy),
         "data": {"train": _provenance(data.train), "validation": _provenance(data.validation)},
-        "validation": measure(data.tasks, network.scores(data.validation.pixels), data.validation.labels),
+        "validation": measure_tasks(data.tasks, network.scores(data.validation.pixels), data.validation.labels),
         "history": history,
         "seconds": round(time.monotonic() - started, 1),
     }

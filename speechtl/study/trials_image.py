@@ -8,7 +8,7 @@ import torch
 from speechtl.errors import ManifestError
 from speechtl.image.backbones import SCRATCH
 from speechtl.image.data import ImageData, draw, prepare
-from speechtl.image.metrics import measure
+from speechtl.image.metrics import measure_tasks
 from speechtl.image.network import PICTURES, new_network
 from speechtl.image.recipe import ImageRecipe
 from speechtl.image.run import open_encoder
@@ -56,7 +56,7 @@ class ImageTrials:
         part = self.data.train.part(chosen)
         settings = self.recipe.train.model_copy(update={"seed": seed})
         fit_pictures(network, part.pixels, part.labels, trained, settings, self.recipe.augment)
-        results = measure(self.data.tasks, network.scores(self.data.validation.pixels), self.data.validation.labels)
+        results = measure_tasks(self.data.tasks, network.scores(self.data.validation.pixels), self.data.validation.labels)
         key = "accuracy" if self.measure == "accuracy" else "auc"
         return float(np.mean([result[key] for result in results if result["task"] in self.measured]))
 

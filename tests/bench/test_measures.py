@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.bench.measures import describe, percentiles, scores, time_summary
+from speechtl.bench.measures import describe_bundle, percentiles, score_summary, time_summary
 
 
 def test_percentiles_are_those_of_numpy_and_none_of_nothing():
@@ -18,12 +18,12 @@ def test_times_are_told_in_milliseconds_and_for_each_unit():
 
 
 def test_passes_that_differ_are_told():
-    told = scores([np.zeros((3, 1), np.float32), np.ones((3, 1), np.float32)])
+    told = score_summary([np.zeros((3, 1), np.float32), np.ones((3, 1), np.float32)])
     assert told["repeatable"] is False
 
 
 def test_a_bundle_whose_encoder_is_no_table_is_described_without_it(tmp_path):
     Path(tmp_path / "a.wake").write_bytes(b"12345")
-    assert describe(tmp_path / "a.wake", {"name": "a", "encoder": {"name": "x"}}, "g", "e")["encoder"] == "x"
-    told = describe(tmp_path / "a.wake", {"name": "a", "encoder": "x"}, "g", "e")
+    assert describe_bundle(tmp_path / "a.wake", {"name": "a", "encoder": {"name": "x"}}, "g", "e")["encoder"] == "x"
+    told = describe_bundle(tmp_path / "a.wake", {"name": "a", "encoder": "x"}, "g", "e")
     assert (told["encoder"], told["bytes"], told["file"]) == (None, 5, "a.wake")

@@ -29,6 +29,6 @@ def test_nothing_is_said_on_standard_output(tiny_network, capfd):
 
 
 def test_a_network_that_no_onnx_file_can_hold_is_refused_before_it_is_converted(tiny, monkeypatch):
-    monkeypatch.setattr(onnx_graph, "LARGEST", 1000)
+    monkeypatch.setattr(onnx_graph, "MAX_BYTES", 1000)
     with pytest.raises(SpeechtlError, match=r"million weights, and an ONNX file holds at most 2 GB\. Take a smaller encoder"):
         to_onnx(ExportStep([tiny("conv")]))

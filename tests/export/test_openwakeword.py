@@ -64,7 +64,7 @@ def test_a_head_that_hears_more_than_sixteen_embeddings_is_refused_with_both_num
 
 
 def test_another_encoder_is_refused(tiny_run, tmp_path):
-    with pytest.raises(SpeechtlError, match="through the encoder 'tiny'"):
+    with pytest.raises(SpeechtlError, match="uses the encoder 'tiny'"):
         convert(tiny_run, tmp_path)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from speechtl.image.metrics import auc, auc_limits, measure
+from speechtl.image.metrics import auc, auc_limits, measure_tasks
 from speechtl.transfer import Task
 
 
@@ -29,12 +29,12 @@ def test_limits_over_groups_are_wider_where_groups_repeat_themselves():
 def test_missing_labels_are_not_counted():
     scores = [torch.tensor([[0.9], [0.2], [0.8]]), torch.tensor([[0.7, 0.3], [0.1, 0.9], [0.5, 0.5]])]
     labels = torch.tensor([[1.0, 0.0], [float("nan"), 1.0], [0.0, float("nan")]])
-    yes, kind = measure([Task("yes"), Task("kind", ("a", "b"))], scores, labels)
+    yes, kind = measure_tasks([Task("yes"), Task("kind", ("a", "b"))], scores, labels)
     assert (yes["examples"], yes["accuracy"], yes["auc"]) == (2, 0.5, 1.0)
     assert (kind["examples"], kind["accuracy"]) == (2, 1.0)
     assert kind["low"] < 1.0
 
 
 def test_a_task_without_a_known_label_has_no_accuracy():
-    (result,) = measure([Task("yes")], [torch.tensor([[0.9], [0.2]])], torch.tensor([[float("nan")], [float("nan")]]))
+    (result,) = measure_tasks([Task("yes")], [torch.tensor([[0.9], [0.2]])], torch.tensor([[float("nan")], [float("nan")]]))
     assert (result["examples"], result["accuracy"], result["auc"]) == (0, None, None)

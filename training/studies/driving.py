@@ -343,7 +343,7 @@ def print_world(world: str, results: Sequence[Result], amounts: Sequence[int], t
             if mine:
                 cells = [gain(mine, values, measure) for measure in ("test", "within")]
                 table.add_row(setup.name, str(labels), *cells, str(astuple(mine[0].hyperparameters)), f"{work(setup, mine[0]):.1e}")
-    plain_console(160).print(table)
+    plain_console().print(table)
     test = drawn(world, TEST_SEED, TEST_SCENES)
     context = auc(others_in(test, target).astype(np.float64), test[1][:, target].numpy() == 1)
     say(f"{world}: the number of other objects alone would give an AUC of {context:.3f}.")
@@ -385,7 +385,7 @@ def photographs(training: Scenes) -> None:
             scores[held_out] = torch.cat(network.scores(loaded.pixels[held_out]), dim=1).numpy()
         values = [auc(scores[:, task], truth[:, task].numpy() == 1) for task in range(len(tasks))]
         table.add_row(name, *(f"{value:.3f}" for value in values))
-    plain_console(140).print(table)
+    plain_console().print(table)
 
 
 class Repeat(nn.Module):

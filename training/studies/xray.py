@@ -165,7 +165,7 @@ def _print(results: Sequence[Result]) -> None:
     for setup in dict.fromkeys(result.setup for result in results):
         mine = [result for result in results if result.setup == setup]
         table.add_row(setup, *(f"{result.value:.3f} ({result.low:.3f} to {result.high:.3f})" for result in mine))
-    plain_console(120).print(table)
+    plain_console().print(table)
 
 
 if __name__ == "__main__":

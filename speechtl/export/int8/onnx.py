@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.errors import MissingExtraError
-from speechtl.export.int8.ranges import Ranges, measure, share
+from speechtl.export.int8.ranges import Ranges, measure_ranges, share_ranges
 from speechtl.export.int8.scales import weight_scales
 from speechtl.export.onnx_graph import to_bytes
 from speechtl.runtime.bundle.wake_word import State
@@ -37,9 +37,9 @@ def quantise_onnx(content: bytes, states: list[State], streams: Iterable[Floats]
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
     instrumented = _InstrumentedOnnx(model, states)
     left_float = _float_nodes(model)
-    ranges = measure(instrumented, states, streams, instrumented.frames, silent_steps)
+    ranges = measure_ranges(instrumented, states, streams, instrumented.frames, silent_steps)
     _saturate(model, ranges)
-    share(
+    share_ranges(
         ranges,
         [
             *([*node.input, *node.output] for node in model.graph.node if node.op_type in ONE_SCALE),

@@ -36,7 +36,7 @@ class InstrumentedGraph(Protocol):
         """All float tensors by name after a step."""
 
 
-def measure(graph: InstrumentedGraph, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
+def measure_ranges(graph: InstrumentedGraph, states: Sequence[State], streams: Iterable[Floats], frames: int, silent_steps: int) -> Ranges:
     """The range of every tensor over log-mel frames `(frames, bands)` of recordings, with `frames` per step.
 
     Each recording starts from zero states; its first `silent_steps` steps, which still depend on them, are not counted.
@@ -56,7 +56,7 @@ def measure(graph: InstrumentedGraph, states: Sequence[State], streams: Iterable
     return ranges
 
 
-def share(ranges: Ranges, groups: Sequence[Sequence[str]]) -> None:
+def share_ranges(ranges: Ranges, groups: Sequence[Sequence[str]]) -> None:
     """Give all tensors of a group one common range; groups that overlap are merged."""
     leader: dict[str, str] = {}
 

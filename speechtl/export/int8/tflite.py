@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from speechtl.errors import MissingExtraError
-from speechtl.export.int8.ranges import Ranges, measure, share
+from speechtl.export.int8.ranges import Ranges, measure_ranges, share_ranges
 from speechtl.export.int8.scales import ALL_LEVELS, weight_scales
 from speechtl.export.int8.tflite_model import TfliteGraph, read_model, write_model
 from speechtl.runtime.bundle.wake_word import State
@@ -38,9 +38,9 @@ def quantise_tflite(content: bytes, states: list[State], streams: Iterable[Float
     graph = TfliteGraph(read_model(content))
     instrumented = _InstrumentedTflite(content, states)
     left_float = _float_operators(graph)
-    ranges = measure(instrumented, states, streams, instrumented.frames, silent_steps)
+    ranges = measure_ranges(instrumented, states, streams, instrumented.frames, silent_steps)
     _saturate(graph, ranges)
-    share(
+    share_ranges(
         ranges,
         [
             *(_names(graph, operator) for operator in graph.operators if graph.kind(operator) in ONE_SCALE),
