@@ -24,7 +24,7 @@ def peak_bytes() -> int:
     try:
         import resource
     except ImportError as error:  # Windows
-        raise SpeechtlError("This system does not tell how much memory a program took; run this on Linux or macOS.") from error
+        raise SpeechtlError("This system does not report the memory of a program; run this on Linux or macOS.") from error
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
 

@@ -126,7 +126,7 @@ def not_run(bundle: Bundle) -> list[str]:
 def _not_run(bundle: Bundle, graph: Graph, unmeasured: str | None) -> str:
     if unmeasured:
         return (
-            f"{graph.name} was not verified: nobody measured it in {unmeasured}, which runs it by name only. "
+            f"{graph.name} was not verified: it was not measured in {unmeasured} yet, which runs it only when it is given by name. "
             f"Measure it with: speechtl verify {bundle.path} --graph {graph.name}"
         )
     package = next((runtime.package for runtime in RUNTIMES.values() if runtime.runs(graph)), "-U speechtl")
@@ -135,7 +135,7 @@ def _not_run(bundle: Bundle, graph: Graph, unmeasured: str | None) -> str:
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """A table of results as `Parity.to_json` gives them."""
-    rows = [("graph", "engine", "difference", "allowed", "ways", "verdict")]
+    rows = [("graph", "engine", "difference", "allowed", "streams", "verdict")]
     rows += [
         (
             result["graph"],

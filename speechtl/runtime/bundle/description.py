@@ -155,7 +155,7 @@ def _words(field: Field) -> tuple[Word, ...]:
     described = field.get("words", []).list(0, MAX_WORDS)
     words = tuple(Word(one["name"].text(MAX_NAME), _phrases(one, MAX_PHRASES), read_trigger(one["detector"])) for one in described)
     if len({word.name for word in words}) < len(words):
-        raise BundleError("words holds two words of one name.")
+        raise BundleError("words contains two words of the same name.")
     return words or (whole,)
 
 
@@ -187,10 +187,10 @@ def _states(field: Field) -> tuple[State, ...]:
         for state in field.list(0, MAX_STATES)
     )
     if sum(math.prod(state.shape) for state in states) > MAX_STATE_VALUES:
-        raise BundleError(f"states hold more than {MAX_STATE_VALUES} values together.")
+        raise BundleError(f"states have more than {MAX_STATE_VALUES} values together.")
     for names in ([state.name for state in states], [state.output for state in states]):
         if len(set(names)) < len(names):
-            raise BundleError("states holds two of one name.")
+            raise BundleError("states contains two states of the same name.")
     return states
 
 

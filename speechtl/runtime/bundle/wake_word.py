@@ -80,7 +80,7 @@ class Bundle:
     def golden(self) -> dict[str, npt.NDArray[Any]]:
         """The golden audio and its expected scores."""
         if GOLDEN not in self.files:
-            raise BundleError(f"{self.path} carries no golden audio; export it again without --no-golden.")
+            raise BundleError(f"{self.path} has no golden audio; export it again without --no-golden.")
         try:
             golden = read_arrays(self.files[GOLDEN], GOLDEN_ARRAYS)
         except DAMAGE as error:
@@ -89,7 +89,7 @@ class Bundle:
             name not in golden or golden[name].ndim not in ranks or golden[name].dtype.kind not in "if"
             for name, ranks in (("audio", (1,)), ("scores", (1, 2)))
         ):
-            raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} must contain the arrays 'audio' and 'scores'.")
         words = golden.get("words", NO_WORDS)
         if words.dtype.kind not in "iu" or words.shape[1:] != (2,):
             raise BundleError(f"{self.path} is damaged: 'words' in {GOLDEN} must be two numbers of samples for each word.")

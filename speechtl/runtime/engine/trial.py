@@ -65,7 +65,7 @@ def try_out(work: Callable[[], object], size: int, what: str) -> None:
         os.close(reading)
         status = _wait_for(child, kill=reason is None)
     if reason is None:
-        raise BundleError(f"{what} takes longer than {PATIENCE * _seconds(size):g} s to start. Take another graph with --graph.")
+        raise BundleError(f"{what} takes longer than {PATIENCE * _seconds(size):g} s to start. Choose another graph with --graph.")
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return
     raise BundleError(reason or _exit_message(status, size, what))
@@ -92,8 +92,8 @@ def _wait_for(child: int, kill: bool) -> int:
 def _exit_message(status: int, size: int, what: str) -> str:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number == getattr(signal, "SIGXCPU", None):
-        return f"{what} takes longer than {_seconds(size)} s to start. Take another graph with --graph."
-    return f"{what} is damaged: it ends its runtime ({signal.Signals(number).name if number else f'exit status {status >> 8}'})."
+        return f"{what} takes longer than {_seconds(size)} s to start. Choose another graph with --graph."
+    return f"{what} is damaged: it crashes its runtime ({signal.Signals(number).name if number else f'exit status {status >> 8}'})."
 
 
 def _run_child(work: Callable[[], object], size: int, writing: int) -> None:

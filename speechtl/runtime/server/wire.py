@@ -39,9 +39,9 @@ async def _read_rest(first: bytes, reader: asyncio.StreamReader) -> Event:
     header = _object(await _line(first, reader), "the header")
     kind, data = header.get("type"), header.get("data")
     if not isinstance(kind, str):
-        raise ProtocolError("This is no Wyoming event: its header has no type.")
+        raise ProtocolError("This is not a Wyoming event: its header has no type.")
     if data is not None and not isinstance(data, dict):
-        raise ProtocolError(f"The data of {shown(kind)} is no JSON object.")
+        raise ProtocolError(f"The data of {shown(kind)} is not a JSON object.")
     data_length = _length(header, "data_length", MAX_HEADER)
     payload_length = _length(header, "payload_length", MAX_PAYLOAD)
     merged = dict(data or {})
@@ -56,7 +56,7 @@ async def _line(first: bytes, reader: asyncio.StreamReader) -> bytes:
     try:
         return first + await reader.readuntil(b"\n")
     except asyncio.LimitOverrunError as error:
-        raise ProtocolError(f"This is no Wyoming event: its header is longer than {MAX_HEADER} bytes.") from error
+        raise ProtocolError(f"This is not a Wyoming event: its header is longer than {MAX_HEADER} bytes.") from error
     except asyncio.IncompleteReadError as error:
         raise ProtocolError("The connection ended within the header of an event.") from error
 
@@ -72,9 +72,9 @@ def _object(content: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"This is no Wyoming event: {what} is no JSON.") from error
+        raise ProtocolError(f"This is not a Wyoming event: {what} is not JSON.") from error
     if not isinstance(value, dict):
-        raise ProtocolError(f"This is no Wyoming event: {what} is no JSON object.")
+        raise ProtocolError(f"This is not a Wyoming event: {what} is not a JSON object.")
     return value
 
 

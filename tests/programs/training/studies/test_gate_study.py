@@ -27,4 +27,4 @@ def test_words_are_counted_with_and_without_the_gate(program, tiny_bundle, corpu
 
 def test_missing_recordings_are_a_sentence_and_exit_code_2(program, tiny_bundle, tmp_path, capsys):
     assert program.main([str(tiny_bundle), "--positives", str(tmp_path / "none.jsonl")]) == 2
-    assert capsys.readouterr().err.startswith("gate: ")
+    assert capsys.readouterr().err.startswith("gate_study: ")
