@@ -1,4 +1,4 @@
-"""`speechtl doctor`: what is wrong with the microphone, the runtime and the machine, and what to do about it."""
+"""`speechtl doctor`: problems of the microphone, the runtime and the machine, with advice."""
 
 from __future__ import annotations
 

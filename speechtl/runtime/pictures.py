@@ -61,7 +61,7 @@ def read_picture(path: Path) -> Image.Image:
     except Image.DecompressionBombError:
         raise PictureError(_huge(path)) from None
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error) as error:
-        raise PictureError(f"{path} is damaged or cut short: {error}.") from error  # what Pillow's readers raise on bad bytes
+        raise PictureError(f"{path} is damaged or cut short: {error}.") from error  # errors of Pillow's readers
 
 
 def _refuse(picture: Image.Image, path: Path) -> None:

@@ -18,7 +18,7 @@ def cpu_seconds() -> float:
 
 def peak_bytes() -> int:
     """Peak resident memory of this program, in bytes."""
-    peak = _status("VmHWM")  # Linux carries ru_maxrss over from the program that started this one; VmHWM begins anew
+    peak = _status("VmHWM")  # Linux carries ru_maxrss over from the program that started this one; VmHWM starts at zero
     if peak is not None:
         return peak
     try:

@@ -49,7 +49,7 @@ sha256 = _sha256()
 
 
 class Files(Mapping[str, bytes]):
-    """The files of a bundle by name, read and checked when they are asked for."""
+    """The files of a bundle by name, read and checked on access."""
 
     def __init__(self, path: Path, listing: Mapping[str, Listed]) -> None:
         self._path = path

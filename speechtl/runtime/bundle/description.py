@@ -65,7 +65,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Word:
-    """A wake word of a bundle: the name that its events carry, how it is said, and when its score becomes an event."""
+    """A wake word of a bundle: the name of its events, its phrases, and when its score becomes an event."""
 
     name: str
     phrases: tuple[str, ...]
@@ -223,7 +223,7 @@ def read_tolerance(field: Field) -> float | None:
 
 
 def check_provenance(field: Field) -> None:
-    """Check the types of what reports and pages repeat."""
+    """Check the types of the provenance that reports and pages show."""
     data = field.get("data", {})
     if not isinstance(data.get("recordings", "").value, str):
         raise data.get("recordings").wrong("a text")

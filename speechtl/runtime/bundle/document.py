@@ -30,7 +30,7 @@ class Field:
     value: Any
 
     def wrong(self, needed: str) -> BundleError:
-        """The error that names this field, what it holds and what is needed."""
+        """The error that names this field, its value and what is needed."""
         return BundleError(f"{self.path or 'The description'} must be {needed}; got {shown(self.value)}.")
 
     def table(self) -> Mapping[str, Any]:
@@ -66,7 +66,7 @@ class Field:
                 raise BundleError(f"{self.path} has {key!r}, which this version of speechtl does not know; it knows: {', '.join(known)}.")
 
     def list(self, least: int, most: int) -> list[Field]:
-        """The fields of a list of that many."""
+        """The fields of a list of `least` to `most` values."""
         if not isinstance(self.value, list) or not least <= len(self.value) <= most:
             raise self.wrong(f"a list of {least} to {most} values")
         return [Field(f"{self.path}[{index}]", value) for index, value in enumerate(self.value)]

@@ -36,7 +36,7 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PictureGraph:
-    """One graph of a bundle: how precise it is, whether it runs unless another is asked for, and what its verification allows."""
+    """One graph of a bundle: its precision, whether it runs by default, and the tolerance of its verification."""
 
     precision: str
     default: bool

@@ -30,7 +30,7 @@ except ImportError:  # Windows
 
 MEMORY = 96 * 1024 * 1024  # bytes above those of this process, beside the runtime's copies of the graph
 COPIES = 4  # of the graph in memory
-# Of processor time, beside one for so many bytes that a large graph has; a Raspberry Pi Zero is some 40 times slower than a workstation.
+# Of processor time, plus one for every BYTES_PER_SECOND of a graph; a Raspberry Pi Zero is about 40 times slower than a workstation.
 SECONDS = 4 if platform.machine() in ("x86_64", "AMD64") else 60
 BYTES_PER_SECOND = 20 * 1024 * 1024
 PATIENCE = 7  # times as long in wall time, for a busy machine

@@ -67,7 +67,7 @@ def serve(settings: ServerSettings, log: Callable[[str], None]) -> None:
 
 
 class Server:
-    """The clients, the models that they share, and the signals that end or renew it."""
+    """The clients, the models that they share, and the signals that stop or reload it."""
 
     def __init__(self, settings: ServerSettings, bundles: OpenBundles[Served], log: Callable[[str], None]) -> None:
         self._settings = settings
