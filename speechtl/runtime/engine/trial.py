@@ -1,4 +1,4 @@
-"""A graph's first steps in a child process, where an untrusted graph can do no harm.
+"""A graph's first steps in a child process, so that a crash or a lack of memory ends only the child.
 
 A damaged or hostile graph may crash a runtime or ask for all memory. The child loads and runs it with limits of memory
 and time, before this process does the same. It is a fork with the runtime already loaded, so the trial costs
