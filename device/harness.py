@@ -2,14 +2,14 @@
 python device/harness.py --emulate arm64 NAME.wake
 
 Measure a bundle on a device and on this workstation, and compare the two. HOST is any machine that ssh reaches and that has
-speechtl installed. One connection does it: the bundle goes in on standard input, the report comes back on standard output, and
-nothing is left behind.
+speechtl installed. It takes one connection: the bundle goes in on standard input, the report comes back on standard output, and
+no files remain.
 
-Without a device, `--emulate` runs the real ARM packages under QEMU: what it says of scores holds for the device, its times and its
+Without a device, `--emulate` runs the real ARM packages under QEMU: its scores are those of the device, its times and its
 memory are the emulator's.
 
-The reports are written to DIR as workstation.json and device-HOST.json. Exit code 0 where scores agree and all budgets are kept,
-1 where not, 2 where something given is wrong or the device cannot be reached.
+The reports are written to DIR as workstation.json and device-HOST.json. Exit code 0 where scores agree and all budgets are met,
+1 where not, 2 for bad input or a device that cannot be reached.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ cat > "$folder"/{name}
 
 
 class HostError(SpeechtlError):
-    """The device cannot be reached, or does not do what is asked of it."""
+    """The device cannot be reached, or does not do its work."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,18 +83,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("host", metavar="HOST", nargs="?", type=_host, help="the device as ssh knows it: NAME, USER@NAME or an alias")
     parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle to measure")
-    parser.add_argument("--emulate", choices=EMULATED, help="in place of HOST: this processor under QEMU")
-    parser.add_argument("--port", type=int, help="of the ssh server")
+    parser.add_argument("--emulate", choices=EMULATED, help="emulate this processor under QEMU, in place of HOST")
+    parser.add_argument("--port", type=int, help="port of the ssh server")
     parser.add_argument("--identity", type=Path, metavar="FILE", help="private key to log in with")
     parser.add_argument("--ssh-option", action="append", default=[], metavar="KEY=VALUE", help="passed to ssh as -o; may be repeated")
-    parser.add_argument("--remote", default="speechtl", help="how speechtl is called on the device (speechtl)")
-    parser.add_argument("--graph", help="which graph of the bundle to run (on each machine the one its runtime prefers)")
-    parser.add_argument("--engine", help="what runs it on both: onnxruntime, ai-edge-litert or tflite-runtime")
-    parser.add_argument("--repetitions", type=_count, default=5, help="of every measurement (5)")
-    parser.add_argument("--timeout", type=_count, default=1800, help="seconds that the device may take altogether (1800)")
+    parser.add_argument("--remote", default="speechtl", help="command that runs speechtl on the device (speechtl)")
+    parser.add_argument("--graph", help="graph of the bundle to run (on each machine the one that its runtime prefers)")
+    parser.add_argument("--engine", help="runtime on both machines: onnxruntime, ai-edge-litert or tflite-runtime")
+    parser.add_argument("--repetitions", type=_count, default=5, help="repetitions of every measurement (5)")
+    parser.add_argument("--timeout", type=_count, default=1800, help="time limit of the device in seconds (1800)")
     parser.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the two reports (bench)")
-    parser.add_argument("--budget", type=Path, metavar="FILE", help="budgets that both must keep (TOML)")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the two beside each other")
+    parser.add_argument("--budget", type=Path, metavar="FILE", help="TOML file of budgets that both reports must meet")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw both reports side by side")
     options = parser.parse_intermixed_args(argv)
     if (options.host is None) == (options.emulate is None):
         parser.error("give HOST and NAME.wake, or --emulate and NAME.wake")
@@ -104,7 +104,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure_there(options: argparse.Namespace) -> BenchReport:
-    """Run bench on the device and keep its report."""
+    """Run bench on the device and save its report."""
     say(f"Measuring on {options.host}; a small device takes a minute or two.")
     command = [*ssh(options), options.host, f"sh -c {shlex.quote(script(options))}"]
     with options.bundle.open("rb") as content:
@@ -112,17 +112,17 @@ def measure_there(options: argparse.Namespace) -> BenchReport:
 
 
 def measure_emulated(options: argparse.Namespace) -> BenchReport:
-    """Run bench on an emulated processor and keep its report."""
+    """Run bench on an emulated processor and save its report."""
     say(f"Measuring on {options.emulate} under QEMU; this takes minutes.")
     there = [sys.executable, str(EMULATE), "--machine", options.emulate, "--run"]
     chosen = [part for name in ("graph", "engine") if (value := getattr(options, name)) for part in (f"--{name}", value)]
     bench_there = ["-m", "speechtl", "bench", str(options.bundle.absolute()), "--json", "-", "--repetitions", str(options.repetitions)]
-    # Under QEMU a program cannot start another one of the same processor; it starts a new emulator instead.
+    # Under QEMU a program cannot start another ARM program; it starts a new emulator instead.
     return answer(options, [*there, *bench_there, *chosen, "--python", shlex.join(there)], subprocess.DEVNULL)
 
 
 def answer(options: argparse.Namespace, command: Sequence[str], stdin: IO[bytes] | int) -> BenchReport:
-    """Run a command that prints a report; keep it, or say why there is none."""
+    """Run a command that prints a report, and save the report; raise `HostError` with the reason where there is none."""
     try:
         done = subprocess.run(command, stdin=stdin, capture_output=True, timeout=options.timeout, check=False)
     except subprocess.TimeoutExpired as error:
@@ -134,12 +134,12 @@ def answer(options: argparse.Namespace, command: Sequence[str], stdin: IO[bytes]
 
 
 def device(options: argparse.Namespace) -> str:
-    """Return what the device is called."""
+    """The name of the device for people."""
     return str(options.host or f"emulated {options.emulate}")
 
 
 def measure_here(options: argparse.Namespace) -> BenchReport:
-    """Run bench on this machine and keep its report."""
+    """Run bench on this machine and save its report."""
     say("Measuring here.")
     with progress("measuring") as advance:
         report = bench(options.bundle, graph=options.graph, engine=options.engine, repetitions=options.repetitions, progress=advance)
@@ -149,7 +149,7 @@ def measure_here(options: argparse.Namespace) -> BenchReport:
 
 
 def ssh(options: argparse.Namespace) -> list[str]:
-    """Return ssh with its options."""
+    """The ssh command with its options."""
     program = shutil.which("ssh")
     if program is None:
         raise HostError("ssh is not installed; on Debian install it with: sudo apt install openssh-client")
@@ -157,19 +157,19 @@ def ssh(options: argparse.Namespace) -> list[str]:
         raise HostError(f"{options.identity} does not exist; give the private key to log in with.")
     port = [] if options.port is None else ["-p", str(options.port)]
     identity = [] if options.identity is None else ["-i", str(options.identity), "-o", "IdentitiesOnly=yes"]
-    # The first value of an option is the one that counts, so those given come before the usual ones.
+    # ssh takes the first value of an option, so the given ones come before the defaults.
     return [program, "-T", *port, *identity, *(part for option in (*options.ssh_option, *SSH_OPTIONS) for part in ("-o", option))]
 
 
 def script(options: argparse.Namespace) -> str:
-    """Return what the device's shell runs."""
+    """The script for the shell of the device."""
     chosen = "".join(f" --{name} {shlex.quote(value)}" for name in ("graph", "engine") if (value := getattr(options, name)))
     name = shlex.quote(options.bundle.name)
     return SCRIPT.format(name=name, command=options.remote, repetitions=options.repetitions, chosen=chosen)
 
 
 def explain(options: argparse.Namespace, code: int, last: str) -> str:
-    """Return in a sentence why the device gave no report, and what to do."""
+    """A sentence on why the device gave no report, and what to do."""
     host = device(options)
     if code == SSH_FAILED:
         return f"{host} cannot be reached with ssh: {last}"
@@ -184,7 +184,7 @@ def explain(options: argparse.Namespace, code: int, last: str) -> str:
 
 
 def keep(options: argparse.Namespace, answered: str) -> BenchReport:
-    """Write the device's report to the folder of reports; raise when what came back is none."""
+    """Save the report of the device; raise `HostError` for any other answer."""
     host = device(options)
     path = options.out / f"device-{re.sub(r'[^A-Za-z0-9._-]', '_', host)}.json"
     try:

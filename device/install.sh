@@ -54,7 +54,7 @@ check() {
   local bundle ascii
   for bundle in "$@"; do
     [[ -f "$bundle" ]] || fail "$bundle does not exist; give a bundle made with: speechtl export RUN -o NAME.wake"
-    [[ "$bundle" == *.wake ]] || fail "$bundle is no bundle; their names end with .wake"
+    [[ "$bundle" == *.wake ]] || fail "$bundle is not a bundle; bundle names end with .wake"
     # Bytes beyond ASCII are letters of other scripts; the C locale, in which sudo may run this, knows none of them.
     ascii="$(LC_ALL=C tr -d '\200-\377\n' <<< "${bundle##*/}")"
     [[ "$ascii" != *[^[:alnum:]._-]* ]] || fail "$bundle: the settings can hold letters, digits and . _ - in a name only; rename it."

@@ -1,11 +1,11 @@
 """python device/soak.py NAME.wake [--hours 24] [--json]
 
-Feed the shipped detector hours of audio, in chunks of 80 ms as fast as it takes them, and watch that nothing wears out: memory, open
-files and threads do not grow, no chunk takes longer than it lasts, and every pass over the audio gives the events of the second (the
-first begins in silence), at the same times and with the same scores. The audio is that of speechtl bench, from a microphone of 48 kHz.
+Feed the shipped detector hours of audio, in chunks of 80 ms as fast as it takes them, and check that it stays stable: memory, open
+files and threads do not grow, every chunk is processed in real time, and every pass over the audio gives the events of the second (the
+first begins in silence), at the same times and with the same scores. The audio is that of speechtl bench, resampled from 48 kHz.
 
-Memory is read once a pass; the median of the last quarter of the passes is held against that of the second, because everything that is
-allocated once is allocated in the first. Exit code 0 where all holds, 1 where not, 2 where something given is wrong.
+Memory is read once a pass; the median of the last quarter of the passes is compared with that of the second, because everything that is
+allocated once is allocated in the first. Exit code 0 where it is stable, 1 where not, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from speechtl.runtime.sound.files import resampler
 from speechtl.text import counted
 
 FEWEST_PASSES = 4
-GROWTH_MB = 0.5  # of 2**20 bytes: what an allocator may hold more at the end without anything being lost
-SAME_SCORE = 1e-4  # by which a float graph's score may differ: a resampler rounds differently at other places in its buffer
+GROWTH_MB = 0.5  # of 2**20 bytes: growth of an allocator that is not a leak
+SAME_SCORE = 1e-4  # allowed difference of a float graph's score: a resampler rounds differently elsewhere in its buffer
 SAME_TIME = 1e-6  # seconds
 
 PassEvents = list[tuple[float, float]]  # events of a pass: time from its beginning, score
@@ -47,7 +47,7 @@ PassEvents = list[tuple[float, float]]  # events of a pass: time from its beginn
 
 @dataclass
 class Soak:
-    """What was seen; `ok` tells whether nothing wore out."""
+    """Readings of a soak test, and the problems in them."""
 
     hours: float = 0.0
     passes: int = 0
@@ -65,13 +65,13 @@ class Soak:
 
     @property
     def growth_mb(self) -> float:
-        """How much more memory is held in the last quarter than in the second."""
+        """Growth of the median memory from the second quarter to the last."""
         quarter = len(self.resident_mb) // 4
         return statistics.median(self.resident_mb[-quarter:]) - statistics.median(self.resident_mb[quarter : 2 * quarter])
 
     @property
     def problems(self) -> list[str]:
-        """What is not as it should be, a sentence each."""
+        """A sentence for each problem."""
         found = []
         if self.growth_mb > GROWTH_MB:
             found.append(f"Memory grew by {self.growth_mb:.2f} MB, where {GROWTH_MB} MB are allowed.")
@@ -89,7 +89,7 @@ class Soak:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON stores it."""
+        """All readings, as JSON stores them."""
         return {"schema": 1, **asdict(self), "growth_mb": self.growth_mb, "problems": self.problems, "ok": not self.problems}
 
 
@@ -119,17 +119,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path, metavar="NAME.wake", help="the bundle to feed")
-    parser.add_argument("--hours", type=_positive, default=24.0, help="of audio (24)")
-    parser.add_argument("--graph", help="which graph of the bundle to run (the one the runtime prefers)")
-    parser.add_argument("--engine", help="what runs it: onnxruntime, ai-edge-litert or tflite-runtime")
+    parser.add_argument("--hours", type=_positive, default=24.0, help="hours of audio (24)")
+    parser.add_argument("--graph", help="graph of the bundle to run (the one that the runtime prefers)")
+    parser.add_argument("--engine", help="runtime: onnxruntime, ai-edge-litert or tflite-runtime")
     parser.add_argument("--json", action="store_true", help="print one JSON document with every reading")
     return parser.parse_args(argv)
 
 
 def soak(detector: Detector, heard: Int16, hours: float, tolerance: float = SAME_SCORE) -> Soak:
-    """Play the audio (16 kHz) to a detector, as a microphone of 48 kHz gives it, until so many hours have passed."""
+    """Feed the audio (16 kHz) to a detector as a microphone of 48 kHz would, for this number of hours of sound."""
     step = detector.scorer.frames_per_step * detector.scorer.features.hop
-    heard = np.pad(heard, (0, -len(heard) % math.lcm(CHUNK_SAMPLES, step)))  # so that all passes are cut alike
+    heard = np.pad(heard, (0, -len(heard) % math.lcm(CHUNK_SAMPLES, step)))  # so that all passes have the same chunks
     recorded, convert = audio.to_microphone(heard), resampler(audio.MICROPHONE_RATE, highest=detector.scorer.features.highest)
     assert convert is not None
     seen = Soak(passes=max(round(hours * 3600.0 * SAMPLE_RATE / len(heard)), FEWEST_PASSES))
@@ -143,7 +143,7 @@ def soak(detector: Detector, heard: Int16, hours: float, tolerance: float = SAME
             for event in play(detector, convert, recorded, seen):
                 pass_of, within = divmod(event.time, len(heard) / SAMPLE_RATE)
                 heard_events[int(pass_of)].append((within, event.score))
-            whole = heard_events.pop(number - 1, [])  # the end of this pass is still on its way through the resampler
+            whole = heard_events.pop(number - 1, [])  # the end of this pass is still in the resampler
             second = whole if number == 2 else second
             if number > 2 and not same(whole, second, tolerance):
                 seen.different_passes.append(number - 1)
@@ -156,7 +156,7 @@ def soak(detector: Detector, heard: Int16, hours: float, tolerance: float = SAME
 
 
 def play(detector: Detector, convert: Resampler, recorded: Int16, seen: Soak) -> list[Event]:
-    """Play the audio once; count what happens, and return the events."""
+    """Feed the audio once, record the readings, and return the events."""
     found = []
     for chunk in audio.chunks(recorded, audio.MICROPHONE_RATE):
         before, cpu = time.perf_counter(), cpu_seconds()
@@ -172,19 +172,19 @@ def play(detector: Detector, convert: Resampler, recorded: Int16, seen: Soak) ->
 
 
 def same(one: PassEvents, other: PassEvents, tolerance: float = SAME_SCORE) -> bool:
-    """Tell whether two passes gave the same events."""
+    """True for two passes with the same events."""
     return len(one) == len(other) and all(
         abs(a - b) <= SAME_TIME and abs(score - other_score) <= tolerance for (a, score), (b, other_score) in zip(one, other, strict=True)
     )
 
 
 def print_seen(seen: Soak) -> None:
-    """Print for people what was seen."""
+    """Print a summary."""
     each = seen.cpu_seconds / (seen.hours * 3600.0) * 1000.0
     first, last = seen.resident_mb[0], seen.resident_mb[-1]
     print(f"{seen.hours:.2f} h of audio in {seen.passes} passes, {seen.events} events.")
     print(f"It took {seen.wall_seconds:.0f} s, and {each:.2f} ms CPU per second of audio.")
-    print(f"Memory: {first:.1f} MB behind the first pass, {last:.1f} MB at the end; {seen.growth_mb:+.2f} MB since the second quarter.")
+    print(f"Memory: {first:.1f} MB after the first pass, {last:.1f} MB at the end; {seen.growth_mb:+.2f} MB since the second quarter.")
     print(f"Longest chunk {seen.longest_ms:.1f} ms, {seen.longest_cpu_ms:.1f} ms of the processor.")
     print(f"{seen.missed} of {seen.chunks} chunks took longer than 80 ms.")
     print(f"Open files {seen.files[0]} and {seen.files[-1]}, threads {seen.threads[0]} and {seen.threads[-1]}.")

@@ -22,7 +22,7 @@ from speechtl.progress import say
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 APT_SECONDS, PIP_SECONDS = 900, 1200
-# The runtimes look the processor up and fail without an answer; these are a Raspberry Pi 4 and a Pi 2.
+# The runtimes read the processor from this file and fail without it; these are a Raspberry Pi 4 and a Pi 2.
 CPUINFO_ARM64 = "".join(
     f"processor\t: {core}\nBogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\n"
     "CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n\n"
@@ -34,12 +34,12 @@ CPUINFO_ARMHF = "".join(
     "CPU architecture: 7\nCPU variant\t: 0x0\nCPU part\t: 0xc07\nCPU revision\t: 5\n\n"
     for core in range(4)
 )
-SAME = ("onnxruntime", "ai-edge-litert", "numpy", "pillow")  # taken in the versions of the machine that emulates
+SAME = ("onnxruntime", "ai-edge-litert", "numpy", "pillow")  # in the same versions as on the emulating machine
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A processor to emulate, and what its Python is made of."""
+    """A processor to emulate, and the packages of its Python."""
 
     name: str  # as Debian calls it
     qemu: str  # the program without -static
@@ -47,17 +47,17 @@ class Machine:
     cpuinfo: str
     platforms: tuple[str, ...]  # of wheels
     packages: tuple[str, ...]  # of Debian
-    wheels: tuple[str, ...]  # with what they need
-    wheels_alone: tuple[str, ...]  # without: what they need comes as Debian packages
+    wheels: tuple[str, ...]  # with their dependencies
+    wheels_alone: tuple[str, ...]  # without: their dependencies are Debian packages
 
     @property
     def digest(self) -> str:
-        """What a cached root is found by."""
+        """Hash that identifies a cached root."""
         return hashlib.sha256(json.dumps([asdict(self), python_name()]).encode()).hexdigest()[:12]
 
 
 def machines(versions: Mapping[str, str]) -> dict[str, Machine]:
-    """Return the machines; `versions` has those of `SAME` on this one, so that like is compared with like."""
+    """The machines; `versions` has the versions of `SAME` on this machine, which the others get as well."""
     python = python_name()
     same = tuple(f"{package}=={versions[package]}" for package in SAME if package in versions)
     return {
@@ -85,7 +85,7 @@ def machines(versions: Mapping[str, str]) -> dict[str, Machine]:
 
 
 def python_name() -> str:
-    """Return Debian's Python: the one of this machine's sources, as `python3.11`."""
+    """The Python of Debian's package lists, such as `python3.11`."""
     shown = run(["apt-cache", "depends", "python3-minimal"], "apt-cache", 60).stdout
     found = re.search(r"\bpython3\.\d+\b", shown)
     if not found:
@@ -94,7 +94,7 @@ def python_name() -> str:
 
 
 def open_root(machine: Machine) -> Path:
-    """Return the machine's root folder; build it when it is not in the cache yet."""
+    """The machine's root folder; it is built when it is not in the cache."""
     folder = cache_folder() / "emulation" / f"{machine.name}-{machine.digest}"
     if (folder / "complete").is_file():
         return folder
@@ -113,7 +113,7 @@ def open_root(machine: Machine) -> Path:
 
 
 def _unpack_packages(machine: Machine, root: Path, work: Path) -> None:
-    """Fetch Debian packages with all that they need, by an apt that knows of an empty machine, and unpack them."""
+    """Download Debian packages with their dependencies, with an apt for an empty machine, and unpack them."""
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (work / folder).mkdir(parents=True)
     (work / "state/status").touch()
@@ -124,7 +124,7 @@ def _unpack_packages(machine: Machine, root: Path, work: Path) -> None:
         *(f"-o=APT::Architecture={machine.name}", f"-o=APT::Architectures={machine.name}"),
         *("-o=Debug::NoLocking=1", f"-o=APT::Sandbox::User={os.environ.get('USER', 'root')}", "-o=Acquire::Languages=none"),
     ]
-    # Sources of others, without this processor, fail; whether Debian's came is seen in the next step.
+    # Package sources without this processor fail; the next step fails where Debian's are missing.
     run([*apt, "update"], "apt-get", APT_SECONDS, may_fail=True)
     run([*apt, "install", "--download-only", "--no-install-recommends", "-y", *machine.packages], "apt-get", APT_SECONDS)
     for package in sorted((work / "cache/archives").glob("*.deb")):
@@ -134,7 +134,7 @@ def _unpack_packages(machine: Machine, root: Path, work: Path) -> None:
 
 
 def _unpack_wheels(machine: Machine, root: Path, work: Path) -> None:
-    """Fetch wheels and unzip them beside Debian's own packages."""
+    """Download wheels and unzip them next to Debian's packages."""
     fetch = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", python_name().removeprefix("python")]
     fetch += [option for platform in machine.platforms for option in ("--platform", platform)]
     for wheels, more in ((machine.wheels, []), (machine.wheels_alone, ["--no-deps"])):
@@ -148,7 +148,7 @@ def _unpack_wheels(machine: Machine, root: Path, work: Path) -> None:
 
 
 def command(machine: Machine, root: Path, arguments: Sequence[str], plugin: str | None = None) -> list[str]:
-    """Return the command that runs the machine's Python; `plugin` is what QEMU takes after -plugin."""
+    """The command that runs the machine's Python; `plugin` is the value of QEMU's option -plugin."""
     python = next(root.glob("usr/bin/python3.*[0-9]"))
     qemu = [f"{machine.qemu}-static"] if plugin is None else [machine.qemu, "-plugin", plugin]
     settings = {

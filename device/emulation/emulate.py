@@ -4,10 +4,10 @@ python device/emulation/emulate.py --machine arm64 --run -m speechtl bench NAME.
 Prove a bundle on ARM without a Raspberry Pi: its `verify` and `detect` run under QEMU, with the real ARM wheels of the
 runtimes, and are compared with this machine's. `arm64` has ONNX Runtime and LiteRT of this machine's versions, `armhf`
 (32-bit) has tflite-runtime, and `legacy` is this machine with tflite-runtime and numpy 1.26 in an environment of its own, which armhf is
-compared with. Given the same log-mel frames, int8 graphs must give identical scores (but for the last rounding of a float) and fp32
-graphs the same within 1e-5. (tflite-runtime rounds int8 otherwise on every processor: it runs such a graph only where
-`export/verify.py --certify` allowed it, and is held to what was allowed.)
-And it counts the instructions that 80 ms of audio cost on ARM: a figure that does not depend on how busy this machine is.
+compared with. Given the same log-mel frames, int8 graphs must give identical scores (except for the last rounding of a float) and fp32
+graphs the same within 1e-5. (tflite-runtime rounds int8 differently on every processor: it runs such a graph only where
+`export/verify.py --certify` allowed it, within that tolerance.)
+It also counts the instructions for 80 ms of audio on ARM, a figure that does not depend on the load of this machine.
 
 Needs Debian 12 (or its packages qemu-user-static, and for counting qemu-user and gcc), half a gigabyte in the cache folder,
 and, the first time, the mirrors that apt and pip are set to. Exit code 1 when something differs.
@@ -78,7 +78,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is as it should be."""
+        """True where the graph was verified and agrees with the other machine."""
         pairs = ((self.difference, self.allowed), (self.frames_difference, FRAMES_TOLERANCE))
         return self.verified and self.same_events and all(difference is None or difference <= allowed for difference, allowed in pairs)
 
@@ -92,7 +92,7 @@ class Side:
         self.environment = {**os.environ, **(environment or {}), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(self, *arguments: object, may_fail: bool = False) -> str:
-        """Run Python there; return what it prints. With `may_fail`, exit code 1 is an answer, too."""
+        """Run Python on that machine and return its output; with `may_fail` also for exit code 1."""
         done = subprocess.run(
             [*self.python, *map(str, arguments)], capture_output=True, text=True, timeout=SECONDS, check=False, env=self.environment
         )
@@ -102,31 +102,31 @@ class Side:
         return done.stdout
 
     def verify(self, bundle: Path) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return what `speechtl verify` says of each graph and runtime."""
+        """Results of `speechtl verify` for each graph and runtime."""
         said = json.loads(self.run("-m", "speechtl", "verify", bundle, "--json", may_fail=True))
         return {(parity["graph"], parity["engine"]): parity for parity in said}
 
     def detect(self, bundle: Path, recording: Path, graph: str, runtime: str) -> list[dict[str, Any]]:
-        """Return the events of `speechtl detect`."""
+        """Events of `speechtl detect`."""
         said = self.run("-m", "speechtl", "detect", bundle, recording, "--json", "--graph", graph, "--engine", runtime)
         return [json.loads(line) for line in said.splitlines()]
 
     def scores(self, bundle: Path, given: Path, out: Path) -> dict[str, Any]:
-        """Return the probe's arrays: scores of the given frames, and the frames that this machine would make."""
+        """Arrays of the probe: scores of the given frames, and the frames that this machine computes."""
         self.run(PROBE, "scores", bundle, given, out)
         with np.load(out) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare, print a table, and tell by the exit code."""
+    """Compare the machines and print a table; return the exit code."""
     parser = argparse.ArgumentParser(
         description="Prove a bundle on emulated ARM machines.", epilog=f"Example: {(__doc__ or '').splitlines()[0]}"
     )
     parser.add_argument("bundle", nargs="?", type=Path, metavar="NAME.wake")
     parser.add_argument("--machine", nargs="+", choices=list(COMPARED_WITH), default=list(COMPARED_WITH))
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the results, too")
-    parser.add_argument("--no-count", action="store_true", help="count no instructions")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write the results to this file")
+    parser.add_argument("--no-count", action="store_true", help="do not count instructions")
     parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="run the machine's Python with these arguments instead")
     given = parser.parse_args(argv)
     if given.run is None and given.bundle is None:
@@ -140,11 +140,11 @@ def _prove(given: argparse.Namespace) -> None:
     if given.json is not None:
         write_json(given.json, to_json(given.bundle, results))
     if not results or not all(result.ok for result in results):
-        raise CheckFailedError(f"{given.bundle} does not do on an emulated machine what it does on this one.")
+        raise CheckFailedError(f"{given.bundle} does not give the same results on an emulated machine as on this one.")
 
 
 def compare(path: Path, names: Sequence[str], count: bool = True) -> list[Result]:
-    """Run the bundle on these machines and compare; builds what is not in the cache yet."""
+    """Run the bundle on these machines and compare them; machines that are not in the cache are built."""
     path = path.absolute()
     bundle = open_bundle(path)
     found = machines(_versions())
@@ -212,13 +212,13 @@ class Comparison:
 
 
 def _allowed(graph: Graph, runtime: str) -> float:
-    """Return what a score may differ by: next to nothing; where a runtime rounds otherwise on every processor, what `verify` allows."""
+    """The allowed difference of a score: nearly none, or the tolerance of `verify` for a runtime that rounds differently everywhere."""
     rounds_alike = graph.precision in RUNTIMES[runtime].precisions
     return TOLERANCES.get(graph.precision, TOLERANCES["fp32"]) if rounds_alike or graph.tolerance is None else graph.tolerance
 
 
 def _same(events: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether these are the same words at the same times; scores are compared elsewhere."""
+    """True for the same words at the same times; scores are compared elsewhere."""
     return [(event["name"], event["time"]) for event in events] == [(event["name"], event["time"]) for event in others]
 
 
@@ -227,7 +227,7 @@ def _largest(values: Floats, others: Floats) -> float:
 
 
 class _Counter:
-    """Counts instructions by the plugin, which is compiled first."""
+    """Counts instructions with a plugin of QEMU, which is compiled first."""
 
     def __init__(self, machine: Machine, work: Path) -> None:
         self._machine = machine
@@ -236,7 +236,7 @@ class _Counter:
         run(["cc", "-shared", "-fPIC", "-O2", "-o", str(self._plugin), str(HERE / "count_instructions.c")], "cc", 60)
 
     def count(self, bundle: Path, graph: str, runtime: str) -> tuple[int, int]:
-        """Return instructions for 80 ms of audio: of the features and of the graph, Python's own included."""
+        """Instructions for 80 ms of audio: of the features and of the graph, including those of Python."""
         out = self._work / "count.txt"
         probe = [str(PROBE), "steps", str(bundle), str(self._work / "input.npz"), graph, runtime]
         arguments = command(self._machine, open_root(self._machine), probe, f"{self._plugin},out={out}")
@@ -248,7 +248,7 @@ class _Counter:
 
 
 def _write_input(bundle: Bundle, work: Path) -> None:
-    """Write what all machines are given: the bundle's golden audio, and the frames that this machine makes of it."""
+    """Write the input of all machines: the bundle's golden audio, and its frames as this machine computes them."""
     audio = bundle.golden()["audio"]
     frames = front_end(bundle.features).compute(audio)
     whole = len(frames) // bundle.frames_per_step * bundle.frames_per_step
@@ -257,7 +257,7 @@ def _write_input(bundle: Bundle, work: Path) -> None:
 
 
 def _legacy() -> Side:
-    """Return this machine with tflite-runtime; its environment is made when it is not in the cache yet."""
+    """This machine with tflite-runtime, in an environment that is cached."""
     folder = cache_folder() / "emulation" / "legacy"
     python = folder / "bin/python"
     if not (folder / "complete").is_file():
@@ -293,12 +293,12 @@ def _versions() -> dict[str, str]:
     found = versions(SAME)
     for package in SAME:
         if package not in found:
-            say(f"{package} is not installed on this machine, so that ARM does without, too.")
+            say(f"{package} is not installed on this machine, so it is left out on ARM, too.")
     return found
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return the results for people."""
+    """A table of the results."""
     headings = ("machine", "graph", "runtime", "parity", "difference from", "allowed", "features", "graph", "verdict")
     lines = [headings, *(_row(result) for result in results)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
@@ -314,7 +314,7 @@ def _row(result: Result) -> tuple[str, ...]:
 
 
 def to_json(path: Path, results: Sequence[Result]) -> dict[str, Any]:
-    """Return the results for programs."""
+    """The results as JSON."""
     return {
         "schema": SCHEMA,
         "bundle": path.name,

@@ -1,7 +1,8 @@
-"""What emulate.py runs on every machine that it compares: the scores of each graph, or marked steps whose instructions are counted.
+"""python device/emulation/probe.py scores NAME.wake INPUT.npz OUT.npz
+python device/emulation/probe.py steps NAME.wake INPUT.npz GRAPH ENGINE
 
-python probe.py scores BUNDLE INPUT.npz OUT.npz      scores of the same log-mel frames, whatever the machine makes of audio
-python probe.py steps BUNDLE INPUT.npz GRAPH ENGINE  BLOCKS blocks of 80 ms, with marks around features and around the graph
+The part of emulate.py that runs on every machine: the scores of each graph for the same log-mel frames, or blocks of 80 ms with marks
+around the features and around the graph, between which instructions are counted.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from speechtl.runtime.features import front_end
 MARK = 0x5EED  # see count_instructions.c
 BLOCK_SAMPLES = 1280  # 80 ms
 BLOCKS = 50
-WARM_UP = 5  # blocks, after which every allocation and every choice of a kernel is made
+WARM_UP = 5  # blocks, after which all memory is allocated and all kernels are chosen
 
 
 def main(arguments: list[str]) -> None:
-    """Do one of the two."""
+    """Write scores or run steps."""
     if arguments[0] == "scores":
         write_scores(*arguments[1:])
     else:
@@ -65,7 +66,7 @@ def run_steps(path: str, given: str, graph: str, runtime: str) -> None:
 
 
 def mark() -> None:
-    """Let the plugin write down its count: a system call that can only fail."""
+    """Make the plugin record its count: a system call that always fails."""
     with suppress(OSError):
         os.getpriority(MARK, MARK)
 

@@ -25,7 +25,7 @@ def detect_file(detector: Detector, path: Path, log: Callable[[str], None]) -> I
     first = next(blocks, np.zeros(0, np.float32))
     _, channels, seconds = describe(path)
     if channels > 2:
-        log(f"{path} has {channels} channels; their mean is what is heard.")
+        log(f"{path} has {channels} channels; they are averaged.")
     needed = detector.scorer.time(0)
     if seconds < needed:
         raise AudioError(f"{path} is {seconds * 1000:.1f} ms long; a score needs at least {needed * 1000:.0f} ms of audio.")
@@ -55,8 +55,7 @@ def detect_raw(
     yield from detector.feed(np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32))
     if raw.held:
         raise AudioError(
-            f"The raw samples end within a frame: {len(raw.held)} bytes are left where {raw.frame} make one. "
-            "Are --format and --channels those of the samples?"
+            f"The raw samples end within a frame: {len(raw.held)} of its {raw.frame} bytes are there. Check --format and --channels."
         )
 
 

@@ -1,4 +1,4 @@
-"""`speechtl doctor`: what is wrong with the microphone, the runtime and the machine, and what to do about it."""
+"""`speechtl doctor`: problems of the microphone, the runtime and the machine, with advice."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def check_runtime(bundle: Path | None) -> Iterator[Check]:
     found = {name: version_of(name) or "of unknown version" for name, runtime in RUNTIMES.items() if runtime.installed}
     listed = ", ".join(f"{name} {version}" for name, version in found.items())
     if not found:
-        yield Check("runtime", FAILURE, "Nothing that runs a graph is installed.", "Install it with: pip install onnxruntime")
+        yield Check("runtime", FAILURE, "No runtime is installed.", "Install it with: pip install onnxruntime")
     else:
         yield Check("runtime", OK, listed, values=found)
     if bundle is None:
@@ -198,7 +198,7 @@ def _speed(detector: Detector, graph: str) -> Check:
     if factor >= 1.0:
         return Check("bundle", FAILURE, found, "This machine is too slow for it: export a smaller encoder, or an int8 graph.", values)
     if factor >= BUSY_FACTOR:
-        return Check("bundle", WARNING, found, "Little is left for anything else: end other programs, or export an int8 graph.", values)
+        return Check("bundle", WARNING, found, "It leaves little for anything else: end other programs, or export an int8 graph.", values)
     return Check("bundle", OK, found, values=values)
 
 
@@ -208,7 +208,7 @@ def check_processor(root: Path = machine.ROOT) -> Check:
     limit = f" of {board.clock_limit_mhz:.0f}" if board.clock_limit_mhz else ""
     parts = [
         f"{board.model or board.processor}, {board.cores} cores",
-        f"at {clock:.0f}{limit} MHz" if clock else "the system does not tell its clock",
+        f"at {clock:.0f}{limit} MHz" if clock else "clock unknown",
         f"governor {board.governor}" if board.governor else "",
     ]
     values = {"clock_mhz": clock, "clock_limit_mhz": board.clock_limit_mhz, "governor": board.governor}
@@ -226,16 +226,14 @@ def check_clock() -> Check:
     values = {"synchronised": synchronised}
     if synchronised is False:
         return Check("clock", WARNING, f"{now}, not synchronised", "Events may carry a wrong time: sudo timedatectl set-ntp true", values)
-    return Check(
-        "clock", OK, f"{now}, {'synchronised' if synchronised else 'the system does not tell whether it is synchronised'}", "", values
-    )
+    return Check("clock", OK, f"{now}, {'synchronised' if synchronised else 'synchronisation unknown'}", "", values)
 
 
 def check_temperature(read: Callable[[], float | None] = machine.temperature) -> Check:
     """Check the processor's temperature, where it is known."""
     degrees = read()
     if degrees is None:
-        return Check("temperature", OK, "the system does not tell")
+        return Check("temperature", OK, "unknown on this system")
     found, values = f"{degrees:.0f} degrees", {"celsius": degrees}
     if degrees >= TOO_HOT:
         return Check("temperature", FAILURE, found, "The processor slows down or will: give it a heat sink or a fan.", values)
@@ -248,7 +246,7 @@ def check_throttling(root: Path = machine.ROOT) -> Check:
     """Check whether the machine is or was throttled by heat or by too weak a power supply, where that is known."""
     throttle = machine.read_condition(root).throttling
     if throttle is None:
-        return Check("throttling", OK, "the system does not tell")
+        return Check("throttling", OK, "unknown on this system")
     values = asdict(throttle)
     if throttle.now:
         return Check("throttling", FAILURE, f"now: {', '.join(throttle.now)}", _remedy(throttle.now), values)

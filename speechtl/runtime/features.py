@@ -123,7 +123,9 @@ class LogMel:
         filters = mel_filters(self.settings)
         bands, bins = np.nonzero(filters)
         if len(set(bands.tolist())) < self.settings.bands:  # np.unique would load a megabyte of masked arrays
-            raise BundleError(f"{self.settings.bands} mel bands are too many for a DFT of {self.settings.dft} samples: some hold no bin.")
+            raise BundleError(
+                f"{self.settings.bands} mel bands are too many for a DFT of {self.settings.dft} samples: some contain no bin."
+            )
         self._bins = bins
         self._weights = filters[bands, bins].astype(np.float32)
         self._starts = np.searchsorted(bands, np.arange(self.settings.bands))

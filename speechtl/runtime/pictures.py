@@ -61,7 +61,7 @@ def read_picture(path: Path) -> Image.Image:
     except Image.DecompressionBombError:
         raise PictureError(_huge(path)) from None
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error) as error:
-        raise PictureError(f"{path} is damaged or cut short: {error}.") from error  # what Pillow's readers raise on bad bytes
+        raise PictureError(f"{path} is damaged or cut short: {error}.") from error  # errors of Pillow's readers
 
 
 def _refuse(picture: Image.Image, path: Path) -> None:
@@ -72,11 +72,11 @@ def _refuse(picture: Image.Image, path: Path) -> None:
         raise PictureError(f"{path} has {width} × {height} pixels; at least {SMALLEST} a side are needed.")
     frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # of a camera's MPO the first is the photograph
     if frames > 1:
-        raise PictureError(f"{path} holds {frames} pictures (an animation or pages); save the one that is meant as a file of its own.")
+        raise PictureError(f"{path} contains {frames} pictures (an animation or pages); save the one to use as a separate file.")
 
 
 def _huge(path: Path, size: str = "far too many pixels") -> str:
-    return f"{path} claims {size}, more than the {MOST_PIXELS // 1_000_000} million that are read; make it smaller first."
+    return f"{path} has {size}, more than the {MOST_PIXELS // 1_000_000} million that are allowed; make it smaller first."
 
 
 def to_rgb(picture: Image.Image, path: Path) -> Image.Image:
@@ -87,7 +87,7 @@ def to_rgb(picture: Image.Image, path: Path) -> Image.Image:
             raise PictureError(f"{path} has values beyond 16 bits; save it with 8 or 16 bits.")
         picture = Image.fromarray((deep / 257.0).round().astype(np.uint8))
     if picture.mode == "F":
-        raise PictureError(f"{path} holds real numbers, of which nobody knows black and white; save it with 8 or 16 bits.")
+        raise PictureError(f"{path} contains floating-point values without a defined black and white; save it with 8 or 16 bits.")
     if picture.has_transparency_data:
         above = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)

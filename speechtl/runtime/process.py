@@ -18,13 +18,13 @@ def cpu_seconds() -> float:
 
 def peak_bytes() -> int:
     """Peak resident memory of this program, in bytes."""
-    peak = _status("VmHWM")  # Linux carries ru_maxrss over from the program that started this one; VmHWM begins anew
+    peak = _status("VmHWM")  # Linux carries ru_maxrss over from the program that started this one; VmHWM starts at zero
     if peak is not None:
         return peak
     try:
         import resource
     except ImportError as error:  # Windows
-        raise SpeechtlError("This system does not tell how much memory a program took; run this on Linux or macOS.") from error
+        raise SpeechtlError("This system does not report the memory of a program; run this on Linux or macOS.") from error
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
 

@@ -40,7 +40,7 @@ def to_float(samples: npt.ArrayLike) -> Samples:
     peak = float(np.abs(values).max(initial=0.0))
     if not peak <= LOUDEST:  # NaN, too
         if not np.isfinite(values).all():
-            raise AudioError("The samples hold values that are not numbers (NaN or infinity).")
+            raise AudioError("The samples contain values that are not numbers (NaN or infinity).")
         raise AudioError(f"Float samples must be in [-1, 1]; these reach {peak:.0f}. Whole numbers of 16 bits: {_as_int16(samples)}")
     return values
 
@@ -68,7 +68,7 @@ def _to_array(samples: npt.ArrayLike) -> Array:
     try:
         return np.asarray(samples)
     except (ValueError, TypeError, OverflowError) as error:
-        raise AudioError(f"Samples must be an array of numbers; this cannot be one: {error}") from error
+        raise AudioError(f"Samples must be an array of numbers; this cannot be converted: {error}") from error
 
 
 def _to_mono(array: Array) -> str:

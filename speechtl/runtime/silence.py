@@ -84,5 +84,5 @@ def _leave() -> None:
 def _writes_to_2(stream: TextIO | None) -> bool:
     try:
         return stream is not None and stream.fileno() == 2
-    except (OSError, ValueError):  # no file behind it
+    except (OSError, ValueError):  # not a file
         return False

@@ -61,7 +61,7 @@ class Notifier:
                 line.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
             if not self._failed:
-                say(f"speechtl: systemd cannot be told how the service fares ({error.strerror or error}); it may restart it.")
+                say(f"speechtl: the state of the service cannot be sent to systemd ({error.strerror or error}), which may restart it.")
             self._failed = True
 
 

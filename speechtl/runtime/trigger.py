@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechtl.errors import BundleError
-from speechtl.runtime.samples import Floats
+from speechtl.runtime.samples import Array, Floats
 
 GRACE = 1.5  # seconds after a word's end in which an event still counts as its detection
 SURE = 1e-7  # scores are clipped this far from 0 and 1, where log-odds are infinite
@@ -95,7 +95,7 @@ def smooth(scores: Floats, steps: int) -> npt.NDArray[np.float64]:
     return (1.0 / (1.0 + np.exp(-total / steps))).astype(np.float32).astype(np.float64)
 
 
-def log_odds(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def log_odds(scores: Array) -> npt.NDArray[np.float64]:
     """Log-odds of scores."""
     bounded = np.clip(scores.astype(np.float64), SURE, 1.0 - SURE)
     return np.asarray(np.log(bounded) - np.log1p(-bounded))

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.errors import BundleError
 from speechtl.progress import tracked
@@ -17,7 +16,7 @@ from speechtl.runtime.bundle.wake_word import Bundle, Graph
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine.select import RUNTIMES, open_engine, pairs
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
     from speechtl.runtime.bundle.pictures import PictureBundle
@@ -126,7 +125,7 @@ def not_run(bundle: Bundle) -> list[str]:
 def _not_run(bundle: Bundle, graph: Graph, unmeasured: str | None) -> str:
     if unmeasured:
         return (
-            f"{graph.name} was not verified: nobody measured it in {unmeasured}, which runs it by name only. "
+            f"{graph.name} was not verified: it was not measured in {unmeasured} yet, which runs it only when it is given by name. "
             f"Measure it with: speechtl verify {bundle.path} --graph {graph.name}"
         )
     package = next((runtime.package for runtime in RUNTIMES.values() if runtime.runs(graph)), "-U speechtl")
@@ -135,7 +134,7 @@ def _not_run(bundle: Bundle, graph: Graph, unmeasured: str | None) -> str:
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """A table of results as `Parity.to_json` gives them."""
-    rows = [("graph", "engine", "difference", "allowed", "ways", "verdict")]
+    rows = [("graph", "engine", "difference", "allowed", "streams", "verdict")]
     rows += [
         (
             result["graph"],
@@ -151,7 +150,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def _difference(scorer: Scorer, golden: dict[str, npt.NDArray[Any]], chunk: int, phase: int, allowance: Allowance) -> float:
+def _difference(scorer: Scorer, golden: dict[str, Array], chunk: int, phase: int, allowance: Allowance) -> float:
     scorer.reset()
     audio, expected = golden["audio"], golden["scores"]
     parts = [scorer.feed(audio[:phase])]

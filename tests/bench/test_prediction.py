@@ -115,7 +115,7 @@ def test_a_bundle_without_golden_pictures_is_said(halves, bundle, tmp_path):
 
     opened = open_picture_bundle(bundle)
     write_bundle(tmp_path / "bare.wake", opened.about, {name: content for name, content in opened.files.items() if name != "golden.npz"})
-    with pytest.raises(BundleError, match="carries no golden pictures; export it again"):
+    with pytest.raises(BundleError, match="has no golden pictures; export it again"):
         bench(tmp_path / "bare.wake")
 
 

@@ -45,7 +45,7 @@ def test_what_cannot_be_measured_is_an_error(bundle, tmp_path):
         bench(bundle, repetitions=0)
     cut = tmp_path / "cut.wake"
     cut.write_bytes(bundle.read_bytes()[: bundle.stat().st_size // 2])
-    with pytest.raises(BundleError, match="is no bundle, or was cut short"):
+    with pytest.raises(BundleError, match="is not a bundle, or was cut short"):
         bench(cut)
 
 

@@ -220,9 +220,9 @@ def test_bad_input_is_one_sentence_before_anything_is_measured(
     (tmp_path / "sound.toml").write_text('[[budget]]\nmeasure = "missed_deadlines"\nat_most = 0\n')
     for arguments, says in (
         (["bench", tmp_path / "none.wake"], "none.wake does not exist"),
-        (["bench", report_file], "is no bundle"),
-        (["bench", tmp_path / "cut.wake"], "is no bundle, or was cut short"),
-        (["bench", tmp_path / "cut.wake", "--positives", "p.jsonl"], "is no bundle, or was cut short"),
+        (["bench", report_file], "is not a bundle"),
+        (["bench", tmp_path / "cut.wake"], "is not a bundle, or was cut short"),
+        (["bench", tmp_path / "cut.wake", "--positives", "p.jsonl"], "is not a bundle, or was cut short"),
         (["bench", halves / "halves.wake", "--graph", "x.onnx"], "it has: model.int8.onnx, model.onnx"),
         (["bench", "compare", report_file, pictures_file], "which have different measures; compare two reports of one kind"),
         (["bench", "compare", pictures_file, pictures_file, "--budget", tmp_path / "more.toml"], "'measure' must be one of"),

@@ -84,15 +84,15 @@ def test_a_graph_that_gives_other_scores_fails_verification_with_exit_code_1(hal
 @pytest.mark.parametrize(
     ("about", "files", "sentence"),
     [
-        ({"pictures": {"size": 32, "shape": "stretch", "grey": False}}, {}, "does not hold pictures and their scores"),
+        ({"pictures": {"size": 32, "shape": "stretch", "grey": False}}, {}, "does not contain pictures and their scores"),
         ({"pictures": 3}, {}, "pictures must be a table"),
         ({"graphs": {"other.onnx": {"runtime": "onnx"}}}, {}, "names a graph that is not in it"),
         ({"graphs": {}}, {}, "no graph to run by default"),
         ({}, {"model.int8.onnx": b"nothing"}, "cannot load model.int8.onnx"),
         ({}, {"golden.npz": b"nothing"}, "golden.npz cannot be read"),
-        ({}, golden(np.zeros((2, 3, 24, 23), np.uint8), np.zeros((2, 2), np.float32)), "does not hold pictures and their scores"),
-        ({}, golden(np.zeros((0, 3, 24, 24), np.uint8), np.zeros((0, 2), np.float32)), "does not hold pictures and their scores"),
-        ({}, golden(np.uint8(0), np.float32(0)), "does not hold pictures and their scores"),
+        ({}, golden(np.zeros((2, 3, 24, 23), np.uint8), np.zeros((2, 2), np.float32)), "does not contain pictures and their scores"),
+        ({}, golden(np.zeros((0, 3, 24, 24), np.uint8), np.zeros((0, 2), np.float32)), "does not contain pictures and their scores"),
+        ({}, golden(np.uint8(0), np.float32(0)), "does not contain pictures and their scores"),
         ({}, golden(np.zeros((2, 3, 24, 24), np.uint8), np.array([["a", "b"]] * 2)), "scores is of the type <U1"),
     ],
 )
@@ -103,7 +103,7 @@ def test_damaged_bundles_are_refused_in_words(remake_halves, about, files, sente
 
 def test_a_graph_for_pictures_of_another_size_is_refused(remake_halves):
     bundle = open_picture_bundle(remake_halves({"pictures": {"size": 32, "shape": "stretch", "grey": False}}))
-    with pytest.raises(BundleError, match="does not take the pictures that it announces"):
+    with pytest.raises(BundleError, match="does not take the pictures in its description"):
         PictureEngine(bundle)
 
 

@@ -62,7 +62,7 @@ def test_a_rotated_photograph_is_turned_upright(tmp_path):
 def test_an_animation_is_refused(tmp_path):
     frames = [Image.new("L", (8, 8), value) for value in (0, 128, 255)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(PictureError, match=r"a\.gif holds 3 pictures"):
+    with pytest.raises(PictureError, match=r"a\.gif contains 3 pictures"):
         read_picture(tmp_path / "a.gif")
 
 

@@ -54,7 +54,7 @@ def feeds(tiny_bundle) -> list:
         (PCM > 0, "np.asarray(x, np.int16)"),
         (FLOATS.astype(complex), "np.asarray(x, np.int16)"),
         (PCM.astype(object), "np.asarray(x, np.int16)"),
-        ([[1, 2], [3]], "cannot be one"),
+        ([[1, 2], [3]], "cannot be converted"),
         ("samples", "one-dimensional"),
         (None, "one-dimensional"),
         (5, "one-dimensional"),

@@ -73,7 +73,7 @@ def test_a_systemd_that_went_away_is_said_once_and_harms_nothing(tmp_path, capsy
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
     notifier.ready()
     notifier.stopping()
-    assert capsys.readouterr().err.count("systemd cannot be told") == 1
+    assert capsys.readouterr().err.count("cannot be sent to systemd") == 1
 
 
 def test_file_descriptors_are_given_back(systemd):

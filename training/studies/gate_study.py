@@ -1,11 +1,11 @@
-"""What the voice-activity gate of `speechtl listen --gate` costs and saves: recall and CPU with and without it.
+"""Cost and benefit of the voice-activity gate of `speechtl listen --gate`: recall and CPU with and without it.
 
     python training/studies/gate_study.py computer.wake --positives data_manifests/wake_computer.jsonl \\
         --noise data_manifests/noise_esc10.jsonl
 
-Words of the test split are spoken into a running stream with pauses, in a quiet room and, with --noise, in noise. The
-same stream is heard with and without the gate, block by block as `speechtl listen` hears it. CPU is that of the process,
-in milliseconds per second of sound.
+Words of the test split are placed in a stream with pauses, in a quiet room and, with --noise, in noise. The same stream is
+processed with and without the gate, block by block as in `speechtl listen`. CPU is that of the process, in milliseconds
+per second of sound.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from speechtl.runtime.listen.hearing import Hearing
 from speechtl.runtime.microphone.stream import BLOCK_SECONDS, Block
 from speechtl.runtime.microphone.voice_gate import Gate
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.trigger import GRACE
 
-GRACE = 1.5  # seconds behind a word in which an event is its detection
 SEED = 1
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What a run over a stream gave."""
+    """Result of a run over a stream."""
 
     detected: int
     others: int
     cpu_ms: float  # per second of sound
-    passed: float  # share of the sound that came to the network
+    passed: float  # share of the sound that reached the network
 
 
 class CountingGate(Gate):
-    """A gate that counts what it lets through."""
+    """A gate that counts the samples that it passes."""
 
     passed = 0
 
@@ -100,7 +100,7 @@ def _table(bundle: Path, words: Sequence[Recording], conditions: Sequence[Condit
 
 
 def _stream(words: Sequence[Recording], condition: Condition, pause: float) -> tuple[Samples, list[tuple[float, float]]]:
-    """Return the words with pauses before them, and where they stand (seconds)."""
+    """The words with pauses before them, and the limits of each word (seconds)."""
     parts: list[Samples] = []
     limits, at = [], 0
     for index, word in enumerate(words):

@@ -49,7 +49,7 @@ sha256 = _sha256()
 
 
 class Files(Mapping[str, bytes]):
-    """The files of a bundle by name, read and checked when they are asked for."""
+    """The files of a bundle by name, read and checked on access."""
 
     def __init__(self, path: Path, listing: Mapping[str, Listed]) -> None:
         self._path = path
@@ -61,7 +61,7 @@ class Files(Mapping[str, bytes]):
         with _opened(self._path) as archive:
             content = b"".join(_pieces(self._path, archive, name, listed))
         if sha256(content).hexdigest() != listed.sha256:
-            raise BundleError(f"{self._path} is damaged: {name} does not fit the hash in {ABOUT}. Copy the bundle again.")
+            raise BundleError(f"{self._path} is damaged: {name} does not match its hash in {ABOUT}. Copy the bundle again.")
         return content
 
     def sha256(self, name: str) -> str:
@@ -144,7 +144,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except PermissionError:
         raise
     except DAMAGE as error:
-        raise BundleError(f"{path} is no bundle, or was cut short: {reason(error)}.") from error
+        raise BundleError(f"{path} is not a bundle, or was cut short: {reason(error)}.") from error
 
 
 def _check_directory(path: Path) -> None:
@@ -157,14 +157,16 @@ def _check_directory(path: Path) -> None:
         if len(tail) - place >= END_BYTES:
             entries, size = struct.unpack_from("<HI", tail, place + 10)
             if entries > MAX_ENTRIES or size > MAX_DIRECTORY or tail[max(place - LOCATOR_BYTES, 0) :].startswith(LOCATOR):
-                raise BundleError(f"{path} holds more files than a bundle may have ({MAX_ENTRIES}).")
+                raise BundleError(f"{path} contains more files than a bundle may have ({MAX_ENTRIES}).")
         place = tail.find(END, place + 1)
 
 
 def _check_entries(path: Path, archive: zipfile.ZipFile) -> None:
     for entry in archive.infolist():
         if entry.filename != Path(entry.filename).name or "\\" in entry.filename or entry.filename in ("", ".", ".."):
-            raise BundleError(f"{path} is not safe to open: it holds a file named {shown(entry.filename)}, which leads out of the bundle.")
+            raise BundleError(
+                f"{path} is not safe to open: it contains a file named {shown(entry.filename)}, which is outside of the bundle."
+            )
     size = path.stat().st_size
     most = min(max(MAX_BYTES, MAX_PACKED * size), MAX_LARGE)
     if (unpacked := sum(entry.file_size for entry in archive.infolist())) > most:
@@ -185,7 +187,7 @@ def _read(path: Path, archive: zipfile.ZipFile, kind: str, required: Iterable[st
         listing = read_listing(Field("files", about["files"]))
     unlisted = sorted((Counter(archive.namelist()) - Counter([ABOUT, *listing])).elements())
     if unlisted:
-        raise BundleError(f"{path} is damaged: it holds {shown(unlisted[0])} besides what its {ABOUT} lists.")
+        raise BundleError(f"{path} is damaged: it contains {shown(unlisted[0])}, which its {ABOUT} does not list.")
     return about, listing
 
 
@@ -196,7 +198,7 @@ def _kind(path: Path, about: Mapping[str, Any]) -> str:
 
 def _document(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     if ABOUT not in archive.namelist():
-        raise BundleError(f"{path} is a zip file but no bundle: it has no {ABOUT}.")
+        raise BundleError(f"{path} is a zip file but not a bundle: it has no {ABOUT}.")
     try:
         with archive.open(ABOUT) as file:
             about = read_document(file.read(MAX_DOCUMENT + 1))
@@ -226,7 +228,7 @@ def _pieces(path: Path, archive: zipfile.ZipFile, name: str, listed: Listed) -> 
         raise BundleError(f"{path} is damaged: {name} is missing or cannot be read ({reason(error)}).") from error
     if size != listed.size:
         has = f"more than {listed.size}" if size > listed.size else str(size)
-        raise BundleError(f"{path} is damaged: {name} has {has} bytes, not those that {ABOUT} lists. Copy the bundle again.")
+        raise BundleError(f"{path} is damaged: {name} has {has} bytes, where {ABOUT} lists {listed.size}. Copy the bundle again.")
 
 
 def reason(error: Exception) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from speechtl.runtime.samples import Array
 
 MAX_ARRAYS = 8
 MAX_BYTES = 64 * 1024 * 1024  # of an array
@@ -20,7 +21,7 @@ KINDS = "iuf"
 UNREADABLE = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError)
 
 
-def read_arrays(content: bytes, ranges: Mapping[str, tuple[int, int]]) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(content: bytes, ranges: Mapping[str, tuple[int, int]]) -> dict[str, Array]:
     """The arrays of an npz file that `ranges` names, each of numbers and with a number of values in its range; others are not read.
 
     Raises `ValueError` for another type and an array out of its range; whatever `zipfile` raises for damage.
@@ -33,7 +34,7 @@ def read_arrays(content: bytes, ranges: Mapping[str, tuple[int, int]]) -> dict[s
         return {name: _read(archive, entry, name, *ranges[name]) for entry, name in names if name in ranges}
 
 
-def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, least: int, most: int) -> npt.NDArray[Any]:
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, least: int, most: int) -> Array:
     with archive.open(entry) as file:
         shape, fortran, dtype = _header(file, name)
         count = math.prod(shape)

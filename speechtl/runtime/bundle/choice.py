@@ -65,7 +65,7 @@ class Choice:
             for word in words:
                 if word not in known:
                     there = ", ".join(known) or "no word"
-                    yield f"{option} names a word {word!r} that no bundle has{did_you_mean(word, known)}; there is: {there}."
+                    yield f"{option} names the word {word!r}, which no bundle has{did_you_mean(word, known)}; the words are: {there}."
 
     def check(self, known: Collection[str]) -> None:
         """Raise `SpeechtlError` for a word that is named here and not in `known`."""

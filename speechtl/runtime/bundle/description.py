@@ -65,7 +65,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Word:
-    """A wake word of a bundle: the name that its events carry, how it is said, and when its score becomes an event."""
+    """A wake word of a bundle: the name of its events, its phrases, and when its score becomes an event."""
 
     name: str
     phrases: tuple[str, ...]
@@ -155,7 +155,7 @@ def _words(field: Field) -> tuple[Word, ...]:
     described = field.get("words", []).list(0, MAX_WORDS)
     words = tuple(Word(one["name"].text(MAX_NAME), _phrases(one, MAX_PHRASES), read_trigger(one["detector"])) for one in described)
     if len({word.name for word in words}) < len(words):
-        raise BundleError("words holds two words of one name.")
+        raise BundleError("words contains two words of the same name.")
     return words or (whole,)
 
 
@@ -187,10 +187,10 @@ def _states(field: Field) -> tuple[State, ...]:
         for state in field.list(0, MAX_STATES)
     )
     if sum(math.prod(state.shape) for state in states) > MAX_STATE_VALUES:
-        raise BundleError(f"states hold more than {MAX_STATE_VALUES} values together.")
+        raise BundleError(f"states have more than {MAX_STATE_VALUES} values together.")
     for names in ([state.name for state in states], [state.output for state in states]):
         if len(set(names)) < len(names):
-            raise BundleError("states holds two of one name.")
+            raise BundleError("states contains two states of the same name.")
     return states
 
 
@@ -223,7 +223,7 @@ def read_tolerance(field: Field) -> float | None:
 
 
 def check_provenance(field: Field) -> None:
-    """Check the types of what reports and pages repeat."""
+    """Check the types of the provenance that reports and pages show."""
     data = field.get("data", {})
     if not isinstance(data.get("recordings", "").value, str):
         raise data.get("recordings").wrong("a text")

@@ -30,7 +30,7 @@ class Field:
     value: Any
 
     def wrong(self, needed: str) -> BundleError:
-        """The error that names this field, what it holds and what is needed."""
+        """The error that names this field, its value and what is needed."""
         return BundleError(f"{self.path or 'The description'} must be {needed}; got {shown(self.value)}.")
 
     def table(self) -> Mapping[str, Any]:
@@ -66,7 +66,7 @@ class Field:
                 raise BundleError(f"{self.path} has {key!r}, which this version of speechtl does not know; it knows: {', '.join(known)}.")
 
     def list(self, least: int, most: int) -> list[Field]:
-        """The fields of a list of that many."""
+        """The fields of a list of `least` to `most` values."""
         if not isinstance(self.value, list) or not least <= len(self.value) <= most:
             raise self.wrong(f"a list of {least} to {most} values")
         return [Field(f"{self.path}[{index}]", value) for index, value in enumerate(self.value)]
@@ -119,7 +119,7 @@ def read_document(content: bytes) -> Any:
     try:
         document = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_table)
     except RecursionError:
-        raise ValueError("its values lie too deep in each other") from None
+        raise ValueError("its values are nested too deeply") from None
     for count, (path, value) in enumerate(_values(Field("", document), 0)):
         _check(path, value, count)
     return document
@@ -128,7 +128,7 @@ def read_document(content: bytes) -> Any:
 def _values(field: Field, depth: int) -> Iterator[tuple[str, Any]]:
     """Each value of a document with its path, tables and lists before their contents."""
     if depth > MAX_DEPTH:
-        raise ValueError("its values lie too deep in each other")
+        raise ValueError("its values are nested too deeply")
     yield field.path, field.value
     if isinstance(field.value, dict):
         for key, value in field.value.items():
@@ -141,10 +141,10 @@ def _values(field: Field, depth: int) -> Iterator[tuple[str, Any]]:
 
 def _check(path: str, value: Any, count: int) -> None:
     if count > MAX_VALUES:
-        raise ValueError(f"it holds more than {MAX_VALUES} values")
+        raise ValueError(f"it contains more than {MAX_VALUES} values")
     if isinstance(value, str):
         if not value.isprintable():
-            raise ValueError(f"{shown(path)} holds a control character or another that cannot be printed")
+            raise ValueError(f"{shown(path)} contains a control character or another that is not printable")
         if len(value) > MAX_TEXT and path.rpartition(".")[2] != HASHES:
             raise ValueError(f"{shown(path)} has {len(value)} characters, more than {MAX_TEXT}")
     elif isinstance(value, float) and not math.isfinite(value):
@@ -156,7 +156,7 @@ def _check(path: str, value: Any, count: int) -> None:
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise ValueError("it names a key twice")
+        raise ValueError("it has a key twice")
     return table
 
 

@@ -116,7 +116,7 @@ class OpenBundles(Generic[Opened]):
             except OSError as error:
                 found |= {path: stamp for path, stamp in self._seen.items() if path.parent == folder}
                 if folder not in self._unreadable:
-                    self._log(f"{folder} cannot be looked into ({error.strerror or error}); what is open stays in use.")
+                    self._log(f"{folder} cannot be read ({error.strerror or error}); the open bundles stay in use.")
                 self._unreadable.add(folder)
         named = {path.absolute() for path in self._files}
         return {path: found[path] for path in sorted(found) if path.absolute() not in named}
@@ -133,7 +133,8 @@ class OpenBundles(Generic[Opened]):
             for name in one.names:
                 if name in already.names:
                     return (
-                        f"Two of the bundles have a word {name!r}, {other} and {path}: its events could not be told apart. Leave one out."
+                        f"Two bundles have the word {name!r}, {other} and {path}, so its events could not be told apart. "
+                        "Leave one of them out."
                     )
         return ""
 
@@ -150,15 +151,15 @@ class OpenBundles(Generic[Opened]):
             return False
         self._retry_clashing()
         if logged:
-            self._log(f"{path} was {'taken up' if before is None else 'opened again'}: {', '.join(self._opened[path].names)}.")
+            self._log(f"{path} was {'opened' if before is None else 'reloaded'}: {', '.join(self._opened[path].names)}.")
         return True
 
     def _keep(self, path: Path, before: Opened | None, trouble: str) -> None:
         if before is None or self._duplicate(path, before):
-            self._log(f"{path} is not taken up until that changes: {trouble}")
+            self._log(f"{path} was not opened, and is tried again when it changes: {trouble}")
         else:
             self._opened[path] = before
-            self._log(f"{path} was not opened again, and the one before stays in use: {trouble}")
+            self._log(f"{path} was not reloaded, and its old version stays in use: {trouble}")
 
     def _retry_clashing(self) -> None:
         for path in self._clashing:
@@ -169,7 +170,7 @@ class OpenBundles(Generic[Opened]):
         self._clashing.discard(path)
         one = self._opened.pop(path, None)
         if one is not None:
-            self._log(f"{path} is gone, and with it: {', '.join(one.names)}.")
+            self._log(f"{path} was removed, and with it: {', '.join(one.names)}.")
             self._retry_clashing()
 
 

@@ -36,7 +36,7 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PictureGraph:
-    """One graph of a bundle: how precise it is, whether it runs unless another is asked for, and what its verification allows."""
+    """One graph of a bundle: its precision, whether it runs by default, and the tolerance of its verification."""
 
     precision: str
     default: bool
@@ -75,7 +75,7 @@ class PictureBundle:
     def golden(self) -> tuple[Pixels, Scores]:
         """The golden pictures and their expected scores."""
         if GOLDEN not in self.files:
-            raise BundleError(f"{self.path} carries no golden pictures; export it again.")
+            raise BundleError(f"{self.path} has no golden pictures; export it again.")
         try:
             arrays = read_arrays(self.files[GOLDEN], {"pixels": (0, MAX_PIXELS), "scores": (0, MAX_SCORES)})
             pixels, scores = arrays["pixels"], arrays["scores"]
@@ -84,7 +84,7 @@ class PictureBundle:
         size = self.settings.size
         shown = pixels.size > 0 and pixels.dtype == np.uint8 and pixels.shape[1:] == (3, size, size)
         if not shown or scores.dtype.kind != "f" or scores.shape != (len(pixels), self.outputs):
-            raise BundleError(f"{self.path} is damaged: {GOLDEN} does not hold pictures and their scores.")
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} does not contain pictures and their scores.")
         return pixels, scores
 
 
@@ -120,7 +120,7 @@ def _tasks(field: Field) -> tuple[tuple[str, tuple[str, ...]], ...]:
         for task in field.list(1, MAX_TASKS)
     )
     if len({name for name, _ in tasks}) < len(tasks) or any(len(set(classes)) < len(classes) for _, classes in tasks):
-        raise BundleError("tasks holds two tasks, or two classes of one task, of one name.")
+        raise BundleError("tasks contains two tasks, or two classes of a task, of the same name.")
     return tasks
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechtl.errors import BundleError
 from speechtl.runtime.bundle.archive import DAMAGE, KIND, Files, field_of, read_archive, reason
@@ -23,7 +22,7 @@ from speechtl.runtime.bundle.description import Graph as Graph
 from speechtl.runtime.bundle.description import State as State
 from speechtl.runtime.bundle.description import Word as Word
 from speechtl.runtime.features import Features
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Array
 
 GOLDEN = "golden.npz"
 # The least and most values of its arrays; every graph hears the audio some 25 times, so it has at most 30 seconds.
@@ -77,10 +76,10 @@ class Bundle:
         """The graphs by file name, the one to prefer first."""
         return self.description.graphs
 
-    def golden(self) -> dict[str, npt.NDArray[Any]]:
+    def golden(self) -> dict[str, Array]:
         """The golden audio and its expected scores."""
         if GOLDEN not in self.files:
-            raise BundleError(f"{self.path} carries no golden audio; export it again without --no-golden.")
+            raise BundleError(f"{self.path} has no golden audio; export it again without --no-golden.")
         try:
             golden = read_arrays(self.files[GOLDEN], GOLDEN_ARRAYS)
         except DAMAGE as error:
@@ -89,7 +88,7 @@ class Bundle:
             name not in golden or golden[name].ndim not in ranks or golden[name].dtype.kind not in "if"
             for name, ranks in (("audio", (1,)), ("scores", (1, 2)))
         ):
-            raise BundleError(f"{self.path} is damaged: {GOLDEN} must hold 'audio' and 'scores', one number after the other.")
+            raise BundleError(f"{self.path} is damaged: {GOLDEN} must contain the arrays 'audio' and 'scores'.")
         words = golden.get("words", NO_WORDS)
         if words.dtype.kind not in "iu" or words.shape[1:] != (2,):
             raise BundleError(f"{self.path} is damaged: 'words' in {GOLDEN} must be two numbers of samples for each word.")

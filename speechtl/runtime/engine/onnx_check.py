@@ -35,7 +35,7 @@ def check_onnx(content: bytes) -> None:
         kind, start, end, depth = waiting.pop()
         left -= 1
         if depth > MAX_DEPTH or left < 0:
-            raise ValueError("its parts are too many, or lie too deep in each other")
+            raise ValueError("it has too many parts, or is nested too deeply")
         for number, wire, first, last in _fields(content, start, end):
             if kind == "tensor" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and content[first:last] != b"\0")):
                 raise ValueError("it keeps weights in another file")
@@ -58,9 +58,9 @@ def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
         elif wire in (FIXED64, FIXED32):
             place += 8 if wire == FIXED64 else 4
         else:
-            raise ValueError("it is no ONNX graph, or damaged")
+            raise ValueError("it is not an ONNX graph, or is damaged")
         if number == 0 or place > end:
-            raise ValueError("it is no ONNX graph, or damaged")
+            raise ValueError("it is not an ONNX graph, or is damaged")
         yield number, wire, first, place
 
 
@@ -75,4 +75,4 @@ def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
         place += 1
         if byte < 0x80:
             return value, place
-    raise ValueError("it is no ONNX graph, or damaged")
+    raise ValueError("it is not an ONNX graph, or is damaged")

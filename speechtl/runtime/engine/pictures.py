@@ -47,10 +47,10 @@ class PictureEngine:
         size = self.bundle.settings.size
         given = [(value.name, value.shape, value.type) for value in session.get_inputs()]
         if given != [(INPUT, [1, 3, size, size], "tensor(uint8)")]:
-            raise BundleError(f"{self.bundle.path} is damaged: {self.graph} does not take the pictures that it announces.")
+            raise BundleError(f"{self.bundle.path} is damaged: {self.graph} does not take the pictures in its description.")
         scores = [(value.shape, value.type) for value in session.get_outputs() if value.name == OUTPUT]
         if scores != [([1, self.bundle.outputs], "tensor(float)")]:
-            raise BundleError(f"{self.bundle.path} is damaged: {self.graph} does not give the scores that it announces.")
+            raise BundleError(f"{self.bundle.path} is damaged: {self.graph} does not give the scores in its description.")
         return session
 
     def _first_picture(self, content: bytes) -> None:

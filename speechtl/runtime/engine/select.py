@@ -195,8 +195,8 @@ def _nothing_runs(bundle: Bundle, graphs: Sequence[Graph], graph: str | None, en
     if engine is not None and engine not in able:
         return f"{engine} does not run {what}; take: {', '.join(able) or 'a newer speechtl'}."
     if not able:
-        return f"Nothing that this version of speechtl knows runs {what}. Update it with: pip install -U speechtl"
-    return f"Nothing on this machine runs {what}; install a runtime with: pip install {engine or able[0]}"
+        return f"No runtime that this version of speechtl supports runs {what}. Update it with: pip install -U speechtl"
+    return f"No installed runtime runs {what}; install one with: pip install {engine or able[0]}"
 
 
 @contextmanager
@@ -216,7 +216,7 @@ def _refusal(bundle: Bundle, graph: Graph, runtime: Runtime, what: str) -> Itera
         reason = ascii(lines[0])[1:-1][:MAX_REASON].rstrip(".")  # it may repeat names of an untrusted graph
         raise BundleError(
             f"{bundle.path}: {runtime.package} cannot {what} {graph.name}: {reason}. "
-            f"Take another graph with --graph, or update the runtime with: pip install -U {runtime.package}"
+            f"Choose another graph with --graph, or update the runtime with: pip install -U {runtime.package}"
         ) from error
 
 
@@ -232,6 +232,6 @@ def _check(bundle: Bundle, graph: Graph, session: Session) -> None:
         wrong = sorted(name for name in announced.keys() | given.keys() if announced.get(name) != given.get(name))
         if wrong:
             raise BundleError(
-                f"{bundle.path} is damaged: the {kind} of {graph.name} are not those that it announces. {wrong[0]!r} should be "
+                f"{bundle.path} is damaged: the {kind} of {graph.name} do not match its description. {wrong[0]!r} should be "
                 f"{announced.get(wrong[0], 'absent')} and is {given.get(wrong[0], 'absent')}."
             )

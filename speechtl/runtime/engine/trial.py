@@ -1,4 +1,4 @@
-"""A graph's first steps in a child process, where an untrusted graph can do no harm.
+"""A graph's first steps in a child process, so that a crash or a lack of memory ends only the child.
 
 A damaged or hostile graph may crash a runtime or ask for all memory. The child loads and runs it with limits of memory
 and time, before this process does the same. It is a fork with the runtime already loaded, so the trial costs
@@ -30,7 +30,7 @@ except ImportError:  # Windows
 
 MEMORY = 96 * 1024 * 1024  # bytes above those of this process, beside the runtime's copies of the graph
 COPIES = 4  # of the graph in memory
-# Of processor time, beside one for so many bytes that a large graph has; a Raspberry Pi Zero is some 40 times slower than a workstation.
+# Of processor time, plus one for every BYTES_PER_SECOND of a graph; a Raspberry Pi Zero is about 40 times slower than a workstation.
 SECONDS = 4 if platform.machine() in ("x86_64", "AMD64") else 60
 BYTES_PER_SECOND = 20 * 1024 * 1024
 PATIENCE = 7  # times as long in wall time, for a busy machine
@@ -65,7 +65,7 @@ def try_out(work: Callable[[], object], size: int, what: str) -> None:
         os.close(reading)
         status = _wait_for(child, kill=reason is None)
     if reason is None:
-        raise BundleError(f"{what} takes longer than {PATIENCE * _seconds(size):g} s to start. Take another graph with --graph.")
+        raise BundleError(f"{what} takes longer than {PATIENCE * _seconds(size):g} s to start. Choose another graph with --graph.")
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return
     raise BundleError(reason or _exit_message(status, size, what))
@@ -92,8 +92,8 @@ def _wait_for(child: int, kill: bool) -> int:
 def _exit_message(status: int, size: int, what: str) -> str:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number == getattr(signal, "SIGXCPU", None):
-        return f"{what} takes longer than {_seconds(size)} s to start. Take another graph with --graph."
-    return f"{what} is damaged: it ends its runtime ({signal.Signals(number).name if number else f'exit status {status >> 8}'})."
+        return f"{what} takes longer than {_seconds(size)} s to start. Choose another graph with --graph."
+    return f"{what} is damaged: it crashes its runtime ({signal.Signals(number).name if number else f'exit status {status >> 8}'})."
 
 
 def _run_child(work: Callable[[], object], size: int, writing: int) -> None:

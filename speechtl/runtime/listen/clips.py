@@ -68,7 +68,9 @@ class Clips:
             folder.mkdir(parents=True, exist_ok=True)
             self._prune()
         except OSError as error:
-            raise SpeechtlError(f"Clips cannot be kept in {folder}: {error.strerror or error}. Give another --save-clips.") from error
+            raise SpeechtlError(
+                f"Clips cannot be saved in {folder}: {error.strerror or error}. Give another folder with --save-clips."
+            ) from error
         self._held: deque[Samples] = deque()
         self._end = 0  # samples since the start
         self._count = 0  # samples held
@@ -152,7 +154,7 @@ class Clips:
 
     def _trouble(self, what: str) -> None:
         if not self._troubled:
-            self._log(f"A clip could not be kept in {self._folder}: {what}. Listening goes on.")
+            self._log(f"A clip could not be saved in {self._folder}: {what}. Listening continues.")
         self._troubled = True
 
 

@@ -61,7 +61,9 @@ class Command:
             if not busy:
                 self._running[thread] = None
         if busy:
-            self._log(f"{AT_ONCE} runs of {self._text!r} have not ended yet: it is not run for {detection.name} at {detection.time:.2f} s.")
+            self._log(
+                f"{AT_ONCE} runs of {self._text!r} have not ended yet, so it is not run for {detection.name} at {detection.time:.2f} s."
+            )
         else:
             thread.start()
 
@@ -123,14 +125,14 @@ def _split(text: str) -> list[str]:
     try:
         arguments = shlex.split(text)
     except ValueError as error:
-        raise SpeechtlError(f"--on-detect {text!r} cannot be taken apart: {error}. Check its quotes.") from error
+        raise SpeechtlError(f"--on-detect {text!r} cannot be parsed: {error}. Check its quotes.") from error
     if not arguments:
         raise SpeechtlError("--on-detect was given an empty command.")
     program = shutil.which(arguments[0])
     if program is None:
         raise SpeechtlError(
-            f"--on-detect: there is no command {arguments[0]!r} that can be run. Give its full path, make it executable (chmod +x), "
-            "or, if it is a line for a shell, add --shell."
+            f"--on-detect: the command {arguments[0]!r} does not exist or is not executable. "
+            "Give its full path, make it executable (chmod +x), or, for a shell command line, add --shell."
         )
     return [program, *arguments[1:]]
 

@@ -90,7 +90,7 @@ class PacedFile:
 
     def describe(self) -> str:
         """A description of the file for people."""
-        return f"{self._path}, paced like a microphone"
+        return f"{self._path}, played at the pace of a microphone"
 
     def _advance(self) -> Samples | None:
         block = next(self._blocks, None)
@@ -132,9 +132,7 @@ class Listener:
                 notifier.status(self._status())
             block = self.source.read(READ_SECONDS)
             if self.source.hung:
-                raise MicrophoneError(
-                    f"The sound driver does not let go of {self.source.describe()}; start speechtl again, or else the machine."
-                )
+                raise MicrophoneError(f"The audio driver is stuck on {self.source.describe()}; restart speechtl, or reboot.")
             if self.source.lost != lost:
                 lost = self.source.lost
                 notifier.status(self._status())
@@ -172,11 +170,11 @@ class Listener:
         notifier.reloading()
         try:
             self.hearing.reload()
-            self.log("The bundles were loaded again.")
+            self.log("The bundles were reloaded.")
         except (SpeechtlError, OSError) as error:
-            self.log(f"Not loaded again, the old bundles go on: {error}")
+            self.log(f"The bundles were not reloaded, and the old ones stay in use: {error}")
         notifier.ready(self._status())
 
     def _status(self) -> str:
         where = self.source.describe()
-        return f"without sound from {where}, until it answers again" if self.source.lost else f"listening to {where}"
+        return f"no sound from {where}; it is opened again when it responds" if self.source.lost else f"listening to {where}"

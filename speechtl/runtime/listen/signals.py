@@ -87,5 +87,5 @@ class Signals:
 
     def _force(self) -> None:
         if not self._ended.wait(GRACE_SECONDS):
-            say("speechtl: something does not let go (the sound driver, or who reads the output); ending without it.")
+            say("speechtl: the audio driver or the reader of the output is stuck; exiting without waiting for it.")
             os._exit(0)

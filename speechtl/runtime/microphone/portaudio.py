@@ -111,9 +111,9 @@ def find_device(wanted: str | None) -> Device:
         return matches[0]
     listing = "; ".join(f"{device.index} = {device.name}" for device in matches or devices)
     if not matches and _denied():
-        raise MicrophoneError(f"{wanted!r} is none of the microphones that may be opened: {listing}. {_permission()}")
+        raise MicrophoneError(f"{wanted!r} is not one of the microphones that this user may open: {listing}. {_permission()}")
     if matches:
-        raise MicrophoneError(f"{wanted!r} fits {len(matches)} microphones: {listing}. Give more of the name, or the number.")
+        raise MicrophoneError(f"{wanted!r} matches {len(matches)} microphones: {listing}. Give more of the name, or the number.")
     raise MicrophoneError(f"There is no microphone {wanted!r}; there are: {listing}. Is it plugged in?")
 
 
@@ -137,13 +137,13 @@ def reason(error: Exception, device: Device) -> str:
         return f"{device.name} may not be opened: permission denied. {_permission()}"
     if host == -16 or code == -9985:
         return (
-            f"{device.name} is in use by another program, or just gone. "
+            f"{device.name} is in use by another program, or was just unplugged. "
             "See which one with: fuser -v /dev/snd/*   and end it, or give another --device."
         )
     if host in (-19, -2, -6):
-        return f"{device.name} is not there any more. Is it plugged in? See: speechtl doctor"
+        return f"{device.name} is no longer there. Is it plugged in? See: speechtl doctor"
     if code == NOT_OPENED:
-        return f"{device.name} cannot be opened: it is not there any more, or another user has it. Is it plugged in? See: speechtl doctor"
+        return f"{device.name} cannot be opened: it is no longer there, or another user has it. Is it plugged in? See: speechtl doctor"
     return f"{device.name} cannot be opened: {_text(error)}. See: speechtl doctor"
 
 
@@ -165,7 +165,7 @@ def _text(error: Exception) -> str:
 
 
 def _not_started(error: Exception) -> MicrophoneError:
-    return MicrophoneError(f"PortAudio does not start ({_text(error)}). Is the sound system of this machine in order? See: aplay -l")
+    return MicrophoneError(f"PortAudio does not start ({_text(error)}). Check the sound system with: aplay -l")
 
 
 def _refuse_held(wanted: str) -> None:

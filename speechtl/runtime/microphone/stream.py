@@ -158,7 +158,7 @@ class Microphone:
             self._lose("has stopped")
             return None
         if self._too_fast():
-            self._lose("delivers sound far faster than it can hear it", running=True)
+            self._lose("delivers sound much faster than real time", running=True)
             return None
         gap = self._gap(got)
         if self._lost_at is not None:
@@ -258,7 +258,7 @@ class Microphone:
     def _lose(self, what: str, running: bool = False) -> None:
         if self._lost_at is None:
             name = self.device.name if self.device else "it"
-            self._log(f"The microphone {what}: {name} is opened again as soon as it answers. Is it plugged in and powered?")
+            self._log(f"The microphone {what}: {name} is opened again as soon as it responds. Is it plugged in and powered?")
             self._lost_at = self._last
         else:  # opened again, and still nothing came
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
@@ -301,7 +301,7 @@ class Microphone:
             self.open()
         except MicrophoneError as error:
             if self._wait == FIRST_WAIT:
-                self._log(f"It cannot be opened again yet, which is tried at most {LONGEST_WAIT:.0f} s apart: {error}")
+                self._log(f"It cannot be opened yet, and is tried again at least every {LONGEST_WAIT:.0f} s: {error}")
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
             self._next_try = time.monotonic() + self._wait
 

@@ -57,14 +57,14 @@ def parse_uri(uri: str) -> Address:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ServerError(f"{uri!r} is no address to listen at: {error}.") from error
+        raise ServerError(f"{uri!r} is not an address to listen at ({error}); give tcp://127.0.0.1:10400, for example.") from error
     if parts.scheme == "tcp" and host and port is not None and parts.path in ("", "/"):
         return Address("tcp", host, port)
     if parts.scheme == "unix" and (parts.netloc or parts.path):
         return Address("unix", path=Path(parts.netloc + parts.path))
     if parts.scheme == "stdio":
         return Address("stdio")
-    raise ServerError(f"{uri!r} is no address to listen at; give tcp://127.0.0.1:10400, tcp://0.0.0.0:10400, unix:///PATH or stdio://.")
+    raise ServerError(f"{uri!r} is not an address to listen at; give tcp://127.0.0.1:10400, tcp://0.0.0.0:10400, unix:///PATH or stdio://.")
 
 
 async def listen(address: Address, connected: Connected) -> asyncio.Server:
@@ -114,7 +114,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ServerError(f"{path} is there already and no socket; give another --uri, or remove it.")
+        raise ServerError(f"{path} exists already and is not a socket; give another --uri, or remove it.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         with suppress(ConnectionRefusedError):
@@ -128,13 +128,13 @@ def _listen_error(error: OSError, address: Address) -> str:
         see = f"See which: ss -ltnp 'sport = :{address.port}'. " if address.scheme == "tcp" else ""
         return f"{address} is in use by another program. {see}End it, or give another --uri."
     if error.errno in (errno.EACCES, errno.EPERM):
-        ports = " Ports below 1024 belong to root; the usual one is 10400." if 0 < address.port < 1024 else ""
-        return f"{address} may not be listened at: permission denied.{ports}"
+        ports = " Ports below 1024 are reserved for root; the usual one is 10400." if 0 < address.port < 1024 else ""
+        return f"The server may not listen at {address}: permission denied.{ports}"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"{address} is no address of this machine; give tcp://0.0.0.0:{address.port or 10400} for all of its addresses."
+        return f"{address} is not an address of this machine; give tcp://0.0.0.0:{address.port or 10400} for all of its addresses."
     if error.errno == errno.ENOENT and not address.path.parent.is_dir():
-        return f"{address} cannot be listened at: the folder {address.path.parent} does not exist."
-    return f"{address} cannot be listened at: {error.strerror or error}."
+        return f"The server cannot listen at {address}: the folder {address.path.parent} does not exist."
+    return f"The server cannot listen at {address}: {error.strerror or error}."
 
 
 def load_zeroconf() -> Any:
@@ -163,7 +163,7 @@ async def announce(name: str, host: str, port: int, log: Callable[[str], None], 
         except (OSError, module.Error) as error:
             if wait == FIRST_WAIT:
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                log(f"The server cannot be announced ({reason}); it is tried again.")
+                log(f"The server cannot be announced ({reason}); trying again.")
             await asyncio.sleep(wait)
             wait = min(2.0 * wait, LONGEST_WAIT)
 

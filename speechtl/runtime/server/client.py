@@ -81,7 +81,7 @@ class Client:
                 self.last_heard = time.monotonic()
                 await self._handle(message)
         except TIMEOUTS as error:
-            raise ProtocolError("The client was silent, or did not listen, for too long; the connection is closed.") from error
+            raise ProtocolError("The client sent or read nothing for too long; the connection is closed.") from error
 
     async def _handle(self, message: Message) -> None:
         """Answer one event; unknown ones are ignored, as the protocol requires."""
@@ -104,13 +104,13 @@ class Client:
     async def _choose(self, names: Any) -> None:
         """Set the words to detect from the next stream on; report those that are not served."""
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise ProtocolError("The names of detect must be a list of texts, or null for all wake words.")
+            raise ProtocolError("The names in a detect event must be a list of strings, or null for all wake words.")
         self._names = set(names) if names else None
         self._stream = None
         unknown = (self._names or set()) - set(self._models().names)
         if unknown:
             known = ", ".join(self._models().names) or "none yet"
-            await self._send(Error(f"There is no wake word {min(unknown)[:60]!r} here; there is: {known}.", "unknown-name"))
+            await self._send(Error(f"There is no wake word {min(unknown)[:60]!r}; this server has: {known}.", "unknown-name"))
 
     def _begin(self) -> AudioStream:
         self._forks = {}

@@ -31,12 +31,12 @@ class Served:
 
     @classmethod
     def of(cls, bundle: Bundle, choice: Choice) -> Served:
-        """Load a bundle's graph; the bundle itself, golden audio and all, need not be kept."""
+        """Load a bundle's graph; the bundle itself, with its golden audio, is not kept in memory."""
         return cls(_words(bundle), Detector.of(bundle, choice))
 
     @property
     def names(self) -> set[str]:
-        """The names that clients ask for and detections carry."""
+        """The names of its words, as in requests and detections."""
         return {word.name for word in self.words}
 
 
@@ -48,7 +48,7 @@ class Models:
 
     @classmethod
     def open(cls, paths: Sequence[Path], choice: Choice = OWN) -> Models:
-        """Open bundles; raise `BundleError`, also where two have a word of one name."""
+        """Open bundles; raise `BundleError`, also where two of them have a word of the same name."""
         return cls(tuple(open_served(paths, choice, say).opened))
 
     @property

@@ -49,7 +49,7 @@ class ServerSettings:
         if self.announce is None:
             return address
         if address.loopback:
-            raise ServerError(f"{address} is reached from this machine only; to announce the server, give --uri tcp://0.0.0.0:10400.")
+            raise ServerError(f"{address} is reachable from this machine only; to announce the server, give --uri tcp://0.0.0.0:10400.")
         if not self.announce.isprintable() or not 0 < len(self.announce.encode()) <= LONGEST_NAME:
             raise ServerError(f"The server cannot be announced as {self.announce!r}; give a printable name of 1 to {LONGEST_NAME} bytes.")
         return address
@@ -67,7 +67,7 @@ def serve(settings: ServerSettings, log: Callable[[str], None]) -> None:
 
 
 class Server:
-    """The clients, the models that they share, and the signals that end or renew it."""
+    """The clients, the models that they share, and the signals that stop or reload it."""
 
     def __init__(self, settings: ServerSettings, bundles: OpenBundles[Served], log: Callable[[str], None]) -> None:
         self._settings = settings
@@ -168,7 +168,7 @@ class Server:
 
     async def _refuse(self, client: Client) -> None:
         try:
-            await client.refuse(f"{MAX_CLIENTS} clients are served already; try again later.")
+            await client.refuse(f"The server has {MAX_CLIENTS} clients already; try again later.")
         finally:
             self._refused -= 1
 
@@ -186,9 +186,9 @@ class Server:
             try:
                 await asyncio.to_thread(self._bundles.reload)
                 self._renew()
-                self._log(f"Opened again: {self._bundles.described}.")
+                self._log(f"Reloaded: {self._bundles.described}.")
             except (SpeechtlError, OSError) as error:
-                self._log(f"The bundles were not opened again, and the ones before stay in use: {error}")
+                self._log(f"The bundles were not reloaded, and the old ones stay in use: {error}")
             self._notifier.ready(self._status())
 
     async def _watch_folders(self) -> None:

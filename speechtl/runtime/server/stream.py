@@ -68,8 +68,8 @@ class PcmConverter:
         """The samples that the resampler has held back; raises `ProtocolError` when the stream ends within a frame."""
         if self._held:
             raise ProtocolError(
-                f"The audio ends within a sample: {len(self._held)} bytes are left where {self.form.frame} make one. "
-                "Are width and channels those of the audio?"
+                f"The audio ends within a frame: {len(self._held)} of its {self.form.frame} bytes are there. "
+                "Check the width and channels that the client announces."
             )
         rest = np.zeros(0, np.float32)
         return rest if self._resampler is None else self._resampler.resample_chunk(rest, last=True)

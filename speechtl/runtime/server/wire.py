@@ -1,8 +1,8 @@
 """Wyoming events from an untrusted stream: every length is checked before anything is read or stored.
 
 An event is one JSON line, then `data_length` bytes of JSON, then `payload_length` bytes
-(https://github.com/OHF-Voice/wyoming). The library's own reader takes any length and tells garbage from the end of the
-stream by neither value nor error, so reading is here; the events and their writing are the library's.
+(https://github.com/OHF-Voice/wyoming). The library's own reader accepts any length and does not distinguish garbage from the
+end of the stream, so events are read here; the event classes and the writer are the library's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wyoming.event import Event
 
 from speechtl.errors import ProtocolError
 
-MAX_HEADER = 64 * 1024  # bytes of the JSON line, and of the JSON after it; what clients send has a few hundred
+MAX_HEADER = 64 * 1024  # bytes of the JSON line, and of the JSON after it; clients usually send a few hundred
 MAX_PAYLOAD = 1024 * 1024  # bytes: half a minute of 16 kHz, 16-bit sound in one chunk, where clients send a tenth of a second
 MAX_DIGITS = 400  # of an integer; a larger one is infinite as a float
 DEPTH_LEFT = 100  # levels of nesting reserved for the event around a value and for the calls that write it
@@ -27,7 +27,7 @@ async def read_event(reader: asyncio.StreamReader, idle_seconds: float, rest_sec
     """Read the next event, or None at the end of the stream; `reader` must have the limit `MAX_HEADER`.
 
     Wait `idle_seconds` for its first byte and `rest_seconds` for the others. Raises `TimeoutError`, and `ProtocolError` for
-    anything that is no event, is too long or is cut short.
+    anything that is not an event, is too long or is cut short.
     """
     first = await asyncio.wait_for(reader.read(1), idle_seconds)
     if not first:
@@ -39,9 +39,9 @@ async def _read_rest(first: bytes, reader: asyncio.StreamReader) -> Event:
     header = _object(await _line(first, reader), "the header")
     kind, data = header.get("type"), header.get("data")
     if not isinstance(kind, str):
-        raise ProtocolError("This is no Wyoming event: its header has no type.")
+        raise ProtocolError("This is not a Wyoming event: its header has no type.")
     if data is not None and not isinstance(data, dict):
-        raise ProtocolError(f"The data of {shown(kind)} is no JSON object.")
+        raise ProtocolError(f"The data of {shown(kind)} is not a JSON object.")
     data_length = _length(header, "data_length", MAX_HEADER)
     payload_length = _length(header, "payload_length", MAX_PAYLOAD)
     merged = dict(data or {})
@@ -56,7 +56,7 @@ async def _line(first: bytes, reader: asyncio.StreamReader) -> bytes:
     try:
         return first + await reader.readuntil(b"\n")
     except asyncio.LimitOverrunError as error:
-        raise ProtocolError(f"This is no Wyoming event: its header is longer than {MAX_HEADER} bytes.") from error
+        raise ProtocolError(f"This is not a Wyoming event: its header is longer than {MAX_HEADER} bytes.") from error
     except asyncio.IncompleteReadError as error:
         raise ProtocolError("The connection ended within the header of an event.") from error
 
@@ -72,9 +72,9 @@ def _object(content: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"This is no Wyoming event: {what} is no JSON.") from error
+        raise ProtocolError(f"This is not a Wyoming event: {what} is not JSON.") from error
     if not isinstance(value, dict):
-        raise ProtocolError(f"This is no Wyoming event: {what} is no JSON object.")
+        raise ProtocolError(f"This is not a Wyoming event: {what} is not a JSON object.")
     return value
 
 

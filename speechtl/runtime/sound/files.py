@@ -35,7 +35,7 @@ def read_blocks(
     """Yield a recording as mono float32 blocks at 16 kHz; several channels are averaged.
 
     `offset` and `duration` (seconds) choose a part. Raises `AudioError` when the file is missing, empty, not audio,
-    shorter than its header says, or holds samples that are not numbers.
+    shorter than its header says, or contains samples that are not numbers.
     """
     path = Path(path)
     with _open(path) as file:
@@ -47,7 +47,7 @@ def read_blocks(
         if duration is not None:
             wanted = min(round(duration * rate), wanted)
         if wanted == 0:
-            raise AudioError(f"{path} is {frames / rate:.2f} s long; the part from {offset:.2f} s on that was asked for is empty.")
+            raise AudioError(f"{path} is {frames / rate:.2f} s long; the requested part from {offset:.2f} s on is empty.")
         _seek(file, path, start)
         convert = resampler(rate)
         done = 0
@@ -136,8 +136,8 @@ def _whole(file: soundfile.SoundFile, path: Path) -> SoundFile:
     if media.installed():
         return media.MediaFile(path)
     raise AudioError(
-        f"{path} holds {counted[0]:.1f} s of sound, of which the last {counted[0] - announced:.1f} s cannot be read (joined files, or MP3 "
-        f"of variable bit rate without a header that tells the length). {media.advice(path)}"
+        f"{path} contains {counted[0]:.1f} s of sound, of which the last {counted[0] - announced:.1f} s cannot be read "
+        f"(joined files, or MP3 of variable bit rate without the length in its header). {media.advice(path)}"
     )
 
 
@@ -146,7 +146,7 @@ def _frames(file: SoundFile, path: Path) -> int:
     if not isinstance(file, media.MediaFile) and file.format in ("MP3", "MPEG") and (counted := counted_seconds(path)) and not counted[1]:
         return int(min(file.frames, counted[0] * file.samplerate))
     if file.frames >= FLAC_UNKNOWN:
-        raise AudioError(f"{path} is damaged: its header does not tell the length, and no whole frame was found at its end.")
+        raise AudioError(f"{path} is damaged: its header does not give the length, and no whole frame was found at its end.")
     return int(file.frames)
 
 
@@ -161,7 +161,7 @@ def _silence(path: Path) -> AbstractContextManager[None]:
 def _check_length(file: SoundFile, path: Path) -> None:
     """Refuse a file without audio, and a WAV or AIFF file that was cut short, which libsndfile only reports in its log."""
     if file.frames <= 0:
-        raise AudioError(f"{path} holds no audio: its header announces 0 samples.")
+        raise AudioError(f"{path} contains no audio: its header announces 0 samples.")
     cut = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     if cut and int(cut[2]) < int(cut[1]) < STREAMED_BYTES:
         raise AudioError(f"{path} is cut short: its header announces {cut[1]} bytes of audio, and {cut[2]} are there.")
@@ -187,14 +187,14 @@ def _read(file: SoundFile, path: Path, frames: int) -> Samples:
         raise AudioError(f"{path} is damaged: {_reason(error)}") from error
     if len(block) < frames:
         raise AudioError(
-            f"{path} is cut short: its header announces {file.frames} samples, and it ends {frames - len(block)} or more before that."
+            f"{path} is cut short: its header announces {file.frames} samples, of which at least {frames - len(block)} are missing."
         )
     return block
 
 
 def _to_mono(block: Samples, path: Path) -> Samples:
     if not np.isfinite(block).all():
-        raise AudioError(f"{path} holds samples that are not numbers (NaN or infinity).")
+        raise AudioError(f"{path} contains samples that are not numbers (NaN or infinity).")
     return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
 
 

@@ -24,7 +24,7 @@ MP3_KBPS = {  # by whether it is MPEG 1, and the layer's bits (3: layer I, 2: II
 
 
 class Patched(io.RawIOBase):
-    """A file to read in which some bytes near the beginning are replaced."""
+    """A readable file with some bytes near the beginning replaced."""
 
     def __init__(self, path: Path, at: int, content: bytes) -> None:
         self._file, self._at, self._content = path.open("rb"), at, content
@@ -169,7 +169,7 @@ def _wav_with_length(path: Path, file: BinaryIO) -> Patched | None:
         if name == b"data":
             follows, long = file.read(4), int.from_bytes(file.read(4), "little")
             rest = size - at - 8
-            another = follows.isalpha() and long <= rest - 8  # a chunk behind no sound at all
+            another = follows.isalpha() and long <= rest - 8  # a chunk after an empty one
             return Patched(path, at + 4, min(rest, 0xFFFFFFFF).to_bytes(4, "little")) if length == 0 and rest and not another else None
         at += 8 + length + length % 2
     return None

@@ -76,7 +76,7 @@ def _about(path: Path, _size: int, _changed: int) -> tuple[int, int, int]:
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
-                raise AudioError(f"{path} has no sound in it.")
+                raise AudioError(f"{path} contains no sound.")
             rate, channels = container.streams.audio[0].rate, container.streams.audio[0].channels
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(f"{path} is not an audio file that can be read: {error}.") from error

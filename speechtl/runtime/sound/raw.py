@@ -46,7 +46,9 @@ class RawFormat:
         numbers = np.frombuffer(content, FORMATS[self.name]).reshape(-1, self.channels)
         if self.name == "f32" and not np.abs(numbers).max(initial=0.0) <= LOUDEST:
             guess = guess_format(self._seen or content, self.name, self.channels)
-            raise AudioError(f"The raw samples are not f32: they hold values that are not numbers, or far beyond 1. {_advice(guess)}")
+            raise AudioError(
+                f"The raw samples are not f32: they contain values that are not numbers, or are far beyond 1. {_advice(guess)}"
+            )
         mean: Samples = numbers.mean(axis=1, dtype=np.float32 if self.name != "s32" else np.float64).astype(np.float32)
         return mean / np.float32(FULL_SCALE[self.name])
 
@@ -61,7 +63,10 @@ class RawFormat:
         self._seen = b""
         self._looks = 0 if guess else self._looks - 1
         if guess not in (None, self.name):
-            self._log(f"The raw samples look like {guess}, not {self.name}, in which words may be missed or made up. {_advice(guess)}")
+            self._log(
+                f"The raw samples look like {guess}, not {self.name}; with a wrong format words are missed or falsely detected. "
+                f"{_advice(guess)}"
+            )
 
 
 def guess_format(content: bytes, form: str, channels: int = 1) -> str | None:
@@ -101,4 +106,4 @@ def _correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -
 
 
 def _advice(guess: str | None) -> str:
-    return f"Give --format {guess}." if guess else "Give the one they have with --format."
+    return f"Give --format {guess}." if guess else "Give their format with --format."

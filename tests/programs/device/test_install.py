@@ -63,7 +63,7 @@ def test_who_is_not_root_is_told_to_be(install):
     [
         ("none.wake", "{} does not exist; give a bundle made with: speechtl export RUN -o NAME.wake"),
         ("", "{} does not exist; give a bundle made with: speechtl export RUN -o NAME.wake"),  # a folder
-        ("word.txt", "{} is no bundle; their names end with .wake"),
+        ("word.txt", "{} is not a bundle; bundle names end with .wake"),
         ("a&b.wake", "{}: the settings can hold letters, digits and . _ - in a name only; rename it."),
     ],
 )

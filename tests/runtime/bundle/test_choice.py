@@ -56,7 +56,7 @@ def test_a_word_that_no_bundle_has_is_said_with_the_nearest():
         with pytest.raises(SpeechtlError) as refused:
             choice.check(["computer", "jarvis"])
         assert str(refused.value) == (
-            f"{option} names a word 'comuter' that no bundle has (did you mean 'computer'?); there is: computer, jarvis."
+            f"{option} names the word 'comuter', which no bundle has (did you mean 'computer'?); the words are: computer, jarvis."
         )
 
 

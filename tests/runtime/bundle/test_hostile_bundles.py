@@ -177,9 +177,9 @@ def test_a_zip_of_thousands_of_entries_is_refused(tmp_path):
 
 
 def test_a_child_that_dies_or_wants_all_memory_is_one_sentence():
-    with pytest.raises(BundleError, match=r"a\.tflite is damaged: it ends its runtime \(SIGABRT\)"):
+    with pytest.raises(BundleError, match=r"a\.tflite is damaged: it crashes its runtime \(SIGABRT\)"):
         try_out(os.abort, 0, "a.tflite")
-    with pytest.raises(BundleError, match="ends its runtime"):
+    with pytest.raises(BundleError, match="crashes its runtime"):
         try_out(lambda: bytearray(2**30), 0, "a.tflite")
     try_out(lambda: None, 0, "a.tflite")
 

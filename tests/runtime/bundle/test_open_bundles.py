@@ -66,7 +66,7 @@ def test_a_bundle_that_comes_is_taken_up_when_two_looks_found_it_the_same(folder
     assert watched.bundles.described == f"no word yet (waiting for *.wake files in {folder})"
     shutil.copy(make("one"), folder / "a.wake")
     assert watched.look(1) == []
-    assert watched.look(1) == [f"{folder}/a.wake was taken up: one."]
+    assert watched.look(1) == [f"{folder}/a.wake was opened: one."]
     assert (watched.names, watched.changed) == (["one"], [True])
     assert watched.look(3) == []
 
@@ -79,7 +79,7 @@ def test_a_bundle_that_is_replaced_is_opened_again(folder, make, how):
         make("two").replace(folder / "a.wake")
     else:
         shutil.copy(make("two"), folder / "a.wake")
-    assert watched.look() == [f"{folder}/a.wake was opened again: two."]
+    assert watched.look() == [f"{folder}/a.wake was reloaded: two."]
     assert watched.names == ["two"]
 
 
@@ -105,7 +105,7 @@ def test_a_bundle_that_goes_takes_its_word_with_it(folder, make):
     watched = Watched(folder)
     (folder / "one.wake").unlink()
     assert watched.look(1) == []
-    assert watched.look(1) == [f"{folder}/one.wake is gone, and with it: one."]
+    assert watched.look(1) == [f"{folder}/one.wake was removed, and with it: one."]
     assert watched.names == ["two"]
 
 
@@ -151,9 +151,9 @@ def test_a_damaged_bundle_is_said_once_and_the_one_before_goes_on(folder, make, 
     (folder / "a.wake").write_bytes(make("one").read_bytes()[:-50])
     (said,) = watched.look()
     assert said.startswith(
-        f"{folder}/a.wake was not opened again, and the one before stays in use: "
+        f"{folder}/a.wake was not reloaded, and its old version stays in use: "
         if there
-        else f"{folder}/a.wake is not taken up until that changes: "
+        else f"{folder}/a.wake was not opened, and is tried again when it changes: "
     )
     assert watched.look(4) == []
     assert watched.names == ["old"] * there
@@ -176,7 +176,7 @@ def test_a_bundle_that_may_not_be_read_is_taken_up_when_it_may(folder, make):
     watched = Watched(folder)
     bundle = Path(shutil.copy(make("one"), folder / "a.wake"))
     bundle.chmod(0)
-    assert watched.look(3) == [f"{bundle} is not taken up until that changes: Permission denied ({bundle})."]
+    assert watched.look(3) == [f"{bundle} was not opened, and is tried again when it changes: Permission denied ({bundle})."]
     bundle.chmod(0o644)
     watched.look()
     assert watched.names == ["one"]
@@ -187,10 +187,10 @@ def test_a_word_that_another_bundle_has_waits_for_it_to_go(folder, make):
     watched = Watched(folder)
     shutil.copy(make("one"), folder / "b.wake")
     (said,) = watched.look(4)
-    assert f"Two of the bundles have a word 'one', {folder}/a.wake and {folder}/b.wake" in said
+    assert f"Two bundles have the word 'one', {folder}/a.wake and {folder}/b.wake" in said
     assert watched.names == ["one"]
     (folder / "a.wake").unlink()
-    assert watched.look(3)[-1] == f"{folder}/b.wake was taken up: one."
+    assert watched.look(3)[-1] == f"{folder}/b.wake was opened: one."
     assert watched.names == ["one"]
 
 
@@ -247,7 +247,7 @@ def test_a_reload_opens_files_and_folders_again(folder, make, tmp_path):
     (folder / "c.wake").write_bytes(b"broken")
     watched.bundles.reload()
     assert watched.names == ["five", "four", "three"]
-    assert [line.split(",")[0] for line in watched.said] == [f"{folder}/c.wake was not opened again"]
+    assert [line.split(",")[0] for line in watched.said] == [f"{folder}/c.wake was not reloaded"]
     assert watched.look(3) == []
 
 

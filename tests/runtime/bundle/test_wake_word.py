@@ -52,7 +52,7 @@ def test_any_zip_tool_reads_it_and_it_holds_no_pickle(tiny_bundle):
 @pytest.mark.parametrize("content", [b"", b"RIFF" * 100, b"wake up\n" * 50], ids=["empty", "binary", "text"])
 def test_what_is_no_zip_is_refused(tmp_path, content):
     (tmp_path / "a.wake").write_bytes(content)
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(BundleError, match="not a bundle"):
         open_bundle(tmp_path / "a.wake")
 
 
@@ -68,7 +68,7 @@ def test_a_file_that_is_not_listed_is_refused(tiny_bundle, tmp_path):
     (tmp_path / "a.wake").write_bytes(tiny_bundle.read_bytes())
     with zipfile.ZipFile(tmp_path / "a.wake", "a") as archive:
         archive.writestr("extra.txt", "hello")
-    with pytest.raises(BundleError, match=r"'extra.txt' besides what its bundle.json lists"):
+    with pytest.raises(BundleError, match=r"'extra.txt', which its bundle.json does not list"):
         open_bundle(tmp_path / "a.wake")
 
 
@@ -77,7 +77,7 @@ def test_a_file_that_is_there_twice_is_refused(tiny_bundle, tmp_path):
     (tmp_path / "a.wake").write_bytes(tiny_bundle.read_bytes())
     with zipfile.ZipFile(tmp_path / "a.wake", "a") as archive:
         archive.writestr("model.onnx", b"other")
-    with pytest.raises(BundleError, match=r"'model.onnx' besides"):
+    with pytest.raises(BundleError, match=r"'model.onnx', which its bundle.json does not list"):
         open_bundle(tmp_path / "a.wake")
 
 
@@ -113,7 +113,7 @@ def test_content_of_right_checksum_and_wrong_hash_is_noticed(tiny_bundle, tmp_pa
         for name, content in files.items():
             archive.writestr(name, content)
     bundle = open_bundle(tmp_path / "a.wake")
-    with pytest.raises(BundleError, match="does not fit the hash"):
+    with pytest.raises(BundleError, match="does not match its hash"):
         bundle.files.check_hashes()
 
 
@@ -175,7 +175,7 @@ def test_the_kind_is_told_without_reading_the_files(tiny_bundle, halves, remake,
 def test_what_is_no_bundle_has_no_kind(tiny_bundle, tmp_path, content):
     whole = tiny_bundle.read_bytes()
     (tmp_path / "a.wake").write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(BundleError, match="is no bundle, or was cut short"):
+    with pytest.raises(BundleError, match="is not a bundle, or was cut short"):
         bundle_kind(tmp_path / "a.wake")
     with pytest.raises(BundleError, match="does not exist"):
         bundle_kind(tmp_path / "none.wake")

@@ -108,7 +108,7 @@ def test_a_folder_that_goes_away_is_told_once_and_listening_goes_on(tmp_path):
     stream(clips, 12, {3.0: "a", 6.0: "b"})
     clips.close()
     assert len(said) == 1
-    assert "could not be kept" in said[0]
+    assert "could not be saved" in said[0]
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):

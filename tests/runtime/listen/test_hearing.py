@@ -109,7 +109,7 @@ def test_a_reload_that_gives_two_bundles_one_word_leaves_the_old(tiny_bundle, re
     path = remake({"name": "other"})
     hearing = Hearing([tiny_bundle, path])
     remake()
-    with pytest.raises(BundleError, match="Two of the bundles have a word 'burst'"):
+    with pytest.raises(BundleError, match="Two bundles have the word 'burst'"):
         hearing.reload()
     assert hearing.names == ["burst", "other"]
 
@@ -134,7 +134,7 @@ def test_a_bundle_that_comes_into_a_folder_is_heard_from_then_on_and_those_that_
     assert [event for event in events if event.name == "burst"] == expected
     assert [event.time for event in events if event.name == "other"][-1] == pytest.approx(expected[1].time, abs=0.09)
     assert told[-1].time == pytest.approx(3.0, abs=0.1)
-    assert said == [f"{folder}/other.wake was taken up: other."]
+    assert said == [f"{folder}/other.wake was opened: other."]
 
 
 def test_an_empty_folder_is_waited_for_in_silence(tmp_path, bursts, tiny_bundle, monkeypatch):

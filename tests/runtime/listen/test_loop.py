@@ -117,7 +117,7 @@ def test_a_microphone_that_is_unplugged_is_opened_again_by_its_name(virtual_micr
     microphone.play(bursts((0.5,), 1.5))
     command.wait_for('"name": "burst"')
     microphone.unplug()
-    command.wait_for("is opened again as soon as it answers")
+    command.wait_for("is opened again as soon as it responds")
     command.wait_for("There is no microphone")
     microphone.plug()
     command.wait_for("The microphone is back")
@@ -181,12 +181,12 @@ def test_a_reload_brings_the_new_bundle_and_a_broken_one_leaves_the_old(virtual_
     command = listening(speechtl, microphone, bundle, "--json")
     remake({"name": "other"}, name="new.wake").replace(bundle)
     command.process.send_signal(signal.SIGHUP)
-    command.wait_for("The bundles were loaded again.")
+    command.wait_for("The bundles were reloaded.")
     microphone.play(bursts((0.5,), 1.5))
     command.wait_for('"name": "other"')
     (tmp_path / "word.wake").write_bytes(b"half a bundle")
     command.process.send_signal(signal.SIGHUP)
-    command.wait_for("Not loaded again, the old bundles go on: ")
+    command.wait_for("The bundles were not reloaded, and the old ones stay in use: ")
     microphone.play(bursts((0.5,), 1.5))
     command.wait_for('"name": "other"', times=2)
     command.stop(signal.SIGTERM)
@@ -320,11 +320,11 @@ def test_a_folder_is_watched_while_the_loop_runs(virtual_microphone, speechtl, t
     command = speechtl("listen", folder, "--device", "speechtl_mic", "--json", environment=microphone.environment)
     command.wait_for("Listening for no word yet (waiting for *.wake files in ")
     shutil.copy(tiny_bundle, folder)
-    command.wait_for("was taken up: burst.")
+    command.wait_for("was opened: burst.")
     microphone.play(bursts((0.5,), 1.5))
     command.wait_for('"name": "burst"')
     shutil.copy(remake({"name": "other"}), folder / tiny_bundle.name)
-    command.wait_for("was opened again: other.")
+    command.wait_for("was reloaded: other.")
     microphone.play(bursts((0.5,), 1.5))
     command.wait_for('"name": "other"')
     command.stop(signal.SIGTERM)
@@ -355,10 +355,10 @@ def test_systemd_is_told_that_the_microphone_is_away_and_back(virtual_microphone
         command = listening(speechtl, microphone, tiny_bundle, NOTIFY_SOCKET=str(tmp_path / "notify"))
         assert systemd.recv(1000).startswith(b"READY=1")
         microphone.pause()
-        assert systemd.recv(1000) == b"STATUS=without sound from speechtl_mic at 16000 Hz, channel 1 of 2, until it answers again"
+        assert systemd.recv(1000) == b"STATUS=no sound from speechtl_mic at 16000 Hz, channel 1 of 2; it is opened again when it responds"
         command.process.send_signal(signal.SIGHUP)
         assert systemd.recv(1000).startswith(b"RELOADING=1")
-        assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=without sound")
+        assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=no sound")
         microphone.resume()
         assert systemd.recv(1000) == b"STATUS=listening to speechtl_mic at 16000 Hz, channel 1 of 2"
         command.stop(signal.SIGTERM)
@@ -393,7 +393,7 @@ def test_microphones_that_cannot_be_meant_are_refused_in_one_sentence(virtual_mi
     def listen(*arguments):
         return speechtl("listen", tiny_bundle, *arguments, environment=microphone.environment)
 
-    refused(listen("--device", "mic"), "'mic' fits 2 microphones: 0 = kitchen_mic; 1 = living_room_mic")
+    refused(listen("--device", "mic"), "'mic' matches 2 microphones: 0 = kitchen_mic; 1 = living_room_mic")
     refused(listen("--device", "headset"), "There is no microphone 'headset'; there are: 0 = kitchen_mic")
     refused(listen("--device", "7"), "There is no microphone '7'")
     microphone.unplug()
@@ -415,16 +415,19 @@ def test_without_sounddevice_the_pip_command_is_printed(speechtl, tiny_bundle, t
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--on-detect", "no_such_program --x"], "there is no command 'no_such_program'"),
-        (["--on-detect", "echo 'open"], "cannot be taken apart"),
+        (["--on-detect", "no_such_program --x"], "the command 'no_such_program' does not exist"),
+        (["--on-detect", "echo 'open"], "cannot be parsed"),
         (["--on-detect", " "], "empty command"),
         (["--shell"], "give that, too"),
         (["--save-clips", "/proc/clips"], "/proc/clips cannot be written"),
         (["--device", "x"], "in place of the microphone"),
         (["--graph", "x.onnx"], "it has: model.onnx"),
         (["--clips", "burst"], "say where with --save-clips DIR, too"),
-        (["--threshold", "brust=0.5"], "--threshold names a word 'brust' that no bundle has (did you mean 'burst'?); there is: burst."),
-        (["--save-clips", "clips", "--clips", "brust"], "--clips names a word 'brust' that no bundle has"),
+        (
+            ["--threshold", "brust=0.5"],
+            "--threshold names the word 'brust', which no bundle has (did you mean 'burst'?); the words are: burst.",
+        ),
+        (["--save-clips", "clips", "--clips", "brust"], "--clips names the word 'brust', which no bundle has"),
     ],
 )
 def test_bad_options_are_one_sentence(speechtl, tiny_bundle, recording, arguments, says):
@@ -439,7 +442,7 @@ def test_what_is_no_number_is_refused(speechtl, tiny_bundle, recording, option):
 
 
 def test_two_bundles_with_one_word_are_refused(speechtl, tiny_bundle, recording):
-    refused(speechtl("listen", tiny_bundle, tiny_bundle, "--dry-run", recording), "Two of the bundles have a word 'burst'")
+    refused(speechtl("listen", tiny_bundle, tiny_bundle, "--dry-run", recording), "Two bundles have the word 'burst'")
 
 
 def test_bad_files_are_one_sentence(speechtl, tiny_bundle, tmp_path):

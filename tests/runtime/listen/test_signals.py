@@ -53,4 +53,4 @@ with Signals():
     _, said = child.communicate(timeout=30)
     assert 0.5 < time.monotonic() - start < 2.0
     assert child.returncode == 0
-    assert said == "speechtl: something does not let go (the sound driver, or who reads the output); ending without it.\n"
+    assert said == "speechtl: the audio driver or the reader of the output is stuck; exiting without waiting for it.\n"

@@ -46,7 +46,7 @@ def test_without_a_default_the_first_one_is_taken(devices):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "says"), [("usb", "fits 2 microphones: 2 = USB"), ("4", "no microphone '4'"), ("x", "there are: 0 = bcm")]
+    ("wanted", "says"), [("usb", "matches 2 microphones: 2 = USB"), ("4", "no microphone '4'"), ("x", "there are: 0 = bcm")]
 )
 def test_what_cannot_be_meant_is_refused_with_what_there_is(devices, wanted, says):
     with pytest.raises(MicrophoneError, match=says):
@@ -79,7 +79,7 @@ def test_microphones_that_the_user_may_not_open_are_told_from_none(devices, monk
     with pytest.raises(MicrophoneError, match="usermod -aG audio"):
         find_device(None)
     devices(DEVICES[3:])
-    with pytest.raises(MicrophoneError, match=r"none of the microphones that may be opened: 5 = default.*usermod -aG audio"):
+    with pytest.raises(MicrophoneError, match=r"not one of the microphones that this user may open: 5 = default.*usermod -aG audio"):
         find_device("usb")
 
 

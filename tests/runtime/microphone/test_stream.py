@@ -202,7 +202,7 @@ microphone.close()
 """,
         microphone,
     ).splitlines()
-    assert said[0] == "The microphone has stopped: speechtl_mic is opened again as soon as it answers. Is it plugged in and powered?"
+    assert said[0] == "The microphone has stopped: speechtl_mic is opened again as soon as it responds. Is it plugged in and powered?"
     assert said[1].startswith("The microphone is back after ")
     assert said[2] == "True"
 
@@ -252,9 +252,7 @@ listener.close()
 """,
         microphone,
     ).splitlines()
-    assert said[-1] == (
-        "The sound driver does not let go of speechtl_mic at 16000 Hz, channel 1 of 2; start speechtl again, or else the machine."
-    )
+    assert said[-1] == ("The audio driver is stuck on speechtl_mic at 16000 Hz, channel 1 of 2; restart speechtl, or reboot.")
 
 
 def test_a_driver_that_closes_slowly_is_not_given_up_however_long_the_microphone_has_been_away(virtual_microphone):

@@ -97,7 +97,7 @@ def test_without_a_network_it_is_said_once_and_tried_again(monkeypatch):
         task.cancel()
 
     asyncio.run(attempt())
-    assert said == ["The server cannot be announced (Network is unreachable); it is tried again."]
+    assert said == ["The server cannot be announced (Network is unreachable); trying again."]
 
 
 def test_what_zeroconf_refuses_is_said_once_and_tried_again(monkeypatch):
@@ -119,7 +119,7 @@ def test_what_zeroconf_refuses_is_said_once_and_tried_again(monkeypatch):
 
     asyncio.run(attempt())
     assert len(tries) >= 3
-    assert said == ["The server cannot be announced (NonUniqueNameException); it is tried again."]
+    assert said == ["The server cannot be announced (NonUniqueNameException); trying again."]
 
 
 def test_all_addresses_are_announced_as_the_one_that_others_reach():

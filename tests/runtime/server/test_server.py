@@ -254,7 +254,7 @@ def test_a_word_that_is_not_there_is_said_with_those_that_are(tiny_bundle):
             await client.write_event(Detect(["bing"]).event())
             return await answers(client)
 
-    assert asyncio.run(detect()) == [("error", {"text": "There is no wake word 'bing' here; there is: burst.", "code": "unknown-name"})]
+    assert asyncio.run(detect()) == [("error", {"text": "There is no wake word 'bing'; this server has: burst.", "code": "unknown-name"})]
 
 
 def test_clients_at_the_same_time_have_streams_of_their_own(tiny_bundle, bursts):
@@ -427,7 +427,7 @@ def test_a_client_that_never_reads_is_left_with_a_sentence_and_a_bounded_queue(t
             return running.said
 
     said = asyncio.run(asyncio.wait_for(run(), PATIENCE))
-    assert "did not listen" in said[1]
+    assert "sent or read nothing" in said[1]
     assert max(queued) < 2**20
 
 
@@ -554,7 +554,7 @@ def test_a_hangup_lets_running_streams_go_on_with_the_new_bundle(tiny_bundle, ot
     before, after, said = asyncio.run(detect())
     assert [data["name"] for _, data in before] == ["burst"] * 2
     assert [data["name"] for _, data in after] == ["bang"] * 2
-    assert said == "Opened again: bang."
+    assert said == "Reloaded: bang."
 
 
 def test_a_hangup_in_the_midst_of_a_stream_changes_neither_its_clock_nor_what_was_detected(tiny_bundle, sound):
@@ -598,7 +598,7 @@ def test_a_bundle_that_cannot_be_opened_again_leaves_the_one_before(tiny_bundle,
     told, said = asyncio.run(detect())
     assert len(told) == 2
     assert "stay in use" in said
-    assert "is no bundle" in said
+    assert "is not a bundle" in said
 
 
 async def until(running: Running, what: str) -> None:
@@ -628,16 +628,16 @@ def test_a_client_that_stays_is_told_the_words_that_come_and_go_in_a_folder(tiny
             assert await described(client) == []
             await client.write_event(Detect(["burst"]).event())
             ((_, refusal),) = await answers(client)
-            assert refusal["text"] == "There is no wake word 'burst' here; there is: none yet."
+            assert refusal["text"] == "There is no wake word 'burst'; this server has: none yet."
             shutil.copy(tiny_bundle, folder)
-            await until(running, "was taken up: burst")
+            await until(running, "was opened: burst")
             assert await described(client) == ["burst"]
             assert len(await detections(client, sound)) == 2
             shutil.copy(other_word, folder)
-            await until(running, "was taken up: bang")
+            await until(running, "was opened: bang")
             assert sorted(await described(client)) == ["bang", "burst"]
             (folder / tiny_bundle.name).unlink()
-            await until(running, "is gone, and with it: burst")
+            await until(running, "was removed, and with it: burst")
             return await described(client)
 
     assert asyncio.run(serve()) == ["bang"]
@@ -657,7 +657,7 @@ def test_a_bundle_that_comes_interrupts_no_word_that_is_being_said(tiny_bundle, 
             await send(client, sound[:middle])
             told = await answers(client)
             shutil.copy(other_word, folder)
-            await until(running, "was taken up: bang")
+            await until(running, "was opened: bang")
             await send(client, sound[middle:])
             return told + await answers(client)
 
@@ -674,7 +674,7 @@ def test_a_damaged_file_in_a_folder_leaves_the_bundle_before_in_use(tiny_bundle,
     async def serve():
         async with serving(folder) as running, running.client() as client:
             bundle.write_bytes(b"damaged")
-            await until(running, "was not opened again, and the one before stays in use: ")
+            await until(running, "was not reloaded, and its old version stays in use: ")
             return await detections(client, sound)
 
     assert len(asyncio.run(serve())) == 2
@@ -848,7 +848,7 @@ def test_garbage_on_standard_input_is_exit_code_2(tiny_bundle):
         said, noted = running.process.communicate(b"garbage\n", timeout=PATIENCE)
         assert running.process.returncode == 2
     assert b'"type": "error"' in said
-    assert noted.splitlines()[-1].startswith(b"speechtl: This is no Wyoming event")
+    assert noted.splitlines()[-1].startswith(b"speechtl: This is not a Wyoming event")
 
 
 def test_a_client_that_resets_its_connection_harms_nobody_else(tiny_bundle, sound):

@@ -165,7 +165,7 @@ def test_long_chunks_are_worked_on_a_second_at_a_time(stereo):
 def test_audio_that_ends_within_a_sample_is_told():
     converter = PcmConverter(PcmFormat(16_000, 2, 2))
     assert list(converter.pieces(bytes(7))) == [bytes(4)]
-    with pytest.raises(ProtocolError, match="3 bytes are left where 4 make one"):
+    with pytest.raises(ProtocolError, match="3 of its 4 bytes are there"):
         converter.end()
 
 

@@ -81,7 +81,7 @@ def not_a_number(path):
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_text("Once upon a time there was no sound at all.\n" * 20), "not an audio file"),
         (lambda path: path.write_bytes(b"RIFF"), "not an audio file"),
-        (lambda path: soundfile.write(path, np.zeros(0), RATE, format="WAV"), "holds no audio"),
+        (lambda path: soundfile.write(path, np.zeros(0), RATE, format="WAV"), "contains no audio"),
         (cut_short, "cut short|damaged"),
         (cut_short_wav, "cut short: its header announces 32000 bytes of audio"),
         (lambda path: cut_short_wav(path, "AIFF"), "cut short"),

@@ -70,7 +70,7 @@ def test_joined_files_are_not_read_in_part_without_a_word(tmp_path, sound, name,
     soundfile.write(path, sound, RATE, format="MP3" if name == "a.mp3" else "OGG", subtype="OPUS" if name == "a.opus" else None)
     assert len(read_audio(path)) == pytest.approx(len(sound), abs=0.2 * RATE)
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(AudioError, match=r"holds 6\..* s of sound, of which the last 3\..*pip install 'speechtl\[media\]'.*ffmpeg -i"):
+    with pytest.raises(AudioError, match=r"contains 6\..* s of sound, of which the last 3\..*pip install 'speechtl\[media\]'.*ffmpeg -i"):
         read_audio(path)
 
 
