@@ -179,8 +179,8 @@ def test_a_file_that_holds_no_such_weights_is_refused_with_the_recipe(tmp_path):
     refused("conv-ctc:", r"'conv-ctc:' is not known.*conv-ctc:FILE")
     refused("+conv-ctc:tiny.safetensors", "a name is missing")
     refused("conv-ctc:tiny.safetensors", r"weights of a conv-ctc-tiny; name it so")
-    refused("conv-ctc-tiny:text.safetensors", "damaged or no checkpoint")
-    refused("conv-ctc-tiny:list.safetensors", "damaged or no checkpoint")
+    refused("conv-ctc-tiny:text.safetensors", "damaged or not a checkpoint")
+    refused("conv-ctc-tiny:list.safetensors", "damaged or not a checkpoint")
     refused("conv-ctc-tiny:odd.safetensors", r"damaged: it says 'many' of its hours")
     refused("conv-ctc-tiny:whole.safetensors", r"take the encoder\.safetensors beside it")
 
