@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 VERSIONS = ("3.10", "3.12", "3.13", "3.14")
 EXTRAS = "mic,vad,zeroconf,image,media"
-TESTS = ("pytest", "pytest-xdist", "hypothesis", "filelock", "librosa")  # librosa brings scipy
+TESTS = ("pytest", "pytest-xdist", "hypothesis", "filelock", "onnx", "librosa")  # librosa brings scipy
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from random import Random
 from tests.fuzz.guard import MEGABYTES, TooSlowError, bound_process, limited
 from tests.fuzz.targets import NAMES, Skipped, Target, make_target
 
+ROOT = Path(__file__).parents[2]
 MEMORY = "/dev/shm"  # every input is written to a file, which a disk makes slow
 SHOWN = 40  # failures of one target
 DONE_WITH_FAILURES = 3  # exit code of the child; any other than this and 0 is its death
@@ -49,15 +50,15 @@ def main(argv: list[str] | None = None) -> int:
 def _in_children(given: argparse.Namespace, names: list[str], numbers: tuple[int, int], folder: Path) -> bool:
     """Run a child until all targets are done; one that dies is a failure of the input that it was at."""
     failed = False
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     first = numbers[0]
     while names:
         command = [sys.executable, "-m", "tests.fuzz", "--in-child", str(folder), "--seed", str(given.seed)]
         command += ["--inputs", str(numbers[1]), "--only", str(first)]
         with (folder / "stderr").open("wb") as stderr:  # libraries in C write there whatever they think of an input
-            ended = subprocess.run(
-                [*command, *(part for name in names for part in ("--target", name))], check=False, stderr=stderr
-            ).returncode
+            targets = [part for name in names for part in ("--target", name)]
+            ended = subprocess.run([*command, *targets], check=False, stderr=stderr, cwd=ROOT).returncode
         if ended in (0, DONE_WITH_FAILURES):
             return failed or ended != 0
         failed = True

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from speechtl.errors import PictureError
-from speechtl.image.data import resize_pixels
 from speechtl.runtime.pictures import PictureSettings, read_picture, read_pixels
 
 
@@ -141,7 +140,8 @@ def test_grey_settings_drop_colours(tmp_path):
 
 
 def test_arrays_are_resized_as_files_would_be():
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from speechtl.image.data import resize_pixels
 
     picture = np.kron(gradient(7, 7), np.ones((4, 4), np.uint8))
     expected = np.asarray(Image.fromarray(picture).resize((56, 56), Image.Resampling.BILINEAR)).astype(int)
