@@ -218,5 +218,5 @@ def test_a_slow_start_is_refused(tiny_bundle, remake, monkeypatch, tmp_path):
         {"chunk": {**bundle.about["chunk"], "silent_steps": 10_000}},
         {"model.onnx": with_node(bundle.files["model.onnx"], "RandomUniform", "score", [1_000_000])},
     )
-    with pytest.raises(BundleError, match="takes longer than 1 s to start"):
+    with pytest.raises(BundleError, match="takes longer than [17] s to start"):  # of the processor, or by the clock where others keep it busy
         open_engine(open_bundle(path))
