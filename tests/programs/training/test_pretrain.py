@@ -73,6 +73,7 @@ def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path
     assert not (out / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("speechtl.audio.pretraining.data.OFTEN", 2)
     settings = ["tasks.words=1", "words.hours=0.004", "words.vocabulary=2"]
@@ -88,6 +89,7 @@ def test_words_said_alone_are_synthesised_and_told_apart(load_program, recipe, t
     assert "synthesised by espeak" in card
 
 
+@pytest.mark.slow
 def test_pretraining_goes_on_from_the_weights_of_another_run(load_program, recipe, tmp_path, capsys):
     program = load_program("training/pretrain")
     command = [str(recipe), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1", "--set", "train.learning_rate=1e-9"]
@@ -108,6 +110,7 @@ def test_pretraining_goes_on_from_the_weights_of_another_run(load_program, recip
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recipe, tmp_path, capsys, monkeypatch):
     program = load_program("training/pretrain")
     whole = [str(recipe), "--cache", str(tmp_path / "cache"), "--out"]
@@ -171,6 +174,7 @@ def test_what_is_missing_is_said_before_any_speech_is_synthesised(load_program, 
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_file(load_program, recipe, tmp_path, capsys):
     program = load_program("training/pretrain")
     command = [str(recipe), "--cache", str(tmp_path / "cache"), "--out"]
@@ -227,6 +231,7 @@ def test_that_nobody_is_held_out_or_tested_is_said(load_program, recipe, tmp_pat
     assert 'is of split "test"' in error
 
 
+@pytest.mark.slow
 def test_windows_with_other_noise_are_not_taken_for_these(load_program, recipe, tmp_path):
     line = {"duration": 3.0, "license": "MIT"}
     names = ("16.wav", "17.wav")  # the second comes later
@@ -253,6 +258,7 @@ def test_batches_that_are_too_large_leave_nothing_that_is_in_the_way(load_progra
     assert "is already finished; choose another --out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recipe, tmp_path):
     manifest = tmp_path / "some.jsonl"
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
@@ -342,6 +348,7 @@ def test_two_hosts_learn_the_same_weights(recipe, tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_what_is_synthesised_without_and_what_failed_is_noted(load_program, recipe, tmp_path, monkeypatch):
     from speechtl.audio.synthesis import corpus as spoken_corpus
 

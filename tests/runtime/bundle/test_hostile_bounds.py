@@ -175,6 +175,7 @@ def slow_clock(monkeypatch):
     monkeypatch.setattr(verify.time, "process_time", lambda: float(next(clock)))
 
 
+@pytest.mark.slow
 def test_verify_stops_at_slow_pictures(halves, slow_clock):
     with pytest.raises(BundleError, match="was stopped"):
         verify_pictures(open_picture_bundle(halves / "halves.wake"))
@@ -218,5 +219,7 @@ def test_a_slow_start_is_refused(tiny_bundle, remake, monkeypatch, tmp_path):
         {"chunk": {**bundle.about["chunk"], "silent_steps": 10_000}},
         {"model.onnx": with_node(bundle.files["model.onnx"], "RandomUniform", "score", [1_000_000])},
     )
-    with pytest.raises(BundleError, match="takes longer than [17] s to start"):  # of the processor, or by the clock where others keep it busy
+    with pytest.raises(
+        BundleError, match="takes longer than [17] s to start"
+    ):  # of the processor, or by the clock where others keep it busy
         open_engine(open_bundle(path))
