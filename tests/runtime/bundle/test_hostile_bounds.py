@@ -220,6 +220,6 @@ def test_a_slow_start_is_refused(tiny_bundle, remake, monkeypatch, tmp_path):
         {"model.onnx": with_node(bundle.files["model.onnx"], "RandomUniform", "score", [1_000_000])},
     )
     with pytest.raises(
-        BundleError, match="takes longer than [17] s to start"
+        BundleError, match=r"takes longer than [17] s to start"
     ):  # of the processor, or by the clock where others keep it busy
         open_engine(open_bundle(path))
