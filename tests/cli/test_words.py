@@ -105,7 +105,7 @@ def test_bad_recordings_are_one_sentence(tiny_bundle, tmp_path, call):
 
 def test_bad_bundles_are_one_sentence(tiny_bundle, recording, tmp_path, remake, call):
     assert_one_sentence(call("detect", tmp_path / "none.wake", recording), "none.wake does not exist")
-    assert_one_sentence(call("detect", recording, recording), "is no bundle")
+    assert_one_sentence(call("detect", recording, recording), "is not a bundle")
     (tmp_path / "cut.wake").write_bytes(tiny_bundle.read_bytes()[:3000])
     assert_one_sentence(call("verify", tmp_path / "cut.wake"), "cut short")
     assert_one_sentence(call("detect", tiny_bundle, recording, "--graph", "x.onnx"), "it has: model.onnx")

@@ -418,11 +418,11 @@ def test_without_sounddevice_the_pip_command_is_printed(speechtl, tiny_bundle, t
         (["--on-detect", "no_such_program --x"], "the command 'no_such_program' does not exist"),
         (["--on-detect", "echo 'open"], "cannot be parsed"),
         (["--on-detect", " "], "empty command"),
-        (["--shell"], "give that, too"),
+        (["--shell"], "--shell needs a command to run"),
         (["--save-clips", "/proc/clips"], "/proc/clips cannot be written"),
         (["--device", "x"], "in place of the microphone"),
         (["--graph", "x.onnx"], "it has: model.onnx"),
-        (["--clips", "burst"], "say where with --save-clips DIR, too"),
+        (["--clips", "burst"], "--clips needs a folder"),
         (
             ["--threshold", "brust=0.5"],
             "--threshold names the word 'brust', which no bundle has (did you mean 'burst'?); the words are: burst.",
