@@ -32,7 +32,7 @@ RANDOM_INIT = [name for name, (build, load) in ENCODERS.items() if build is load
 
 def random_init(name: str) -> str:
     """The name of the same network with random weights; that of speech-embedding for combined encoders."""
-    return twin if (twin := f"scratch:{short_name(name)}") in ENCODERS else "scratch"
+    return same if (same := f"scratch:{short_name(name)}") in ENCODERS else "scratch"
 
 
 def short_name(name: str) -> str:
