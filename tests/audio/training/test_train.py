@@ -10,7 +10,7 @@ from speechtl.audio.encoders import AudioEncoder, audio_input
 from speechtl.audio.network.heads import MEMBERS
 from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import scorer_of
-from speechtl.audio.recipe import Recipe, read_recipe
+from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.training import train as module
 from speechtl.audio.training import validation
@@ -20,16 +20,6 @@ from speechtl.export.bundle import export_runs
 from speechtl.runtime.features import LogMelSettings
 
 pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
-
-
-@pytest.fixture
-def few_rooms(monkeypatch):
-    monkeypatch.setattr(validation, "ROOMS", 1)
-
-
-@pytest.fixture
-def recipe(corpus):
-    return read_recipe(corpus / "word.toml")
 
 
 def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):

@@ -2,23 +2,12 @@ import numpy as np
 import pytest
 
 from speechtl.audio.network.heads import MEMBERS, Head, make_head
-from speechtl.audio.recipe import read_recipe
 from speechtl.audio.training import validation as module
 from speechtl.audio.training.selection import prepare
 from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validation_streams
 from speechtl.transfer import AllLayers, HeadOnly
 
 pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
-
-
-@pytest.fixture
-def few_rooms(monkeypatch):
-    monkeypatch.setattr(module, "ROOMS", 1)
-
-
-@pytest.fixture
-def recipe(corpus):
-    return read_recipe(corpus / "word.toml")
 
 
 def unmarked(corpus) -> None:
