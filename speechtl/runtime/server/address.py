@@ -130,7 +130,8 @@ def _listen_error(error: OSError, address: Address) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         ports = " Ports below 1024 are reserved for root; the usual one is 10400." if 0 < address.port < 1024 else ""
         return f"The server may not listen at {address}: permission denied.{ports}"
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    unknown = error.errno is None and "could not bind on any address" in str(error)  # asyncio from Python 3.13 on
+    if unknown or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return f"{address} is not an address of this machine; give tcp://0.0.0.0:{address.port or 10400} for all of its addresses."
     if error.errno == errno.ENOENT and not address.path.parent.is_dir():
         return f"The server cannot listen at {address}: the folder {address.path.parent} does not exist."

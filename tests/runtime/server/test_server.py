@@ -198,7 +198,7 @@ DEEP = "[" * 900 + "]" * 900
     [
         ('{"a": "\\ud800"}', {"a": "?"}),
         ('{"a": %s}' % ("9" * 5000), {"a": math.inf}),
-        (f'{{"a": {DEEP}}}', None),
+        (f'{{"a": {DEEP}}}', None),  # from Python 3.12 on it can be sent back
         ("5", None),
         ('"kitchen"', None),
         ("[1]", None),
@@ -215,7 +215,8 @@ def test_a_context_that_cannot_be_sent_back_as_it_came_harms_nothing(tiny_bundle
             return said
 
     said = asyncio.run(ask())
-    assert (said.type, said.data.get("context")) == ("not-detected", back)
+    assert said.type == "not-detected"
+    assert said.data.get("context") == back or (DEEP in sent and DEEP in json.dumps(said.data["context"]))
 
 
 def test_audio_without_the_word_is_answered_with_not_detected(tiny_bundle, bursts):
