@@ -168,6 +168,7 @@ assert cores() >= 1
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_listen_works_on_a_system_without_what_only_unix_has(tiny_bundle, bursts, tmp_path):
     soundfile.write(tmp_path / "a.wav", bursts((0.5,), 1.2), 16_000)
     words = ["listen", str(tiny_bundle), "--dry-run", str(tmp_path / "a.wav"), "--on-detect", "sleep 60", "--json"]

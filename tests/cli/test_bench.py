@@ -176,6 +176,7 @@ def test_the_budgets_that_are_shipped_can_be_read(report_file, call):
     assert "missed_deadlines" in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_a_comparison_is_drawn(report_file, slower, tmp_path, call, ending):
     done = call("bench", "compare", report_file, slower, "--plot", tmp_path / f"c.{ending}")

@@ -257,6 +257,7 @@ def small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(trained, tmp_path):
     before = sorted(path.name for path in tmp_path.iterdir())
     done = run("export", trained, "-o", tmp_path / "a.wake", "--no-int8", "--no-tflite", before=small_files_only)

@@ -31,6 +31,7 @@ def test_the_same_run_gives_the_same_graph_and_golden_audio(tiny_bundle, tiny_ru
             assert one.read(name) == other.read(name), name
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_is_not_written(tiny, tiny_run, tmp_path, monkeypatch):
     real = module.to_onnx
     monkeypatch.setattr(module, "to_onnx", lambda step: real(ExportStep([tiny(seed=9)])))
@@ -39,6 +40,7 @@ def test_a_graph_that_differs_is_not_written(tiny, tiny_run, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_golden_audio_is_exact_in_int16_neither_silent_nor_clipped():
     audio, words = golden_audio(["computer"])
     np.testing.assert_array_equal(audio * 32768, np.round(audio * 32768))

@@ -201,6 +201,7 @@ def test_an_operator_that_cannot_be_converted_is_one_sentence(tiny_run, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_layer_that_cannot_be_converted_is_named_with_its_operator(tiny, tmp_path):
     import torch
 
@@ -228,6 +229,7 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tiny_run, 
         export_runs([tiny_run], tmp_path / "file" / "a.wake", ["model.onnx"])
 
 
+@pytest.mark.slow
 def test_a_bundle_without_golden_audio_runs_and_says_that_it_cannot_be_verified(tiny_run, tmp_path, bursts):
     export_runs([tiny_run], tmp_path / "a.wake", ["model.onnx"], golden=False)
     assert len(Detector.open(tmp_path / "a.wake").feed(bursts((0.6,), 2.0))) == 1
@@ -249,6 +251,7 @@ def test_tflite_is_there_when_its_converter_is_and_the_pip_command_is_said_when_
     assert graphs_for() == list(ORDER)
 
 
+@pytest.mark.slow
 def test_insisting_on_tflite_without_its_converter_prints_the_pip_command(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(SpeechtlError, match=r"pip install 'speechtl\[export\]'"):

@@ -56,6 +56,7 @@ def test_prediction_from_a_bundle_needs_neither_torch_nor_training_packages(halv
     assert "ok" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_commands_export_and_verify(halves, tmp_path):
     runner = CliRunner()
     done = runner.invoke(app, ["image", "export", str(halves / "run"), "-o", str(tmp_path / "a.wake"), "--no-int8", "--json"])

@@ -17,6 +17,7 @@ def diagnosis(command) -> tuple[dict, dict]:
     return document, {check["name"]: check for check in document["checks"]}
 
 
+@pytest.mark.slow
 def test_a_microphone_that_works_is_described_with_its_rates_and_its_level(virtual_microphone, speechtl, tiny_bundle):
     microphone = virtual_microphone(rate=48_000, strict=True)
     microphone.background = 0.001
@@ -35,6 +36,7 @@ def test_a_microphone_that_works_is_described_with_its_rates_and_its_level(virtu
     assert {check["status"] for check in checks.values()} <= {"ok", "warning", "failure"}
 
 
+@pytest.mark.slow
 def test_a_muted_microphone_is_a_warning_for_people(virtual_microphone, speechtl):
     command = speechtl("doctor", "--device", "speechtl_mic", environment=virtual_microphone().environment)
     assert command.finish() == 0
@@ -43,6 +45,7 @@ def test_a_muted_microphone_is_a_warning_for_people(virtual_microphone, speechtl
     assert "        -> is it muted?" in said
 
 
+@pytest.mark.slow
 def test_a_microphone_that_delivers_nothing_is_a_failure(virtual_microphone, speechtl):
     microphone = virtual_microphone()
     microphone.pause()

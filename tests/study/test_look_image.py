@@ -35,6 +35,7 @@ def test_filters_and_patches_before_and_after_training_are_drawn(run, shapes):
         assert high - low > 150  # not blank
 
 
+@pytest.mark.slow
 def test_layers_that_did_not_learn_are_drawn_once(run, shapes, capsys):
     about = json.loads((run / "run.json").read_text())
     about["recipe"]["transfer"]["policy"] = "head"

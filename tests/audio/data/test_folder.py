@@ -154,6 +154,7 @@ def test_speakers_are_the_first_folders_that_differ(tmp_path, files, expected):
     assert set(speakers(tmp_path).values()) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("negatives", "unit"),
     [

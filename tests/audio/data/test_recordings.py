@@ -71,6 +71,7 @@ def test_a_clip_from_the_cache_is_the_one_that_was_asked_for(folder, said):
     assert {one.clip.where for one in other} == {f"{place / 'other.jsonl'}:7"}
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1000), length=st.integers(1, 5 * RATE), rate=st.sampled_from([8_000, 16_000, 44_100, 48_000]))
 def test_an_excerpt_is_as_long_as_asked_for_wherever_the_sound_is(tmp_path_factory, seed, length, rate):

@@ -206,6 +206,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("message", "said"),
     [

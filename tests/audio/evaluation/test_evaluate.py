@@ -96,6 +96,7 @@ def test_speakers_and_noise_have_slices_of_their_own(report, corpus):
     assert [name for kind, name in names if kind == "speaker"] == ["p10", "p8", "p9"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["burst", "Burst!", "A burst, please.", "Say: burst"])
 def test_negatives_in_which_the_word_is_said_are_left_out(report, corpus, text):
     lines = [json.loads(line) for line in (corpus / "negatives.jsonl").read_text().splitlines()]
@@ -162,6 +163,7 @@ def test_noise_of_which_nothing_is_left_is_passed_over_with_a_note(report, corpu
     assert made["slices"][1]["name"] == "noise at 10 dB"
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(word=st.floats(0.05, 30.0), before=st.floats(0.0, 3.0), after=st.floats(0.0, 3.0), seed=st.integers(0, 9))
 def test_an_event_at_the_end_of_a_word_of_any_length_is_its_own(recording_of, tiny, word, before, after, seed):

@@ -46,7 +46,7 @@ def compare(network: WakeWordNetwork, sound: np.ndarray, path, spread: float) ->
             assert np.abs(scores - offline).max() < TOLERANCE
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", [head if head == "linear" else pytest.param(head, marks=pytest.mark.slow) for head in HEADS])
 def test_offline_streaming_and_onnx_give_the_same_scores(bursts, tmp_path, head, tiny):
     compare(tiny(head), bursts((0.4, 1.3), 2.0), tmp_path / "x.wake", 0.5)
 

@@ -31,6 +31,7 @@ def test_a_program_that_fails_is_quoted() -> None:
         run(["/nowhere/speak"], "")
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_end_is_stopped_and_what_it_wrote_is_kept() -> None:
     code = "import time; print('first', flush=True); time.sleep(60)"
     output, failure = run_partly([sys.executable, "-c", code], "", seconds=2.0)

@@ -20,12 +20,14 @@ def shares() -> Counter[str]:
     return counted
 
 
+@pytest.mark.slow
 def test_every_voice_on_the_machine_has_a_share() -> None:
     assert set(used_voices()) == set(voices())
     assert sum(used_voices().values()) == pytest.approx(1.0)
     assert min(used_voices().values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(find_synthesizers()) < 3, reason="flite or festival is not installed (apt install flite festival)")
 def test_recorded_people_get_more_than_their_number() -> None:
     assert 0.25 <= shares()["flite"] + shares()["festival"] <= 0.30

@@ -123,6 +123,7 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_does_not(made: Synt
     assert {line["sha256"] for line in read_manifest(other.positives)}.isdisjoint(line["sha256"] for line in read_manifest(made.positives))
 
 
+@pytest.mark.slow
 def test_a_set_has_the_recordings_asked_for(made: SyntheticSet) -> None:
     positives, negatives = read_manifest(made.positives), read_manifest(made.negatives)
     assert len(positives) == 16
@@ -200,6 +201,7 @@ def test_an_interrupted_set_goes_on_where_it_stopped(made: SyntheticSet, tmp_pat
     assert files_below(tmp_path) == files_below(made.positives.parent)
 
 
+@pytest.mark.slow
 def test_progress_rises_to_one(tmp_path: Path) -> None:
     seen: list[float] = []
     make_set(tmp_path, [PHRASE, "hey marvin"], clips=4, negatives_minutes=0.1, progress=lambda fraction, _what: seen.append(fraction))

@@ -181,6 +181,7 @@ def test_no_more_negatives_are_taken_than_asked_for(manifest):
     assert 200 < sum(recording.seconds for recording in data.negatives) <= 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_one_recording_that_is_too_long_does_not_shut_out_the_others(manifest, seed):
     negatives = manifest("n", talk(12) + [{"speaker": f"long{index}", "duration": 400.0} for index in range(4)])

@@ -103,6 +103,7 @@ def test_recordings_of_the_test_split_are_not_in_the_run(recipe, corpus):
     assert used == {line["sha256"][:12] for line in lines if line["split"] != "test"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["head", "last:1", "all", "gradual"])
 def test_the_encoder_learns_as_much_as_the_policy_says(recipe, corpus, tiny, policy):
     recipe = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"policy": policy})})

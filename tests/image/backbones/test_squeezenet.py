@@ -94,6 +94,7 @@ def test_without_a_network_and_without_a_file_the_error_says_where_to_get_it(tmp
         load()
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_public_weights_know_what_is_in_street_photographs(image_folder):
     from speechtl.runtime.pictures import PictureSettings, read_pixels

@@ -107,6 +107,7 @@ def test_a_device_is_measured_over_ssh_and_compared_with_this_machine(program, d
     assert leftovers() == before
 
 
+@pytest.mark.slow
 def test_a_bundle_for_pictures_is_measured_over_ssh(program, device, halves, tmp_path, capsys):
     where = [device.host, str(halves / "halves.wake"), *device.options()]
     arguments = [*where, "--remote", REMOTE, "--out", str(tmp_path), "--repetitions", "1"]

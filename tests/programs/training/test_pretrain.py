@@ -191,6 +191,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_file(load_program, 
     assert "given.json" not in {path.name for path in (tmp_path / "full").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_damaged_recording_is_counted_before_the_training_and_not_met_in_it(load_program, recipe, tmp_path, capsys):
     lines = [json.loads(line) for line in (tmp_path / "some.jsonl").read_text().splitlines()]
     for index in (0, 4):  # to learn from, and of a test
@@ -208,6 +209,7 @@ def test_a_damaged_recording_is_counted_before_the_training_and_not_met_in_it(lo
     assert sum(note.startswith("Left out 1 recording: missing or broken") for note in notes) == 1
 
 
+@pytest.mark.slow
 def test_people_are_held_out_as_the_manifest_says(load_program, recipe, tmp_path, capsys):
     lines = [json.loads(line) for line in (tmp_path / "some.jsonl").read_text().splitlines()]
     lines[2]["split"] = "validation"
@@ -221,6 +223,7 @@ def test_people_are_held_out_as_the_manifest_says(load_program, recipe, tmp_path
     assert told["data"]["recorded"]["recordings"] == len(lines) - 4 - theirs
 
 
+@pytest.mark.slow
 def test_that_nobody_is_held_out_or_tested_is_said(load_program, recipe, tmp_path, capsys):
     lines = [json.loads(line) | {"speaker": "one", "split": "train"} for line in (tmp_path / "some.jsonl").read_text().splitlines()]
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -249,6 +252,7 @@ def test_a_folder_with_something_in_it_is_left_alone(load_program, recipe, tmp_p
     assert "is not empty" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_batches_that_are_too_large_leave_nothing_that_is_in_the_way(load_program, recipe, tmp_path, capsys):
     command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
     assert load_program("training/pretrain").main([*command, "--set", "train.batch_size=999"]) == 2

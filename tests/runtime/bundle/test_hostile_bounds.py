@@ -129,6 +129,7 @@ def words_100_000(remake, tiny_bundle):
     return remake({"words": [{**word, "name": str(index)} for index in range(100_000)]})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Only Linux tells what a process took at most")
 @pytest.mark.parametrize(
     ("make", "sentence"),
@@ -211,6 +212,7 @@ def test_scores_that_are_no_numbers_fail_for_any_picture(halves, remake_halves):
     assert not any(result.ok for result in verify_pictures(open_picture_bundle(remake_halves(files={"golden.npz": file.getvalue()}))))
 
 
+@pytest.mark.slow
 def test_a_slow_start_is_refused(tiny_bundle, remake, monkeypatch, tmp_path):
     monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path))
     monkeypatch.setattr(trial, "SECONDS", 1)

@@ -210,6 +210,7 @@ def test_a_zip_without_a_description_is_refused(tmp_path):
         open_bundle(tmp_path / "a.wake")
 
 
+@pytest.mark.slow
 def test_a_bundle_that_unpacks_to_gigabytes_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.wake", "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("model.onnx", "w") as entry:

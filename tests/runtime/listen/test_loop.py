@@ -211,6 +211,7 @@ def recording(bursts, tmp_path):
     return tmp_path / "a.wav"
 
 
+@pytest.mark.slow
 def test_a_dry_run_paces_a_file_and_gives_its_events(speechtl, tiny_bundle, recording):
     command = speechtl("listen", tiny_bundle, "--dry-run", recording, "--json")
     assert command.finish() == 0
@@ -231,6 +232,7 @@ def test_events_are_lines_for_people_without_json(speechtl, tiny_bundle, recordi
     assert "(score 0." in command.out[0]
 
 
+@pytest.mark.slow
 def test_a_command_is_told_the_event_and_its_output_stays_out_of_the_events(speechtl, tiny_bundle, recording, tmp_path):
     script = tmp_path / "tell it.sh"
     script.write_text('#!/bin/sh\necho "told $1 $SPEECHTL_NAME $SPEECHTL_TIME $SPEECHTL_SCORE $SPEECHTL_AT"\n')
@@ -412,6 +414,7 @@ def test_without_sounddevice_the_pip_command_is_printed(speechtl, tiny_bundle, t
     refused(speechtl("listen", tiny_bundle, environment={"PYTHONPATH": str(tmp_path)}), "pip install 'speechtl[mic]'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

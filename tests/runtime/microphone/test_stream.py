@@ -42,6 +42,7 @@ def run(code: str, microphone, timeout: float = 100) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_samples_arrive_whole_and_exact(virtual_microphone):
     microphone = virtual_microphone()
     ramp = np.arange(1, 16_001) / 32768  # 25 blocks, no value twice
@@ -255,6 +256,7 @@ listener.close()
     assert said[-1] == ("The audio driver is stuck on speechtl_mic at 16000 Hz, channel 1 of 2; restart speechtl, or reboot.")
 
 
+@pytest.mark.slow
 def test_a_driver_that_closes_slowly_is_not_given_up_however_long_the_microphone_has_been_away(virtual_microphone):
     microphone = virtual_microphone()
     microphone.background = 0.001

@@ -59,6 +59,7 @@ def test_home_assistant_finds_the_server_and_its_end():
     assert gone == (found[0], ServiceStateChange.Removed)
 
 
+@pytest.mark.slow
 def test_another_address_of_the_machine_is_announced_in_place_of_the_first(monkeypatch):
     addresses = ["192.0.2.7"]
     monkeypatch.setattr(server_address, "outward", lambda host: addresses[-1])

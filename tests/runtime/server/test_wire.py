@@ -66,6 +66,7 @@ def test_data_beside_and_within_the_header_is_merged():
     assert read_all(line + b"\n" + more) == [Event("t", {"a": 1, "b": 3, "c": 4})]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.binary(max_size=200)

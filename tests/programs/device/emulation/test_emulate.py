@@ -33,6 +33,7 @@ def passed(program):
     return program.Result("arm64", "model.onnx", "onnxruntime", 1e-7, True, 1, "this machine", 2e-6, 1e-5, 0.0, True, 500_000, 4_000_000)
 
 
+@pytest.mark.slow
 def test_the_probe_gives_the_scores_of_the_frames_that_it_is_given(program, tiny_bundle, given, tmp_path):
     found = program.Side("this machine", [sys.executable]).scores(tiny_bundle, given, tmp_path / "out.npz")
     bundle = open_bundle(tiny_bundle)
@@ -42,6 +43,7 @@ def test_the_probe_gives_the_scores_of_the_frames_that_it_is_given(program, tiny
     np.testing.assert_array_equal(found["frames"], LogMel(bundle.features).compute(audio))
 
 
+@pytest.mark.slow
 def test_a_side_detects_and_verifies_with_the_command_line(program, tiny_bundle, given):
     side = program.Side("this machine", [sys.executable])
     parity = side.verify(tiny_bundle)[("model.onnx", "onnxruntime")]

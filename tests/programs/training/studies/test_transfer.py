@@ -33,6 +33,7 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["head", "all"])
 def test_a_training_that_shares_negatives_gives_the_network_that_it_gives_alone(load_program, corpus, known_tiny, monkeypatch, policy):
     program = load_program("training/studies/transfer")

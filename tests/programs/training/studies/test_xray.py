@@ -38,6 +38,7 @@ def test_a_patient_is_in_one_fold(program, patients):
         assert of.setdefault(picture.group, fold) == fold
 
 
+@pytest.mark.slow
 def test_every_setup_is_reported_with_limits(program, patients, tmp_path, monkeypatch):
     small = {"only": program.Setup("scratch", program.HeadOnly(), 20), "all": program.Setup("scratch", program.AllLayers(), 2)}
     monkeypatch.setattr(program, "SETUPS", small)
