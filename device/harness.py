@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     if options.plot is not None:
         draw(comparison, options.plot)
     if not comparison.ok:
-        raise CheckFailedError(f"{device(options)} and this machine differ in their scores, or a budget is broken.")
+        raise CheckFailedError(f"{device(options)} and this machine differ in their scores, or a budget is exceeded.")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -176,10 +176,10 @@ def explain(options: argparse.Namespace, code: int, last: str) -> str:
     if code == NOT_FOUND:
         return (
             f"{host} has no {options.remote!r} ({last}). Install it there with: pip install speechtl; "
-            "or say where it is, as in: --remote '~/speechtl/bin/speechtl'"
+            "or give its path, as in: --remote '~/speechtl/bin/speechtl'"
         )
     if "No such command" in last or "no such option" in last.lower():
-        return f"{host} has an older speechtl, without this bench ({last}). Update it there with: pip install -U speechtl"
+        return f"{host} has an older speechtl, whose bench differs ({last}). Update it there with: pip install -U speechtl"
     return f"{host} could not measure the bundle: {last.removeprefix('speechtl: ')}"
 
 
@@ -192,8 +192,8 @@ def keep(options: argparse.Namespace, answered: str) -> BenchReport:
     except ValueError as error:
         first = answered.strip().splitlines()[:1]
         raise HostError(
-            f"{host} answered with something else than a report: {first[0][:100] if first else 'nothing'!r}. "
-            "Let no start-up file of its shell (such as .bashrc) print anything."
+            f"{host} sent something other than a report: {first[0][:100] if first else 'nothing'!r}. "
+            "Make sure that no start-up file of its shell (such as .bashrc) prints anything."
         ) from error
     write_text(path, answered)
     return read_report(path)

@@ -117,7 +117,7 @@ def _synthetic(out: Path, word: str) -> Material:
     if language != LANGUAGES[LATIN][1]:
         say(
             f"The word is spoken in {language}, according to its script. Half of the negatives are numbers in {language}, the other "
-            f"half English sentences, so the result does not show how well the word is told apart from other {language} speech."
+            f"half English sentences, so the result does not show how well the word is distinguished from other {language} speech."
         )
     folder = out / "recordings"
     with progress("synthesising, percent") as advance:

@@ -33,7 +33,7 @@ def say(text: str) -> None:
 def progress(title: str) -> Iterator[Advance]:
     """Show the progress of a stage; the block may call the function that it gets with the number done and the total.
 
-    Stages may stand in one another: plain lines tell of the innermost, also while one call of it takes long.
+    Stages may be nested: plain lines report the innermost, also while one call of it takes long.
     """
     with (_bars if sys.stderr.isatty() and find_spec("rich") else _lines).stage(title) as advance:
         yield advance

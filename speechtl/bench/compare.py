@@ -108,8 +108,8 @@ def compare(first: BenchReport, second: BenchReport, budgets: Sequence[Budget] =
     reports = (first, second)
     if first.form != second.form:
         raise SpeechtlError(
-            f"{first.path} is about a bundle of the kind {first.form.kind!r} and {second.path} of the kind {second.form.kind!r}, "
-            "which have different measures; compare two reports of one kind."
+            f"{first.path} measures a bundle of kind {first.form.kind!r} and {second.path} one of kind {second.form.kind!r}; "
+            "compare two reports of the same kind."
         )
     verdicts = [
         Verdict(index, budget, value := report.values[budget.measure], value is not None and value <= budget.at_most)
@@ -142,9 +142,12 @@ def _budget(entry: Any, where: str) -> Budget:
         raise SpeechtlError(f"{where}: the key {unknown[0]!r} is not known{did_you_mean(unknown[0], known)}.")
     measure, at_most = entry.get("measure"), entry.get("at_most")
     if measure not in COSTS:
-        raise SpeechtlError(f"{where}: 'measure' must be one of {', '.join(COSTS)}; got {measure!r}{did_you_mean(str(measure), COSTS)}.")
+        raise SpeechtlError(
+            f"{where}: 'measure' must be one of those that speechtl bench compare A.json B.json prints; "
+            f"got {measure!r}{did_you_mean(str(measure), COSTS)}."
+        )
     if not isinstance(at_most, int | float) or isinstance(at_most, bool) or not 0 <= at_most <= MAX_VALUE:
-        raise SpeechtlError(f"{where}: 'at_most' must be a number, not negative; got {at_most!r}.")
+        raise SpeechtlError(f"{where}: 'at_most' must be a number, 0 or more; got {at_most!r}.")
     conditions = {key: value for key, value in entry.items() if key not in ("measure", "at_most")}
     wrong = [key for key, value in conditions.items() if not isinstance(value, str)]
     if wrong:

@@ -119,7 +119,7 @@ def _form(document: Json, path: Path) -> ReportForm:
         raise _damaged(path, ("bundle", "kind"))
     if kind not in FORMS:
         raise SpeechtlError(
-            f"{path} is about a bundle of the kind {kind!r}, which this speechtl does not know. Update it with: pip install -U speechtl"
+            f"{path} measures a bundle of kind {kind!r}, which this speechtl does not know. Update it with: pip install -U speechtl"
         )
     return FORMS[kind]
 

@@ -55,7 +55,7 @@ def run(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split to use (manifests with splits).", show_default=SPLIT)] = None,
     python: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="Command that starts Python, where this one cannot start itself (emulators).")
+        str | None, typer.Option(metavar="COMMAND", help="Command that starts Python for the measured processes (emulators).")
     ] = None,
 ) -> None:
     """Measure a bundle on this machine: time and CPU of every stage, memory, start; for a wake word also missed deadlines and delay."""
@@ -106,7 +106,7 @@ def compare(
     if not result.ok:
         broken = sum(not verdict.ok for verdict in result.verdicts)
         what = [] if result.drift.ok else ["the scores differ between the machines"]
-        what += [f"{broken} of {len(result.verdicts)} budgets are broken"] if broken else []
+        what += [f"{broken} of {len(result.verdicts)} budgets are exceeded"] if broken else []
         raise CheckFailedError(f"{first} and {second}: {' and '.join(what)}.")
 
 

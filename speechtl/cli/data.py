@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 app = typer.Typer(name="data", help="Manifests: check, download, count and align recordings.", no_args_is_help=True)
 
 Manifests = Annotated[
-    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests: JSON lines, one recording a line.", show_default=False)
+    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests: JSON lines, one recording per line.", show_default=False)
 ]
 Sources = Annotated[
-    list[Path], typer.Argument(metavar="MANIFEST|FOLDER...", help="Manifests (JSON lines) or folders of recordings.", show_default=False)
+    list[Path], typer.Argument(metavar="MANIFEST/FOLDER...", help="Manifests (JSON lines) or folders of recordings.", show_default=False)
 ]
 
 

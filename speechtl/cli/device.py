@@ -34,18 +34,18 @@ LISTEN_EXAMPLE = """speechtl listen computer.wake --device USB --on-detect './li
 The environment of the command has SPEECHTL_NAME, SPEECHTL_SCORE, SPEECHTL_TIME (seconds since the start) and SPEECHTL_AT (date and time).
 A folder of bundles is watched, and SIGHUP reloads all bundles; SIGTERM and Ctrl-C end the program within a second."""
 
-DeviceOption = Annotated[str | None, typer.Option(help="Microphone: its name, part of it, or its number; see doctor.")]
+DeviceOption = Annotated[str | None, typer.Option(help="Microphone: name, part of the name, or number, as listed by doctor.")]
 ChannelOption = Annotated[int, typer.Option(min=1, max=64, help="Channel of the microphone to listen to.")]
 RateOption = Annotated[int | None, typer.Option(min=4000, max=384_000, help="Sample rate (Hz); default: the first that works.")]
 CommandOption = Annotated[str | None, typer.Option(metavar="CMD", help="Command to run on every event, without a shell.")]
-SecondsOption = Annotated[float, typer.Option(min=0.1, max=86_400, callback=finite, help="A command that runs longer is stopped.")]
+SecondsOption = Annotated[float, typer.Option(min=0.1, max=86_400, callback=finite, help="Stop a command that runs longer (seconds).")]
 ClipsOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Save the audio around events and near misses.", callback=clips_folder)
 ]
 ClipsOfOption = Annotated[
     list[str] | None, typer.Option("--clips", metavar="WORD", help="Save clips of this word only; may be repeated.", show_default=False)
 ]
-DaysOption = Annotated[float, typer.Option(min=0.0, callback=finite, help="Delete clips that are older (days).")]
+DaysOption = Annotated[float, typer.Option(min=0.0, callback=finite, help="Delete clips older than this (days).")]
 MegabytesOption = Annotated[float, typer.Option(min=0.1, callback=finite, help="Delete the oldest clips above this total size (MB).")]
 GateOption = Annotated[bool, typer.Option("--gate", help="Run the network only near speech (voice-activity gate).")]
 FileOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Play a recording in place of the microphone.")]

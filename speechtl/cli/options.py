@@ -21,7 +21,7 @@ from speechtl.runtime.bundle.choice import PerWord, refractory_times, thresholds
 STDOUT = "-"
 OPTIONAL_FILE = "[FILE]"  # metavar of an option whose value may be left out: standard output
 SEVERAL = "..."  # ends the metavar of an option that takes several values: --positives A B
-SOURCES = f"MANIFEST|FOLDER{SEVERAL}"
+SOURCES = f"MANIFEST/FOLDER{SEVERAL}"  # a | would end a cell of a Markdown table
 
 
 class Command(TyperCommand):
@@ -133,7 +133,7 @@ JsonFileOption = Annotated[
         "--json",
         metavar=OPTIONAL_FILE,
         callback=report_file,
-        help="Write one JSON document to this file, or to standard output where no file is named.",
+        help="Write one JSON document to this file; without a file, to standard output.",
     ),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue after an interruption.")]
@@ -158,7 +158,7 @@ RefractoryOption = Annotated[
     _per_word(
         "--refractory",
         refractory_times,
-        "Seconds after an event without another event of the same word: 2, or computer=3 for one word; may be repeated.",
+        "Least time between two events of a word (seconds): 2, or computer=3 for one word; may be repeated.",
     ),
 ]
 UnitsOption = Annotated[int, typer.Option("--units", min=1, max=24, help="Units of each layer.")]

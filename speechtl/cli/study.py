@@ -22,7 +22,7 @@ def advise(
         list[str] | None, typer.Option(metavar="POLICY...", help="With --measure: policies to train.", show_default=" ".join(MEASURED))
     ] = None,
     examples: Annotated[int | None, typer.Option(min=2, help="With --measure: number of training examples; default: all.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="With --measure: trainings of each policy.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="With --measure: number of trainings per policy.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Also measure an encoder of another input type.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -235,7 +235,7 @@ def detect(
     engine: EngineOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the wake word in recordings of any rate and format; prints one line an event."""
+    """Find the wake word in recordings of any rate and format; prints one line per event."""
     from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
     from speechtl.runtime.bundle.wake_word import open_bundle
     from speechtl.runtime.detect_files import detect_file, detect_raw
@@ -260,7 +260,7 @@ def detect(
 
 
 def _print_events(file: str, events: Iterable[Event], as_json: bool) -> None:
-    """Print one line an event, as soon as it comes."""
+    """Print one line per event, as soon as it comes."""
     detected = False
     for event in events:
         detected = True

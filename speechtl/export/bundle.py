@@ -115,7 +115,7 @@ def check_joinable(runs: Sequence[Run]) -> None:
     if not share_encoder([run.network for run in runs]):
         trained = ", ".join(f"{run.name} on {run.network.encoder.info.name} with {run.about['policy']}" for run in runs)
         raise SpeechtlError(
-            'The runs do not share an encoder: only runs with a frozen one of the same kind (policy = "head") can be joined. '
+            'The runs do not share an encoder: only runs with the same frozen encoder (policy = "head") can be joined. '
             f"Export each into a bundle of its own; these were trained: {trained}."
         )
 
@@ -239,10 +239,10 @@ def _describe_graphs(work: _Work, about: dict[str, Any], files: Mapping[str, byt
         lost = [str(result) for result in work.accuracy[graph] if not result.ok]
         if lost:
             entry["default"] = False
-            say(f"{graph} costs accuracy, so it only runs when it is asked for by name: {'; '.join(lost)}.")
+            say(f"{graph} costs accuracy, so it only runs when requested by name: {'; '.join(lost)}.")
     if not any(entry.get("default", True) for entry in described.values()):
         raise CheckFailedError(
-            "int8 costs accuracy and no float graph was asked for, so there is none to run by default; nothing was written. "
+            "int8 costs accuracy, and no float graph was requested that could run by default; nothing was written. "
             f"Add one of these: {TFLITE}, {ONNX}."
         )
     return described

@@ -164,9 +164,7 @@ def _check_int8(trial: Path, pixels: Tensor) -> dict[str, Any]:
         same += answers[0] == answers[1]
     agreement = same / len(pixels)
     if agreement < AGREEMENT:
-        say(
-            f"{INT8} gives other answers than {FLOAT} on {1 - agreement:.1%} of the pictures, so it only runs when it is asked for by name."
-        )
+        say(f"{INT8} gives other answers than {FLOAT} on {1 - agreement:.1%} of the pictures, so it only runs when requested by name.")
     return {
         "tolerance": round(max(differences) * MARGIN + SLACK, 4),
         "agreement": round(agreement, 4),

@@ -131,15 +131,15 @@ def _read_lines(path: Path, problems: list[str]) -> list[Picture]:
         return []
     except (UnicodeDecodeError, OSError):
         what = (
-            "a zip archive; unpack it, and give the folder" if _is_zip(path) else "not text in UTF-8; a manifest has one JSON object a line"
+            "a zip archive; unpack it, and give the folder" if _is_zip(path) else "not UTF-8 text; a manifest has one JSON object per line"
         )
         problems.append(f"{path} is {what}.")
         return []
     if not text.strip():
-        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
+        problems.append(f"{path} is empty; a manifest has one JSON object per line.")
     elif "{" not in text:
         problems.append(
-            f"{path} is a text without JSON; a manifest has one JSON object a line: " + '{"image_filepath": "a.jpg", "label": "cat"}'
+            f"{path} is a text without JSON; a manifest has one JSON object per line: " + '{"image_filepath": "a.jpg", "label": "cat"}'
         )
         return []
     pictures = []

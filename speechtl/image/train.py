@@ -74,7 +74,7 @@ def _train(recipe: ImageRecipe, out: Path, work: Path, resume: bool) -> dict[str
 def pretrain(recipe: ImageRecipe, *, resume: bool = False) -> tuple[dict[str, Any], Path]:
     """Train a network from scratch on a large labelled source, and keep it as the backbone with the recipe's name."""
     if recipe.name in BACKBONES:
-        raise RecipeError(f"There is a backbone {recipe.name!r} already; give yours another name.")
+        raise RecipeError(f"A backbone named {recipe.name!r} exists already; choose another name.")
     transfer = recipe.transfer.model_copy(update={"weights": SCRATCH, "policy": PRETRAIN_POLICY})
     folder = kept_folder(recipe.name)
     return train(recipe.model_copy(update={"transfer": transfer}), folder, resume=resume), folder

@@ -82,7 +82,7 @@ class LogMelSettings:
         try:
             return cls(**given)
         except TypeError as error:
-            raise BundleError(f"The log-mel settings are not those that this version of speechtl knows: {error}.") from error
+            raise BundleError(f"This version of speechtl does not know these log-mel settings: {error}.") from error
 
 
 def hz_to_mel(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -210,7 +210,7 @@ class WaveformSettings:
         try:
             return cls(**{key: value for key, value in values.items() if key != "kind"})
         except TypeError as error:
-            raise BundleError(f"The waveform settings are not those that this version of speechtl knows: {error}.") from error
+            raise BundleError(f"This version of speechtl does not know these waveform settings: {error}.") from error
 
 
 class Waveform:

@@ -41,7 +41,7 @@ def to_float(samples: npt.ArrayLike) -> Samples:
     if not peak <= LOUDEST:  # NaN, too
         if not np.isfinite(values).all():
             raise AudioError("The samples contain values that are not numbers (NaN or infinity).")
-        raise AudioError(f"Float samples must be in [-1, 1]; these reach {peak:.0f}. Whole numbers of 16 bits: {_as_int16(samples)}")
+        raise AudioError(f"Float samples must be in [-1, 1]; these reach {peak:.0f}. For 16-bit integers: {_as_int16(samples)}")
     return values
 
 

@@ -72,7 +72,7 @@ def _measurable(data: ImageData) -> list[str]:
     usable = [task.name for task in data.tasks if task.classes or len(kinds[task.name]) == 2]
     if not usable:
         raise ManifestError(
-            "No task has labels of both kinds among the validation pictures, so nothing can be measured; keep more for them."
+            "No task has labels of both kinds among the validation pictures, so nothing can be measured; raise data.validation."
         )
     if left_out := ", ".join(name for name in kinds if name not in usable):
         say(f"Not measured, because their validation pictures are all of one kind: {left_out}.")

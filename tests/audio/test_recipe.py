@@ -149,7 +149,7 @@ def test_layers_are_trained_of_one_encoder(tmp_path):
     path = write(tmp_path, SMALL)
     assert read_recipe(path, {"transfer": {"policy": "last:2"}}).transfer.encoder == "speech-embedding"
     assert read_recipe(path, {"transfer": {"encoder": "conv-ctc", "policy": "all"}}).transfer.encoder == "conv-ctc"
-    with pytest.raises(RecipeError, match=r"side by side, which stay frozen.*'last:2'"):
+    with pytest.raises(RecipeError, match=r"combines encoders, which stay frozen.*'last:2'"):
         read_recipe(path, {"transfer": {"encoder": "speech-embedding+conv-ctc", "policy": "last:2"}})
 
 
@@ -175,14 +175,14 @@ def test_a_file_that_holds_no_such_weights_is_refused_with_the_recipe(tmp_path):
     save_tensors(tmp_path / "odd.safetensors", tensors, {"hours": "many"})
     save_tensors(tmp_path / "whole.safetensors", {f"encoder.{name}": values for name, values in tensors.items()}, {})
     for path in ("gone.safetensors", tmp_path / "gone.safetensors"):
-        refused(f"conv-ctc:{path}", rf"{tmp_path}/gone\.safetensors, which is no file")
+        refused(f"conv-ctc:{path}", rf"{tmp_path}/gone\.safetensors does not exist or is not a file")
     refused("conv-ctc:", r"'conv-ctc:' is not known.*conv-ctc:FILE")
     refused("+conv-ctc:tiny.safetensors", "a name is missing")
-    refused("conv-ctc:tiny.safetensors", r"weights of a conv-ctc-tiny; name it so")
+    refused("conv-ctc:tiny.safetensors", r"weights of conv-ctc-tiny; write conv-ctc-tiny:FILE")
     refused("conv-ctc-tiny:text.safetensors", "damaged or not a checkpoint")
     refused("conv-ctc-tiny:list.safetensors", "damaged or not a checkpoint")
-    refused("conv-ctc-tiny:odd.safetensors", r"damaged: it says 'many' of its hours")
-    refused("conv-ctc-tiny:whole.safetensors", r"take the encoder\.safetensors beside it")
+    refused("conv-ctc-tiny:odd.safetensors", r"damaged: its hours are 'many'")
+    refused("conv-ctc-tiny:whole.safetensors", r"use the encoder\.safetensors in the same folder")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_file_that_holds_no_such_weights_is_refused_with_the_recipe(tmp_path):
     [
         ("conv-ctc+conv-ctc", "twice"),
         ("conv-ctc+conv-ctc:own.safetensors", "twice"),
-        ("conv-ctc+torchaudio:HUBERT_BASE", "take it alone"),
+        ("conv-ctc+torchaudio:HUBERT_BASE", "use it alone"),
         ("conv-ctc+", "encoder"),
     ],
 )

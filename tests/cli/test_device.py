@@ -32,7 +32,7 @@ def test_a_port_in_use_is_exit_code_2(refused, tiny_bundle):
 def test_bad_addresses_and_bundles_are_exit_code_2(refused, tiny_bundle, tmp_path):
     assert "not an address to listen at" in refused(tiny_bundle, "--uri", "localhost:10400")
     assert "does not exist" in refused(tmp_path / "none.wake")
-    assert "could not be told apart" in refused(tiny_bundle, tiny_bundle)
+    assert "could not be distinguished" in refused(tiny_bundle, tiny_bundle)
     assert "has no graph" in refused(tiny_bundle, "--graph", "none.onnx")
     assert "is not known" in refused(tiny_bundle, "--engine", "none")
     assert "from this machine only" in refused(tiny_bundle, "--zeroconf", "kitchen")

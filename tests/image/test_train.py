@@ -113,7 +113,7 @@ def test_wrong_recipes_are_one_sentence(shapes, change, sentence):
 
 
 def test_a_name_of_a_built_in_backbone_is_not_taken_by_pretraining(shapes):
-    with pytest.raises(RecipeError, match="There is a backbone 'small' already"):
+    with pytest.raises(RecipeError, match="A backbone named 'small' exists already"):
         pretrain(edited(shapes, ('"shapes"\n[data]', '"small"\n[data]')))
 
 

@@ -15,11 +15,11 @@ CHUNK_BYTES = 2 * 1280  # 80 ms of int16 at 16 kHz
 WINDOW_FRAMES = 76  # what the published encoder hears at a time
 STEP_FRAMES = 8  # 80 ms
 
-Take = Callable[[bytes], object]  # a chunk of samples in, whatever the contender has to say about it out
+Take = Callable[[bytes], object]  # takes a chunk of samples, returns the contender's result
 
 
 def open_speechtl(bundle: str, *graph: str) -> Take:
-    """Return a bundle's shipped detector."""
+    """The shipped detector of a bundle."""
     import numpy as np
 
     from speechtl.runtime import Detector
@@ -29,7 +29,7 @@ def open_speechtl(bundle: str, *graph: str) -> Take:
 
 
 def open_recomputing(model: str) -> Take:
-    """Return the published encoder behind speechtl's features, its whole window recomputed at every step."""
+    """The published encoder on speechtl's features, with its whole window recomputed at every step."""
     import numpy as np
     import onnxruntime
 
@@ -57,7 +57,7 @@ def open_recomputing(model: str) -> Take:
 
 
 def open_openwakeword(word: str) -> Take:
-    """Return openWakeWord with one of the ONNX models that come with it."""
+    """openWakeWord with one of its own ONNX models."""
     from pathlib import Path
 
     import numpy as np
@@ -70,7 +70,7 @@ def open_openwakeword(word: str) -> Take:
 
 
 def open_pymicro(word: str) -> Take:
-    """Return pymicro-wakeword with one of the models that come with it."""
+    """pymicro-wakeword with one of its own models."""
     from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
     model, features = MicroWakeWord.from_builtin(Model(word)), MicroWakeWordFeatures()
@@ -87,13 +87,13 @@ RUNTIMES = {"onnxruntime": "onnxruntime", "ai_edge_litert": "ai-edge-litert", "t
 
 
 def cpu_seconds() -> float:
-    """Return the processor time of this process so far, all its threads together."""
+    """The processor time of this process so far, all threads together."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def peak_bytes() -> int:
-    """Return the largest resident memory of this program."""
+    """The peak resident memory of this program."""
     try:
         # Linux carries ru_maxrss over from the program that started this one, VmHWM begins anew. pathlib would be billed.
         with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123

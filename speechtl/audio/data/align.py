@@ -97,7 +97,7 @@ def align_manifest(path: PathLike, progress: Advance | None = None) -> Aligned:
     """Write `word_start` and `word_end` into the lines of a manifest with one word and no limits."""
     clips = read_manifest(path)
     if is_table(path):
-        raise ManifestError(f"{path} is a table of another form, which would be overwritten; words are aligned in manifests (JSON lines).")
+        raise ManifestError(f"{path} is a table, not a manifest (JSON lines), and would be overwritten; align writes to manifests only.")
     aligned = align(clips, progress)
     write_manifest(path, aligned[0])
     return aligned[1]

@@ -93,7 +93,7 @@ def _targets(clips: Sequence[Clip]) -> tuple[dict[Path, Clip], list[tuple[Clip, 
         if clip.url is None:
             failures.append((clip, "its line names no 'url', and the file is not on this machine."))
         elif urlsplit(clip.url).scheme not in ("http", "https"):
-            failures.append((clip, f"only http and https are fetched, got {clip.url!r}."))
+            failures.append((clip, f"only http and https are allowed, got {clip.url!r}."))
         elif target is None:
             failures.append((clip, "its line names no 'sha256' or 'source_sha256', so a download could not be checked."))
         else:
@@ -146,9 +146,9 @@ class _HttpOnly(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        """Return the request for the new address, or refuse it."""
+        """The request for the new address; raises an error for one that is not http or https."""
         if urlsplit(newurl).scheme not in ("http", "https"):
-            raise _FailedError(f"{req.full_url} leads to {newurl!r}; only http and https are fetched.")
+            raise _FailedError(f"{req.full_url} redirects to {newurl!r}; only http and https are allowed.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -167,14 +167,14 @@ def _open(url: str, have: int, timeout: float) -> http.client.HTTPResponse | _No
             return _Nothing()
         after = error.headers.get("Retry-After") or ""
         raise _FailedError(
-            f"{url} answers {error.code} {error.reason}.", error.code in _AGAIN, float(after) if after.isdecimal() else 0.0
+            f"{url} responds with {error.code} {error.reason}.", error.code in _AGAIN, float(after) if after.isdecimal() else 0.0
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise _FailedError(f"{url} cannot be reached: {reason}.", again=not isinstance(error, ValueError)) from error
     if response.status == 206 and not re.match(rf"bytes {have}-", response.headers.get("Content-Range") or ""):
         response.close()
-        raise _FailedError(f"{url} answers with another part than the one asked for.")
+        raise _FailedError(f"{url} sent a different part of the file than requested.")
     return response
 
 

@@ -199,10 +199,10 @@ def _parse(path: Path, problems: list[str]) -> list[Clip]:
     try:
         text = decode(data)
     except UnicodeDecodeError:
-        problems.append(f"{path} is not text in UTF-8; a manifest has one JSON object a line.")
+        problems.append(f"{path} is not text in UTF-8; a manifest has one JSON object per line.")
         return []
     if not text.strip():
-        problems.append(f"{path} is empty; a manifest has one JSON object a line.")
+        problems.append(f"{path} is empty; a manifest has one JSON object per line.")
         return []
     return _parse_text(text, path, problems)
 

@@ -40,12 +40,12 @@ Entries = Iterator[tuple[int, Any]]  # the number of a line or an entry, and the
 
 
 def what_else(data: bytes, path: Path) -> str | None:
-    """The end of a sentence that says what a binary file is; None for a possible manifest."""
+    """The end of an error message about a binary file; None for a possible manifest."""
     for magic, what in _MAGIC.items():
         if data.startswith(magic):
             return what
     if path.suffix.lower() in SOUNDS:
-        return f"a recording or film ({path.suffix.lower()}); convert it with ffmpeg, and give the folder that it is in"
+        return f"a recording or film ({path.suffix.lower()}); convert it with ffmpeg, and give its folder"
     return None
 
 
@@ -63,7 +63,7 @@ def reader_of(text: str, path: Path) -> Callable[[str, Path], Entries] | None:
 
 
 def what_text(text: str, path: Path) -> str | None:
-    """The end of a sentence that says what a text is that is neither a manifest nor a known table; None for a possible manifest."""
+    """The end of an error message about a text that is neither a manifest nor a known table; None for a possible manifest."""
     lines = [line for line in text.splitlines() if line.strip()]
     if path.suffix.lower() == ".toml" or (lines and not lines[0].lstrip().startswith("{") and _RECIPE.search(text)):
         return "a recipe (TOML); give it to speechtl train RECIPE, and here a manifest (JSON lines) or a folder"
@@ -80,7 +80,7 @@ def what_text(text: str, path: Path) -> str | None:
             )
     if lines:
         return (
-            f"a text of {counted(len(lines), 'line')} without JSON; a manifest has one JSON object a line: "
+            f"a text of {counted(len(lines), 'line')} without JSON; a manifest has one JSON object per line: "
             '{"audio_filepath": "a.wav", "duration": 1.5}'
         )
     return None

@@ -86,7 +86,7 @@ def parts_of(name: str) -> list[str]:
     own = re.search(rf"(?:^|\{several.PLUS}){OWN}", name)
     parts = [*name[: own.start(1)].split(several.PLUS)[:-1], name[own.start(1) :]] if own else name.split(several.PLUS)
     if not all(parts) and any(parts):
-        raise RecipeError(f"The encoder {name!r}: a name is missing beside the {several.PLUS}.")
+        raise RecipeError(f"The encoder {name!r}: a name is missing before or after {several.PLUS}.")
     return parts
 
 

@@ -103,19 +103,19 @@ def build(name: str = "conv-ctc") -> AudioEncoder:
 
 
 def load(name: str = "conv-ctc", path: Path | None = None) -> AudioEncoder:
-    """The pretrained encoder: the weights that come with speechtl, or those of a file that `training/pretrain.py` left."""
+    """The pretrained encoder: the weights that come with speechtl, or those of a file written by `training/pretrain.py`."""
     encoder = build(name)
     given = path or WEIGHTS / f"{name}.safetensors"
     tensors, about = load_tensors(given)
     made_for = about.get("encoder")
     if isinstance(made_for, str) and made_for in SIZES and made_for != name:
-        raise RunError(f"{given} holds the weights of a {made_for}; name it so, in place of {name}.")
+        raise RunError(f"{given} contains the weights of {made_for}; write {made_for}:FILE in place of {name}:FILE.")
     if any(tensor.startswith("encoder.") for tensor in tensors):
-        raise RunError(f"{given} holds a whole network, with its output layers; take the encoder.safetensors beside it.")
+        raise RunError(f"{given} contains a whole network with its output layers; use the encoder.safetensors in the same folder.")
     load_weights(encoder, tensors, given)
     hours, licence = about.get("hours"), about.get("licence", "unknown")
     if not isinstance(hours, int | float | None) or not isinstance(licence, str):
-        raise RunError(f"{given} is damaged: it says {hours!r} of its hours and {licence!r} of its licence.")
+        raise RunError(f"{given} is damaged: its hours are {hours!r} and its licence is {licence!r}.")
     source = f"{path.name}, sha256 {sha256_of(path)}" if path else encoder.info.source
     encoder.info = replace(encoder.info, source=source, source_hours=hours, licence=licence)
     return encoder

@@ -110,7 +110,7 @@ def teacher(name: str, layer: int = -1) -> TeacherNetwork:
     bundle = _bundle(name)
     blocks = bundle._params["encoder_num_layers"]
     if not -blocks <= layer < blocks:
-        raise SpeechtlError(f"{name} has the layers 0 to {blocks - 1}; {layer} is none of them.")
+        raise SpeechtlError(f"{name} has no layer {layer}; its layers are 0 to {blocks - 1}.")
     model = _pretrained(name, bundle).eval().requires_grad_(False)
     averaged = name.endswith(LAYERS)
     return TeacherNetwork(_info(name, bundle), model, None if averaged else layer, bundle._normalize_waveform)
@@ -177,12 +177,12 @@ def _weights_errors(name: str, bundle: Any) -> Iterator[None]:
             f"can, and put the file at {path}."
         ) from error
     except OSError as error:
-        raise WeightsError(f"The weights of {name} cannot be {'kept' if absent else 'read'} at {path} ({error}).") from error
+        raise WeightsError(f"The weights of {name} cannot be {'written to' if absent else 'read from'} {path} ({error}).") from error
     except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError, ValueError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"{path} does not hold the weights of {name} ({reason}). Delete it, so that it is downloaded again, or put the file of "
-            f"{address} in its place."
+            f"{path} does not contain the weights of {name} ({reason}). Delete it to download it again, or replace it with the file "
+            f"of {address}."
         ) from error
 
 

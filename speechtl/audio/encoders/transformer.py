@@ -42,8 +42,8 @@ class Extractor(nn.Module):
 class Windows(nn.Module):
     """Layers that run on every window by itself.
 
-    With `keep`, what the layers before made of the newest vectors stands behind a window's vectors, and what these layers
-    make of them is added: a sum over layers needs all.
+    With `keep`, the outputs of the previous layers for the newest vectors follow the vectors of a window, and the outputs of these
+    layers are added to them: a sum over layers needs all.
     """
 
     def __init__(self, layers: nn.Module, times: int, keep: bool = False) -> None:

@@ -76,7 +76,7 @@ class CorporaReader:
         synthesised = [*self._sentences(), *self._words()]
         classes = word_classes([*recorded, *synthesised]) if recipe.tasks.words else {}
         if recipe.tasks.words and not classes:
-            raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word is said alone {OFTEN} times: give words.hours.")
+            raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word occurs alone {OFTEN} times; set words.hours.")
         recorded, synthesised, validation = (with_words(several, classes) for several in (recorded, synthesised, validation))
         return Corpora(recorded, synthesised, validation, tested, noises, classes)
 

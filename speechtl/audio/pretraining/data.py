@@ -25,7 +25,7 @@ from speechtl.runtime.sound.files import read_audio
 from speechtl.text import counted, none_can_be_used
 
 SHORTEST = 0.2  # seconds of a recording that is of use
-OFTEN = 10  # times that a word is said alone to become a class
+OFTEN = 10  # times that a word must occur alone to become a class
 KEPT = "they, or their speakers, are in the test split"
 PHONES_A_SECOND = 25.0  # nobody speaks faster: the text belongs to another recording
 
@@ -80,7 +80,7 @@ def read_tested(manifests: Sequence[Path], *, longest: float, log: Log) -> list[
     """The utterances of split "test", which are never trained on; those that cannot be used are reported to `log`."""
     clips = [clip for clip in read_manifests(manifests) if clip.split == "test"]
     if not clips:
-        log(f'No error rate on test speakers: no line of {" or ".join(map(str, manifests))} is of split "test".')
+        log(f'No error rate on test speakers: no line of {" or ".join(map(str, manifests))} has split "test".')
     phones = transcribe([clip.text or "" for clip in clips])
     left_out: Counter[str] = Counter()
     found: list[Utterance] = []

@@ -160,7 +160,7 @@ def read_pretraining_recipe(path: Path | str, replacing: dict[str, Any] | None =
     if not (data.transcribed or data.unlabelled or recipe.speech.hours):
         raise RecipeError(f"{path}: there is no speech; give data.transcribed, data.unlabelled or speech.hours.")
     if recipe.words.hours and not tasks.words:
-        raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but tasks.words is 0, so that nothing would learn from them.")
+        raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but tasks.words is 0, so the words would not be used.")
     if recipe.words.hours and not data.transcribed:
         raise RecipeError(f"{path}: words.hours is {recipe.words.hours:g}, but the words are drawn from data.transcribed, which is empty.")
     anchored = {key: [at_home(one, folder) for one in getattr(data, key)] for key in PATHS}

@@ -98,7 +98,7 @@ def _map(renderer: Renderer, jobs: Sequence[Job], settings: dict[str, Any], work
         with ProcessPoolExecutor(workers, context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
             yield from pool.map(_make_forked, jobs)
     except BrokenProcessPool as error:
-        raise RunError("A process that rendered windows was killed, perhaps for want of memory; start again to go on.") from error
+        raise RunError("A process that rendered windows was killed, perhaps because memory ran out; continue with --resume.") from error
     finally:
         _forked.clear()
 
@@ -192,9 +192,9 @@ def read_shard(path: Path, copy: int) -> Batch:
     try:
         tensors, _ = load_tensors(path)
         if missing := [name for name in SHARD_AXES if name not in tensors or tensors[name].dim() != SHARD_AXES[name]]:
-            raise RunError(f"{path} is damaged: it holds no {missing[0]}.")
+            raise RunError(f"{path} is damaged: it has no {missing[0]}.")
         if not 0 <= copy < len(tensors["features"]):
-            raise RunError(f"{path} is damaged: it holds {len(tensors['features'])} augmented copies.")
+            raise RunError(f"{path} is damaged: it has {len(tensors['features'])} augmented copies.")
     except RunError as error:
         path.unlink(missing_ok=True)  # it is only a cache
         raise RunError(f"{error} It has been removed; the same command with --resume renders it again.") from error

@@ -237,11 +237,11 @@ def _save(out: Path, about: dict[str, Any], network: PretrainingNetwork, heard: 
 
 def _check_out(out: Path, resume: bool) -> None:
     if (out / ABOUT).exists():
-        raise RunError(f"{out} is already finished; choose another --out. To train its weights further, give them as start.")
+        raise RunError(f"{out} is already finished; choose another --out. To go on from its weights, set start to its encoder.safetensors.")
     if resume and not (out / GIVEN).exists():
         raise RunError(f"There is nothing to resume: {out / GIVEN} does not exist. Leave out --resume.")
     if not resume and out.exists() and any(out.iterdir()):
-        raise RunError(f"{out} is not empty; choose another --out, or go on with --resume.")
+        raise RunError(f"{out} is not empty; choose another --out, or continue with --resume.")
 
 
 def _content(clip: Clip) -> str:

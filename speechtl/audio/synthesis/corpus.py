@@ -89,7 +89,7 @@ def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alon
     if seed < 0:
         raise SpeechtlError(f"seed must be 0 or more; got {seed}.")
     if isinstance(words, str) or isinstance(without, str):
-        raise SpeechtlError("words and without must be lists, with one word or phrase in each place; got a single text.")
+        raise SpeechtlError("words and without must be lists of words or phrases; got a string.")
     random = np.random.default_rng(seed)
     for texts in (sentences(random, without), spoken_texts(random, words, without)):
         next(texts)  # fails before any work is done
@@ -159,8 +159,8 @@ def make_corpus(
             write_text(folder / "manifest.jsonl", "".join(map(_json, lines)))
     except OSError as error:
         raise SpeechtlError(
-            f"The corpus cannot be written to {folder}: {error.strerror or error}. Make room or give another folder; "
-            "the same command then goes on from here."
+            f"The corpus cannot be written to {folder}: {error.strerror or error}. Free some space and repeat the "
+            "command to continue, or give another folder."
         ) from error
     return folder / "manifest.jsonl"
 
@@ -183,7 +183,7 @@ def _agree(folder: Path, plan: CorpusPlan) -> None:
     if begun == settings:
         return
     if not isinstance(begun, dict):
-        raise SpeechtlError(f"{path} is damaged: it does not hold settings; give a new folder.")
+        raise SpeechtlError(f"{path} is damaged: it does not contain settings; give a new folder.")
     different = {key: value for key, value in settings.items() if begun.get(key) != value}
     wanted = ", ".join(f"{key} {begun.get(key)!r}, now {value!r}" for key, value in different.items())
     raise SpeechtlError(f"{folder} was started with other settings ({wanted}); give another folder, or the same settings.")
@@ -200,7 +200,7 @@ def _collect(folder: Path, plan: CorpusPlan, hours: float, workers: int, on_skip
         for reason in skipped:
             on_skip(reason)
         if not made:
-            raise AudioError(f"Not one of {SHARD} utterances could be spoken; the first: {skipped[0]}")
+            raise AudioError(f"None of {SHARD} utterances could be spoken; the first: {skipped[0]}")
         for line in made:
             if seconds >= wanted:
                 break

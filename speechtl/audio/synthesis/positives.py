@@ -146,7 +146,7 @@ def mixed_recording(folder: Path | str, *, seed: int = 0, seconds: float = 40.0,
                 words.append(SpokenWord(limits[0], limits[1], line["text"], line["speaker"]))
             at += len(samples) + int(random.integers(SAMPLE_RATE // 4, SAMPLE_RATE // 2))
     if not words:
-        raise SpeechtlError(f"{seconds:g} s are too short for a sentence and a phrase; ask for 20 s or more.")
+        raise SpeechtlError(f"{seconds:g} s is too short for a sentence and a phrase; give 20 s or more.")
     path = folder / name
     with writing(path) as beside:
         soundfile.write(beside, np.clip(recording, -1, 1), SAMPLE_RATE, format="WAV", subtype="PCM_16")
@@ -161,7 +161,7 @@ def _check_settings(phrases: Sequence[str], clips: int, negatives_minutes: float
     if not negatives_minutes > 0:
         raise SpeechtlError(f"negatives_minutes must be above 0; got {negatives_minutes:g}.")
     if not 0 < test_share < 1:
-        raise SpeechtlError(f"test_share must lie between 0 and 1; got {test_share:g}.")
+        raise SpeechtlError(f"test_share must be between 0 and 1; got {test_share:g}.")
 
 
 def _voices_by_language(phrases: Sequence[str]) -> dict[str, Sequence[Voice]]:
@@ -175,7 +175,7 @@ def _split_voices(speakers: Mapping[str, Sequence[Voice]], seed: int, test_share
     everywhere = set.intersection(*speaking)  # so that both splits have voices of every language
     people = list(dict.fromkeys(voice.person for spoken in speakers.values() for voice in spoken if voice.person in everywhere))
     if len(people) < 2:
-        raise SpeechtlError(f"A set needs voices of 2 or more timbres, so that those tested are not those trained on; got {len(people)}.")
+        raise SpeechtlError(f"A set needs voices of 2 or more timbres, some for training and others for testing; got {len(people)}.")
     tests = min(max(round(test_share * len(people)), 1), len(people) - 1)
     tested = {people[index] for index in np.random.default_rng([seed, 0]).permutation(len(people))[:tests]}
     return {

@@ -135,4 +135,4 @@ def _trim(samples: Samples) -> Samples:
 
 def _check_within(what: str, value: float, limits: tuple[float, float]) -> None:
     if not limits[0] <= value <= limits[1]:
-        raise AudioError(f"{what} must lie between {limits[0]:g} and {limits[1]:g}, 1 being the voice's own; got {value:g}.")
+        raise AudioError(f"{what} must be between {limits[0]:g} and {limits[1]:g} (1: the voice's own); got {value:g}.")

@@ -195,7 +195,7 @@ def read_round(path: Path) -> Batch:
     tensors, _ = load_tensors(path)
     inputs, words, folds = (tensors.get(name) for name in ("inputs", "words", "folds"))
     if inputs is None or words is None or folds is None or not inputs.dim() == 4 or not len(inputs) == len(words) == len(folds):
-        raise RunError(f"{path} is damaged: it does not hold a round of examples.")
+        raise RunError(f"{path} is damaged: it does not contain a round of examples.")
     return _in_layout(inputs), words, folds
 
 

@@ -74,7 +74,7 @@ def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
     level = min(LEVEL, len(peaks) - 1)
     if level < 3:
         raise SpeechtlError(
-            f"The validation negatives are {hours * 60:.1f} minutes; a threshold needs a few. Add negatives of other speakers."
+            f"There are {hours * 60:.1f} minutes of validation negatives, and calibration needs a few. Add negatives of other speakers."
         )
     slope = min(max(round(SLOPE * hours), level), len(peaks) - 1)
     return Tail(float(peaks[level]), max(float(np.mean(peaks[:slope] - peaks[slope])), 0.05), level / hours)

@@ -119,7 +119,7 @@ def _clips(paths: Sequence[str], run: Run) -> list[Clip]:
 def _absent(run: Run) -> str:
     return (
         f"int8 is calibrated on recordings that {run.folder} was trained on, and none of them is on this machine; "
-        "set SPEECHTL_DATA to where they are, or leave int8 out with --no-int8."
+        "set SPEECHTL_DATA to their folder, or leave int8 out with --no-int8."
     )
 
 

@@ -63,5 +63,5 @@ def _header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise ValueError(f"{name} has no header of an array ({ascii(reason)[1:-1]})") from error
     if any(type(size) is not int or size < 0 for size in shape):
-        raise ValueError(f"{name} has sizes that are no numbers")
+        raise ValueError(f"{name} has sizes that are not numbers")
     return shape, fortran, dtype

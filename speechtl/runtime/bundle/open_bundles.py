@@ -133,7 +133,7 @@ class OpenBundles(Generic[Opened]):
             for name in one.names:
                 if name in already.names:
                     return (
-                        f"Two bundles have the word {name!r}, {other} and {path}, so its events could not be told apart. "
+                        f"Two bundles have the word {name!r}, {other} and {path}, so its events could not be distinguished. "
                         "Leave one of them out."
                     )
         return ""
@@ -175,7 +175,7 @@ class OpenBundles(Generic[Opened]):
 
 
 class DuplicateWordError(BundleError):
-    """Two bundles have a word of the same name, so their events could not be told apart."""
+    """Two bundles have a word of the same name, so their events could not be distinguished."""
 
 
 def _bundles(folder: Path) -> Iterator[tuple[Path, Stamp]]:

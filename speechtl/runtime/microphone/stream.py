@@ -301,7 +301,7 @@ class Microphone:
             self.open()
         except MicrophoneError as error:
             if self._wait == FIRST_WAIT:
-                self._log(f"It cannot be opened yet, and is tried again at least every {LONGEST_WAIT:.0f} s: {error}")
+                self._log(f"It cannot be opened yet; retrying at least every {LONGEST_WAIT:.0f} s: {error}")
             self._wait = min(2.0 * self._wait, LONGEST_WAIT)
             self._next_try = time.monotonic() + self._wait
 

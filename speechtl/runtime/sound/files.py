@@ -164,7 +164,7 @@ def _check_length(file: SoundFile, path: Path) -> None:
         raise AudioError(f"{path} contains no audio: its header announces 0 samples.")
     cut = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     if cut and int(cut[2]) < int(cut[1]) < STREAMED_BYTES:
-        raise AudioError(f"{path} is cut short: its header announces {cut[1]} bytes of audio, and {cut[2]} are there.")
+        raise AudioError(f"{path} is cut short: its header announces {cut[1]} bytes of audio, and the file has {cut[2]}.")
 
 
 def _seek(file: SoundFile, path: Path, start: int) -> None:

@@ -169,7 +169,7 @@ def test_failures_are_all_listed_and_the_others_are_kept(manifest, server, tmp_p
     assert text.startswith("5 of 6 recordings could not be fetched:")
     assert [row.split(": ")[0] for row in text.splitlines()[1:]] == [f"{path}:{number}" for number in (1, 2, 3, 4, 6)]
     assert "404" in text
-    assert text.count("only http and https are fetched") == 2
+    assert text.count("only http and https are allowed") == 2
     assert caught.value.exit_code == 1
     assert (tmp_path / "cache/audio" / DIGEST[:2] / f"{DIGEST}.wav").exists()
     assert sum(name == "/none.wav" for name, _ in server.served) == 1  # what is gone is not asked for again

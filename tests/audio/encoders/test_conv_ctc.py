@@ -101,7 +101,7 @@ def test_the_weights_are_small_together():
 
 
 def test_weights_of_another_size_are_refused(tmp_path):
-    with pytest.raises(RunError, match="holds the weights of a conv-ctc; name it so, in place of conv-ctc-tiny"):
+    with pytest.raises(RunError, match="contains the weights of conv-ctc; write conv-ctc:FILE in place of conv-ctc-tiny"):
         conv_ctc.load("conv-ctc-tiny", conv_ctc.WEIGHTS / "conv-ctc.safetensors")
     with pytest.raises(RunError, match="does not exist"):
         conv_ctc.load("conv-ctc", tmp_path / "none.safetensors")

@@ -95,5 +95,5 @@ def test_a_pipeline_with_its_option_is_one_encoder():
 
 @pytest.mark.parametrize("name", ["conv-ctc+", "+conv-ctc"])
 def test_a_missing_name_is_said(name):
-    with pytest.raises(RecipeError, match="a name is missing beside the"):
+    with pytest.raises(RecipeError, match="a name is missing before or after"):
         load_encoder(name)

@@ -91,7 +91,7 @@ def test_a_file_that_holds_something_else_is_an_error_that_names_it(tiny_pipelin
         torch.save({name: weights for name, weights in model.state_dict().items() if "layers.2" not in name}, path)
     else:
         path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"tiny\.pth does not hold the weights of torchaudio:TINY") as caught:
+    with pytest.raises(WeightsError, match=r"tiny\.pth does not contain the weights of torchaudio:TINY") as caught:
         load_encoder("torchaudio:TINY")
     assert "\n" not in str(caught.value)
 
@@ -128,7 +128,7 @@ def test_a_teacher_gives_what_a_layer_hears_in_whole_recordings(tiny_pipeline, l
 
 def test_a_layer_that_is_not_there_is_an_error(tiny_pipeline):
     tiny_pipeline()
-    with pytest.raises(SpeechtlError, match="layers 0 to 2; 3 is none of them"):
+    with pytest.raises(SpeechtlError, match="no layer 3; its layers are 0 to 2"):
         pipelines.teacher("torchaudio:TINY", layer=3)
 
 

@@ -174,7 +174,7 @@ def test_utterances_that_fail_are_left_out_and_reported_by_every_call(tmp_path: 
 
 def test_a_synthesiser_that_never_speaks_is_an_error_and_no_endless_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spoken_corpus, "speak_many", lambda _synthesizer, utterances: [AudioError("mute")] * len(utterances))
-    with pytest.raises(AudioError, match=r"Not one of 12 utterances could be spoken.*mute"):
+    with pytest.raises(AudioError, match=r"None of 12 utterances could be spoken.*mute"):
         make_corpus(tmp_path, HOURS, **SETTINGS)
 
 
@@ -231,7 +231,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_shard(tmp_path: Path, monkey
         return write(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", write_until_full)
-    with pytest.raises(SpeechtlError, match=r"No space left on device\. Make room"):
+    with pytest.raises(SpeechtlError, match=r"No space left on device\. Free some space"):
         make_corpus(tmp_path, HOURS, workers=1, **SETTINGS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000", "settings.json"]
     monkeypatch.undo()

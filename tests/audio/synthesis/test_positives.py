@@ -96,7 +96,7 @@ def test_text_is_spoken_as_text_and_never_as_an_option() -> None:
 
 
 def test_a_rate_out_of_limits_is_an_error() -> None:
-    with pytest.raises(AudioError, match=r"rate must lie between 0\.5 and 2.*got 9"):
+    with pytest.raises(AudioError, match=r"rate must be between 0\.5 and 2.*got 9"):
         speak(PHRASE, voices()[0], rate=9)
 
 
@@ -216,7 +216,7 @@ def test_progress_rises_to_one(tmp_path: Path) -> None:
         ({"phrases": ["..."]}, "phrases must be"),
         ({"clips": 1}, "clips must be 2 or more"),
         ({"negatives_minutes": 0}, "negatives_minutes must be above 0"),
-        ({"test_share": 1}, "test_share must lie"),
+        ({"test_share": 1}, "test_share must be"),
         ({"speakers": [Voice("espeak", "en-us", "f1"), Voice("espeak", "en-gb", "f1")]}, "2 or more timbres"),
     ],
 )

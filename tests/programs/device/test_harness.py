@@ -126,7 +126,7 @@ def test_a_broken_budget_is_exit_code_1(program, device, tiny_bundle, tmp_path, 
     assert program.main([*arguments, "--budget", str(tmp_path / "b.toml")]) == 1
     said = capsys.readouterr()
     assert said.out.count("BROKEN:") == 2
-    assert "a budget is broken" in said.err
+    assert "a budget is exceeded" in said.err
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_a_broken_budget_is_exit_code_1(program, device, tiny_bundle, tmp_path, 
     [
         ("no-such-speechtl", "has no 'no-such-speechtl'"),
         (f"{REMOTE} --version; exit 9;", "could not measure the bundle"),
-        (f"{REMOTE} no-such-command", "has an older speechtl, without this bench (No such command 'no-such-command'.)"),
-        ("echo Welcome to my device; true", "answered with something else than a report: 'Welcome to my device'"),
-        ("true", "answered with something else than a report: 'nothing'"),
+        (f"{REMOTE} no-such-command", "has an older speechtl, whose bench differs (No such command 'no-such-command'.)"),
+        ("echo Welcome to my device; true", "sent something other than a report: 'Welcome to my device'"),
+        ("true", "sent something other than a report: 'nothing'"),
         ("echo '{}'; true", "is not a benchmark report"),
     ],
 )

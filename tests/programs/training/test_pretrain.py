@@ -147,7 +147,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
         (["--set", "data.transcribed=[]"], "nothing to learn phones from"),
         (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "encoder 'unknown' is not known"),
         (["--set", "data.transcribed=[]", "--set", "tasks.ctc=0", "--set", "tasks.teacher_weight=1"], "there is no speech"),
-        (["--set", "tasks.words=1"], "no word is said alone 10 times"),
+        (["--set", "tasks.words=1"], "no word occurs alone 10 times"),
         (["--set", "words.hours=1"], "words.hours is 1, but tasks.words is 0"),
         (["--set", "words.hours=1", "--set", "tasks.words=1", "--set", "data.transcribed=[]", "--set", "speech.hours=1"], "which is empty"),
         (["--accelerator", "abacus"], "--accelerator abacus, --devices 1: "),
@@ -231,7 +231,7 @@ def test_that_nobody_is_held_out_or_tested_is_said(load_program, recipe, tmp_pat
     assert load_program("training/pretrain").main(command) == 0
     error = capsys.readouterr().err
     assert "none is held out" in error
-    assert 'is of split "test"' in error
+    assert 'has split "test"' in error
 
 
 @pytest.mark.slow
