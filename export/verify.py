@@ -26,7 +26,7 @@ from speechtl.progress import say
 from speechtl.runtime.bundle.archive import write_bundle
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine.select import RUNTIMES
-from speechtl.runtime.verify import table
+from speechtl.runtime.parity import table
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BASE = ("soxr", "soundfile", "typer<0.29", "rich")

@@ -17,6 +17,8 @@ def read_toml(path: Path, content: str = "a file", error: type[SpeechtlError] = 
         raise error(f"{path} is a manifest; give {content} (TOML).")
     try:
         return parse_toml(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as problem:
+        raise error(f"{path} is not a text file; give {content} (TOML).") from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} is not valid TOML: {problem}.") from problem
 

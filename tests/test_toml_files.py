@@ -19,7 +19,7 @@ def test_a_document_is_read_with_or_without_a_byte_order_mark(tmp_path):
         ("none.toml", "does not exist; give a file of budgets"),
         ("a.jsonl", "is a manifest; give a file of budgets"),
         ("wrong.toml", "is not valid TOML: "),
-        ("bytes.toml", "is not valid TOML: "),
+        ("bytes.toml", "is not a text file; give "),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_words(tmp_path, name, message):

@@ -39,7 +39,7 @@ from speechtl.runtime.machine import read_condition, read_machine
 from speechtl.runtime.samples import SAMPLE_RATE, Int16, to_int16
 from speechtl.runtime.sound.files import read_audio
 
-WORKER = Path(__file__).parent / "peer_workers" / "stream.py"
+WORKER = Path(__file__).parent / "peer_workers" / "play_stream.py"
 WARM_UP_SECONDS = 2  # of audio, once for every contender: byte code is compiled and files are read into memory
 STEPS_PER_SECOND = 12.5  # of 80 ms, of all that stands on speech_embedding
 MEASURES = ("cpu_ms_per_second", "cpu_ms_per_second_with_start", "peak_mb", "start_seconds", "start_cpu_seconds")

@@ -20,9 +20,9 @@ from speechtl.progress import Advance
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.detector import Detector, Event, Scorer
 from speechtl.runtime.engine.select import Engine, open_engine
+from speechtl.runtime.parity import TOLERANCE
 from speechtl.runtime.samples import SAMPLE_RATE, Floats, Int16, Json
 from speechtl.runtime.trigger import GRACE
-from speechtl.runtime.verify import TOLERANCE
 
 WORKER = "speechtl.bench.worker"
 

@@ -120,7 +120,7 @@ def verify(
 ) -> None:
     """Check on this machine that every graph of a bundle gives the scores of the trained network."""
     from speechtl.runtime.bundle.pictures import open_picture_bundle
-    from speechtl.runtime.verify import verify_pictures
+    from speechtl.runtime.parity import verify_pictures
 
     results = [result.to_json() for result in verify_pictures(open_picture_bundle(bundle))]
     if as_json:

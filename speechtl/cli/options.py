@@ -6,6 +6,7 @@ The place that an output option names is checked while the command line is read,
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -37,7 +38,7 @@ class Command(TyperCommand):
                 option.nargs = 0
                 option.process = partial(_read_optional, option.process)
             elif metavar.endswith(SEVERAL):
-                option.process = partial(_read_several, option.process, arguments)
+                option.process = partial(_read_several, option.process, option.obj.opts[0], arguments)
         return parser
 
 
@@ -46,11 +47,18 @@ def _read_optional(process: Callable[[str, Any], None], _: Any, state: Any) -> N
     process(STDOUT if not state.rargs or state.rargs[0].startswith("--") else state.rargs.pop(0), state)
 
 
-def _read_several(process: Callable[[str, Any], None], arguments: int, value: str, state: Any) -> None:
+def _read_several(process: Callable[[str, Any], None], name: str, arguments: int, value: str, state: Any) -> None:
     """Process a value and those that follow it, up to the next option, a recipe, or an argument that is still missing."""
+    if value.startswith("--"):
+        raise SpeechtlError(f"{name} needs a value; {value} is the next option.")
     process(value, state)
-    while len(state.largs) >= arguments and state.rargs and not state.rargs[0].startswith("-") and not state.rargs[0].endswith(".toml"):
+    while len(state.largs) >= arguments and state.rargs and not _is_option(state.rargs[0]) and not state.rargs[0].endswith(".toml"):
         process(state.rargs.pop(0), state)
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word of the command line is an option, not a negative number."""
+    return word.startswith("-") and not re.fullmatch(r"-\d+(\.\d*)?", word)
 
 
 def output_file(target: Path | None) -> Path | None:

@@ -182,7 +182,7 @@ def export(
         from speechtl.export.bundle import export_runs, graphs_for
         from speechtl.export.cost import step_costs
     from speechtl.runtime.bundle.wake_word import open_bundle
-    from speechtl.runtime.verify import table
+    from speechtl.runtime.parity import table
 
     loaded = [load_run(run) for run in runs]
     about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden)
@@ -202,8 +202,8 @@ def verify(
 ) -> None:
     """Check on this machine that every graph of a bundle gives the scores of the trained network."""
     from speechtl.runtime.bundle.wake_word import open_bundle
-    from speechtl.runtime.verify import not_run, table
-    from speechtl.runtime.verify import verify as run_verification
+    from speechtl.runtime.parity import not_run, table
+    from speechtl.runtime.parity import verify as run_verification
 
     opened = open_bundle(bundle)
     with progress("verifying"):

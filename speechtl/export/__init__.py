@@ -1,14 +1,18 @@
-"""From a run to a bundle: graphs, golden audio, parity. The package can be called: `speechtl.export(run, "NAME.wake")`."""
+"""From a run to a bundle: graphs, golden audio, parity.
+
+The package can be called: `speechtl.export(runs, "NAME.wake", int8=True, tflite=None)` is `speechtl.api.export`.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from speechtl.api import PathLike, RunLike
 
@@ -19,6 +23,9 @@ class _CallablePackage(ModuleType):
         from speechtl.api import export
 
         return export(runs, out, int8=int8, tflite=tflite)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        return import_module, (__name__,)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

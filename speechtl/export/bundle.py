@@ -25,8 +25,8 @@ from speechtl.progress import Advance, progress, say
 from speechtl.runtime.bundle.archive import write_bundle
 from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, State, open_bundle
 from speechtl.runtime.detector import Scorer
+from speechtl.runtime.parity import TOLERANCE, Parity, verify
 from speechtl.runtime.samples import Floats
-from speechtl.runtime.verify import TOLERANCE, Parity, verify
 
 ONNX, ONNX_INT8, TFLITE, TFLITE_INT8 = "model.onnx", "model.int8.onnx", "model.tflite", "model.int8.tflite"
 # By preference of a device: the graph that takes the least CPU time first (see README).

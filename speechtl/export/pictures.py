@@ -26,7 +26,7 @@ from speechtl.runtime.bundle.archive import PICTURE_KIND, write_bundle
 from speechtl.runtime.bundle.pictures import INPUT, OUTPUT, PictureBundle, open_picture_bundle
 from speechtl.runtime.bundle.wake_word import GOLDEN
 from speechtl.runtime.engine.pictures import PictureEngine
-from speechtl.runtime.verify import TOLERANCE, verify_pictures
+from speechtl.runtime.parity import TOLERANCE, verify_pictures
 
 QUANTISED = ("Conv", "MaxPool", "Concat", "Relu", "Clip", "Add")  # the output layer stays float
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"

@@ -136,3 +136,12 @@ def test_every_output_of_every_program_is_tried_when_its_arguments_are_read():
             assert default is None or isinstance(default, ast.Constant), f"{program} {names}: argparse tries only a default that is text"
             tried.append((program, names[-1]))
     assert {("pretrain.py", "--out"), ("to_openwakeword.py", "--out"), ("emulate.py", "--json")} <= set(tried)
+
+
+def test_negative_numbers_are_values_and_options_are_not(call):
+    done = call("evaluate", "none", "--positives", "p", "--negatives", "n", "--snr", "5", "-5")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "none does not exist" in done.stderr
+    done = call("train", "--name", "x", "--positives", "--negatives", "c")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "speechtl: --positives needs a value; --negatives is the next option.\n"

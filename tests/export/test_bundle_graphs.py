@@ -15,7 +15,7 @@ from speechtl.export.int8.calibration import Accuracy
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
 from speechtl.runtime.engine.select import open_engine
-from speechtl.runtime.verify import verify
+from speechtl.runtime.parity import verify
 
 
 def int8_only(run, out):

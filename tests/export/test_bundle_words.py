@@ -6,7 +6,7 @@ from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_runs
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector, Scorer
-from speechtl.runtime.verify import verify
+from speechtl.runtime.parity import verify
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from speechtl.image.run import load_run
 from speechtl.runtime.bundle.pictures import open_picture_bundle
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine.pictures import PictureEngine
-from speechtl.runtime.verify import verify_pictures
+from speechtl.runtime.parity import verify_pictures
 
 
 def test_the_bundle_carries_both_graphs_and_their_certificate(halves):

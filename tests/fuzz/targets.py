@@ -243,7 +243,7 @@ def _detect(path: Path) -> None:
 
 
 def _verify(path: Path) -> None:
-    from speechtl.runtime import verify
+    from speechtl.runtime import parity as verify
     from speechtl.runtime.bundle.wake_word import open_bundle
 
     with patch.object(verify, "STREAMS", verify.STREAMS[-1:]):  # the others play the same arrays in smaller chunks
@@ -261,7 +261,7 @@ def _answer(path: Path) -> None:
 
 def _verify_pictures(path: Path) -> None:
     from speechtl.runtime.bundle.pictures import open_picture_bundle
-    from speechtl.runtime.verify import verify_pictures
+    from speechtl.runtime.parity import verify_pictures
 
     verify_pictures(open_picture_bundle(path))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import tokenize
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +17,6 @@ MAX_BYTES = 64 * 1024 * 1024  # of an array
 PIECE_BYTES = 1 << 20  # read at a time, so that an array is in memory once
 HEADER_BYTES = 1024  # of an array with few dimensions and a plain type
 KINDS = "iuf"
-UNREADABLE = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError)
 
 
 def read_arrays(content: bytes, ranges: Mapping[str, tuple[int, int]]) -> dict[str, Array]:

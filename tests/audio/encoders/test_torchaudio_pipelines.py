@@ -17,7 +17,7 @@ from speechtl.errors import InputMismatchError, MissingExtraError, RecipeError, 
 from speechtl.export.bundle import export_runs, graphs_for
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.features import LogMelSettings
-from speechtl.runtime.verify import verify
+from speechtl.runtime.parity import verify
 from speechtl.transfer import check_inputs
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[3] / "training"
-WORKER = FOLDER / "peer_workers" / "stream.py"
+WORKER = FOLDER / "peer_workers" / "play_stream.py"
 
 
 @pytest.fixture

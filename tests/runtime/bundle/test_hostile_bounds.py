@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from speechtl.errors import BundleError
-from speechtl.runtime import verify
+from speechtl.runtime import parity as verify
 from speechtl.runtime.bundle.pictures import open_picture_bundle
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine import trial
 from speechtl.runtime.engine.pictures import PictureEngine
 from speechtl.runtime.engine.select import open_engine
-from speechtl.runtime.verify import verify_pictures
+from speechtl.runtime.parity import verify_pictures
 
 SECONDS = 5.0  # of processor time, for a whole command
 MEGABYTES = 200.0

@@ -12,7 +12,7 @@ from speechtl.runtime.bundle import archive as module
 from speechtl.runtime.bundle.archive import bundle_kind, write_bundle
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector
-from speechtl.runtime.verify import verify
+from speechtl.runtime.parity import verify
 
 
 def read(path) -> dict[str, bytes]:

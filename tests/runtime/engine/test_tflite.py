@@ -78,7 +78,7 @@ def test_the_preferred_graph_runs_where_its_runtime_is_and_the_next_one_where_it
     assert open_engine(bundle, "model.tflite").runtime == "ai-edge-litert"
     litert_only(monkeypatch, "ai-edge-litert", "tflite-runtime")
     assert open_engine(bundle).graph == "model.int8.onnx"
-    with pytest.raises(SpeechtlError, match=r"Nothing on this machine runs model\.tflite.*pip install ai-edge-litert"):
+    with pytest.raises(SpeechtlError, match=r"No installed runtime runs model\.tflite.*pip install ai-edge-litert"):
         open_engine(bundle, "model.tflite")
 
 

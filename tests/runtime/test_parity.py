@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speechtl.runtime import verify as module
+from speechtl.runtime import parity as module
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.engine.select import RUNTIMES
-from speechtl.runtime.verify import not_run, verify
+from speechtl.runtime.parity import not_run, verify
 
 
 def golden(bundle, change) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """Recall of each encoder on test speakers at half a false accept per hour, after few and many recordings of a word.
 
-    python training/studies/transfer.py training/recipes/words/computer.toml training/recipes/words/jarvis.toml --out runs/transfer
+    python training/studies/transfer_study.py training/recipes/words/computer.toml training/recipes/words/jarvis.toml --out runs/transfer
 
 Trains every policy (encoder/policy) with every number of the recipe's training clips, drawn by seed, and plays the recordings of
 split "test" to the detector; negatives of manifests without that split are for training only. The threshold is the one at which

@@ -1,4 +1,4 @@
-"""python training/peer_workers/stream.py KIND [ARGUMENT...] < SAMPLES
+"""python training/peer_workers/play_stream.py KIND [ARGUMENT...] < SAMPLES
 
 One contender of training/peers.py in a process of its own: open it, say "ready", take int16 samples from standard
 input in chunks of 80 ms, and print what that cost as one line of JSON. Nothing is imported but the standard library and

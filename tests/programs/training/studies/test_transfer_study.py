@@ -11,7 +11,7 @@ from speechtl.runs import training_folder
 
 @pytest.mark.slow
 def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, known_tiny, tmp_path, monkeypatch, capsys):
-    program = load_program("training/studies/transfer")
+    program = load_program("training/studies/transfer_study")
     arguments = [str(corpus / "word.toml"), "--amounts", "5", "--policies", "tiny/head", "--epochs", "1", "--out", str(tmp_path / "out")]
     (point,) = program.main([*arguments, "--seeds", "1"])
     assert (point.policy, point.examples, point.seed) == ("tiny/head", 5, 0)
@@ -36,7 +36,7 @@ def test_a_table_of_encoders_is_filled_and_gone_on_with(load_program, corpus, kn
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["head", "all"])
 def test_a_training_that_shares_negatives_gives_the_network_that_it_gives_alone(load_program, corpus, known_tiny, monkeypatch, policy):
-    program = load_program("training/studies/transfer")
+    program = load_program("training/studies/transfer_study")
     for path in (corpus / "positives.jsonl", corpus / "negatives.jsonl"):
         path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
     lines = (corpus / "positives.jsonl").read_text().splitlines()
@@ -70,13 +70,13 @@ def test_a_training_that_shares_negatives_gives_the_network_that_it_gives_alone(
 )
 def test_numbers_that_make_no_sense_are_refused(load_program, corpus, wrong, message, capsys):
     with pytest.raises(SystemExit) as stop:
-        load_program("training/studies/transfer").main([str(corpus / "word.toml"), *wrong])
+        load_program("training/studies/transfer_study").main([str(corpus / "word.toml"), *wrong])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
 
 def test_what_cannot_be_trained_is_told_before_anything_is(load_program, corpus, known_tiny, tmp_path, monkeypatch):
-    program = load_program("training/studies/transfer")
+    program = load_program("training/studies/transfer_study")
     monkeypatch.setattr(program, "SharingTraining", lambda *arguments: 1 / 0)
     (tmp_path / "file").write_text("")
     (corpus / "away.toml").write_text((corpus / "word.toml").read_text().replace("positives.jsonl", "away.jsonl"))
