@@ -68,7 +68,7 @@ def working_folder(out: Path, *, resume: bool = False) -> Path:
 
     Raises `RunError` if `out` is not a run, or if there is nothing to resume.
     """
-    if resume and is_run(out):
+    if resume and is_run(out) and not begun(out):
         raise RunError(f"{out} is already finished; there is nothing to resume.")
     if out.exists() and not is_run(out) and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists and is not a run (it has no {ABOUT}); choose another --out.")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from speechtl.errors import SpeechtlError
+from speechtl.errors import RunError, SpeechtlError
 from speechtl.files import locked
 from speechtl.runs import ABOUT, alone, bind, finish, training_folder, working_folder
 
@@ -46,6 +46,17 @@ def test_a_finished_run_stays_until_the_next_one_is_done_and_that_is_said(tmp_pa
     finish(work, out, lambda folder: (folder / ABOUT).write_text("second"))
     assert (out / ABOUT).read_text() == "second"
     assert not work.exists()
+
+
+def test_a_new_training_in_place_of_a_finished_run_is_resumed(tmp_path):
+    out = tmp_path / "run"
+    work = working_folder(out)
+    bind(work, {})
+    finish(work, out, lambda folder: (folder / ABOUT).write_text("first"))
+    with pytest.raises(RunError, match="already finished; there is nothing to resume"):
+        working_folder(out, resume=True)
+    bind(work, {})
+    assert working_folder(out, resume=True) == work
 
 
 def test_a_second_training_into_a_folder_is_refused_with_the_process_that_has_it(other, tmp_path):

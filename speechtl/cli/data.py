@@ -12,7 +12,7 @@ from speechtl.cli.options import JsonOption
 from speechtl.errors import CheckFailedError
 from speechtl.progress import progress as progress_of
 from speechtl.progress import say
-from speechtl.text import are, counted, echo, echo_json, first_few, one_line, were
+from speechtl.text import counted, echo, echo_json, first_few, one_line, were
 
 if TYPE_CHECKING:
     from speechtl.audio.data.check import Problem
@@ -41,8 +41,10 @@ def verify(
     each kind are listed; --json lists all. Exit code 1 if there are any, 2 if a manifest itself is wrong.
     """
     from speechtl.audio.data.check import Problem, Report, validate
+    from speechtl.audio.data.clips import check_sources
     from speechtl.audio.data.folder_check import look_at_folders
 
+    check_sources(manifests)
     given = [path for path in manifests if not path.is_dir()]
     with progress_of("checking recordings") as progress:
         report = validate(given, hashes=hashes, progress=progress)
@@ -64,7 +66,7 @@ def verify(
             f" {len(report.broken)} of single files, which training skips and reports; {wrong} the data set wrong"
             " (another file than the one described, a recording twice, a speaker in two splits)."
         )
-    echo(f"{counted(report.clips, 'clip')} {are(report.clips)} present and as described.", err=as_json)
+    echo(f"{counted(report.clips, 'clip')} checked: no problems.", err=as_json)
 
 
 def _print_problems(problems: Sequence[Problem]) -> None:

@@ -106,8 +106,10 @@ def _recipe(path: Path | None, word: dict[str, Any], sections: dict[str, dict[st
     own = {"positives", "negatives"} & set(sections["data"])
     if path is not None and (word or own):
         raise RecipeError("A recipe has its own name, phrases, positives and negatives; leave out those options, or the recipe.")
-    if path is None and not ("name" in word and len(own) == 2):
-        raise RecipeError("Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
+    missing = [f"--{key}" for key in ("name", "positives", "negatives") if key not in {*word, *own}]
+    if path is None and missing:
+        problem = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: " if len(missing) < 3 else ""
+        raise RecipeError(f"{problem}Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
     transfer = sections["transfer"]
     if "encoder" in transfer:
         transfer["encoder"] = from_folder(transfer["encoder"], Path())

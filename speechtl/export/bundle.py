@@ -144,7 +144,7 @@ def _make(runs: Sequence[Run], graphs: Sequence[str], advance: Advance) -> _Work
     work = _Work(runs, ExportStep([run.network for run in runs]))
     int8 = any(graph in INT8 for graph in graphs)
     tflite = TFLITE in graphs or TFLITE_INT8 in graphs
-    stage = _Stages(advance, 2 + tflite + 2 * int8)
+    stage = _Stages(advance, 2 + tflite + 3 * int8)
     if int8:
         with stage.show("choosing recordings for int8"):
             work.materials = {run.name: calibration.choose(run) for run in runs}

@@ -160,7 +160,8 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
 
 def test_a_recipe_and_a_name_exclude_each_other(tmp_path, call):
     assert_one_sentence(call("train", tmp_path / "r.toml", "--name", "x"), "leave out those options")
-    assert_one_sentence(call("train", "--name", "x"), "--positives and --negatives")
+    assert_one_sentence(call("train", "--name", "x"), "--positives and --negatives are missing: ")
+    assert_one_sentence(call("train"), "Give a recipe, or --name with --positives and --negatives")
 
 
 def test_options_of_train_take_several_values(tmp_path, monkeypatch, call):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from tests.documents.pages import DOCUMENTS, ROOT, blocks
@@ -28,7 +29,8 @@ def test_no_example_is_left_out():
 def test_the_detector_of_the_readme_finds_the_word(tiny_bundle, bursts, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("computer.wake").write_bytes(tiny_bundle.read_bytes())
-    run("Detector.open", samples=bursts((1.0, 3.0)))
+    soundfile.write("some_recording.wav", bursts((1.0, 3.0)), 16_000)
+    run("Detector.open")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["burst", "burst"]
 
 

@@ -280,3 +280,11 @@ def test_heads_over_a_window_export_to_every_graph(recorded_run, tmp_path, burst
     found = {graph: Detector.open(tmp_path / "a.wake", graph=graph).feed(bursts((0.6, 2.0), 3.2)) for graph in ORDER}
     assert len(found["model.onnx"]) >= 2
     assert all([event.time for event in events] == [event.time for event in found["model.onnx"]] for events in found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graphs", [["model.onnx"], ["model.onnx", "model.int8.onnx"]])
+def test_every_stage_is_counted(recorded_run, graphs):
+    stages = []
+    module._make([recorded_run()], graphs, lambda done, total: stages.append((done, total)))
+    assert stages == [(done, len(stages) - 1) for done in range(len(stages))]

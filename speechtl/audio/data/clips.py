@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +22,16 @@ def _warn(sentence: str) -> None:
     _log.warning("%s", one_line(sentence))
 
 
-def read_clips(paths: Sequence[Path], log: Log = _warn) -> list[Clip]:
-    """The clips of manifests, folders of recordings and single recordings; files that are skipped in folders are logged."""
+def check_sources(paths: Iterable[Path]) -> None:
+    """Raise `ManifestError` for a path that does not exist and is not the name of a manifest."""
     for path in paths:
         if not path.exists() and path.suffix != ".jsonl":
             raise ManifestError(f"{path} does not exist; give a folder of recordings or a manifest (a .jsonl file).")
+
+
+def read_clips(paths: Sequence[Path], log: Log = _warn) -> list[Clip]:
+    """The clips of manifests, folders of recordings and single recordings; files that are skipped in folders are logged."""
+    check_sources(paths)
     recordings = [path for path in paths if path.suffix.lower() in readable() and path.is_file()]
     manifests = [path for path in paths if not path.is_dir() and path not in recordings]
     clips = _with_hashes(read_manifests(manifests)) if manifests else []

@@ -430,11 +430,12 @@ def test_without_sounddevice_the_pip_command_is_printed(speechtl, tiny_bundle, t
             ["--threshold", "brust=0.5"],
             "--threshold names the word 'brust', which no bundle has (did you mean 'burst'?); the words are: burst.",
         ),
-        (["--save-clips", "clips", "--clips", "brust"], "--clips names the word 'brust', which no bundle has"),
+        (["--save-clips", "FOLDER/clips", "--clips", "brust"], "--clips names the word 'brust', which no bundle has"),
     ],
 )
-def test_bad_options_are_one_sentence(speechtl, tiny_bundle, recording, arguments, says):
-    refused(speechtl("listen", tiny_bundle, "--dry-run", recording, *arguments), says)
+def test_bad_options_are_one_sentence(speechtl, tiny_bundle, recording, tmp_path, arguments, says):
+    given = [argument.replace("FOLDER", str(tmp_path)) for argument in arguments]
+    refused(speechtl("listen", tiny_bundle, "--dry-run", recording, *given), says)
 
 
 @pytest.mark.parametrize("option", ["--on-detect-seconds", "--clips-days", "--clips-mb"])
