@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from speechtl.audio.data.folder import read_folder, read_recording, readable
+from speechtl.audio.data.folder import read_folder, read_recording
 from speechtl.audio.data.manifest import Clip, read_manifests
 from speechtl.audio.phrases import contains
 from speechtl.errors import ManifestError
 from speechtl.files import sha256_of
 from speechtl.progress import Log
+from speechtl.runtime.sound.files import readable
 from speechtl.text import one_line
 
 _log = logging.getLogger("speechtl")

@@ -12,15 +12,8 @@ from speechtl.files import sha256_of
 from speechtl.folders import SOUNDS, Folder, conversion, look_into
 from speechtl.progress import Log
 from speechtl.runtime.sound import media
-from speechtl.runtime.sound.files import describe
+from speechtl.runtime.sound.files import describe, readable
 from speechtl.text import are, counted
-
-SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"}
-
-
-def readable() -> set[str]:
-    """The suffixes of recordings that can be read here; with PyAV also those of phones."""
-    return SUFFIXES | media.SUFFIXES if media.installed() else SUFFIXES
 
 
 def recordings_in(folder: Path) -> Folder:

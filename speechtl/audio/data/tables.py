@@ -11,7 +11,7 @@ from typing import Any
 
 from speechtl.errors import AudioError
 from speechtl.folders import SOUNDS, is_file
-from speechtl.runtime.sound.files import describe
+from speechtl.runtime.sound.files import describe, readable
 from speechtl.text import counted
 
 MARGIN = 1.0  # seconds of sound around a labelled word, up to the next label
@@ -168,8 +168,6 @@ def _audacity(text: str, path: Path) -> Entries:
 
 
 def _sound_beside(path: Path) -> Path | None:
-    from speechtl.audio.data.folder import readable
-
     endings = readable()
     return next((beside for beside in sorted(path.parent.glob("*")) if beside.stem == path.stem and beside.suffix.lower() in endings), None)
 

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
     import soundfile
     import soxr
 
+SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"}
 SoundFile: TypeAlias = "soundfile.SoundFile | media.MediaFile"
 UNREAD_SECONDS = 0.25  # tolerated at the end: encoders pad the last frames, and decoders cut the padding off
 STREAMED_BYTES = 0x7F000000  # or more is announced by programs that cannot know the length in advance
 FLAT_TO = 5000.0  # hertz, up to which the faster resampling has a flat response
 HELD_BACK = 0.022  # seconds of sound that it holds back at most, from 44.1, 48 and 96 kHz
 BLOCK_SECONDS = 10.0  # read at a time, so that a recording of a day needs no more memory than one of a minute
+
+
+def readable() -> set[str]:
+    """The suffixes of recordings that can be read here; with PyAV also those of phones."""
+    return SUFFIXES | media.SUFFIXES if media.installed() else SUFFIXES
 
 
 def read_blocks(
