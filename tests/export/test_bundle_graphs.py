@@ -157,7 +157,7 @@ def int8_weights(content):
 @pytest.mark.slow
 def test_int8_alone_that_costs_accuracy_is_not_written(recorded_run, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Check, "compare", lambda self, scorer, fp32: Accuracy("burst", 100, 99, 100, 1.0, 0, 0))
-    with pytest.raises(CheckFailedError, match="none to run by default"):
+    with pytest.raises(CheckFailedError, match="no float graph was requested that could run by default"):
         export_runs([recorded_run()], tmp_path / "a.wake", ["model.int8.onnx"])
     assert list(tmp_path.iterdir()) == []
 

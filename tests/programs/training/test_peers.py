@@ -75,7 +75,7 @@ def test_the_worker_imports_the_runtime_and_nothing_heavier(tiny_bundle):
 
 
 def test_the_window_is_recomputed_once_every_80_ms(load_program, embedding_path):
-    take = load_program("training/peer_workers/stream").open_recomputing(str(embedding_path))
+    take = load_program("training/peer_workers/play_stream").open_recomputing(str(embedding_path))
     shapes = [[np.shape(embedding)[-1] for embedding in take(bytes(2 * 1280))] for _ in range(10)]
     assert shapes == [[]] + [[96]] * 9  # the first 80 ms hold 5 frames
 

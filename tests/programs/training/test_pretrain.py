@@ -310,7 +310,7 @@ def test_two_processes_learn_the_same_weights_and_go_on_when_one_was_killed(reci
         os.kill(int(child), signal.SIGKILL)
         told = first.communicate(timeout=60)[1]
     assert first.returncode == 2, told
-    assert told.splitlines()[-1].startswith("Another process of this run has ended. The same command goes on")
+    assert told.splitlines()[-1].startswith("Another process of this run has ended. The same command continues")
     assert "Traceback" not in told
     done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
