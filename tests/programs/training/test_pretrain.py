@@ -315,7 +315,7 @@ def test_two_processes_learn_the_same_weights_and_go_on_when_one_was_killed(reci
     done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["name"] == "small"  # one of the processes tells it
-    assert done.stderr.count("Left out 4 recordings: they, or whoever") == 1
+    assert done.stderr.count("Left out 4 recordings: they, or their speakers") == 1
     weights = [load_tensors(tmp_path / f"weights-of-{rank}")[0] for rank in (0, 1)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     with (tmp_path / "out" / "log.csv").open() as file:
