@@ -107,6 +107,7 @@ def test_a_wake_word_recipe_is_advised_on_too(corpus, known_tiny):
     assert any("recordings for each of 2 outputs" in reason for reason in document["reasons"])
 
 
+@pytest.mark.slow
 def test_a_wake_word_s_ways_are_measured_on_people_kept_out(corpus, known_tiny):
     document = json.loads(run("advise", corpus / "word.toml", "--measure", "--policy", "head", "--json"))
     assert document["measure"] == "recall"

@@ -191,6 +191,7 @@ def test_silent_recordings_are_an_error(recorded_run, tmp_path):
         int8_only(run, tmp_path / "a.wake")
 
 
+@pytest.mark.slow
 def test_an_operator_that_cannot_be_converted_is_one_sentence(tiny_run, tmp_path, monkeypatch):
     import torch
 

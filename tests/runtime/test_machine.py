@@ -122,6 +122,7 @@ def test_vcgencmd_is_asked_where_it_is_installed(system, vcgencmd):
     assert (throttling.source, throttling.now, throttling.since_start) == ("firmware", ("frequency capped",), ("frequency capped",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [

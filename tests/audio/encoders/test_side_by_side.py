@@ -64,6 +64,7 @@ def test_what_both_remember_of_the_features_is_one_state(two):
     assert len(ExportStep([network]).states()) == sum(len(step.states()) for step in apart) - 1
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_what_is_exported_gives_the_scores_of_the_network(two):
     both = beside(two)

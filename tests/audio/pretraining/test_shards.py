@@ -136,6 +136,7 @@ def running(process):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 def test_workers_end_when_the_process_that_gives_them_work_is_killed(tmp_path, shards):
     again = Shards(tmp_path / "again", shards.packs, 2, {"seed": 0})

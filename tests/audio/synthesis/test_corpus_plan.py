@@ -57,6 +57,7 @@ def test_rates_and_pitches_fill_their_ranges_and_voices_follow_their_shares() ->
         assert spoken[name] / 3000 == pytest.approx(share, abs=4 * np.sqrt(share / 3000))
 
 
+@pytest.mark.slow
 def test_settings_name_what_a_corpus_depends_on() -> None:
     given: list[tuple[int, tuple[str, ...], tuple[str, ...]]] = [(0, (), ()), (1, (), ()), (0, ("lamp",), ()), (0, (), ("lamp",))]
     settings = [draw_plan(*each).settings() for each in given]

@@ -96,6 +96,7 @@ def test_embeddings_are_measured_as_they_are_while_the_groups_before_them_learn(
     assert [mean > 0.0 for mean in measured] == [policy == "all"] * 2
 
 
+@pytest.mark.slow
 def test_recordings_of_the_test_split_are_not_in_the_run(recipe, corpus):
     about = train(recipe, corpus / "run")
     lines = [json.loads(line) for name in ("positives", "negatives") for line in (corpus / f"{name}.jsonl").read_text().splitlines()]

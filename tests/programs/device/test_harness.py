@@ -89,6 +89,7 @@ def leftovers() -> set[Path]:
     return set(Path("/tmp").glob("tmp.*/*.wake"))
 
 
+@pytest.mark.slow
 def test_a_device_is_measured_over_ssh_and_compared_with_this_machine(program, device, tiny_bundle, tmp_path, capsys):
     before = leftovers()
     bundle = tmp_path / "it's my word.wake"  # a name that a shell would stumble over

@@ -33,6 +33,7 @@ def test_the_handlers_from_before_are_back_behind_it():
     assert signal.set_wakeup_fd(-1) == -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_main_thread_that_never_comes_back_is_left_behind_within_a_second(number):
     # The write blocks in C for ever: nobody reads the pipe. Handlers in Python do not run then.

@@ -86,6 +86,7 @@ except MicrophoneError as error:
     assert "speechtl doctor" in said
 
 
+@pytest.mark.slow
 def test_what_a_stalled_reader_misses_is_counted_and_told_as_a_gap(virtual_microphone):
     said = run(
         """
@@ -164,6 +165,7 @@ def test_an_overflow_that_the_driver_reports_counts_too_but_for_one_before_the_f
     assert [got.overflowed for got in (buffer.read(0), buffer.read(0))] == [False, True]
 
 
+@pytest.mark.slow
 def test_what_the_driver_has_lost_is_told_as_a_gap_of_the_time_that_went_by(virtual_microphone):
     said = run(
         """
@@ -186,6 +188,7 @@ microphone.close()
     assert said == "1 True 1\n"
 
 
+@pytest.mark.slow
 def test_a_stream_that_ends_by_itself_is_opened_again(virtual_microphone):
     microphone = virtual_microphone()
     microphone.background = 0.001
@@ -229,6 +232,7 @@ def stuck(microphone, seconds):
 """
 
 
+@pytest.mark.slow
 def test_a_driver_that_never_lets_go_ends_the_loop_with_a_sentence(virtual_microphone):
     microphone = virtual_microphone()
     microphone.background = 0.001

@@ -41,6 +41,7 @@ class HomeAssistant:
         return about.parsed_addresses(), about.port
 
 
+@pytest.mark.slow
 def test_home_assistant_finds_the_server_and_its_end():
     async def look():
         async with HomeAssistant() as seeker:

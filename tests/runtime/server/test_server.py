@@ -403,6 +403,7 @@ def test_a_client_that_never_reads_harms_nobody_else(tiny_bundle, sound):
     assert len(asyncio.run(detect())) == 2
 
 
+@pytest.mark.slow
 def test_a_client_that_never_reads_is_left_with_a_sentence_and_a_bounded_queue(tiny_bundle, monkeypatch):
     monkeypatch.setattr(server_client, "WRITE_SECONDS", 0.3)
     queued: list[int] = []
