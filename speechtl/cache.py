@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechtl.errors import SpeechtlError, WeightsError
-from speechtl.files import cache_folder, replace_folder, writing
+from speechtl.files import cache_folder, replace_folder, sha256_of, writing
 from speechtl.progress import say
 
 
@@ -38,7 +37,7 @@ class Published:
         """The path of the published file; raises `WeightsError` for any other file."""
         if not path.is_file():
             raise WeightsError(f"{path} is not a file; give {self.what} ({self.url}).")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path)
         if not digest.startswith(self.sha256):
             raise WeightsError(
                 f"{path} is not {self.what}: its SHA-256 is {digest}, expected {self.sha256}. Delete it, or give another file."

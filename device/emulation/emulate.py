@@ -26,11 +26,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 import numpy as np
 import soundfile
 from arm_root import CHECKOUT, HERE, SAME, Machine, command, machines, open_root, run
@@ -44,6 +39,7 @@ from speechtl.runtime.bundle.wake_word import Bundle, Graph, open_bundle
 from speechtl.runtime.engine.select import RUNTIMES
 from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Floats
+from speechtl.toml_files import read_toml
 from speechtl.versions import versions
 
 SCHEMA = 1
@@ -272,7 +268,7 @@ def _legacy() -> Side:
 
 def base_requirements(platform_machine: str) -> list[str]:
     """The packages of a base install of speechtl on such a processor, as pip takes them."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = read_toml(CHECKOUT / "pyproject.toml")["project"]
     listed = map(Requirement, project["dependencies"])
     return [
         f"{one.name}{one.specifier}" for one in listed if one.marker is None or one.marker.evaluate({"platform_machine": platform_machine})

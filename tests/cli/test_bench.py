@@ -1,27 +1,11 @@
 import json
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from speechtl.bench.show import print_report
-from speechtl.cli.app import main
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, standard output and standard error."""
-
-    def inside(*arguments) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["speechtl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        return SimpleNamespace(code=stopped.value.code or 0, out=said.out, err=said.err)
-
-    return inside
 
 
 @pytest.fixture(scope="module")
@@ -59,34 +43,34 @@ def slower(report_file, tmp_path):
 
 def test_a_report_goes_to_a_file_and_a_table_to_people(tiny_bundle, tmp_path, call):
     done = call("bench", tiny_bundle, "--json", tmp_path / "new" / "a.json", "--repetitions", "1")
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "new" / "a.json").read_text())["kind"] == "speechtl bench"
     for said in ("encoder and head", "ms CPU per second of audio", "took longer than 80 ms", "Real-time factor"):
-        assert said in done.out
-    assert "the golden audio (synthesised voices)" in done.out  # so that nobody takes it for the recall
-    assert "\x1b" not in done.out
+        assert said in done.stdout
+    assert "the golden audio (synthesised voices)" in done.stdout  # so that nobody takes it for the recall
+    assert "\x1b" not in done.stdout
 
 
 @pytest.mark.slow
 def test_a_bundle_for_pictures_is_measured_by_the_same_command(halves, tmp_path, call):
     done = call("bench", halves / "halves.wake", "--graph", "model.onnx", "--json", tmp_path / "a.json", "--repetitions", "1")
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "a.json").read_text())
     assert (report["kind"], report["bundle"]["kind"], report["bundle"]["graph"]) == ("speechtl bench", "image", "model.onnx")
     for said in ("stage, of each picture", "read and resize", "1920 × 1080", "ms CPU per picture", "pictures per second"):
-        assert said in done.out
+        assert said in done.stdout
     for not_said in (" 80 ms", "audio", "detect", "\x1b"):
-        assert not_said not in done.out
+        assert not_said not in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--positives", "p.jsonl"], ["--split", "test"], ["--engine", "tflite-runtime"], ["--engine", "x"]])
 def test_what_only_sound_has_is_refused_for_pictures(halves, call, monkeypatch, arguments):
     monkeypatch.setattr("speechtl.bench.process.run_worker", None)
     done = call("bench", halves / "halves.wake", *arguments)
-    assert (done.code, done.out) == (2, "")
-    assert "halves.wake is a bundle for pictures" in done.err
-    assert "leave out" in done.err
-    assert done.err.count("\n") == 1
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "halves.wake is a bundle for pictures" in done.stderr
+    assert "leave out" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -96,22 +80,22 @@ def test_what_only_sound_has_is_refused_for_pictures(halves, call, monkeypatch, 
 def test_json_without_a_file_is_one_document_on_standard_output(tiny_bundle, call, arguments):
     given = [str(tiny_bundle) if argument == "BUNDLE" else argument for argument in arguments]
     done = call("bench", *given, *([] if "--repetitions" in given else ["--repetitions", "1"]))
-    assert done.code == 0, done.err
-    assert json.loads(done.out)["schema"] == 1
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["schema"] == 1
 
 
 @pytest.mark.slow
 def test_a_bundle_may_be_called_like_a_command(tiny_bundle, tmp_path, call):
     (tmp_path / "compare").write_bytes(tiny_bundle.read_bytes())
     done = call("bench", tmp_path / "compare", "--json", "--repetitions", "1")
-    assert json.loads(done.out)["bundle"]["name"] == "burst"
+    assert json.loads(done.stdout)["bundle"]["name"] == "burst"
 
 
 @pytest.mark.slow
 def test_the_delay_is_measured_on_the_recordings_of_a_manifest(tiny_bundle, corpus, call):
     done = call("bench", tiny_bundle, "--positives", corpus / "positives.jsonl", "--json", "--repetitions", "1")
-    assert done.code == 0, done.err
-    delay = json.loads(done.out)["delay"]
+    assert done.returncode == 0, done.stderr
+    delay = json.loads(done.stdout)["delay"]
     assert (delay["from"], delay["words"], delay["detected"]) == ("positives.jsonl", 3, 3)  # those of split "test"
 
 
@@ -121,23 +105,23 @@ def test_a_broken_recording_is_reported_and_the_others_are_heard(tiny_bundle, co
     broken = next(json.loads(line)["audio_filepath"] for line in lines if json.loads(line)["split"] == "test")
     (corpus / broken).write_text("no sound")
     done = call("bench", tiny_bundle, "--positives", corpus / "positives.jsonl", "--json", "--repetitions", "1")
-    assert json.loads(done.out)["delay"]["words"] == 2
-    assert f"{broken} is not an audio file" in done.err
+    assert json.loads(done.stdout)["delay"]["words"] == 2
+    assert f"{broken} is not an audio file" in done.stderr
 
 
 def test_a_word_that_is_never_detected_is_said_to_be_the_reason(tiny_bundle, tmp_path, call):
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     (tmp_path / "p.jsonl").write_text(json.dumps({"audio_filepath": "a.wav", "duration": 1.0, "word_start": 0.2, "word_end": 0.7}))
     done = call("bench", tiny_bundle, "--positives", tmp_path / "p.jsonl", "--repetitions", "1")
-    assert done.code == 0, done.err
-    assert "Detection delay: not measured; none of the 1 words in p.jsonl is detected" in done.out
+    assert done.returncode == 0, done.stderr
+    assert "Detection delay: not measured; none of the 1 words in p.jsonl is detected" in done.stdout
 
 
 def test_reports_are_compared_with_ratios_and_drift(report_file, call):
     done = call("bench", "compare", report_file, report_file)
-    assert done.code == 0, done.err
-    assert "| cpu_ms_per_second " in done.out
-    assert "Scores are the same, bit for bit." in done.out
+    assert done.returncode == 0, done.stderr
+    assert "| cpu_ms_per_second " in done.stdout
+    assert "Scores are the same, bit for bit." in done.stdout
 
 
 @pytest.mark.slow
@@ -145,42 +129,42 @@ def test_reports_on_pictures_are_compared_and_drawn(pictures_file, tmp_path, cal
     (tmp_path / "b.toml").write_text('[[budget]]\nmeasure = "cpu_ms_per_picture"\nat_most = 1e-3\n')
     options = ["--budget", tmp_path / "b.toml", "--plot", tmp_path / "c.png"]
     done = call("bench", "compare", pictures_file, pictures_file, *options)
-    assert done.code == 1
-    assert "| prepare_1920x1080_p50_ms " in done.out
-    assert "Scores are the same, bit for bit." in done.out
-    assert done.out.count("BROKEN:") == 2
+    assert done.returncode == 1
+    assert "| prepare_1920x1080_p50_ms " in done.stdout
+    assert "Scores are the same, bit for bit." in done.stdout
+    assert done.stdout.count("BROKEN:") == 2
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
-    assert "delay" not in done.out
+    assert "delay" not in done.stdout
 
 
 def test_scores_that_drift_and_broken_budgets_are_exit_code_1(report_file, slower, tmp_path, call):
     limit = json.loads(report_file.read_text())["process"]["peak_mb"] * 1.5
     (tmp_path / "b.toml").write_text(f'[[budget]]\nmeasure = "peak_mb"\nat_most = {limit}\n')
     done = call("bench", "compare", report_file, slower, "--budget", tmp_path / "b.toml", "--json")
-    assert done.code == 1
-    assert done.err == f"speechtl: {report_file} and {slower}: the scores differ between the machines and 1 of 2 budgets are exceeded.\n"
-    document = json.loads(done.out)
+    assert done.returncode == 1
+    assert done.stderr == f"speechtl: {report_file} and {slower}: the scores differ between the machines and 1 of 2 budgets are exceeded.\n"
+    document = json.loads(done.stdout)
     assert (document["ok"], document["drift"]["ok"]) == (False, False)
     assert [budget["ok"] for budget in document["budgets"]] == [True, False]
     done = call("bench", "compare", report_file, slower, "--budget", tmp_path / "b.toml")
-    assert "ok: A peak_mb" in done.out
-    assert "BROKEN: B peak_mb" in done.out
-    assert "Scores differ by at most 5.0e-01; 1e-04 allowed: FAILED." in done.out
+    assert "ok: A peak_mb" in done.stdout
+    assert "BROKEN: B peak_mb" in done.stdout
+    assert "Scores differ by at most 5.0e-01; 1e-04 allowed: FAILED." in done.stdout
 
 
 def test_the_budgets_that_are_shipped_can_be_read(report_file, call):
     from pathlib import Path
 
     done = call("bench", "compare", report_file, report_file, "--budget", Path(__file__).parents[2] / "device" / "budgets.toml")
-    assert done.code in (0, 1)
-    assert "missed_deadlines" in done.out
+    assert done.returncode in (0, 1)
+    assert "missed_deadlines" in done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_a_comparison_is_drawn(report_file, slower, tmp_path, call, ending):
     done = call("bench", "compare", report_file, slower, "--plot", tmp_path / f"c.{ending}")
-    assert done.code == 1
+    assert done.returncode == 1
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
     assert (tmp_path / f"c.{ending}").read_bytes().startswith(starts[ending])
 
@@ -193,10 +177,10 @@ def test_names_in_a_report_of_someone_else_are_text(report_file, tmp_path, call)
     path = tmp_path / "[bold]$\\bar$.json"
     path.write_text(json.dumps(document))
     done = call("bench", "compare", report_file, path, "--plot", tmp_path / "c.svg")
-    assert done.code == 0, done.err
-    assert "\x1b" not in done.out + done.err
-    assert done.out.count(r"[red]x[/] [/] $\foo$ :smile: \x1b[2J\x0aa") >= 5
-    assert "[bold]$\\bar$.json" in done.out
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stdout.count(r"[red]x[/] [/] $\foo$ :smile: \x1b[2J\x0aa") >= 5
+    assert "[bold]$\\bar$.json" in done.stdout
     print_report(document)
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")
 
@@ -207,8 +191,8 @@ def test_a_plot_without_matplotlib_is_one_sentence_with_the_pip_command(report_f
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "matplotlib" else real(name, *more))
     done = call("bench", "compare", report_file, report_file, "--plot", tmp_path / "c.png")
-    assert (done.code, done.out) == (2, "")
-    assert done.err == "speechtl: --plot needs packages that are not installed. Install them with: pip install 'speechtl[train]'\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "speechtl: --plot needs packages that are not installed. Install them with: pip install 'speechtl[train]'\n"
 
 
 def test_bad_input_is_one_sentence_before_anything_is_measured(
@@ -239,38 +223,38 @@ def test_bad_input_is_one_sentence_before_anything_is_measured(
         (["bench", "compare", report_file, report_file, "--budget", report_file], "is not valid TOML"),
     ):
         done = call(*arguments)
-        assert (done.code, done.out) == (2, ""), arguments
-        assert done.err.startswith("speechtl: ")
-        assert done.err.count("\n") == 1
-        assert says in done.err
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert done.stderr.startswith("speechtl: ")
+        assert done.stderr.count("\n") == 1
+        assert says in done.stderr
 
 
 def test_manifests_that_are_missing_or_hold_nothing_of_the_split_are_said(tiny_bundle, corpus, call):
     done = call("bench", tiny_bundle, "--positives", corpus / "none.jsonl")
-    assert done.code == 2
-    assert "none.jsonl does not exist" in done.err
+    assert done.returncode == 2
+    assert "none.jsonl does not exist" in done.stderr
     (corpus / "train.jsonl").write_text(
         "".join(line + "\n" for line in (corpus / "positives.jsonl").read_text().splitlines() if '"train"' in line)
     )
     done = call("bench", tiny_bundle, "--positives", corpus / "train.jsonl")
-    assert done.code == 2
-    assert "No recording of" in done.err
-    assert "has split 'test'" in done.err
+    assert done.returncode == 2
+    assert "No recording of" in done.stderr
+    assert "has split 'test'" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--bogus"], ["a.wake", "b.wake"], ["compare", "a.json"], ["a.wake", "--repetitions", "0"]])
 def test_wrong_usage_is_exit_code_2(arguments, call):
     done = call("bench", *arguments)
-    assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("Usage: ")
-    assert "speechtl bench" in done.err
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: ")
+    assert "speechtl bench" in done.stderr
 
 
 def test_help_shows_the_options_of_measuring_and_names_the_comparison(call):
     done = call("bench", "--help")
-    assert done.code == 0
-    assert "--positives" in done.out
-    assert "speechtl bench compare" in done.out
+    assert done.returncode == 0
+    assert "--positives" in done.stdout
+    assert "speechtl bench compare" in done.stdout
 
 
 @pytest.mark.slow
@@ -279,8 +263,8 @@ def test_a_fresh_python_is_started_as_asked(tiny_bundle, tmp_path, call):
     python.write_text(f'#!/bin/sh\ntouch "{tmp_path}/started"\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     done = call("bench", tiny_bundle, "--repetitions", "1", "--json", "--python", f"'{python}'")
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "started").exists()
     done = call("bench", tiny_bundle, "--python", tmp_path / "none")
-    assert (done.code, done.out) == (2, "")
-    assert "none cannot be started: No such file or directory." in done.err
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "none cannot be started: No such file or directory." in done.stderr

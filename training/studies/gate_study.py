@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
 from speechtl.audio.augment import active_level
 from speechtl.audio.data.clips import read_clips
 from speechtl.audio.data.recordings import Recording, load_recordings
 from speechtl.audio.evaluation.streams import Condition, quiet, surround
-from speechtl.console import plain_console
+from speechtl.console import PlainTable, measurement_table, plain_console
 from speechtl.errors import reported
 from speechtl.progress import say
 from speechtl.runtime.listen.hearing import Hearing
@@ -81,8 +80,8 @@ def _recordings(paths: Sequence[Path], find_words: bool = True) -> list[Recordin
     return load_recordings(clips, find_words=find_words, on_skip=lambda problem: say(f"Skipped: {problem}"))
 
 
-def _table(bundle: Path, words: Sequence[Recording], conditions: Sequence[Condition], pause: float) -> Table:
-    table = Table("", "sound", "gate", "detected", "other events", "CPU, ms per s", "heard by the network")
+def _table(bundle: Path, words: Sequence[Recording], conditions: Sequence[Condition], pause: float) -> PlainTable:
+    table = measurement_table("", "sound", "gate", "detected", "other events", "CPU, ms per s", "heard by the network")
     for condition in conditions:
         samples, limits = _stream(words, condition, pause)
         for gate in (None, CountingGate()):

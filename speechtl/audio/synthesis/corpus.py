@@ -31,7 +31,7 @@ from speechtl.audio.synthesis.sentences import sentences
 from speechtl.audio.synthesis.speak import find_synthesizers, speak_many
 from speechtl.audio.synthesis.texts import single_words, spoken_texts, usable_words
 from speechtl.errors import AudioError, SpeechtlError
-from speechtl.files import locked, parse_json, read_json, replace_folder, write_json, write_text
+from speechtl.files import locked, parse_json, read_json, replace_folder, sha256_of, write_json, write_text
 from speechtl.progress import Advance, Log
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
@@ -308,7 +308,7 @@ def _line(path: str, utterance: SpokenText, flac: bytes, duration: float) -> Lin
         "speaker": utterance.voice.name,
         "source": SYNTHESISED,
         "license": "CC0-1.0",
-        "sha256": hashlib.sha256(flac).hexdigest(),
+        "sha256": sha256_of(flac),
     }
 
 

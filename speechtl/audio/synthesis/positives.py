@@ -20,7 +20,7 @@ from speechtl.audio.synthesis.sentences import contains_phrase, plain, sentences
 from speechtl.audio.synthesis.speak import speak, voices, voices_for
 from speechtl.audio.synthetic_noise import coloured
 from speechtl.errors import ManifestError, SpeechtlError
-from speechtl.files import write_text, writing
+from speechtl.files import sha256_of, write_text, writing
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.sound.files import describe, read_audio
 
@@ -260,7 +260,7 @@ def _line(folder: Path, name: str, clip: _Clip, split: str, label: str, *, with_
         "split": split,
         "source": SYNTHESISED,
         "license": "CC0-1.0",
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(path),
     }
 
 
