@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from lightning_fabric import Fabric
 
+from speechtl.audio.backgrounds import talkers
 from speechtl.audio.data.manifest import read_manifests
 from speechtl.audio.data.recordings import Recording, heard_only, load_recordings
 from speechtl.audio.pretraining.data import (
@@ -33,6 +34,8 @@ from speechtl.errors import RecipeError
 from speechtl.progress import Log, progress
 from speechtl.text import counted
 
+TALKED = 1500  # recordings that are mixed to babble
+TALK_SECONDS = 1.5  # of such a recording at least
 WORD_PHONES = (4, 11)  # of the words to classify: shorter ones are too similar
 
 
@@ -45,12 +48,20 @@ class Corpora:
     validation: list[Utterance]
     tested: list[Utterance]
     noises: list[Recording]
+    music: list[Recording]
     classes: dict[str, int]
 
     @property
     def taught(self) -> list[Utterance]:
         """The utterances to train on."""
         return [*self.recorded, *self.synthesised]
+
+    def people(self, seed: int) -> list[list[Recording]]:
+        """Some speakers of the training data, with a few recordings each, to talk behind others."""
+        spoken = [one.clip for one in self.recorded or self.synthesised if one.clip.duration >= TALK_SECONDS]
+        order = np.random.default_rng([seed, 8]).permutation(len(spoken))[:TALKED]
+        clips = [spoken[index] for index in order]
+        return talkers(load_recordings(clips, on_skip=lambda _: None)) if clips else []
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class CorporaReader:
         """All corpora of the recipe; raises `RecipeError` where there are no words to classify."""
         recipe = self.recipe
         tested = read_tested(recipe.data.test, longest=LONGEST, log=self.log) if recipe.data.test else []
-        noises = self._noises()
+        noises, music = self._sounds(recipe.data.noise), self._sounds(recipe.data.music)
         recorded, validation = self._recordings(tested)
         if (recipe.speech.hours or recipe.words.hours) and (absent := missing_synthesizers()):
             self.log(f"Synthesised without {' and '.join(absent)}, which this machine does not have.")
@@ -78,10 +89,9 @@ class CorporaReader:
         if recipe.tasks.words and not classes:
             raise RecipeError(f"tasks.words is {recipe.tasks.words:g}, but no word occurs alone {OFTEN} times; set words.hours.")
         recorded, synthesised, validation = (with_words(several, classes) for several in (recorded, synthesised, validation))
-        return Corpora(recorded, synthesised, validation, tested, noises, classes)
+        return Corpora(recorded, synthesised, validation, tested, noises, music, classes)
 
-    def _noises(self) -> list[Recording]:
-        manifests = self.recipe.data.noise
+    def _sounds(self, manifests: Sequence[Path]) -> list[Recording]:
         clips = [clip for clip in read_manifests(manifests) if clip.split != "test"] if manifests else []
         return heard_only(load_recordings(clips, on_skip=self.log), "any sound", self.log) if clips else []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.audio.augment import Augmenter, at_level, change_speed
+from speechtl.audio.augment import Augmenter, at_level, change_speed, in_room
 from speechtl.audio.data.align import find_word
 from speechtl.audio.data.manifest import Clip, fault, read_manifests
 from speechtl.audio.evaluation.streams import quiet
@@ -155,7 +155,7 @@ Teacher = Callable[[Samples], Floats]  # samples to embeddings (steps, size)
 LEAD = 1.5  # seconds before the first utterance: what the first outputs see
 SECONDS = 20.0  # of a window
 PAUSES = (0.05, 0.45)  # seconds between two utterances
-LEVELS = (-32.0, -20.0)  # dB of full scale, of an utterance's loudest frames before augmentation
+LEVELS = (-29.0, -23.0)  # dB of full scale, of an utterance's active parts
 LONGEST = (SECONDS - LEAD) / 1.15  # seconds of an utterance, with room for slower speech
 
 
@@ -176,7 +176,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A window as training data: features `(copies, frames, bands)`, the teacher's embeddings `(steps, size)`, phones and words."""
+    """A window as training data: features `(copies, frames, bands)`, the first of them dry, the others in rooms; the teacher's
+    embeddings `(steps, size)`, phones and words.
+    """
 
     features: Floats
     heard: Floats
@@ -206,7 +208,7 @@ def pack(utterances: Sequence[Utterance], repeats: Callable[[Utterance], int], s
 
 
 class Renderer:
-    """Make a window's features in several copies, and the teacher's embeddings of the undisturbed sound."""
+    """Make a window's features, dry and in rooms, and the teacher's embeddings of the dry sound."""
 
     def __init__(self, augmenter: Augmenter, features: LogMelSettings, teacher: Teacher | None, copies: int, on_skip: Log) -> None:
         self.augmenter = augmenter
@@ -223,8 +225,12 @@ class Renderer:
         random = np.random.default_rng(window.seed)
         tape, phones, words = self._tape(window, random)
         heard = self.teacher(tape) if self.teacher else np.zeros((0, 0), np.float32)
-        copies = [self.log_mel.compute(self.augmenter(tape, random)) for _ in range(self.copies)]
-        return Rendered(np.stack(copies), heard, phones, words)
+        copies = [tape, *(self._in_room(tape, random) for _ in range(1, self.copies))]
+        return Rendered(np.stack([self.log_mel.compute(copy) for copy in copies]), heard, phones, words)
+
+    def _in_room(self, tape: Samples, random: np.random.Generator) -> Samples:
+        rooms = self.augmenter.rooms
+        return in_room(tape, rooms[int(random.integers(len(rooms)))]) if rooms else tape
 
     def _tape(self, window: Window, random: np.random.Generator) -> tuple[Samples, list[int] | None, Words]:
         tape = quiet(int(SECONDS * SAMPLE_RATE), random)

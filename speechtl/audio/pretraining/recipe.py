@@ -13,7 +13,7 @@ from speechtl.files import at_home
 from speechtl.settings import Name, Precision, Section, checked, known, read_recipe_file
 from speechtl.transfer import FitSettings
 
-PATHS = ("transcribed", "unlabelled", "noise", "test")
+PATHS = ("transcribed", "unlabelled", "noise", "music", "test")
 
 
 class DataSection(Section):
@@ -28,6 +28,9 @@ class DataSection(Section):
     noise: list[Path] = Field(default_factory=list)
     """background noise, in addition to synthetic noise"""
 
+    music: list[Path] = Field(default_factory=list)
+    """music in the background"""
+
     test: list[Path] = Field(default_factory=list)
     """lines with split "test" give the final error rate; their speakers are excluded from training"""
 
@@ -39,6 +42,29 @@ class DataSection(Section):
 
     repeats: int = Field(default=2, ge=1)
     """times that each recording is used per epoch; synthesised speech is used once"""
+
+
+class BackgroundSection(Section):
+    """What is heard behind the speech. The shares of the kinds are relative to each other; 0 leaves a kind out."""
+
+    probability: float = Field(default=0.9, ge=0, le=1)
+    """fraction of the windows with a background"""
+
+    noise: float = Field(default=0.4, ge=0)
+    """recorded and synthetic noise"""
+
+    babble: float = Field(default=0.25, ge=0)
+    """two to eight people of the training data at once"""
+
+    talker: float = Field(default=0.15, ge=0)
+    """one other person"""
+
+    music: float = Field(default=0.2, ge=0)
+    """data.music"""
+
+    def shares(self) -> dict[str, float]:
+        """The share of every kind."""
+        return {"noise": self.noise, "babble": self.babble, "talker": self.talker, "music": self.music}
 
 
 class SpeechSection(Section):
@@ -99,7 +125,7 @@ class TrainSection(Section):
     """different orders and speeds in which utterances are packed into windows"""
 
     copies: int = Field(default=2, ge=1)
-    """augmented copies of each pack: noise, rooms, levels"""
+    """copies of each pack: the first is dry, the others are in rooms; backgrounds and levels are drawn anew in every epoch"""
 
     precision: Precision = "32-true"
     """bf16-mixed is faster on a processor or GPU with bfloat16"""
@@ -133,6 +159,7 @@ class PretrainingRecipe(Section):
     """encoder.safetensors of another run, to continue from its weights"""
 
     data: DataSection = DataSection()
+    backgrounds: BackgroundSection = BackgroundSection()
     speech: SpeechSection = SpeechSection()
     words: WordsSection = WordsSection()
     tasks: TaskSection = TaskSection()

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from speechtl.audio.augment import mask
 from speechtl.audio.pretraining.data import Rendered, Renderer, Window
+from speechtl.audio.pretraining.mixing import Mixer
 from speechtl.errors import RunError
 from speechtl.progress import Advance
 from speechtl.transfer import Batch, load_tensors, save_tensors
@@ -31,7 +32,7 @@ NO_WORD = -1
 HALF = 2  # bytes of a number in half precision
 SHARD_AXES = {"features": 4, "phones": 2, "counts": 1, "heard": 3, "words": 3}  # of each tensor of a shard
 MASKS = {"bands": 5, "frames": 10, "moments": 10}  # of a window, at most
-RECIPE = 2  # raise it when the same settings give other windows
+RECIPE = 3  # raise it when the same settings give other windows
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,14 @@ def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -
 class ShardBatches:
     """An epoch is one pack in one copy; batches of `(features, phones, counts, heard, words)`.
 
-    `counts` is -1 where the phones are unknown; `words` are classes and the frames at which they end, -1 after the last.
-    The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
+    `mixer` puts backgrounds behind the windows. `counts` is -1 where the phones are unknown; `words` are classes and the
+    frames at which they end, -1 after the last. The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
     each reads a part of the files of its own.
     """
 
-    def __init__(self, shards: Shards, *, batch_size: int, seed: int, together: int = 4) -> None:
+    def __init__(self, shards: Shards, *, batch_size: int, seed: int, together: int = 4, mixer: Mixer | None = None) -> None:
         self.shards = shards
+        self.mixer = mixer
         self.batch_size = batch_size
         self.seed = seed
         self.together = together
@@ -178,7 +180,7 @@ class ShardBatches:
             whole = len(shuffled) // self.batch_size * self.batch_size
             for chosen in torch.split(shuffled[:whole], self.batch_size) if whole else ():
                 features, *others = (tensor[chosen] for tensor in batch)
-                features = features.float()
+                features = self.mixer(features.float(), random) if self.mixer else features.float()
                 mask(features, random, **MASKS)
                 yield (features[:, None].contiguous(memory_format=torch.channels_last), *others)
                 steps -= 1

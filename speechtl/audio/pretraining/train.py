@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from speechtl.audio.augment import Augmenter, Sound, simulate_rooms
 from speechtl.audio.data.licences import all_of
 from speechtl.audio.data.manifest import Clip
-from speechtl.audio.data.recordings import RecordedSound
+from speechtl.audio.data.recordings import Recording, sounds_of
 from speechtl.audio.encoders import AudioEncoder, conv_ctc
 from speechtl.audio.pretraining.corpora import Corpora, CorporaReader
 from speechtl.audio.pretraining.data import (
@@ -28,6 +28,7 @@ from speechtl.audio.pretraining.data import (
     pack,
 )
 from speechtl.audio.pretraining.evaluate import error_rates, recognition, word_accuracy, write_card
+from speechtl.audio.pretraining.mixing import Backgrounds, Mixer, Sources
 from speechtl.audio.pretraining.network import PretrainingHead, PretrainingLoss, PretrainingNetwork
 from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
@@ -88,9 +89,11 @@ class _Pretraining:
         teach, teacher = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
         corpora = CorporaReader(recipe, self.cache, fabric, self.log).read()
         shards = self.render(corpora, teach)
-        batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
+        backgrounds = self.backgrounds(corpora)
+        mixer = Mixer(backgrounds.load(), backgrounds.shares, recipe.backgrounds.probability, conv_ctc.FEATURES)
+        batches = ShardBatches(shards, batch_size=recipe.train.batch_size, seed=recipe.train.seed, mixer=mixer)
         steps_of(batches, fabric.world_size)  # fails before anything is written to `out`
-        self.bind(start.info.source if start else None, shards.folder.name)
+        self.bind(start.info.source if start else None, shards.folder.name, backgrounds.digest)
         rendered = time.monotonic()
         network = self.network(start, teacher, len(corpora.classes))
         if teacher:
@@ -133,13 +136,28 @@ class _Pretraining:
         samples = int(SECONDS * SAMPLE_RATE)
         heard = np.size(teach(np.zeros(samples, np.float32))) if teach else 0
         check_room(self.cache, shards.bytes_left(conv_ctc.FEATURES.frames(samples), conv_ctc.FEATURES.bands, heard))
-        sounds: list[Sound] = [*map(RecordedSound, corpora.noises), *synthetic_noises(train.seed)]
-        renderer = Renderer(Augmenter(sounds, simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teach, train.copies, say)
+        renderer = Renderer(Augmenter([], simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teach, train.copies, say)
         with progress("rendering windows") as advance:
             workers = max(cores() // getattr(self.fabric.strategy, "num_processes", 1), 1)  # of those on this machine
             shards.render(renderer, advance, workers=workers, rank=self.fabric.global_rank, world=self.fabric.world_size)
         self.fabric.barrier()
         return shards
+
+    def backgrounds(self, corpora: Corpora) -> Backgrounds:
+        """Backgrounds of the kinds for which there are recordings, each process rendering its share."""
+        wanted, seed, fabric = self.recipe.backgrounds, self.recipe.train.seed, self.fabric
+        noises: list[Sound] = [*sounds_of(corpora.noises), *synthetic_noises(seed)]
+        people = corpora.people(seed) if wanted.babble or wanted.talker else []
+        sources = Sources(noises, sounds_of(corpora.music), people, simulate_rooms(ROOMS, seed))
+        shares = sources.kinds(wanted) if wanted.probability else {}
+        if left_out := [kind for kind, share in wanted.shares().items() if share and wanted.probability and kind not in shares]:
+            self.log(f"No {' and no '.join(left_out)} in the background, as there are no recordings for it.")
+        kinds = {"noise": corpora.noises, "music": corpora.music, "talk": [one for person in people for one in person]}
+        settings = {kind: sorted(map(_part, several)) for kind, several in kinds.items()} | {"seed": seed}
+        made = Backgrounds(sources, shares, self.cache / "backgrounds", settings)
+        made.render(conv_ctc.FEATURES, rank=fabric.global_rank, world=fabric.world_size)
+        fabric.barrier()
+        return made
 
     def window_settings(self, corpora: Corpora) -> dict[str, Any]:
         """Everything but their number that decides what the windows sound like."""
@@ -147,16 +165,16 @@ class _Pretraining:
         parts = [(_content(one.clip), one.clip.offset, one.clip.duration, one.phones, one.word) for one in corpora.taught]
         return {
             "utterances": hashlib.sha256(repr(parts).encode()).hexdigest(),
-            "noise": sorted([_content(noise.clip), noise.clip.offset, noise.clip.duration] for noise in corpora.noises),
             "seed": self.recipe.train.seed,
             "repeats": self.recipe.data.repeats,
             "teacher": tasks.teacher if tasks.teacher_weight else None,
         }
 
-    def bind(self, start: str | None, windows: str) -> None:
+    def bind(self, start: str | None, windows: str, backgrounds: str) -> None:
         """Write what the run is made from, or, to resume, check that it is the same."""
         processes = self.fabric.world_size
-        given = {"recipe": self.recipe.model_dump(mode="json"), "start": start, "windows": windows, "processes": processes}
+        given = {"recipe": self.recipe.model_dump(mode="json"), "start": start, "processes": processes}
+        given |= {"windows": windows, "backgrounds": backgrounds}
         if self.resume and not begun_with(self.out, given):
             raise RunError(
                 f"{self.out} was started with another recipe, other data or another number of processes; "
@@ -242,6 +260,10 @@ def _check_out(out: Path, resume: bool) -> None:
         raise RunError(f"There is nothing to resume: {out / GIVEN} does not exist. Leave out --resume.")
     if not resume and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; choose another --out, or continue with --resume.")
+
+
+def _part(recording: Recording) -> list[str | float]:
+    return [_content(recording.clip), recording.clip.offset, recording.clip.duration]
 
 
 def _content(clip: Clip) -> str:
