@@ -64,10 +64,10 @@ def _find(folder: str) -> Path:
         if not found:
             raise RecipeError(f"The folder {folder} of the teacher {NAME}:{folder} has no {Path(INSIDE).name}; give the one that has it.")
         return found[0]
-    path = carried(PACKAGE, INSIDE)
-    if path is None:
+    installed = carried(PACKAGE, INSIDE)
+    if installed is None:
         raise RecipeError(
             f"The teacher {NAME} needs the weights in the package {PACKAGE}, which is not installed. Install it with: {INSTALL} "
             f"(or unpack it and write {NAME}:FOLDER)."
         )
-    return path
+    return installed
