@@ -22,7 +22,7 @@ from speechtl.transfer import check_inputs
 from speechtl.transfer.network import EncoderInfo
 
 DELAY = 0.2  # seconds by which the student's outputs lag those of a teacher that also sees the future
-WAKEHUBERT_DELAY = 0.0  # it sees no future itself
+WAKEHUBERT_DELAY = 0.08  # it sees no future, but a step more of the sound foretells its embeddings better
 SEPARATOR = r"\+(?!layers\b)"  # `+layers` belongs to a network of torchaudio
 KNOWN = ("speech-embedding", wakehubert.NAME, "torchaudio:HUBERT_BASE")
 WITH_PATH = rf"(?:^|\+)((?:conv-ctc|conv-ctc-tiny|{wakehubert.NAME}):.+)"
