@@ -29,7 +29,7 @@ def beside(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
     field = max(encoder.receptive_field for encoder in encoders)
     parts = [nn.Sequential(*encoder.groups.values()) for encoder in encoders]
     group = SideBySide(parts, [field - encoder.receptive_field for encoder in encoders])
-    joined = AudioEncoder({"side_by_side": group}, _info([encoder.info for encoder in encoders]), first.features, first.stride, field)
+    joined = AudioEncoder({"side_by_side": group}, info_of([encoder.info for encoder in encoders]), first.features, first.stride, field)
     joined.parts = tuple(encoder.info.embedding_size for encoder in encoders)
     return joined
 
@@ -42,7 +42,8 @@ def _check(first: AudioEncoder, other: AudioEncoder) -> None:
         raise RecipeError(f"{names} cannot be combined: both must stream at one rate.")
 
 
-def _info(infos: Sequence[EncoderInfo]) -> EncoderInfo:
+def info_of(infos: Sequence[EncoderInfo]) -> EncoderInfo:
+    """The info of encoders whose embeddings are concatenated."""
     return EncoderInfo(
         name=PLUS.join(info.name for info in infos),
         input=infos[0].input,

@@ -105,18 +105,18 @@ def find_weights(path: Path | str | None = None) -> Path:
     if path is not None:
         return PUBLISHED.check(Path(path))
     for package, inside in CARRIERS.items():
-        carried = _carried(package, inside)
-        if carried is not None:
-            return PUBLISHED.check(carried)
+        if (found := carried(package, inside)) is not None:
+            return PUBLISHED.check(found)
     return PUBLISHED.find()
 
 
-def _carried(package: str, inside: str) -> Path | None:
+def carried(package: str, inside: str) -> Path | None:
+    """The path of a file in an installed package, which is not imported; None where there is none."""
     try:
-        carried = Path(str(importlib.metadata.distribution(package).locate_file(inside)))
+        path = Path(str(importlib.metadata.distribution(package).locate_file(inside)))
     except importlib.metadata.PackageNotFoundError:
         return None
-    return carried if carried.exists() else None
+    return path if path.exists() else None
 
 
 def _read_onnx(path: Path) -> dict[str, Any]:
