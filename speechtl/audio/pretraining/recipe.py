@@ -97,7 +97,7 @@ class TaskSection(Section):
     """phone recognition (CTC)"""
 
     teacher: str = "speech-embedding"
-    """network whose embeddings are predicted; or torchaudio:PIPELINE"""
+    """network whose embeddings are predicted, or several: speech-embedding+wakehubert; or torchaudio:PIPELINE"""
 
     teacher_weight: float = Field(default=1.0, ge=0)
     """prediction of the teacher's embeddings"""

@@ -143,8 +143,8 @@ class ShardBatches:
     """An epoch is one pack in one copy; batches of `(features, phones, counts, heard, words)`.
 
     `mixer` puts backgrounds behind the windows. `counts` is -1 where the phones are unknown; `words` are classes and the
-    frames at which they end, -1 after the last. The files are shuffled and mixed in small groups, so that only a few are in memory. In a run of several processes
-    each reads a part of the files of its own.
+    frames at which they end, -1 after the last. The files are shuffled and mixed in small groups, so that only a few are
+    in memory. In a run of several processes each reads a part of the files of its own.
     """
 
     def __init__(self, shards: Shards, *, batch_size: int, seed: int, together: int = 4, mixer: Mixer | None = None) -> None:

@@ -32,7 +32,7 @@ from speechtl.audio.pretraining.mixing import Backgrounds, Mixer, Sources
 from speechtl.audio.pretraining.network import PretrainingHead, PretrainingLoss, PretrainingNetwork
 from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
-from speechtl.audio.pretraining.teachers import load_teacher
+from speechtl.audio.pretraining.teachers import load_teachers
 from speechtl.audio.synthesis.base import SYNTHESISED
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
@@ -86,7 +86,7 @@ class _Pretraining:
         recipe, fabric = self.recipe, self.fabric
         _check_out(self.out, self.resume)
         start = conv_ctc.load(recipe.encoder, recipe.start) if recipe.start else None  # this and the next fail before any work is done
-        teach, teacher = load_teacher(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
+        teach, teacher = load_teachers(recipe.tasks.teacher) if recipe.tasks.teacher_weight else (None, None)
         corpora = CorporaReader(recipe, self.cache, fabric, self.log).read()
         shards = self.render(corpora, teach)
         backgrounds = self.backgrounds(corpora)
