@@ -34,6 +34,7 @@ from speechtl.text import counted
 
 WORKERS = 2
 GENERIC = ("audio", "calls", "clips", "sounds", "resources", "assets", "noise_data", "resampled", "impulseFiles", "CC-Sounds")
+ESC_NAME = re.compile(r"(?:^|[_/])\d-(\d+)-[A-Z]\.")  # fold, number at Freesound, and take of a clip of ESC-10
 
 
 class MissingError(Exception):
@@ -101,8 +102,7 @@ def list_corpus(name: str, clone: Path, speakers: frozenset[str], others: Iterab
     lines = list({line.path: line for line in corpus.lines(files, speakers)}.values())
     cache_folder()  # raises if there is no place for one
     known = {digest for clip in others for digest in (clip.sha256, clip.source_sha256) if digest}
-    known_origins = {origin: clip.split or "train" for clip in others if (origin := clip.extra.get("origin") or clip.speaker)}
-    splits = divide(map(_origin, lines), corpus) | known_origins
+    splits = divide(map(_origin, lines), corpus) | {origin: clip.split or "train" for clip in others if (origin := _known_origin(clip))}
 
     def make(line: Line) -> Clip | str:
         return _kept(name, corpus, line, files)
@@ -191,6 +191,11 @@ def _kept(name: str, corpus: Corpus, line: Line, files: Snapshot) -> Clip | str:
 
 def _origin(line: Line) -> str:
     return (line.speaker or line.path) if line.origin is None else line.origin
+
+
+def _known_origin(clip: Clip) -> str | None:
+    found = ESC_NAME.search(clip.audio_filepath)
+    return clip.extra.get("origin") or clip.speaker or (f"freesound-{found[1]}" if found else None)
 
 
 def _flat(path: str) -> str:

@@ -200,7 +200,7 @@ def credited(text: str) -> dict[str, tuple[str, str]]:
 
 def _origin(link: str) -> str:
     """One name for a sound, whoever copied it."""
-    number = re.search(r"freesound\.org/.*sounds/(\d+)", link)
+    number = re.search(r"freesound\.org/(?:s|.*sounds)/(\d+)", link)
     return f"freesound-{number[1]}" if number else link
 
 
