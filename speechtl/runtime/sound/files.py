@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     import soundfile
     import soxr
 
-SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"}
+MU_LAW = {".ulaw", ".ul"}  # headerless telephone speech: by definition mu-law, one channel, 8 kHz
+MU_LAW_RATE = 8000  # hertz
+SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au"} | MU_LAW
+HEADERS = (b".snd", b"RIFF", b"fLaC", b"OggS", b"ID3")  # of files that only are named like headerless ones
 SoundFile: TypeAlias = "soundfile.SoundFile | media.MediaFile"
 UNREAD_SECONDS = 0.25  # tolerated at the end: encoders pad the last frames, and decoders cut the padding off
 STREAMED_BYTES = 0x7F000000  # or more is announced by programs that cannot know the length in advance
@@ -121,7 +124,7 @@ def _open(path: Path) -> SoundFile:
     try:
         with _silence(path):
             # A name may not be UTF-8.
-            file = soundfile.SoundFile(with_length(path) or (os.fsencode(path) if os.name == "posix" else path))
+            file = soundfile.SoundFile(with_length(path) or (os.fsencode(path) if os.name == "posix" else path), **_headerless(path))
     except soundfile.SoundFileError as error:
         if media.installed() and path.suffix.lower() in media.SUFFIXES:
             return media.MediaFile(path)
@@ -130,6 +133,16 @@ def _open(path: Path) -> SoundFile:
             f"{what}. {media.advice(path)}" if path.suffix.lower() in media.SUFFIXES else f"{what}: {_reason(error)}"
         ) from error
     return _whole(file, path)
+
+
+def _headerless(path: Path) -> dict[str, Any]:
+    """What soundfile has to be told about a file that has no header; nothing about any other."""
+    if path.suffix.lower() not in MU_LAW:
+        return {}
+    with path.open("rb") as file:
+        if file.read(4).startswith(HEADERS):
+            return {}
+    return {"samplerate": MU_LAW_RATE, "channels": 1, "format": "RAW", "subtype": "ULAW"}
 
 
 def _whole(file: soundfile.SoundFile, path: Path) -> SoundFile:

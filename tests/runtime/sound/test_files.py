@@ -57,6 +57,25 @@ def test_a_header_tells_rate_channels_and_seconds(tmp_path):
     assert describe(tmp_path / "a.wav") == (22_050, 2, 0.5)
 
 
+@pytest.mark.parametrize("suffix", ["ulaw", "UL"])
+def test_a_headerless_mu_law_file_is_telephone_speech_of_8_khz(tmp_path, suffix):
+    samples = tone(0.5, 8000)
+    path = tmp_path / f"call.{suffix}"
+    soundfile.write(path, samples, 8000, format="RAW", subtype="ULAW")
+    assert path.stat().st_size == len(samples)
+    assert describe(path) == (8000, 1, 0.5)
+    heard = read_audio(path, 0.1, 0.3)
+    expected = soxr.resample(samples, 8000, RATE)[1600:6400]
+    assert len(heard) == len(expected)
+    assert np.corrcoef(heard, expected)[0, 1] > 0.999
+
+
+def test_a_mu_law_file_with_a_header_is_read_by_its_header(tmp_path):
+    soundfile.write(tmp_path / "a.au", tone(0.5, RATE), RATE, subtype="ULAW")
+    (tmp_path / "a.au").rename(tmp_path / "a.ulaw")
+    assert describe(tmp_path / "a.ulaw") == (RATE, 1, 0.5)
+
+
 def cut_short(path):
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 5 * RATE), RATE, format="FLAC")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
