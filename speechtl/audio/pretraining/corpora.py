@@ -167,12 +167,13 @@ class CorporaReader:
 
 
 def _validated(utterances: Sequence[Utterance], share: float, seed: int) -> list[bool]:
-    """For each utterance whether it is held out with its speaker: those of split "validation", or else speakers drawn at random."""
-    marked = [one.clip.split == "validation" for one in utterances]
-    if any(marked):
-        held_out = {one.clip.person for one, is_marked in zip(utterances, marked, strict=True) if is_marked} - {None}
-        return [is_marked or one.clip.person in held_out for one, is_marked in zip(utterances, marked, strict=True)]
-    people = sorted({one.clip.person for one in utterances if one.phones and one.clip.person})
+    """For each utterance whether it is held out with its speaker.
+
+    Those are the speakers of split "validation" where a manifest has it, and of the other manifests speakers drawn at random.
+    """
+    marked = {one.clip.manifest for one in utterances if one.clip.split == "validation"}
+    held_out = {one.clip.person for one in utterances if one.clip.split == "validation"} - {None}
+    people = sorted({one.clip.person for one in utterances if one.phones and one.clip.person and one.clip.manifest not in marked})
     order = np.random.default_rng([seed, 6]).permutation(len(people))
-    drawn = {people[index] for index in order[: round(share * len(people))]}
-    return [one.clip.person in drawn for one in utterances]
+    held_out |= {people[index] for index in order[: round(share * len(people))]}
+    return [one.clip.split == "validation" or one.clip.person in held_out for one in utterances]
