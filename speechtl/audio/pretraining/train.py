@@ -40,6 +40,7 @@ from speechtl.files import check_folder, check_room, read_rows, sha256_of, write
 from speechtl.progress import progress, say
 from speechtl.runs import GIVEN, alone, begun_with
 from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.text import counted
 from speechtl.transfer import AllLayers, fit, save_tensors
 from speechtl.transfer.fit import steps_of
 from speechtl.transfer.network import EncoderInfo
@@ -150,8 +151,8 @@ class _Pretraining:
         people = corpora.people(seed) if wanted.babble or wanted.talker else []
         sources = Sources(noises, sounds_of(corpora.music), people, simulate_rooms(ROOMS, seed))
         shares = sources.kinds(wanted) if wanted.probability else {}
-        if left_out := [kind for kind, share in wanted.shares().items() if share and wanted.probability and kind not in shares]:
-            self.log(f"No {' and no '.join(left_out)} in the background, as there are no recordings for it.")
+        if len(people) < 2 and wanted.probability and (wanted.babble or wanted.talker):
+            self.log(f"Little talk in the background: of the training data, {counted(len(people), 'speaker')} can be heard there.")
         kinds = {"noise": corpora.noises, "music": corpora.music, "talk": [one for person in people for one in person]}
         settings = {kind: sorted(map(_part, several)) for kind, several in kinds.items()} | {"seed": seed}
         made = Backgrounds(sources, shares, self.cache / "backgrounds", settings)

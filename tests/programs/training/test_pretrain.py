@@ -44,8 +44,9 @@ def recipe(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def few_rooms(monkeypatch):
+def few_rooms_and_backgrounds(monkeypatch):
     monkeypatch.setattr("speechtl.audio.pretraining.train.ROOMS", 2)
+    monkeypatch.setattr("speechtl.audio.pretraining.mixing.WINDOWS", 2)
 
 
 def test_a_recipe_leaves_weights_a_card_and_a_log(load_program, recipe, tmp_path, capsys):
@@ -145,7 +146,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(load_program, recip
         (["--resume"], "nothing to resume"),
         (["--set", "train.epochs"], "write KEY=VALUE"),
         (["--set", "data.transcribed=[]"], "nothing to learn phones from"),
-        (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "encoder 'unknown' is not known"),
+        (["--set", "tasks.teacher_weight=1", "--set", "tasks.teacher=unknown"], "teacher 'unknown' is not known"),
         (["--set", "data.transcribed=[]", "--set", "tasks.ctc=0", "--set", "tasks.teacher_weight=1"], "there is no speech"),
         (["--set", "tasks.words=1"], "no word occurs alone 10 times"),
         (["--set", "words.hours=1"], "words.hours is 1, but tasks.words is 0"),
@@ -235,7 +236,7 @@ def test_that_nobody_is_held_out_or_tested_is_said(load_program, recipe, tmp_pat
 
 
 @pytest.mark.slow
-def test_windows_with_other_noise_are_not_taken_for_these(load_program, recipe, tmp_path):
+def test_other_noise_makes_other_backgrounds_and_the_same_windows(load_program, recipe, tmp_path):
     line = {"duration": 3.0, "license": "MIT"}
     names = ("16.wav", "17.wav")  # the second comes later
     (tmp_path / "noise.jsonl").write_text("".join(json.dumps(line | {"audio_filepath": f"noise/{name}"}) + "\n" for name in names))
@@ -244,7 +245,8 @@ def test_windows_with_other_noise_are_not_taken_for_these(load_program, recipe, 
     for name in names:
         (tmp_path / name).rename(tmp_path / "noise" / name)
         assert load_program("training/pretrain").main([*command, str(tmp_path / f"with-{name}")]) == 0
-    assert len(list((tmp_path / "cache" / "windows").iterdir())) == 2
+    assert len(list((tmp_path / "cache" / "windows").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "backgrounds").glob("noise-*"))) == 2
 
 
 def test_a_folder_with_something_in_it_is_left_alone(load_program, recipe, tmp_path, capsys):
