@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -97,7 +98,9 @@ def sounds_of(recordings: Iterable[Recording]) -> list[RecordedSound]:
 def load_recordings(
     clips: Sequence[Clip], *, find_words: bool = False, phrases: Sequence[str] = (), on_skip: Log, workers: int = 2
 ) -> list[Recording]:
-    """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` if none is left.
+    """Decode clips; a broken one is reported to `on_skip` and left out, the missing ones of a manifest in one sentence.
+
+    Raises `ManifestError` if none is left.
 
     `find_words` locates the word in clips whose manifest does not; a clip with several takes of one of the `phrases` is cut at the
     pauses. Files that have not changed since an earlier call come from a cache.
@@ -111,13 +114,25 @@ def load_recordings(
 
     with ThreadPoolExecutor(workers) as pool:
         loaded = list(tracked("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
-    problems = [f"{clip.where}: {found}" for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)]
+    problems = _reports([(clip, found) for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)])
     recordings = [recording for found in loaded if not isinstance(found, AudioError) for recording in found]
     if clips and not recordings:
         raise ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
     for problem in problems:
         on_skip(problem)
     return recordings
+
+
+def _reports(failed: Sequence[tuple[Clip, AudioError]]) -> list[str]:
+    """A sentence for every broken recording, and one for all of a manifest that are missing."""
+    absent = Counter(clip.manifest for clip, _ in failed if clip.path is None)
+    reports: dict[Hashable, str] = {}
+    for clip, problem in failed:
+        if clip.path is None and absent[clip.manifest] > 1:
+            reports.setdefault(clip.manifest, f"{clip.manifest}: {absent[clip.manifest]:,} recordings are missing; the first: {problem}")
+        else:
+            reports[clip] = f"{clip.where}: {problem}"
+    return list(reports.values())
 
 
 def heard_only(recordings: Sequence[Recording], what: str, log: Log) -> list[Recording]:

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,18 @@ def test_a_recording_of_which_nothing_is_left_is_skipped_with_a_note(folder, opt
 def test_only_recordings_of_which_nothing_is_left_are_an_error(folder):
     with pytest.raises(ManifestError, match="The only recording cannot be used"):
         load(folder(one=(np.ones(1) * 0.5, 48_000)))
+
+
+def test_a_manifest_without_its_recordings_is_counted_in_one_sentence_and_stops_nothing(folder, tmp_path):
+    place = folder(good=sound())
+    lines = [json.dumps({"audio_filepath": f"gone{number}.wav", "duration": 1.0}) for number in range(3)]
+    (tmp_path / "gone.jsonl").write_text("\n".join(lines))
+    skipped: list[str] = []
+    clips = [*read_clips([tmp_path / "gone.jsonl"]), *read_clips([place])]
+    recordings = load_recordings(clips, on_skip=skipped.append)
+    assert [recording.clip.audio_filepath for recording in recordings] == ["good.wav"]
+    assert len(skipped) == 1
+    assert skipped[0].startswith(f"{tmp_path / 'gone.jsonl'}: 3 recordings are missing; the first: gone0.wav is missing: not in")
 
 
 def test_silent_recordings_are_left_out_with_a_note_that_names_the_first(folder):
