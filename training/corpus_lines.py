@@ -56,6 +56,7 @@ class Line:
     licence: str | None = None
     origin: str | None = None
     unusable: str | None = None
+    channel: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -230,10 +231,10 @@ def noise_effects(files: Files, _speakers: frozenset[str]) -> Iterator[Line]:
 
 
 def rir_halls(files: Files, _speakers: frozenset[str]) -> Iterator[Line]:
-    """Impulse responses of halls; only the first channel is that of one microphone."""
+    """Impulse responses of halls, without those of a park; in B-format, whose first channel is that of a microphone for all directions."""
     for path in files.paths:
-        if re.fullmatch(r"impulseFiles/reverb/.*\.wav", path):
-            yield Line(path, label=PurePosixPath(path).stem)
+        if re.fullmatch(r"impulseFiles/reverb/(?!Koli).*\.wav", path):
+            yield Line(path, label=PurePosixPath(path).stem, channel=1)
 
 
 CORPORA = {
@@ -254,5 +255,6 @@ CORPORA = {
     "noise_noisekun": Corpus("mateusfg7/Noisekun", "d32024c67aba7c0577e1609944af00b9df1b7775", "CC0-1.0", noise_noisekun),
     "noise_blanket": Corpus("rafaelmardojai/blanket", "8b1c27aedde1d6ad8053ce5ad351a2924bcdb766", "CC0-1.0", noise_blanket),
     "noise_machines": Corpus("Timgrau/Projektarbeit-1", "576dbfeaa7c236521965107400e9d24cca7f0ceb", "CC0-1.0", noise_machines),
+    "rir_halls": Corpus("rerdavies/ToobAmp", "e1c7b03395afc3ba39d60c1b2b59ccb73f802828", "CC-BY-4.0", rir_halls, test=1.0),
     "noise_effects": Corpus("Fris0uman/CDDA-Soundpacks", "88586bb600eae4b053a8928bddbd5371d0b1ecc6", "CC-BY-SA-4.0", noise_effects),
 }

@@ -29,12 +29,13 @@ CACHED = 16_384  # decoded clips, for the next load of the same files
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Samples that are decoded when they are sliced: `length` samples from `offset` (seconds) on."""
+    """Samples that are decoded when they are sliced: `length` samples of one or all channels from `offset` (seconds) on."""
 
     path: Path
     offset: float
     duration: float | None
     length: int
+    channel: int | None = None
 
     def __len__(self) -> int:
         return self.length
@@ -42,12 +43,12 @@ class OnDisk:
     def __getitem__(self, part: slice) -> Int16:
         start, end, _ = part.indices(self.length)
         if (start, end) == (0, self.length):
-            return _fitted(to_int16(read_audio(self.path, self.offset, self.duration)), self.length)
+            return _fitted(to_int16(read_audio(self.path, self.offset, self.duration, self.channel)), self.length)
         if end <= start:
             return np.zeros(0, np.int16)
         first = max(start // STEP - 1, 0) * STEP
         last = min(end + STEP, self.length)
-        samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE)
+        samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE, self.channel)
         return _fitted(to_int16(samples)[start - first :], end - start)
 
 
@@ -201,7 +202,7 @@ def _decoded(
     clip: Clip, path: Path, _state: tuple[int, int, int] | None, find_words: bool, phrases: tuple[str, ...], in_memory: bool
 ) -> list[Recording]:
     if in_memory or find_words:
-        samples = read_audio(path, clip.offset, clip.duration or None)
+        samples = read_audio(path, clip.offset, clip.duration or None, clip.channel)
         length, heard = len(samples), bool(to_int16(samples).any())
     else:
         length, heard = _measure(clip, path)
@@ -209,7 +210,7 @@ def _decoded(
         raise AudioError(f"{path} is too short: at {SAMPLE_RATE} Hz nothing is left of it.")
     if length / SAMPLE_RATE < clip.duration - TOLERANCE and (problem := fault(clip)):
         raise AudioError(problem)
-    on_disk = OnDisk(path, clip.offset, clip.duration or None, length)
+    on_disk = OnDisk(path, clip.offset, clip.duration or None, length, clip.channel)
     whole = Recording(clip, to_int16(samples) if in_memory else on_disk, (0.0, length / SAMPLE_RATE), heard=heard)
     if clip.word_start is not None and clip.word_end is not None:
         return [replace(whole, word=(clip.word_start, clip.word_end))]
@@ -250,7 +251,7 @@ def _part(whole: Recording, samples: Samples, said: Limits, cut: tuple[int, int]
 def _measure(clip: Clip, path: Path) -> tuple[int, bool]:
     """The number of samples of a clip, and whether any of them is not zero, without holding them in memory."""
     length, heard = 0, False
-    for block in read_blocks(path, clip.offset, clip.duration or None):
+    for block in read_blocks(path, clip.offset, clip.duration or None, channel=clip.channel):
         length += len(block)
         heard = heard or bool(to_int16(block).any())
     return length, heard

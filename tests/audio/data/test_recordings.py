@@ -86,6 +86,16 @@ def test_an_excerpt_is_as_long_as_asked_for_wherever_the_sound_is(tmp_path_facto
     np.testing.assert_allclose(one, other, atol=2 / 32768 if rate == RATE else 0.01)
 
 
+def test_the_channel_of_a_line_is_read_in_memory_and_from_disk(folder, monkeypatch):
+    channels = np.stack([sound(2.0), sound(2.0, seed=1)], axis=1)
+    (clip,) = read_clips([folder(stereo=channels.astype(np.float32))])
+    for budget in (8000.0, 0.0):
+        monkeypatch.setattr(module, "IN_MEMORY", budget)
+        (recording,) = load_recordings([dataclasses.replace(clip, channel=2)], on_skip=pytest.fail)
+        np.testing.assert_allclose(recording.samples(), channels[:, 1], atol=1 / 32768)
+        np.testing.assert_allclose(recording.samples(slice(5000, 6000)), channels[5000:6000, 1], atol=1 / 32768)
+
+
 @pytest.mark.parametrize("options", [{}, {"find_words": True, "phrases": ["word"]}])
 def test_a_recording_of_which_nothing_is_left_is_skipped_with_a_note(folder, options, monkeypatch):
     place = folder(good=sound(), one=(np.ones(1) * 0.5, 48_000), nan=np.array([0.1, np.nan] * RATE, np.float32))

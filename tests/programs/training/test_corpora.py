@@ -251,3 +251,9 @@ def test_effects_of_a_game_are_without_speech_and_each_has_a_free_licence(progra
         ("noise_effects/rain.ogg", "Ann", "CC-BY-SA-4.0"),
     ]
     assert "not credited with a free licence: 1" in capsys.readouterr().err
+
+
+def test_of_a_hall_the_first_channel_is_read(program, clone, tmp_path):
+    (clip,) = run(program, tmp_path, "rir_halls", clone("rir_halls", {"impulseFiles/reverb/St. Ann's Church, York.wav": 0.5}))
+    assert (clip.audio_filepath, clip.channel, clip.split) == ("rir_halls/reverb_St._Ann_s_Church_York.wav", 1, "test")
+    assert (clip.label, clip.license) == ("St. Ann's Church, York", "CC-BY-4.0")
