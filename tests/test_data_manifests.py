@@ -19,7 +19,7 @@ def clips():
 
 
 def test_there_are_manifests():
-    assert len(MANIFESTS) == 30
+    assert len(MANIFESTS) == 31
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)

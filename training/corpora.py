@@ -163,6 +163,7 @@ def _kept(name: str, corpus: Corpus, line: Line, files: Snapshot) -> Clip | str:
     clip = Clip(
         f"{name}/{_flat(path)}",
         duration=0.0,
+        channel=line.channel,
         text=line.text,
         label=line.label,
         speaker=line.speaker,
@@ -180,7 +181,7 @@ def _kept(name: str, corpus: Corpus, line: Line, files: Snapshot) -> Clip | str:
         with writing(target) as beside:
             beside.write_bytes(data)
     try:
-        seconds = round(sum(map(len, read_blocks(target))) / SAMPLE_RATE, 4)
+        seconds = round(sum(map(len, read_blocks(target, channel=line.channel))) / SAMPLE_RATE, 4)
     except AudioError as error:
         print(f"{path}: {error}", file=sys.stderr)
         target.unlink()

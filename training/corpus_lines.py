@@ -21,6 +21,7 @@ WUW_WORDS = ("operator", "think engine", "onword", "wildfire", "voyager")
 LICENCES = {  # as tables write them; Freesound's "CC BY" was version 3.0 when these sounds were taken
     "cc0": "CC0-1.0",
     "cc 0": "CC0-1.0",
+    "cc0 1.0": "CC0-1.0",
     "cc by": "CC-BY-3.0",
     "cc by 3.0": "CC-BY-3.0",
     "cc by 4.0": "CC-BY-4.0",
@@ -28,7 +29,7 @@ LICENCES = {  # as tables write them; Freesound's "CC BY" was version 3.0 when t
     "public domain": "LicenseRef-PublicDomain",
 }
 NOISEKUN_NAMES = {"air-plane": "airplane", "birds-tree": "birds", "coffee": "coffee shop", "fire": "fire wood", "storm": "thunder storm"}
-UNFREE = ("train", "washing-machine")  # sounds of Noisekun and Blanket that are left out
+UNFREE = ("train", "washing-machine", "open_curtain", "close_curtain")  # sounds that are left out for their licence
 
 
 class Files(Protocol):
@@ -55,6 +56,7 @@ class Line:
     licence: str | None = None
     origin: str | None = None
     unusable: str | None = None
+    channel: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -187,14 +189,14 @@ def _ambient(files: Files, folder: str, table: Mapping[str, tuple[str, str]], na
 
 
 def credited(text: str) -> dict[str, tuple[str, str]]:
-    """Origin and licence of every sound in a Markdown table of credits, by its name in lower case."""
+    """Origin (link, or author) and licence of every free sound in a Markdown table of credits, by its name in lower case."""
     found = {}
     for row in text.splitlines():
         cells = [cell.strip(" *") for cell in row.strip().strip("|").split("|")]
         licence = next((LICENCES[name] for cell in cells[1:] if (name := re.sub(r"[\s-]+", " ", cell.lower()).strip()) in LICENCES), None)
         link = re.search(r"https?://[^\s)]+", row)
-        if licence and link:
-            found[re.sub(r"\[(.+?)\].*", r"\1", cells[0]).lower()] = (_origin(link[0]), licence)
+        if licence:
+            found[re.sub(r"\[(.+?)\].*", r"\1", cells[0]).lower()] = (_origin(link[0]) if link else cells[1], licence)
     return found
 
 
@@ -216,21 +218,23 @@ def noise_effects(files: Files, _speakers: frozenset[str]) -> Iterator[Line]:
     """Effects and weather of a game, without its spoken lines; variants of one sound share their origin."""
     tables: dict[str, dict[str, tuple[str, str]]] = {}
     for path in files.paths:
-        folder, name = path.rsplit("/", 1) if "/" in path else ("", path)
         if not re.fullmatch(r"sound/CC-Sounds/(?!speech/).*\.ogg", path):
             continue
+        folder, name = path.rsplit("/", 1)
         if folder not in tables:
             credits = f"{folder}/credits.md"
             tables[folder] = credited(files.text(credits)) if credits in files.paths else {}
-        origin, _ = tables[folder].get(name.lower(), (re.sub(r"[_\d]*\.ogg$", "", path), ""))
-        yield Line(path, label=folder.removeprefix("sound/CC-Sounds/").replace("_", " "), origin=origin)
+        origin, licence = tables[folder].get(name.lower()) or tables[folder].get(PurePosixPath(name).stem.lower()) or (None, None)
+        label = folder.removeprefix("sound/CC-Sounds/").replace("_", " ")
+        free = licence and PurePosixPath(name).stem not in UNFREE
+        yield Line(path, label=label, origin=origin, unusable=None if free else "not credited with a free licence")
 
 
 def rir_halls(files: Files, _speakers: frozenset[str]) -> Iterator[Line]:
-    """Impulse responses of halls; only the first channel is that of one microphone."""
+    """Impulse responses of halls, without those of a park; in B-format, whose first channel is that of a microphone for all directions."""
     for path in files.paths:
-        if re.fullmatch(r"impulseFiles/reverb/.*\.wav", path):
-            yield Line(path, label=PurePosixPath(path).stem)
+        if re.fullmatch(r"impulseFiles/reverb/(?!Koli).*\.wav", path):
+            yield Line(path, label=PurePosixPath(path).stem, channel=1)
 
 
 CORPORA = {
@@ -251,5 +255,6 @@ CORPORA = {
     "noise_noisekun": Corpus("mateusfg7/Noisekun", "d32024c67aba7c0577e1609944af00b9df1b7775", "CC0-1.0", noise_noisekun),
     "noise_blanket": Corpus("rafaelmardojai/blanket", "8b1c27aedde1d6ad8053ce5ad351a2924bcdb766", "CC0-1.0", noise_blanket),
     "noise_machines": Corpus("Timgrau/Projektarbeit-1", "576dbfeaa7c236521965107400e9d24cca7f0ceb", "CC0-1.0", noise_machines),
+    "rir_halls": Corpus("rerdavies/ToobAmp", "e1c7b03395afc3ba39d60c1b2b59ccb73f802828", "CC-BY-4.0", rir_halls, test=1.0),
     "noise_effects": Corpus("Fris0uman/CDDA-Soundpacks", "88586bb600eae4b053a8928bddbd5371d0b1ecc6", "CC-BY-SA-4.0", noise_effects),
 }

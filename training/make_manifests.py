@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_manifest(options.out / f"{name}.jsonl", shipped(name, clips, options.recordings))
         print(f"{name}: {counted(len(clips), 'clip')}", file=sys.stderr)
     if options.readme is not None:
-        renew_table(options.readme, [options.out / f"{name}.jsonl" for name in sets])
+        renew_table(options.readme, sorted(Path(options.out).glob("*.jsonl")))
     return 0
 
 

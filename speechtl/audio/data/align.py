@@ -135,7 +135,7 @@ def _limits(clip: Clip) -> tuple[tuple[float, float] | None, str]:
     if clip.path is None or clip.duration > LONGEST_CLIP:
         return None, f"it is {clip.duration:.1f} s long; a single word is looked for in clips of up to {LONGEST_CLIP:.0f} s."
     try:
-        limits = find_word(read_audio(clip.path, clip.offset, clip.duration))
+        limits = find_word(read_audio(clip.path, clip.offset, clip.duration, clip.channel))
     except AudioError as error:
         return None, str(error)
     return limits, "nothing stands out from the background."

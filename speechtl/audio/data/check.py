@@ -80,17 +80,17 @@ def validate(paths: Iterable[PathLike], *, hashes: bool = True, workers: int | N
 
 def duplicates(clips: Iterable[Clip], digests: Mapping[Path, str] | None = None) -> list[Problem]:
     """A problem for every clip whose recording is also in an earlier line; `digests` adds the hashes of the files."""
-    first: dict[tuple[str, float], Clip] = {}
+    first: dict[tuple[str, float, int | None], Clip] = {}
     problems = []
     for clip in clips:
         digest = (digests or {}).get(clip.path) if clip.path else None
         names = clip.names | ({digest} if digest else set())
-        earlier = next((first[name, clip.offset] for name in sorted(names) if (name, clip.offset) in first), None)
+        earlier = next((first[part] for name in sorted(names) if (part := (name, clip.offset, clip.channel)) in first), None)
         if earlier is not None:
             message = f"{clip.audio_filepath} is the same recording as {earlier.audio_filepath} at {earlier.where}."
             problems.append(_problem("duplicate", clip, message))
         for name in names:
-            first.setdefault((name, clip.offset), clip)
+            first.setdefault((name, clip.offset, clip.channel), clip)
     return problems
 
 

@@ -37,11 +37,15 @@ PathLike = Path | str
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One line of a manifest; times are in seconds, `path` is None if the recording is not on this machine."""
+    """One line of a manifest; times are in seconds, `path` is None if the recording is not on this machine.
+
+    `channel` is the one that is read, counted from 1; without it all are averaged.
+    """
 
     audio_filepath: str
     duration: float
     offset: float = 0.0
+    channel: int | None = None
     text: str | None = None
     label: str | None = None
     speaker: str | None = None
@@ -146,7 +150,7 @@ def fault(clip: Clip, *, whole: bool = False) -> str | None:
         end = clip.offset + clip.duration
         if length < end - TOLERANCE:
             return f"{clip.path} is cut short: it ends at {length:.2f} s, the manifest says {end:.2f} s."
-        for _ in read_blocks(clip.path, 0.0 if whole else max(min(end, length) - TAIL, 0.0)):
+        for _ in read_blocks(clip.path, 0.0 if whole else max(min(end, length) - TAIL, 0.0), channel=clip.channel):
             pass
     except AudioError as error:
         return str(error)
@@ -257,7 +261,7 @@ def _parse_entry(entry: Any, path: Path, number: int, problems: list[str], *, me
             problems.append(f"a JSON object is expected, got {_name(entry)}.")
         return None
     entry = {key: value for key, value in entry.items() if value is not None}
-    known = {key: entry.pop(key) for key in (*_TEXTS, *_NUMBERS) if key in entry}
+    known = {key: entry.pop(key) for key in (*_TEXTS, *_NUMBERS, "channel") if key in entry}
     problems += _wrong_types(known, entry) or _wrong_values(known, measured)
     if problems:
         return None
@@ -272,6 +276,9 @@ def _wrong_types(known: dict[str, Any], others: dict[str, Any]) -> list[str]:
             problems.append(f"{key!r} must be text, got {_name(value)}.")
         if key in _NUMBERS and not _is_number(value):
             problems.append(f"{key!r} must be a number of seconds, got {_name(value)}.")
+    channel = known.get("channel", 1)
+    if type(channel) is not int or channel < 1:
+        problems.append(f"'channel' must be a whole number, 1 for the first channel, got {_name(channel)}.")
     age = others.get("age", 0)
     if not _is_number(age) or age < 0:
         problems.append(f"'age' must be a number of years, got {_name(age)}.")

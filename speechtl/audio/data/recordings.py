@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,12 +29,13 @@ CACHED = 16_384  # decoded clips, for the next load of the same files
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Samples that are decoded when they are sliced: `length` samples from `offset` (seconds) on."""
+    """Samples that are decoded when they are sliced: `length` samples of one or all channels from `offset` (seconds) on."""
 
     path: Path
     offset: float
     duration: float | None
     length: int
+    channel: int | None = None
 
     def __len__(self) -> int:
         return self.length
@@ -41,12 +43,12 @@ class OnDisk:
     def __getitem__(self, part: slice) -> Int16:
         start, end, _ = part.indices(self.length)
         if (start, end) == (0, self.length):
-            return _fitted(to_int16(read_audio(self.path, self.offset, self.duration)), self.length)
+            return _fitted(to_int16(read_audio(self.path, self.offset, self.duration, self.channel)), self.length)
         if end <= start:
             return np.zeros(0, np.int16)
         first = max(start // STEP - 1, 0) * STEP
         last = min(end + STEP, self.length)
-        samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE)
+        samples = read_audio(self.path, self.offset + first / SAMPLE_RATE, (last - first) / SAMPLE_RATE, self.channel)
         return _fitted(to_int16(samples)[start - first :], end - start)
 
 
@@ -97,7 +99,9 @@ def sounds_of(recordings: Iterable[Recording]) -> list[RecordedSound]:
 def load_recordings(
     clips: Sequence[Clip], *, find_words: bool = False, phrases: Sequence[str] = (), on_skip: Log, workers: int = 2
 ) -> list[Recording]:
-    """Decode clips; a broken one is reported to `on_skip` and left out. Raises `ManifestError` if none is left.
+    """Decode clips; a broken one is reported to `on_skip` and left out, the missing ones of a manifest in one sentence.
+
+    Raises `ManifestError` if none is left.
 
     `find_words` locates the word in clips whose manifest does not; a clip with several takes of one of the `phrases` is cut at the
     pauses. Files that have not changed since an earlier call come from a cache.
@@ -111,13 +115,25 @@ def load_recordings(
 
     with ThreadPoolExecutor(workers) as pool:
         loaded = list(tracked("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
-    problems = [f"{clip.where}: {found}" for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)]
+    problems = _reports([(clip, found) for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)])
     recordings = [recording for found in loaded if not isinstance(found, AudioError) for recording in found]
     if clips and not recordings:
         raise ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
     for problem in problems:
         on_skip(problem)
     return recordings
+
+
+def _reports(failed: Sequence[tuple[Clip, AudioError]]) -> list[str]:
+    """A sentence for every broken recording, and one for all of a manifest that are missing."""
+    absent = Counter(clip.manifest for clip, _ in failed if clip.path is None)
+    reports: dict[Hashable, str] = {}
+    for clip, problem in failed:
+        if clip.path is None and absent[clip.manifest] > 1:
+            reports.setdefault(clip.manifest, f"{clip.manifest}: {absent[clip.manifest]:,} recordings are missing; the first: {problem}")
+        else:
+            reports[clip] = f"{clip.where}: {problem}"
+    return list(reports.values())
 
 
 def heard_only(recordings: Sequence[Recording], what: str, log: Log) -> list[Recording]:
@@ -186,7 +202,7 @@ def _decoded(
     clip: Clip, path: Path, _state: tuple[int, int, int] | None, find_words: bool, phrases: tuple[str, ...], in_memory: bool
 ) -> list[Recording]:
     if in_memory or find_words:
-        samples = read_audio(path, clip.offset, clip.duration or None)
+        samples = read_audio(path, clip.offset, clip.duration or None, clip.channel)
         length, heard = len(samples), bool(to_int16(samples).any())
     else:
         length, heard = _measure(clip, path)
@@ -194,7 +210,7 @@ def _decoded(
         raise AudioError(f"{path} is too short: at {SAMPLE_RATE} Hz nothing is left of it.")
     if length / SAMPLE_RATE < clip.duration - TOLERANCE and (problem := fault(clip)):
         raise AudioError(problem)
-    on_disk = OnDisk(path, clip.offset, clip.duration or None, length)
+    on_disk = OnDisk(path, clip.offset, clip.duration or None, length, clip.channel)
     whole = Recording(clip, to_int16(samples) if in_memory else on_disk, (0.0, length / SAMPLE_RATE), heard=heard)
     if clip.word_start is not None and clip.word_end is not None:
         return [replace(whole, word=(clip.word_start, clip.word_end))]
@@ -235,7 +251,7 @@ def _part(whole: Recording, samples: Samples, said: Limits, cut: tuple[int, int]
 def _measure(clip: Clip, path: Path) -> tuple[int, bool]:
     """The number of samples of a clip, and whether any of them is not zero, without holding them in memory."""
     length, heard = 0, False
-    for block in read_blocks(path, clip.offset, clip.duration or None):
+    for block in read_blocks(path, clip.offset, clip.duration or None, channel=clip.channel):
         length += len(block)
         heard = heard or bool(to_int16(block).any())
     return length, heard

@@ -44,7 +44,7 @@ class Utterance:
     def pcm(self) -> Samples:
         """Decode the recording: samples in [-1, 1] at 16 kHz."""
         assert self.clip.path is not None
-        return read_audio(self.clip.path, self.clip.offset, self.clip.duration)
+        return read_audio(self.clip.path, self.clip.offset, self.clip.duration, self.clip.channel)
 
 
 def read_utterances(

@@ -217,7 +217,7 @@ def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, li
     tested = [clip for clips in given.values() for clip in clips if clip.split == "test"]
     people = {clip.person for clip in tested if clip.person}
     recordings = {name for clip in tested for name in clip.names}
-    known: set[tuple[str, float]] = set()
+    known: set[tuple[str, float, int | None]] = set()
     usable = {}
     for kind, clips in given.items():
         rest = [clip for clip in clips if clip.split != "test"]
@@ -235,9 +235,9 @@ def _kind(number: int, kind: str) -> str:
     return counted(number, "noise recording") if kind == "noise" else counted(number, kind.removesuffix("s"), kind)
 
 
-def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:
+def _seen(clip: Clip, known: set[tuple[str, float, int | None]]) -> bool:
     """Whether the same part of the same recording has been seen; from now on it has."""
-    parts = {(name, clip.offset) for name in clip.names}
+    parts = {(name, clip.offset, clip.channel) for name in clip.names}
     seen = not known.isdisjoint(parts)
     known |= parts
     return seen

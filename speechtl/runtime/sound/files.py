@@ -16,6 +16,7 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.silence import silent_library
 from speechtl.runtime.sound import media
 from speechtl.runtime.sound.length import FLAC_UNKNOWN, counted_seconds, with_length
+from speechtl.text import counted
 
 if TYPE_CHECKING:
     import soundfile
@@ -39,17 +40,23 @@ def readable() -> set[str]:
 
 
 def read_blocks(
-    path: Path | str, offset: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
+    path: Path | str,
+    offset: float = 0.0,
+    duration: float | None = None,
+    block_seconds: float = BLOCK_SECONDS,
+    channel: int | None = None,
 ) -> Iterator[Samples]:
-    """Yield a recording as mono float32 blocks at 16 kHz; several channels are averaged.
+    """Yield a recording as mono float32 blocks at 16 kHz: one `channel`, counted from 1, or the average of all.
 
     `offset` and `duration` (seconds) choose a part. Raises `AudioError` when the file is missing, empty, not audio,
-    shorter than its header says, or contains samples that are not numbers.
+    shorter than its header says, lacks the channel, or contains samples that are not numbers.
     """
     path = Path(path)
     with _open(path) as file:
         rate = file.samplerate
         _check_length(file, path)
+        if channel is not None and channel > file.channels:
+            raise AudioError(f"{path} has {counted(file.channels, 'channel')}; channel {channel} was asked for.")
         start = round(offset * rate)
         frames = _frames(file, path)
         wanted = max(frames - start, 0)
@@ -63,7 +70,7 @@ def read_blocks(
         while done < wanted:
             block = _read(file, path, min(round(block_seconds * rate), wanted - done))
             done += len(block)
-            mono = _to_mono(block, path)
+            mono = _to_mono(block, path, channel)
             if convert is not None:
                 mono = convert.resample_chunk(mono, last=done >= wanted)
             if len(mono):
@@ -101,9 +108,9 @@ def load_soundfile() -> Any:
     return soundfile
 
 
-def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None) -> Samples:
-    """Read a recording, or a part of it, as mono float32 samples `(samples,)` at 16 kHz in [-1, 1]."""
-    blocks = list(read_blocks(path, offset, duration))
+def read_audio(path: Path | str, offset: float = 0.0, duration: float | None = None, channel: int | None = None) -> Samples:
+    """Read a recording, a part or a channel of it, as mono float32 samples `(samples,)` at 16 kHz in [-1, 1]."""
+    blocks = list(read_blocks(path, offset, duration, channel=channel))
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
@@ -211,10 +218,12 @@ def _read(file: SoundFile, path: Path, frames: int) -> Samples:
     return block
 
 
-def _to_mono(block: Samples, path: Path) -> Samples:
+def _to_mono(block: Samples, path: Path, channel: int | None) -> Samples:
     if not np.isfinite(block).all():
         raise AudioError(f"{path} contains samples that are not numbers (NaN or infinity).")
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    if channel is not None or block.shape[1] == 1:
+        return block[:, (channel or 1) - 1]
+    return block.mean(axis=1, dtype=np.float32)
 
 
 def _reason(error: Exception) -> str:

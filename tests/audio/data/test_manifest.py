@@ -102,6 +102,22 @@ def test_an_age_is_a_number_of_years(tmp_path, age):
     assert "'age' must be a number of years" in caught.value.problems[0]
 
 
+@pytest.mark.parametrize("channel", [0, -1, 1.5, "1", True])
+def test_a_channel_is_a_whole_number_from_1_on(tmp_path, channel):
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(manifest(tmp_path / "m.jsonl", {"audio_filepath": "a.wav", "duration": 1.0, "channel": channel}))
+    assert "'channel' must be a whole number, 1 for the first channel, got" in caught.value.problems[0]
+
+
+def test_two_channels_of_one_recording_are_no_duplicates_and_a_third_does_not_exist(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.full((16_000, 2), 0.1), 16_000)
+    path = manifest(tmp_path / "m.jsonl", *({"audio_filepath": "a.wav", "duration": 1.0, "channel": channel} for channel in (1, 2)))
+    assert kinds(validate([path])) == []
+    path = manifest(tmp_path / "m.jsonl", {"audio_filepath": "a.wav", "duration": 1.0, "channel": 3})
+    (problem,) = validate([path]).problems
+    assert problem.message == f"{tmp_path / 'a.wav'} has 2 channels; channel 3 was asked for."
+
+
 def test_unknown_keys_and_values_survive_rewriting(tmp_path):
     entry = {"audio_filepath": "ä.wav", "duration": 1.25, "offset": 0.5, "text": "naïve", "prompt": {"kind": [1, 2]}}
     path = manifest(tmp_path / "m.jsonl", entry)

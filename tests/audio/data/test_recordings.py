@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_an_excerpt_is_as_long_as_asked_for_wherever_the_sound_is(tmp_path_facto
     np.testing.assert_allclose(one, other, atol=2 / 32768 if rate == RATE else 0.01)
 
 
+def test_the_channel_of_a_line_is_read_in_memory_and_from_disk(folder, monkeypatch):
+    channels = np.stack([sound(2.0), sound(2.0, seed=1)], axis=1)
+    (clip,) = read_clips([folder(stereo=channels.astype(np.float32))])
+    for budget in (8000.0, 0.0):
+        monkeypatch.setattr(module, "IN_MEMORY", budget)
+        (recording,) = load_recordings([dataclasses.replace(clip, channel=2)], on_skip=pytest.fail)
+        np.testing.assert_allclose(recording.samples(), channels[:, 1], atol=1 / 32768)
+        np.testing.assert_allclose(recording.samples(slice(5000, 6000)), channels[5000:6000, 1], atol=1 / 32768)
+
+
 @pytest.mark.parametrize("options", [{}, {"find_words": True, "phrases": ["word"]}])
 def test_a_recording_of_which_nothing_is_left_is_skipped_with_a_note(folder, options, monkeypatch):
     place = folder(good=sound(), one=(np.ones(1) * 0.5, 48_000), nan=np.array([0.1, np.nan] * RATE, np.float32))
@@ -100,6 +111,18 @@ def test_a_recording_of_which_nothing_is_left_is_skipped_with_a_note(folder, opt
 def test_only_recordings_of_which_nothing_is_left_are_an_error(folder):
     with pytest.raises(ManifestError, match="The only recording cannot be used"):
         load(folder(one=(np.ones(1) * 0.5, 48_000)))
+
+
+def test_a_manifest_without_its_recordings_is_counted_in_one_sentence_and_stops_nothing(folder, tmp_path):
+    place = folder(good=sound())
+    lines = [json.dumps({"audio_filepath": f"gone{number}.wav", "duration": 1.0}) for number in range(3)]
+    (tmp_path / "gone.jsonl").write_text("\n".join(lines))
+    skipped: list[str] = []
+    clips = [*read_clips([tmp_path / "gone.jsonl"]), *read_clips([place])]
+    recordings = load_recordings(clips, on_skip=skipped.append)
+    assert [recording.clip.audio_filepath for recording in recordings] == ["good.wav"]
+    assert len(skipped) == 1
+    assert skipped[0].startswith(f"{tmp_path / 'gone.jsonl'}: 3 recordings are missing; the first: gone0.wav is missing: not in")
 
 
 def test_silent_recordings_are_left_out_with_a_note_that_names_the_first(folder):

@@ -52,6 +52,15 @@ def test_several_channels_are_averaged(tmp_path):
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), channels.mean(axis=1), atol=1e-6)
 
 
+def test_one_channel_of_several_is_read_where_it_is_asked_for(tmp_path):
+    channels = np.stack([tone(0.5, RATE, 100.0 * index) for index in range(1, 5)], axis=1)
+    soundfile.write(tmp_path / "a.wav", channels, RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", channel=1), channels[:, 0])
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", 0.1, 0.2, channel=4), channels[1600:4800, 3])
+    with pytest.raises(AudioError, match=r"a\.wav has 4 channels; channel 5 was asked for\."):
+        read_audio(tmp_path / "a.wav", channel=5)
+
+
 def test_a_header_tells_rate_channels_and_seconds(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((11_025, 2)), 22_050)
     assert describe(tmp_path / "a.wav") == (22_050, 2, 0.5)
