@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +29,16 @@ SOURCE = re.compile(r"github:(?P<owner>[^/:@]+)/(?P<name>[^/:@]+)@(?P<commit>[0-
 ONE_WORD = re.compile(r"wake_.*|precise_(?!not_wake).*")  # sets in which every recording says the wake word once
 AGED = "speechocean762"  # the set of whose speakers ages are known
 AGE = re.compile(r"(\S+)\s+([0-9]{1,3})")
+MUSIC = {  # pieces of music_librosa: licence, as its text files say it, and split; those that forbid commercial use are for testing
+    "Hungarian_Dance": ("LicenseRef-PublicDomain", "train"),
+    "Karissa_Hobbs": ("CC-BY-3.0", "train"),
+    "Sugar_Plum_Fairy": ("CC-BY-3.0", "train"),
+    "Vibe_Ace": ("CC-BY-3.0", "train"),
+    "sweet-waltz": ("CC-BY-NC-3.0", "test"),
+    "pistachio": ("CC-BY-NC-3.0", "test"),
+    "Choice": ("CC-BY-NC-4.0", "test"),
+    "solo-trumpet": ("CC-BY-3.0", "test"),
+}
 TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -64,6 +74,8 @@ def shipped(name: str, clips: Iterable[Clip], recordings: Path) -> list[Clip]:
         named, done = align(named)
         for clip, reason in done.not_found:
             print(f"{clip.audio_filepath}: no limits of the word: {reason}", file=sys.stderr)
+    if name == "music_librosa":
+        named = list(with_licences(named))
     splits = split_of(name, [Path(clip.audio_filepath).name for clip in named])
     return [dataclasses.replace(clip, split=clip.split or split) for clip, split in zip(named, splits, strict=True)]
 
@@ -85,6 +97,14 @@ def with_ages(clips: Iterable[Clip], ages: dict[str, int]) -> list[Clip]:
     if not any("age" in clip.extra for clip in made):
         raise ManifestError(f"None of the {len(ages)} speakers whose age is given is in the set.")
     return made
+
+
+def with_licences(clips: Iterable[Clip]) -> Iterator[Clip]:
+    """The pieces of music with licence and split; read sentences and animals of that set are left out."""
+    for clip in clips:
+        for part, (licence, split) in MUSIC.items():
+            if part in clip.audio_filepath:
+                yield dataclasses.replace(clip, license=licence, split=split)
 
 
 def relative(clip: Clip, recordings: Path) -> str:
@@ -109,9 +129,6 @@ def split_of(name: str, files: Sequence[str]) -> list[str | None]:
         return ["test" if re.search("running_tap|dude_miaowing", file) else "train" for file in files]
     if name == "noise_esc10":  # the fifth of the five folds that the set's author made, so that no source is in two of them
         return ["test" if re.search(r"(^|_)5-\d+-[A-Z]\.", file) else "train" for file in files]
-    if name == "music_librosa":
-        last = sorted(files)[-4:]
-        return ["test" if file in last else "train" for file in files]
     return [None] * len(files)
 
 
