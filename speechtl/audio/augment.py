@@ -5,7 +5,7 @@ All random choices come from a generator that is passed in, so the same seed giv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +30,9 @@ class Sound(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, part: slice, /) -> Samples: ...
+
+
+Drawing = Callable[[int, np.random.Generator], tuple[Samples, float]]  # a number of samples to a background and its ratio in dB
 
 
 @dataclass(frozen=True)
@@ -102,16 +105,21 @@ class Augmenter:
         self.rooms = rooms
         self.settings = settings or AugmentSettings()
 
-    def __call__(self, samples: Samples, random: np.random.Generator) -> Samples:
-        """An augmented copy of the same length."""
+    def __call__(self, samples: Samples, random: np.random.Generator, behind: Drawing | None = None) -> Samples:
+        """An augmented copy of the same length; `behind` draws backgrounds instead of `noises`."""
         chosen = self.settings
         level = active_level(samples)
+        behind = behind or (self._noise if self.noises else None)
         if self.rooms and random.random() < chosen.room_probability:
             samples = in_room(samples, self.rooms[int(random.integers(len(self.rooms)))])
-        if self.noises and random.random() < chosen.noise_probability:
-            samples = mix(samples, excerpt(self.noises, len(samples), random), random.uniform(*chosen.snr_db), level)
+        if behind and random.random() < chosen.noise_probability:
+            background, snr_db = behind(len(samples), random)
+            samples = mix(samples, background, snr_db, level)
         samples = tilt(samples, random.uniform(-chosen.tilt_db, chosen.tilt_db))
         return set_level(samples, random.uniform(*chosen.level_dbfs))
+
+    def _noise(self, length: int, random: np.random.Generator) -> tuple[Samples, float]:
+        return excerpt(self.noises, length, random), random.uniform(*self.settings.snr_db)
 
     def speed(self, random: np.random.Generator) -> float:
         """A random factor for `change_speed`; often 1."""

@@ -115,6 +115,13 @@ def test_the_original_is_left_as_it_was():
     np.testing.assert_array_equal(sound, before)
 
 
+def test_backgrounds_that_are_drawn_take_the_place_of_noises():
+    settings = AugmentSettings(noise_probability=1.0, room_probability=0.0, tilt_db=0.0)
+    drawn = noise(2.0, 7)
+    augmented = Augmenter([noise(1.0, 4)], [], settings)(noise(), np.random.default_rng(0), lambda length, _: (drawn[:length], -40.0))
+    assert np.corrcoef(augmented, drawn)[0, 1] > 0.99
+
+
 def test_levels_and_speeds_stay_in_the_range_of_the_settings():
     settings = AugmentSettings(level_dbfs=(-40.0, -30.0), speed=(0.9, 1.1), speed_probability=1.0)
     augmenter = Augmenter([noise(1.0, 4)], [], settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +23,7 @@ SHORTEST_PART = 30.0  # seconds taken from a recording that is too long to take 
 
 FOLDS = 4
 HELD_OUT = 0  # the validation fold, where not every fold is validated
-VALIDATION_NOISE = 0.2  # share of the noise files that only validation uses
+VALIDATION_NOISE = 0.2  # share of the files of noise, and of music, that only validation uses
 SHORTEST_PIECE = 5.0  # seconds, when one recording is divided between folds
 
 
@@ -34,6 +35,8 @@ class Data:
     negatives: list[Recording]
     noise: list[Recording]
     validation_noise: list[Recording]
+    music: list[Recording]
+    validation_music: list[Recording]
     rooms: list[Recording]
     marked: bool  # the manifests mark the validation recordings; these are the held-out fold
 
@@ -45,7 +48,7 @@ class Data:
 
     def clips(self) -> list[Clip]:
         """Every clip used, for provenance."""
-        kinds = (self.positives, self.negatives, self.noise, self.validation_noise, self.rooms)
+        kinds = (self.positives, self.negatives, self.noise, self.validation_noise, self.music, self.validation_music, self.rooms)
         return [recording.clip for kind in kinds for recording in kind]
 
 
@@ -67,13 +70,12 @@ def prepare(recipe: Recipe, log: Log) -> Data:
     if recipe.calibrate.enabled or marked:
         folds, negatives = _folds(positives, negatives, random, log)
     words = _in_folds(words, folds)
-    noise = heard_only(_load(_enough_noise(usable["noise"]), recipe, log), "any sound", log)
-    held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
+    noise, music = (heard_only(_load(_enough_files(usable[kind]), recipe, log), "any sound", log) for kind in ("noise", "music"))
     data = Data(
         _spread(words) if folds and not marked else words,
         _in_folds(_load(negatives, recipe, log), folds),
-        [recording for index, recording in enumerate(noise) if index not in held_out],
-        [recording for index, recording in enumerate(noise) if index in held_out],
+        *_divided(noise, random),
+        *_divided(music, random),
         heard_only(_load(usable["rooms"], recipe, log), "any sound", log),
         marked,
     )
@@ -83,7 +85,8 @@ def prepare(recipe: Recipe, log: Log) -> Data:
 
 def _read(recipe: Recipe, log: Log) -> dict[str, list[Clip]]:
     rooms = recipe.data.rooms if isinstance(recipe.data.rooms, list) else []
-    kinds = {"positives": recipe.data.positives, "negatives": recipe.data.negatives, "noise": recipe.data.noise, "rooms": rooms}
+    names = ("positives", "negatives", "noise", "music")
+    kinds: dict[str, list[Path]] = {name: getattr(recipe.data, name) for name in names} | {"rooms": rooms}
     return {kind: read_clips(paths, log) for kind, paths in kinds.items()}
 
 
@@ -179,11 +182,18 @@ def _parts(clip: Clip, number: int) -> list[Clip]:
     return [replace(clip, offset=clip.offset + start, duration=end - start) for start, end in pairwise(cuts)]
 
 
-def _enough_noise(noise: Sequence[Clip]) -> list[Clip]:
-    """Noise clips, cut into parts if they are too few to hold one out for validation."""
-    if round(VALIDATION_NOISE * len(noise)) > 0:
-        return list(noise)
-    return [part for clip in noise for part in _parts(clip, round(1 / VALIDATION_NOISE))]
+def _enough_files(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips of noise or music, cut into parts if they are too few to hold one out for validation."""
+    if round(VALIDATION_NOISE * len(clips)) > 0:
+        return list(clips)
+    return [part for clip in clips for part in _parts(clip, round(1 / VALIDATION_NOISE))]
+
+
+def _divided(recordings: Sequence[Recording], random: np.random.Generator) -> tuple[list[Recording], list[Recording]]:
+    """The recordings of noise or music for training, and those for validation."""
+    held_out = set(random.permutation(len(recordings))[: round(VALIDATION_NOISE * len(recordings))])
+    kept = [recording for index, recording in enumerate(recordings) if index not in held_out]
+    return kept, [recording for index, recording in enumerate(recordings) if index in held_out]
 
 
 def _key(clip: Clip, folds: Mapping[str, int]) -> str:
@@ -232,7 +242,7 @@ def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, li
 
 
 def _kind(number: int, kind: str) -> str:
-    return counted(number, "noise recording") if kind == "noise" else counted(number, kind.removesuffix("s"), kind)
+    return counted(number, f"{kind} recording") if kind in ("noise", "music") else counted(number, kind.removesuffix("s"), kind)
 
 
 def _seen(clip: Clip, known: set[tuple[str, float]]) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from speechtl.audio.augment import Sound, simulate_rooms
-from speechtl.audio.data.recordings import sounds_of
+from speechtl.audio.backgrounds import BABBLE, mixtures
+from speechtl.audio.data.recordings import Recording, sounds_of
 from speechtl.audio.evaluation.scoring import ScoredStream, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.heads import MEMBERS
@@ -17,12 +21,13 @@ from speechtl.audio.network.model import WakeWordNetwork, scorer_of
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.calibrate import Copies
 from speechtl.audio.training.selection import FOLDS, HELD_OUT, Data
+from speechtl.audio.training.surroundings import enough_talkers
 from speechtl.progress import Tally, progress
 from speechtl.transfer import HeadOnly, Policy
 
 ROOMS = 8
 SNR = 10.0  # dB
-COPIES = Copies(words=2, others=3)  # words are validated on clean and in noise, everything else also in rooms
+BABBLE_MIXTURES = 6  # of 20 s, in a fold
 NO_FOLD = -1  # of a member that learns from all folds
 
 
@@ -43,35 +48,101 @@ def shipped_members(held_out: list[int]) -> list[int]:
     return [member for member, fold in enumerate(held_out) if fold == NO_FOLD] or list(range(len(held_out)))
 
 
-def validation_streams(
-    network: WakeWordNetwork, held_out: list[int], data: Data, seed: int
-) -> tuple[list[ScoredStream], list[ScoredStream]]:
-    """Score every held-out fold with the members that have not learned from it: words, and everything else, in several conditions."""
-    noises: list[Sound] = [*sounds_of(data.validation_noise), *synthetic_noises(seed + 1)]
-    rooms = simulate_rooms(ROOMS, seed + 1_000_000)
-    conditions = [Condition(), Condition("noise", SNR, noises), Condition("rooms", rooms=rooms)]
+@dataclass(frozen=True)
+class Validation:
+    """Scores of held-out recordings: of the words, and of the negatives by kind and condition, as in "librispeech, in rooms"."""
+
+    words: list[ScoredStream]
+    others: dict[str, list[ScoredStream]]
+    copies: Copies
+
+    @property
+    def negatives(self) -> list[ScoredStream]:
+        """The streams of all kinds."""
+        return [stream for streams in self.others.values() for stream in streams]
+
+
+def validate(network: WakeWordNetwork, held_out: list[int], data: Data, seed: int) -> Validation:
+    """Score every held-out fold with the members that have not learned from it, in several conditions."""
+    scenes = _Scenes(data, sorted(set(held_out) - {NO_FOLD}), seed)
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
-    folds = sorted(set(held_out) - {NO_FOLD})
-    played = ((data.positives, COPIES.words), (data.negatives, COPIES.others))
-    total = sum(copies * sum(recording.fold in folds for recording in kind) for kind, copies in played)
-    positives, negatives = [], []
+    words: list[Future[ScoredStream]] = []
+    others: dict[str, list[Future[ScoredStream]]] = {}
     with progress("calibrating, recording") as advance:
-        tally = Tally(advance, total)
+        tally = Tally(advance, scenes.passages)
         try:
-            for fold in folds:
-                head = network.head.only([member for member, out in enumerate(held_out) if out == fold])
-                listening = WakeWordNetwork(network.encoder, head)
-                words = [recording for recording in data.positives if recording.fold == fold]
-                others = [recording for recording in data.negatives if recording.fold == fold]
-                for one in conditions[: COPIES.words]:
-                    positives.append(pool.submit(_score, listening, tally(words_in_background(words, one, seed))))
-                for one in conditions[: COPIES.others]:
-                    negatives.append(pool.submit(_score, listening, tally(without_words(others, one, seed))))
-            return [stream.result() for stream in positives], [stream.result() for stream in negatives]
+            for fold in scenes.folds:
+                listening = WakeWordNetwork(
+                    network.encoder, network.head.only([member for member, out in enumerate(held_out) if out == fold])
+                )
+                for passages in scenes.words(fold):
+                    words.append(pool.submit(_score, listening, tally(passages)))
+                for name, passages in scenes.others(fold):
+                    others.setdefault(name, []).append(pool.submit(_score, listening, tally(passages)))
+            scored = {name: [stream.result() for stream in streams] for name, streams in others.items()}
+            return Validation([stream.result() for stream in words], scored, scenes.copies)
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
+
+
+class _Scenes:
+    """The conditions of held-out recordings, with noise, music, rooms and talk that training has not heard."""
+
+    def __init__(self, data: Data, folds: Sequence[int], seed: int) -> None:
+        self.folds = folds
+        self._seed = seed
+        self._words = {fold: [recording for recording in data.positives if recording.fold == fold] for fold in folds}
+        self._others = {fold: [recording for recording in data.negatives if recording.fold == fold] for fold in folds}
+        self._kinds = kind_names(data.negatives)
+        self._people = {fold: enough_talkers(recordings) for fold, recordings in self._others.items()}
+        noise: list[Sound] = [*sounds_of(data.validation_noise), *synthetic_noises(seed + 1)]
+        self._noise = Condition("noise", SNR, noise)
+        self._behind_others = [Condition(), self._noise, Condition("rooms", rooms=simulate_rooms(ROOMS, seed + 1_000_000))]
+        if data.validation_music:
+            self._behind_others.append(Condition("music", SNR, sounds_of(data.validation_music)))
+
+    @property
+    def copies(self) -> Copies:
+        """The number of conditions of words, and of everything else."""
+        return Copies(3 if self._babbles else 2, len(self._behind_others))
+
+    @property
+    def passages(self) -> int:
+        """The number of recordings in all conditions."""
+        words, others = (sum(map(len, kind.values())) for kind in (self._words, self._others))
+        return words * self.copies.words + others * self.copies.others
+
+    @property
+    def _babbles(self) -> bool:
+        return all(len(people) >= BABBLE[0] for people in self._people.values())
+
+    def words(self, fold: int) -> Iterator[Iterator[Passage]]:
+        """Yield the words of a fold in each condition: clean, in noise, and in babble if the fold has two talkers."""
+        conditions = [Condition(), self._noise]
+        if self._babbles:
+            babble = mixtures(self._people[fold], BABBLE, BABBLE_MIXTURES, np.random.default_rng([self._seed, fold, 6]))
+            conditions.append(Condition("babble", SNR, babble))
+        for condition in conditions:
+            yield words_in_background(self._words[fold], condition, self._seed)
+
+    def others(self, fold: int) -> Iterator[tuple[str, Iterator[Passage]]]:
+        """Yield the negatives of a fold by kind and condition, with the name of both."""
+        kinds: dict[str, list[Recording]] = {}
+        for recording in self._others[fold]:
+            kinds.setdefault(self._kinds[recording.clip.manifest], []).append(recording)
+        for kind, recordings in kinds.items():
+            for condition in self._behind_others:
+                name = f"{kind}, {condition.name}" if condition.name != Condition.name else kind
+                yield name, without_words(recordings, condition, self._seed)
+
+
+def kind_names(recordings: Iterable[Recording]) -> dict[Path, str]:
+    """The names of the manifests or folders that recordings come from: their last part, or all of it where two end alike."""
+    places = sorted({recording.clip.manifest for recording in recordings})
+    alike = Counter(place.stem for place in places)
+    return {place: place.stem if alike[place.stem] == 1 else str(place) for place in places}
 
 
 def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:

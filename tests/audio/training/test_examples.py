@@ -144,6 +144,19 @@ def test_no_example_mixes_folds(recording_of):
         assert heard <= {np.float32(levels[example.fold]).round(2)}
 
 
+def test_talk_behind_an_example_is_of_its_fold(recording_of):
+    """Words are silent here; the talk of each fold has a frequency of its own, and nothing else is heard."""
+    words = [recording_of(np.full(RATE, 1e-4, np.float32), (0.2, 0.8), fold) for fold in (0, 1)]
+    time = np.arange(6 * RATE) / RATE
+    others = [recording_of(0.1 * np.sin(2 * np.pi * hertz * time).astype(np.float32), None, fold) for fold, hertz in enumerate((500, 3000))]
+    always = AugmentSettings(noise_probability=1.0, room_probability=0.0, speed_probability=0.0)
+    made = ExampleMaker(words, others, Augmenter([], [], always), LogMelSettings(), CONTEXT, repeats=4, partial=0.0)
+    made._background = lambda *_: np.zeros(made.length, np.float32)
+    whole = made.render_positives(0)
+    loudest = whole.features.mean(axis=1).argmax(axis=1)
+    assert set(loudest[whole.folds == 0]).isdisjoint(loudest[whole.folds == 1])
+
+
 def test_a_round_tells_the_fold_of_every_example(maker):
     whole = rendered(maker(positives=4, negatives=4, folds=2, repeats=1))
     assert whole.folds[:4].tolist() == [0, 1, 0, 1]

@@ -164,6 +164,15 @@ def test_some_noise_is_kept_for_validation_alone(manifest):
     assert not files(data.noise) & files(data.validation_noise)
 
 
+def test_some_music_is_kept_for_validation_and_is_no_noise(manifest):
+    music, noise = manifest("m", [*({} for _ in range(10)), {"split": "test"}]), manifest("x", [{}] * 5)
+    made = recipe(manifest("p", people(8)), manifest("n", talk()), noise=[str(noise)], music=[str(music)])
+    data = prepare(made, log=lambda text: None)
+    assert (len(data.noise), len(data.validation_noise), len(data.music), len(data.validation_music)) == (4, 1, 8, 2)
+    assert not files(data.music) & files(data.validation_music)
+    assert {name[0] for name in files(data.music) | files(data.validation_music)} == {"m"}
+
+
 def test_negatives_in_which_the_word_is_said_are_left_out_with_a_note(manifest):
     positives = manifest("p", people(6))
     said = [{"text": "Please, WORD."}, {"label": "word"}, {"text": "the word's end"}]
