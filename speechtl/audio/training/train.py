@@ -33,7 +33,7 @@ from speechtl.transfer import at_one_rate, attach, check_inputs, fit, parse_poli
 from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.transfer.network import run_groups
 
-ROOMS = 60
+ROOMS = 240
 CHECKPOINT = "checkpoint.safetensors"
 MEASURED = 400  # examples from which the embeddings' mean and deviation are computed
 
