@@ -38,8 +38,8 @@ class DataSection(Section):
     rooms: str | list[Path] = "simulated"
     """or "none", or a list of manifests of impulse responses"""
 
-    negative_minutes: float = Field(default=50.0, gt=0)
-    """upper limit of what is drawn from the negatives"""
+    negative_minutes: float | None = Field(default=None, gt=0)
+    """upper limit of what is drawn from the negatives; default: all of them"""
 
 
 class TransferSection(Section):

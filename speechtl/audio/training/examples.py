@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from speechtl.audio.augment import Augmenter, Drawing, Sound, change_speed
 from speechtl.audio.data.recordings import Recording
+from speechtl.audio.training.kinds import by_kind, shares
 from speechtl.audio.training.surroundings import Surroundings
 from speechtl.progress import tracked
 from speechtl.runtime.features import Features, front_end
@@ -132,19 +133,22 @@ class ExampleMaker:
         return _Rendered(features, example.word or (np.nan, np.nan), example.fold)
 
     def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
-        """Windows of a fold's negatives, joined in random order, each slightly faster or slower, with short pauses between."""
+        """Windows of a fold's negatives, joined in random order, each slightly faster or slower, with short pauses between.
+
+        If they are too long for a round, every kind has its share.
+        """
         pieces: list[Samples] = [np.zeros(int(self.context * SAMPLE_RATE), np.float32)]
-        left = int(TAPE_SECONDS / len(self.by_fold) * SAMPLE_RATE)
+        seconds = {kind: sum(recording.seconds for recording in own) for kind, own in by_kind(negatives).items()}
+        left = {kind: int(share * SAMPLE_RATE) for kind, share in shares(seconds, TAPE_SECONDS / len(self.by_fold)).items()}
         for index in random.permutation(len(negatives)):
-            samples = negatives[index].samples()
-            if len(samples) > left:  # a different part in every round
-                start = int(random.integers(len(samples) - left + 1))
-                samples = samples[start : start + left]
-            left -= len(samples)
-            pieces.append(change_speed(samples, self.augmenter.speed(random)))
+            recording = negatives[index]
+            length = min(len(recording.pcm), left[recording.clip.manifest])
+            if length == 0:
+                continue
+            left[recording.clip.manifest] -= length
+            start = int(random.integers(len(recording.pcm) - length + 1))  # of a longer recording a different part in every round
+            pieces.append(change_speed(recording.samples(slice(start, start + length)), self.augmenter.speed(random)))
             pieces.append(np.zeros(int(random.uniform(0.0, 0.4) * SAMPLE_RATE), np.float32))
-            if left == 0:
-                break
         pieces.append(np.zeros(self.length, np.float32))  # so that the last window is whole
         tape = np.concatenate(pieces)
         hop = self.length - int(self.context * SAMPLE_RATE)

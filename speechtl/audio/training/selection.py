@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,13 +14,16 @@ from speechtl.audio.data.clips import is_marked, named, read_clips, says
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, log_cuts
 from speechtl.audio.recipe import Recipe
+from speechtl.audio.training.kinds import shares
 from speechtl.errors import ManifestError
 from speechtl.progress import Log
 from speechtl.text import are, counted, first_few, were
 
+NEEDED = ("positives", "negatives")
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
 SHORTEST_PART = 30.0  # seconds taken from a recording that is too long to take whole
+ROUNDING = 1e-6  # seconds
 
 FOLDS = 4
 HELD_OUT = 0  # the validation fold, where not every fold is validated
@@ -231,6 +235,7 @@ def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, li
     usable = {}
     for kind, clips in given.items():
         rest = [clip for clip in clips if clip.split != "test"]
+        rest = _present(rest, log) or (rest if kind in NEEDED else [])  # nothing at all is an error where recordings are needed
         fresh = [clip for clip in rest if clip.person not in people and recordings.isdisjoint(clip.names)]
         if len(fresh) < len(rest):
             log(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording is also in split 'test'.")
@@ -239,6 +244,17 @@ def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, li
             number = len(fresh) - len(usable[kind])
             log(f"Left out {_kind(number, kind)} that {were(number)} already given, in another line or as another kind.")
     return usable
+
+
+def _present(clips: Sequence[Clip], log: Log) -> list[Clip]:
+    """The clips whose recordings are on this machine; the others are counted for each manifest."""
+    lines, absent = (Counter(clip.manifest for clip in some) for some in (clips, (clip for clip in clips if clip.path is None)))
+    for manifest, number in absent.items():
+        log(
+            f"Left out {number} of {counted(lines[manifest], 'line')} of {manifest} without a recording on this machine. "
+            f"Fetch it with: speechtl data pull {manifest}"
+        )
+    return [clip for clip in clips if clip.path is not None]
 
 
 def _kind(number: int, kind: str) -> str:
@@ -261,23 +277,39 @@ def _without(clips: Sequence[Clip], phrases: Sequence[str], log: Log) -> list[Cl
     return others
 
 
-def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, log: Log) -> list[Clip]:
-    """Random clips of at most `minutes` in total; parts of longer clips fill what whole clips leave."""
+def _draw(clips: Sequence[Clip], minutes: float | None, random: np.random.Generator, log: Log) -> list[Clip]:
+    """Random clips of at most `minutes` in total, with a share for every kind; all of them without a limit."""
+    if minutes is None:
+        return list(clips)
+    kinds: dict[Path, list[Clip]] = {}
+    for clip in clips:
+        kinds.setdefault(clip.manifest, []).append(clip)
+    seconds = shares({kind: sum(clip.duration for clip in own) for kind, own in kinds.items()}, minutes * 60.0)
+    chosen = []
+    for kind, own in kinds.items():
+        whole, parts = _draw_kind(own, seconds[kind] + ROUNDING, random)
+        chosen += [*whole, *parts]
+        for part in parts:
+            log(f"Took {part.duration / 60.0:.1f} minutes of {part.where}, to stay within {minutes:g} minutes of negatives.")
+    return chosen
+
+
+def _draw_kind(clips: Sequence[Clip], seconds: float, random: np.random.Generator) -> tuple[list[Clip], list[Clip]]:
+    """Random clips of at most `seconds` in total, and the parts of longer clips that fill what whole clips leave."""
     drawn: list[Clip] = []
     too_long: list[Clip] = []
-    seconds = 0.0
+    left = seconds
     for index in random.permutation(len(clips)):
-        if seconds + clips[index].duration > minutes * 60.0:
+        if clips[index].duration > left:
             too_long.append(clips[index])
             continue
-        seconds += clips[index].duration
+        left -= clips[index].duration
         drawn.append(clips[index])
-    left = minutes * 60.0 - seconds
+    parts = []
     for clip in too_long[: int(left / SHORTEST_PART)]:
-        part = max(left / len(too_long), SHORTEST_PART)
-        drawn.append(replace(clip, offset=clip.offset + random.uniform(0.0, clip.duration - part), duration=part))
-        log(f"Took {part / 60.0:.1f} minutes of {clip.where}, to stay within {minutes:g} minutes of negatives.")
-    return drawn
+        length = max(left / len(too_long), SHORTEST_PART)
+        parts.append(replace(clip, offset=clip.offset + random.uniform(0.0, clip.duration - length), duration=length))
+    return drawn, parts
 
 
 def _check_amounts(data: Data) -> None:

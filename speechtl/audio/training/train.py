@@ -139,10 +139,10 @@ class Training:
         wanted = self.recipe.calibrate.false_accepts_per_hour
         trigger = self._trigger()
         heard = validate(self.network, self.held_out, self.data, self.recipe.train.seed)
-        shift = fit_tail(heard.negatives, trigger.smoothing).logit_for(wanted)
+        shift = fit_tail(heard.others, trigger.smoothing).logit_for(wanted)
         self.network.head.shift(shift)
         shift_scores(shift, [*heard.words, *heard.negatives])
-        points = calibrate(heard.words, heard.negatives, trigger, sorted({*RATES, wanted}), heard.copies)
+        points = calibrate(heard.words, heard.others, trigger, sorted({*RATES, wanted}), heard.copies)
         threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
         return self._trigger(threshold), points
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from speechtl.audio.network.heads import MEMBERS
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.calibrate import Copies
+from speechtl.audio.training.kinds import by_kind, drawn, kind_names
 from speechtl.audio.training.selection import FOLDS, HELD_OUT, Data
 from speechtl.audio.training.surroundings import enough_talkers
 from speechtl.progress import Tally, progress
@@ -27,6 +26,8 @@ from speechtl.transfer import HeadOnly, Policy
 
 ROOMS = 8
 SNR = 10.0  # dB
+MOST_SECONDS = 6 * 3600.0  # of negatives as they are: calibration takes minutes, no matter how many there are
+CHANGED_SECONDS = 1.5 * 3600.0  # of negatives in each of the other conditions
 BABBLE_MIXTURES = 6  # of 20 s, in a fold
 NO_FOLD = -1  # of a member that learns from all folds
 
@@ -94,9 +95,11 @@ class _Scenes:
         self.folds = folds
         self._seed = seed
         self._words = {fold: [recording for recording in data.positives if recording.fold == fold] for fold in folds}
-        self._others = {fold: [recording for recording in data.negatives if recording.fold == fold] for fold in folds}
-        self._kinds = kind_names(data.negatives)
-        self._people = {fold: enough_talkers(recordings) for fold, recordings in self._others.items()}
+        others = {fold: [recording for recording in data.negatives if recording.fold == fold] for fold in folds}
+        self._people = {fold: enough_talkers(recordings) for fold, recordings in others.items()}
+        self._plain = {fold: self._some(recordings, MOST_SECONDS) for fold, recordings in others.items()}
+        self._changed = {fold: self._some(recordings, CHANGED_SECONDS) for fold, recordings in self._plain.items()}
+        self._kinds = kind_names(recording.clip.manifest for recording in data.negatives)
         noise: list[Sound] = [*sounds_of(data.validation_noise), *synthetic_noises(seed + 1)]
         self._noise = Condition("noise", SNR, noise)
         self._behind_others = [Condition(), self._noise, Condition("rooms", rooms=simulate_rooms(ROOMS, seed + 1_000_000))]
@@ -106,13 +109,14 @@ class _Scenes:
     @property
     def copies(self) -> Copies:
         """The number of conditions of words, and of everything else."""
-        return Copies(3 if self._babbles else 2, len(self._behind_others))
+        plain, changed = (sum(recording.seconds for own in fold.values() for recording in own) for fold in (self._plain, self._changed))
+        return Copies(3 if self._babbles else 2, 1 + (len(self._behind_others) - 1) * changed / plain)
 
     @property
     def passages(self) -> int:
         """The number of recordings in all conditions."""
-        words, others = (sum(map(len, kind.values())) for kind in (self._words, self._others))
-        return words * self.copies.words + others * self.copies.others
+        words, plain, changed = (sum(map(len, kind.values())) for kind in (self._words, self._plain, self._changed))
+        return round(words * self.copies.words) + plain + changed * (len(self._behind_others) - 1)
 
     @property
     def _babbles(self) -> bool:
@@ -129,20 +133,18 @@ class _Scenes:
 
     def others(self, fold: int) -> Iterator[tuple[str, Iterator[Passage]]]:
         """Yield the negatives of a fold by kind and condition, with the name of both."""
-        kinds: dict[str, list[Recording]] = {}
-        for recording in self._others[fold]:
-            kinds.setdefault(self._kinds[recording.clip.manifest], []).append(recording)
-        for kind, recordings in kinds.items():
-            for condition in self._behind_others:
-                name = f"{kind}, {condition.name}" if condition.name != Condition.name else kind
+        for condition in self._behind_others:
+            is_plain = condition.name == Condition.name
+            for kind, recordings in by_kind((self._plain if is_plain else self._changed)[fold]).items():
+                name = self._kinds[kind] if is_plain else f"{self._kinds[kind]}, {condition.name}"
                 yield name, without_words(recordings, condition, self._seed)
 
-
-def kind_names(recordings: Iterable[Recording]) -> dict[Path, str]:
-    """The names of the manifests or folders that recordings come from: their last part, or all of it where two end alike."""
-    places = sorted({recording.clip.manifest for recording in recordings})
-    alike = Counter(place.stem for place in places)
-    return {place: place.stem if alike[place.stem] == 1 else str(place) for place in places}
+    def _some(self, recordings: list[Recording], most: float) -> list[Recording]:
+        """All recordings of a fold, or some of every kind where they are more than its part of `most` seconds."""
+        if sum(recording.seconds for recording in recordings) <= most / len(self.folds):
+            return recordings
+        order = np.random.default_rng([self._seed, 7]).permutation(len(recordings))
+        return drawn(recordings, order, most / len(self.folds))
 
 
 def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:

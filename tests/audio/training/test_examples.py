@@ -1,5 +1,7 @@
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechtl.audio.augment import Augmenter, AugmentSettings
+from speechtl.audio.data.recordings import Recording
 from speechtl.audio.training import examples
 from speechtl.audio.training.examples import SECONDS, ExampleMaker, Round
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
@@ -115,6 +118,19 @@ def test_of_a_negative_that_is_longer_than_the_tape_another_part_is_heard_in_eve
     heard = [np.concatenate([example.samples[int(CONTEXT * RATE) :] for example in tapes(made, number)]) for number in range(2)]
     assert all(15.0 * RATE < np.count_nonzero(part) <= 20.0 * RATE for part in heard)
     assert heard[0][0] != heard[1][0]
+
+
+def test_a_round_that_cannot_hold_all_negatives_has_a_share_of_every_kind(recording_of, monkeypatch):
+    monkeypatch.setattr(examples, "TAPE_SECONDS", 40.0)
+
+    def of(kind: str, level: float) -> Recording:
+        recording = recording_of(np.full(10 * RATE, level, np.float32))
+        return replace(recording, clip=replace(recording.clip, manifest=Path(kind)))
+
+    made = ExampleMaker([], [of("a", 0.01)] * 90 + [of("b", 0.03)] * 10, Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)
+    heard = np.concatenate([example.samples[int(CONTEXT * RATE) :] for example in tapes(made)])
+    seconds = [np.isclose(heard, level, atol=1e-4).sum() / RATE for level in (0.01, 0.03)]
+    assert seconds == pytest.approx([30.0, 10.0], abs=0.1)
 
 
 def test_a_single_short_negative_is_a_window(recording_of):

@@ -1,6 +1,3 @@
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -94,10 +91,14 @@ def test_music_and_kinds_of_negatives_are_validated_on_by_name(recipe, corpus, t
     assert len({round(sum(stream.hours for stream in streams), 6) for streams in heard.others.values()}) == 1
 
 
-def test_manifests_that_end_alike_are_named_in_full(recording_of):
-    def of(manifest: str):
-        recording = recording_of(np.zeros(10, np.float32))
-        return replace(recording, clip=replace(recording.clip, manifest=Path(manifest)))
-
-    names = module.kind_names([of("a/talk.jsonl"), of("b/talk.jsonl"), of("b/radio.jsonl")])
-    assert set(names.values()) == {str(Path("a/talk.jsonl")), str(Path("b/talk.jsonl")), "radio"}
+def test_of_many_negatives_some_are_validated_on_and_fewer_in_changed_conditions(recipe, corpus, tiny_network, monkeypatch):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+    held_out = held_out_folds(HeadOnly(), data)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
+    monkeypatch.setattr(module, "MOST_SECONDS", 100.0)
+    monkeypatch.setattr(module, "CHANGED_SECONDS", 10.0)
+    heard = validate(tiny_network, held_out, data, 0)
+    seconds = {name: sum(stream.seconds for stream in streams) for name, streams in heard.others.items()}
+    assert seconds == pytest.approx({"negatives": 160.0, "negatives, noise": 80.0, "negatives, rooms": 80.0})  # 20 s each
+    assert heard.copies.others == pytest.approx(2.0)
