@@ -35,7 +35,7 @@ RECIPES: tuple[tuple[str, type[BaseModel], str], ...] = (  # title, model, and a
 )
 # Examples for keys that have no default; those in OPTIONAL are shown as comments.
 REQUIRED = {"positives": ["recordings/marvin"], "negatives": ["recordings/other"], "train": ["pictures/leaves"]}
-OPTIONAL = {"examples": 100, "keep": "fire7", "start": "runs/phones/encoder.safetensors"}
+OPTIONAL = {"negative_minutes": 50.0, "examples": 100, "keep": "fire7", "start": "runs/phones/encoder.safetensors"}
 COMMENT_COLUMN = 41
 INTRODUCTION = """# Commands
 

@@ -5,7 +5,7 @@ All random choices come from a generator that is passed in, so the same seed giv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-from speechtl.runtime.samples import SAMPLE_RATE, Samples
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FRAME = SAMPLE_RATE // 50  # samples: 20 ms, for levels
 ACTIVE_RANGE = 20.0  # dB below the loudest frame that count as speech
 ROOM_SECONDS = 0.5
+REFLECTIONS = 6  # of a simulated sound on its way, at most, before reflections are so dense that they are noise
+LATE_WINDOW = SAMPLE_RATE // 50  # samples before late reflections, which give their level
+HIGH_DECAY = 0.6  # of the reverberation time, above 2 kHz: air and furniture absorb more there
 
 
 class Sound(Protocol):
@@ -30,6 +33,9 @@ class Sound(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, part: slice, /) -> Samples: ...
+
+
+Drawing = Callable[[int, np.random.Generator], tuple[Samples, float]]  # a number of samples to a background and its ratio in dB
 
 
 @dataclass(frozen=True)
@@ -102,16 +108,21 @@ class Augmenter:
         self.rooms = rooms
         self.settings = settings or AugmentSettings()
 
-    def __call__(self, samples: Samples, random: np.random.Generator) -> Samples:
-        """An augmented copy of the same length."""
+    def __call__(self, samples: Samples, random: np.random.Generator, behind: Drawing | None = None) -> Samples:
+        """An augmented copy of the same length; `behind` draws backgrounds instead of `noises`."""
         chosen = self.settings
         level = active_level(samples)
+        behind = behind or (self._noise if self.noises else None)
         if self.rooms and random.random() < chosen.room_probability:
             samples = in_room(samples, self.rooms[int(random.integers(len(self.rooms)))])
-        if self.noises and random.random() < chosen.noise_probability:
-            samples = mix(samples, excerpt(self.noises, len(samples), random), random.uniform(*chosen.snr_db), level)
+        if behind and random.random() < chosen.noise_probability:
+            background, snr_db = behind(len(samples), random)
+            samples = mix(samples, background, snr_db, level)
         samples = tilt(samples, random.uniform(-chosen.tilt_db, chosen.tilt_db))
         return set_level(samples, random.uniform(*chosen.level_dbfs))
+
+    def _noise(self, length: int, random: np.random.Generator) -> tuple[Samples, float]:
+        return excerpt(self.noises, length, random), random.uniform(*self.settings.snr_db)
 
     def speed(self, random: np.random.Generator) -> float:
         """A random factor for `change_speed`; often 1."""
@@ -153,24 +164,44 @@ def mask(features: Samples | Tensor, random: np.random.Generator, *, bands: int,
 
 
 def simulate_rooms(count: int, seed: int) -> list[Samples]:
-    """Impulse responses of random furnished rooms by the image-source method (Allen and Berkley 1979)."""
+    """Impulse responses of random furnished rooms, from a bathroom to a hall, at up to the length of the room from the talker.
+
+    Early reflections come from the image-source method (Allen and Berkley 1979), late ones are decaying noise (Moorer 1979).
+    """
     return [_simulate_room(np.random.default_rng([seed, index])) for index in range(count)]
 
 
 def _simulate_room(random: np.random.Generator) -> Samples:
     import pyroomacoustics
 
-    size = random.uniform([2.5, 2.5, 2.3], [8.0, 6.0, 3.2])
-    reverberation = random.uniform(0.15, 0.6)
+    size = random.uniform([2.5, 2.5, 2.3], [10.0, 8.0, 3.5])
+    reverberation = random.uniform(0.15, 0.9)
     try:
         absorption, order = pyroomacoustics.inverse_sabine(reverberation, size)
     except ValueError:  # the room is too large for that reverberation time
         absorption, order = 0.9, 3
-    room = pyroomacoustics.ShoeBox(size, fs=SAMPLE_RATE, materials=pyroomacoustics.Material(absorption), max_order=min(order, 12))
-    room.add_source(random.uniform(0.3, size - 0.3))
-    room.add_microphone(random.uniform(0.3, size - 0.3))
+    order = min(order, REFLECTIONS)
+    room = pyroomacoustics.ShoeBox(size, fs=SAMPLE_RATE, materials=pyroomacoustics.Material(absorption), max_order=order)
+    source, microphone = random.uniform(0.3, size - 0.3), random.uniform(0.3, size - 0.3)
+    room.add_source(source)
+    room.add_microphone(microphone)
     room.compute_rir()
-    return normalize_room(np.asarray(room.rir[0][0]))
+    direct = np.linalg.norm(source - microphone) / pyroomacoustics.constants.get("c")
+    complete = direct + order * size.min() / pyroomacoustics.constants.get("c")  # until then all reflections are there
+    return normalize_room(_with_late_reflections(np.asarray(room.rir[0][0]), complete, reverberation, random))
+
+
+def _with_late_reflections(response: Doubles, start: float, reverberation: float, random: np.random.Generator) -> Doubles:
+    """A response that goes on from `start` (seconds) as noise, which decays by 60 dB in `reverberation` seconds, faster above 2 kHz."""
+    first = min(int(start * SAMPLE_RATE), len(response))
+    level = np.sqrt(np.mean(response[max(first - LATE_WINDOW, 0) : first] ** 2))
+    count = first + int(ROOM_SECONDS * SAMPLE_RATE)
+    time = np.arange(count - first) / SAMPLE_RATE
+    spectrum = rfft(random.standard_normal(len(time)))
+    is_low = rfftfreq(len(time), 1.0 / SAMPLE_RATE) < 2000.0
+    low, high = irfft(spectrum * is_low, len(time)), irfft(spectrum * ~is_low, len(time))
+    late = level * (low * 10.0 ** (-3.0 * time / reverberation) + high * 10.0 ** (-3.0 * time / (HIGH_DECAY * reverberation)))
+    return np.concatenate([response[:first], late])
 
 
 def normalize_room(response: npt.ArrayLike) -> Samples:

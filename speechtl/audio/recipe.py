@@ -32,11 +32,14 @@ class DataSection(Section):
     noise: list[Path] = Field(default_factory=list)
     """background noise, in addition to synthetic noise"""
 
+    music: list[Path] = Field(default_factory=list)
+    """background music; talk in the background is made of the negatives"""
+
     rooms: str | list[Path] = "simulated"
     """or "none", or a list of manifests of impulse responses"""
 
-    negative_minutes: float = Field(default=50.0, gt=0)
-    """upper limit of what is drawn from the negatives"""
+    negative_minutes: float | None = Field(default=None, gt=0)
+    """upper limit of what is drawn from the negatives; default: all of them"""
 
 
 class TransferSection(Section):
@@ -181,7 +184,7 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
     rooms = data.rooms if isinstance(data.rooms, str) else [at_home(room, base) for room in data.rooms]
     if isinstance(rooms, str) and rooms not in ("simulated", "none"):
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
-    anchored = {key: [at_home(path, base) for path in getattr(data, key)] for key in ("positives", "negatives", "noise")}
+    anchored = {key: [at_home(path, base) for path in getattr(data, key)] for key in ("positives", "negatives", "noise", "music")}
     anchored_data = data.model_copy(update={**anchored, "rooms": rooms})
     return recipe.model_copy(update={"data": anchored_data, "transfer": with_weights_from(recipe.transfer, base, source)})
 

@@ -5,6 +5,7 @@ from scipy.signal import fftconvolve, freqz
 from speechtl.audio.augment import (
     Augmenter,
     AugmentSettings,
+    _with_late_reflections,
     active_level,
     change_speed,
     excerpt,
@@ -71,6 +72,21 @@ def test_simulated_rooms_differ_begin_with_the_direct_sound_and_keep_the_energy(
     assert simulate_rooms(1, seed=2)[0].tobytes() != rooms[0].tobytes()
 
 
+def test_late_reflections_decay_by_60_db_in_the_reverberation_time():
+    response = np.concatenate([[1.0], noise(0.1, 1, level=0.1)])
+    late = _with_late_reflections(response, 0.1, 0.6, np.random.default_rng(0))
+    np.testing.assert_array_equal(late[:1600], response[:1600])
+    levels = [20 * np.log10(rms(late[round(start * RATE) :][:400])) for start in (0.1, 0.3, 0.5)]
+    assert levels[0] == pytest.approx(-20.0, abs=2.5)
+    assert levels[1] - levels[2] == pytest.approx(20.0, abs=2.0)  # of the low band; the high one is gone by then
+
+
+def test_some_simulated_rooms_are_heard_for_long():
+    late = [float(np.sum(room[1600:] ** 2)) for room in simulate_rooms(20, seed=1)]  # share of the energy after 0.1 s
+    assert min(late) < 0.001
+    assert max(late) > 0.05
+
+
 @pytest.mark.parametrize("factor", [0.88, 1.0, 1.14])
 def test_speed_changes_length_and_pitch_together(factor):
     time = np.arange(RATE) / RATE
@@ -113,6 +129,13 @@ def test_the_original_is_left_as_it_was():
     before = sound.copy()
     Augmenter([noise(1.0, 4)], simulate_rooms(1, 0))(sound, np.random.default_rng(0))
     np.testing.assert_array_equal(sound, before)
+
+
+def test_backgrounds_that_are_drawn_take_the_place_of_noises():
+    settings = AugmentSettings(noise_probability=1.0, room_probability=0.0, tilt_db=0.0)
+    drawn = noise(2.0, 7)
+    augmented = Augmenter([noise(1.0, 4)], [], settings)(noise(), np.random.default_rng(0), lambda length, _: (drawn[:length], -40.0))
+    assert np.corrcoef(augmented, drawn)[0, 1] > 0.99
 
 
 def test_levels_and_speeds_stay_in_the_range_of_the_settings():

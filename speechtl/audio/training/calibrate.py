@@ -2,15 +2,22 @@
 
 The target is one false accept in hours, and the validation recordings are minutes, so the rate is extrapolated: the highest
 scores of a network follow an exponential tail (peaks over threshold; Coles 2001, section 4.2).
+
+Kinds of negatives differ more than chance explains: a network that is rarely wrong about readers is wrong more often about
+dialogue. What a detector will hear is a kind of its own, so the tail is that of a kind nobody has recorded: the rates of the
+kinds at hand tell how much kinds differ (a random-effects model of Poisson rates; Gelman et al. 2013, chapter 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.special import logsumexp
 
 from speechtl.audio.evaluation.scoring import ScoredStream, count
 from speechtl.errors import SpeechtlError
@@ -20,8 +27,10 @@ from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour with a threshold in the bundle
 PEAK_SECONDS = 1.0  # window of a stream in which only the highest score counts
-LEVEL = 10  # the score of this peak, from the highest down, is the level of the tail
-SLOPE = 12.0  # peaks per hour from which the slope is estimated; more would reach below the tail (training/studies/README.md)
+PER_HOUR = 12.0  # peaks from which the tail is estimated; more would reach below the tail (training/studies/README.md)
+FEWEST, MOST = 10, 40  # of these peaks: the more hours there are, the rarer the scores from which the rate is extrapolated
+KEPT = 0.8  # probability that an unseen kind of negatives stays below the aimed rate
+SPREAD = 1.0  # half-normal prior of the deviation of the logarithm of rates between kinds: one kind alone does not tell it
 HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
 
 
@@ -40,10 +49,10 @@ class Tail:
 
 @dataclass(frozen=True)
 class Copies:
-    """Number of conditions in which each recording is played; only one of these copies counts as independent."""
+    """Number of conditions in which each recording is played, on average; only one of these copies counts as independent."""
 
-    words: int = 1
-    others: int = 1
+    words: float = 1
+    others: float = 1
 
 
 @dataclass(frozen=True)
@@ -61,36 +70,64 @@ class OperatingPoint:
     events: int
     per_hour: float
     per_hour_high: float
+    by_kind: dict[str, list[float]] = field(default_factory=dict)  # false accepts and hours of each kind of negatives
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON."""
         return asdict(self)
 
 
-def fit_tail(streams: Sequence[ScoredStream], smoothing: int) -> Tail:
-    """The tail of the smoothed scores of streams without the word."""
-    peaks = np.sort(np.concatenate([_peaks(stream, smoothing) for stream in streams]))[::-1]
-    hours = sum(stream.hours for stream in streams)
-    level = min(LEVEL, len(peaks) - 1)
-    if level < 3:
+Kinds = Mapping[str, Sequence[ScoredStream]]
+
+
+def fit_tail(kinds: Kinds, smoothing: int, kept: float = KEPT) -> Tail:
+    """The tail of the smoothed scores of negatives of an unseen kind, which has a lower one with probability `kept`.
+
+    Its level and slope come from the highest peaks of all kinds together.
+    """
+    peaks = [np.concatenate([_peaks(stream, smoothing) for stream in streams]) for streams in kinds.values()]
+    hours = np.array([sum(stream.hours for stream in streams) for streams in kinds.values()])
+    everything, kind = np.concatenate(peaks), np.repeat(np.arange(len(peaks)), list(map(len, peaks)))
+    number = min(int(np.clip(round(PER_HOUR * hours.sum()), FEWEST, MOST)), len(everything) - 1)
+    if number < 3:
         raise SpeechtlError(
-            f"There are {hours * 60:.1f} minutes of validation negatives, and calibration needs a few. Add negatives of other speakers."
+            f"There are {hours.sum() * 60:.1f} minutes of validation negatives, and calibration needs a few. "
+            "Add negatives of other speakers."
         )
-    slope = min(max(round(SLOPE * hours), level), len(peaks) - 1)
-    return Tail(float(peaks[level]), max(float(np.mean(peaks[:slope] - peaks[slope])), 0.05), level / hours)
+    highest = np.argsort(-everything, kind="stable")[: number + 1]
+    start = float(everything[highest[-1]])
+    counts = np.bincount(kind[highest[:-1]], minlength=len(peaks))
+    scale = max(float(np.mean(everything[highest[:-1]] - start)), 0.05)
+    return Tail(start, scale, unseen_rate(counts, hours, kept))
+
+
+def unseen_rate(counts: npt.NDArray[np.intp], hours: Doubles, kept: float) -> float:
+    """The rate per hour that a kind of negatives without recordings does not exceed with probability `kept`.
+
+    Counts of the kinds are Poisson, and the logarithms of their rates normal, with a mean and a deviation that are integrated over.
+    """
+    logs = np.log(counts.sum() / hours.sum()) + np.arange(-8.0, 8.0, 0.05)
+    of_kinds = stats.poisson.logpmf(counts[:, None], hours[:, None] * np.exp(logs))
+    means, spreads = (grid.ravel() for grid in np.meshgrid(logs[80:-80:2], np.geomspace(0.05, 4.0, 40)))
+    between = stats.norm.logpdf(logs, means[:, None], spreads[:, None])  # (means and spreads, logarithms of rates)
+    prior = stats.norm.logpdf(spreads, scale=SPREAD) + np.log(spreads)  # the grid of spreads is logarithmic
+    posterior = prior + sum(logsumexp(between + one, axis=1) for one in of_kinds)
+    weights = np.exp(posterior - logsumexp(posterior))
+    below = weights @ stats.norm.cdf(logs, means[:, None], spreads[:, None])
+    return float(np.exp(np.interp(kept, below, logs)))
 
 
 def calibrate(
     positives: Sequence[ScoredStream],
-    negatives: Sequence[ScoredStream],
+    kinds: Kinds,
     trigger: TriggerSettings,
     rates: Sequence[float] = RATES,
     copies: Copies = Copies(),
 ) -> list[OperatingPoint]:
-    """Operating points for several rates of false accepts per hour, the lowest first."""
-    tail = fit_tail(negatives, trigger.smoothing)
+    """Operating points for several rates of false accepts per hour of an unseen kind of negatives, the lowest first."""
+    tail = fit_tail(kinds, trigger.smoothing)
     return [
-        _measure(positives, negatives, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory), copies)
+        _measure(positives, kinds, rate, TriggerSettings(_threshold(tail, rate), trigger.smoothing, trigger.refractory), copies)
         for rate in rates
     ]
 
@@ -99,17 +136,21 @@ def _threshold(tail: Tail, per_hour: float) -> float:
     return float(_sigmoid(min(tail.logit_for(per_hour), HIGHEST_LOGIT)))
 
 
-def _measure(
-    positives: Sequence[ScoredStream], negatives: Sequence[ScoredStream], rate: float, trigger: TriggerSettings, copies: Copies
-) -> OperatingPoint:
+def _measure(positives: Sequence[ScoredStream], kinds: Kinds, rate: float, trigger: TriggerSettings, copies: Copies) -> OperatingPoint:
     delays = [delay for stream in positives for delay in count(stream, trigger).detected]
     detected = sum(delay is not None for delay in delays)
-    events = sum(len(count(stream, trigger).false_accepts) for stream in negatives)
-    hours = sum(stream.hours for stream in negatives)
+    by_kind = {name: _false_accepts(streams, trigger) for name, streams in kinds.items()}
+    events, hours = (sum(values) for values in zip(*by_kind.values(), strict=True))
     low, high = recall_limits(detected / copies.words, len(delays) / copies.words)
     recall = detected / len(delays) if delays else 0.0
     most = rate_high(events / copies.others, hours / copies.others)
-    return OperatingPoint(rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, most)
+    shown = {name: [number, round(length, 3)] for name, (number, length) in by_kind.items()}
+    return OperatingPoint(rate, trigger.threshold, len(delays), detected, recall, low, high, hours, events, events / hours, most, shown)
+
+
+def _false_accepts(streams: Sequence[ScoredStream], trigger: TriggerSettings) -> tuple[int, float]:
+    """The number of false accepts, and the hours."""
+    return sum(len(count(stream, trigger).false_accepts) for stream in streams), sum(stream.hours for stream in streams)
 
 
 def _peaks(stream: ScoredStream, smoothing: int) -> Doubles:

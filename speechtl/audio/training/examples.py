@@ -6,7 +6,7 @@ joined and cut into windows that overlap by the context that the network needs b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,8 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from speechtl.audio.augment import Augmenter, change_speed
+from speechtl.audio.augment import Augmenter, Drawing, Sound, change_speed
 from speechtl.audio.data.recordings import Recording
+from speechtl.audio.training.kinds import by_kind, shares
+from speechtl.audio.training.surroundings import Surroundings
 from speechtl.progress import tracked
 from speechtl.runtime.features import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples
@@ -69,6 +71,7 @@ class ExampleMaker:
         features: Features,
         context_seconds: float,
         *,
+        music: Sequence[Sound] = (),
         repeats: int = 2,
         partial: float = 0.15,
         seed: int = 0,
@@ -78,6 +81,7 @@ class ExampleMaker:
         for recording in negatives:
             self.by_fold.setdefault(recording.fold, []).append(recording)
         self.augmenter = augmenter
+        self.surroundings = Surroundings(augmenter.noises, music, self.by_fold, augmenter.rooms, seed)
         self.front_end = front_end(features)
         self.context = context_seconds
         self.repeats = repeats
@@ -97,46 +101,54 @@ class ExampleMaker:
             random = np.random.default_rng([self.seed, number, 4])
             indices = np.sort(random.choice(count, MOST_POSITIVES, replace=False))
         jobs = [(self.positives[index % len(self.positives)], index) for index in indices.tolist()]
-        return self._render(jobs, (self.seed, number, 0), workers)
+        return self._render(jobs, (self.seed, number, 0), self.surroundings.behind(number, words=True), workers)
 
     def render_negatives(self, number: int, workers: int = 2) -> Round:
         """The windows of all negatives of round `number`."""
         random = np.random.default_rng([self.seed, number])
         windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
-        return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), workers)
+        behind = self.surroundings.behind(number, words=False)
+        return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), behind, workers)
 
-    def _render(self, jobs: Sequence[tuple[Recording | Example, int]], seed: tuple[int, ...], workers: int) -> Round:
-        """Render recordings or examples, each with its number in the round as seed."""
+    def _render(
+        self, jobs: Sequence[tuple[Recording | Example, int]], seed: tuple[int, ...], behind: Mapping[int, Drawing | None], workers: int
+    ) -> Round:
+        """Render recordings or examples, each with its number in the round as seed, before the backgrounds of its fold."""
+        elsewhere = self.surroundings.drawing()
         frames = self.front_end.compute(np.zeros(self.length, np.float32))
         features = np.empty((len(jobs), *frames.shape), np.float32)
         words = np.empty((len(jobs), 2), np.float32)
         folds = np.empty(len(jobs), np.int64)
         with ThreadPoolExecutor(workers) as pool:
-            made = pool.map(self._render_one, (job for job, _ in jobs), ((*seed, number) for _, number in jobs))
+            backgrounds = (behind.get(job.fold, elsewhere) for job, _ in jobs)
+            made = pool.map(self._render_one, (job for job, _ in jobs), ((*seed, number) for _, number in jobs), backgrounds)
             for index, example in enumerate(tracked("making examples", made, len(jobs))):
                 features[index], words[index], folds[index] = example
         return Round(features, words, folds)
 
-    def _render_one(self, job: Recording | Example, seed: tuple[int, ...]) -> _Rendered:
+    def _render_one(self, job: Recording | Example, seed: tuple[int, ...], behind: Drawing | None) -> _Rendered:
         random = np.random.default_rng(seed)
         example = self._positive(job, random) if isinstance(job, Recording) else job
-        features = self.front_end.compute(self.augmenter(example.samples, random))
+        features = self.front_end.compute(self.augmenter(example.samples, random, behind))
         return _Rendered(features, example.word or (np.nan, np.nan), example.fold)
 
     def _tape(self, fold: int, negatives: Sequence[Recording], random: np.random.Generator) -> list[Example]:
-        """Windows of a fold's negatives, joined in random order, each slightly faster or slower, with short pauses between."""
+        """Windows of a fold's negatives, joined in random order, each slightly faster or slower, with short pauses between.
+
+        If they are too long for a round, every kind has its share.
+        """
         pieces: list[Samples] = [np.zeros(int(self.context * SAMPLE_RATE), np.float32)]
-        left = int(TAPE_SECONDS / len(self.by_fold) * SAMPLE_RATE)
+        seconds = {kind: sum(recording.seconds for recording in own) for kind, own in by_kind(negatives).items()}
+        left = {kind: int(share * SAMPLE_RATE) for kind, share in shares(seconds, TAPE_SECONDS / len(self.by_fold)).items()}
         for index in random.permutation(len(negatives)):
-            samples = negatives[index].samples()
-            if len(samples) > left:  # a different part in every round
-                start = int(random.integers(len(samples) - left + 1))
-                samples = samples[start : start + left]
-            left -= len(samples)
-            pieces.append(change_speed(samples, self.augmenter.speed(random)))
+            recording = negatives[index]
+            length = min(len(recording.pcm), left[recording.clip.manifest])
+            if length == 0:
+                continue
+            left[recording.clip.manifest] -= length
+            start = int(random.integers(len(recording.pcm) - length + 1))  # of a longer recording a different part in every round
+            pieces.append(change_speed(recording.samples(slice(start, start + length)), self.augmenter.speed(random)))
             pieces.append(np.zeros(int(random.uniform(0.0, 0.4) * SAMPLE_RATE), np.float32))
-            if left == 0:
-                break
         pieces.append(np.zeros(self.length, np.float32))  # so that the last window is whole
         tape = np.concatenate(pieces)
         hop = self.length - int(self.context * SAMPLE_RATE)

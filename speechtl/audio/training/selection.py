@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -12,17 +14,20 @@ from speechtl.audio.data.clips import is_marked, named, read_clips, says
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, log_cuts
 from speechtl.audio.recipe import Recipe
+from speechtl.audio.training.kinds import shares
 from speechtl.errors import ManifestError
 from speechtl.progress import Log
 from speechtl.text import are, counted, first_few, were
 
+NEEDED = ("positives", "negatives")
 MIN_POSITIVES = 5
 MIN_NEGATIVE_SECONDS = 30.0
 SHORTEST_PART = 30.0  # seconds taken from a recording that is too long to take whole
+ROUNDING = 1e-6  # seconds
 
 FOLDS = 4
 HELD_OUT = 0  # the validation fold, where not every fold is validated
-VALIDATION_NOISE = 0.2  # share of the noise files that only validation uses
+VALIDATION_NOISE = 0.2  # share of the files of noise, and of music, that only validation uses
 SHORTEST_PIECE = 5.0  # seconds, when one recording is divided between folds
 
 
@@ -34,6 +39,8 @@ class Data:
     negatives: list[Recording]
     noise: list[Recording]
     validation_noise: list[Recording]
+    music: list[Recording]
+    validation_music: list[Recording]
     rooms: list[Recording]
     marked: bool  # the manifests mark the validation recordings; these are the held-out fold
 
@@ -45,7 +52,7 @@ class Data:
 
     def clips(self) -> list[Clip]:
         """Every clip used, for provenance."""
-        kinds = (self.positives, self.negatives, self.noise, self.validation_noise, self.rooms)
+        kinds = (self.positives, self.negatives, self.noise, self.validation_noise, self.music, self.validation_music, self.rooms)
         return [recording.clip for kind in kinds for recording in kind]
 
 
@@ -67,13 +74,12 @@ def prepare(recipe: Recipe, log: Log) -> Data:
     if recipe.calibrate.enabled or marked:
         folds, negatives = _folds(positives, negatives, random, log)
     words = _in_folds(words, folds)
-    noise = heard_only(_load(_enough_noise(usable["noise"]), recipe, log), "any sound", log)
-    held_out = set(random.permutation(len(noise))[: round(VALIDATION_NOISE * len(noise))])
+    noise, music = (heard_only(_load(_enough_files(usable[kind]), recipe, log), "any sound", log) for kind in ("noise", "music"))
     data = Data(
         _spread(words) if folds and not marked else words,
         _in_folds(_load(negatives, recipe, log), folds),
-        [recording for index, recording in enumerate(noise) if index not in held_out],
-        [recording for index, recording in enumerate(noise) if index in held_out],
+        *_divided(noise, random),
+        *_divided(music, random),
         heard_only(_load(usable["rooms"], recipe, log), "any sound", log),
         marked,
     )
@@ -83,7 +89,8 @@ def prepare(recipe: Recipe, log: Log) -> Data:
 
 def _read(recipe: Recipe, log: Log) -> dict[str, list[Clip]]:
     rooms = recipe.data.rooms if isinstance(recipe.data.rooms, list) else []
-    kinds = {"positives": recipe.data.positives, "negatives": recipe.data.negatives, "noise": recipe.data.noise, "rooms": rooms}
+    names = ("positives", "negatives", "noise", "music")
+    kinds: dict[str, list[Path]] = {name: getattr(recipe.data, name) for name in names} | {"rooms": rooms}
     return {kind: read_clips(paths, log) for kind, paths in kinds.items()}
 
 
@@ -179,11 +186,18 @@ def _parts(clip: Clip, number: int) -> list[Clip]:
     return [replace(clip, offset=clip.offset + start, duration=end - start) for start, end in pairwise(cuts)]
 
 
-def _enough_noise(noise: Sequence[Clip]) -> list[Clip]:
-    """Noise clips, cut into parts if they are too few to hold one out for validation."""
-    if round(VALIDATION_NOISE * len(noise)) > 0:
-        return list(noise)
-    return [part for clip in noise for part in _parts(clip, round(1 / VALIDATION_NOISE))]
+def _enough_files(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips of noise or music, cut into parts if they are too few to hold one out for validation."""
+    if round(VALIDATION_NOISE * len(clips)) > 0:
+        return list(clips)
+    return [part for clip in clips for part in _parts(clip, round(1 / VALIDATION_NOISE))]
+
+
+def _divided(recordings: Sequence[Recording], random: np.random.Generator) -> tuple[list[Recording], list[Recording]]:
+    """The recordings of noise or music for training, and those for validation."""
+    held_out = set(random.permutation(len(recordings))[: round(VALIDATION_NOISE * len(recordings))])
+    kept = [recording for index, recording in enumerate(recordings) if index not in held_out]
+    return kept, [recording for index, recording in enumerate(recordings) if index in held_out]
 
 
 def _key(clip: Clip, folds: Mapping[str, int]) -> str:
@@ -221,6 +235,7 @@ def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, li
     usable = {}
     for kind, clips in given.items():
         rest = [clip for clip in clips if clip.split != "test"]
+        rest = _present(rest, log) or (rest if kind in NEEDED else [])  # nothing at all is an error where recordings are needed
         fresh = [clip for clip in rest if clip.person not in people and recordings.isdisjoint(clip.names)]
         if len(fresh) < len(rest):
             log(f"Left out {_kind(len(rest) - len(fresh), kind)} whose speaker or recording is also in split 'test'.")
@@ -231,8 +246,19 @@ def _for_training(given: Mapping[str, Sequence[Clip]], log: Log) -> dict[str, li
     return usable
 
 
+def _present(clips: Sequence[Clip], log: Log) -> list[Clip]:
+    """The clips whose recordings are on this machine; the others are counted for each manifest."""
+    lines, absent = (Counter(clip.manifest for clip in some) for some in (clips, (clip for clip in clips if clip.path is None)))
+    for manifest, number in absent.items():
+        log(
+            f"Left out {number} of {counted(lines[manifest], 'line')} of {manifest} without a recording on this machine. "
+            f"Fetch it with: speechtl data pull {manifest}"
+        )
+    return [clip for clip in clips if clip.path is not None]
+
+
 def _kind(number: int, kind: str) -> str:
-    return counted(number, "noise recording") if kind == "noise" else counted(number, kind.removesuffix("s"), kind)
+    return counted(number, f"{kind} recording") if kind in ("noise", "music") else counted(number, kind.removesuffix("s"), kind)
 
 
 def _seen(clip: Clip, known: set[tuple[str, float, int | None]]) -> bool:
@@ -251,23 +277,39 @@ def _without(clips: Sequence[Clip], phrases: Sequence[str], log: Log) -> list[Cl
     return others
 
 
-def _draw(clips: Sequence[Clip], minutes: float, random: np.random.Generator, log: Log) -> list[Clip]:
-    """Random clips of at most `minutes` in total; parts of longer clips fill what whole clips leave."""
+def _draw(clips: Sequence[Clip], minutes: float | None, random: np.random.Generator, log: Log) -> list[Clip]:
+    """Random clips of at most `minutes` in total, with a share for every kind; all of them without a limit."""
+    if minutes is None:
+        return list(clips)
+    kinds: dict[Path, list[Clip]] = {}
+    for clip in clips:
+        kinds.setdefault(clip.manifest, []).append(clip)
+    seconds = shares({kind: sum(clip.duration for clip in own) for kind, own in kinds.items()}, minutes * 60.0)
+    chosen = []
+    for kind, own in kinds.items():
+        whole, parts = _draw_kind(own, seconds[kind] + ROUNDING, random)
+        chosen += [*whole, *parts]
+        for part in parts:
+            log(f"Took {part.duration / 60.0:.1f} minutes of {part.where}, to stay within {minutes:g} minutes of negatives.")
+    return chosen
+
+
+def _draw_kind(clips: Sequence[Clip], seconds: float, random: np.random.Generator) -> tuple[list[Clip], list[Clip]]:
+    """Random clips of at most `seconds` in total, and the parts of longer clips that fill what whole clips leave."""
     drawn: list[Clip] = []
     too_long: list[Clip] = []
-    seconds = 0.0
+    left = seconds
     for index in random.permutation(len(clips)):
-        if seconds + clips[index].duration > minutes * 60.0:
+        if clips[index].duration > left:
             too_long.append(clips[index])
             continue
-        seconds += clips[index].duration
+        left -= clips[index].duration
         drawn.append(clips[index])
-    left = minutes * 60.0 - seconds
+    parts = []
     for clip in too_long[: int(left / SHORTEST_PART)]:
-        part = max(left / len(too_long), SHORTEST_PART)
-        drawn.append(replace(clip, offset=clip.offset + random.uniform(0.0, clip.duration - part), duration=part))
-        log(f"Took {part / 60.0:.1f} minutes of {clip.where}, to stay within {minutes:g} minutes of negatives.")
-    return drawn
+        length = max(left / len(too_long), SHORTEST_PART)
+        parts.append(replace(clip, offset=clip.offset + random.uniform(0.0, clip.duration - length), duration=length))
+    return drawn, parts
 
 
 def _check_amounts(data: Data) -> None:

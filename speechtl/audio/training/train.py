@@ -22,7 +22,7 @@ from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches
 from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.training.examples import ExampleMaker
 from speechtl.audio.training.selection import Data, prepare
-from speechtl.audio.training.validation import COPIES, held_out_folds, shift_scores, shipped_members, validation_streams
+from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validate
 from speechtl.files import check_room, size_of
 from speechtl.progress import progress, say
 from speechtl.runs import bind, finish, training_folder
@@ -33,7 +33,7 @@ from speechtl.transfer import at_one_rate, attach, check_inputs, fit, parse_poli
 from speechtl.transfer.checkpoint import checkpoint_bytes
 from speechtl.transfer.network import run_groups
 
-ROOMS = 60
+ROOMS = 240
 CHECKPOINT = "checkpoint.safetensors"
 MEASURED = 400  # examples from which the embeddings' mean and deviation are computed
 
@@ -125,6 +125,7 @@ class Training:
             Augmenter(noises, self.rooms),
             self.network.encoder.features,
             self.network.context_seconds,
+            music=sounds_of(self.data.music),
             repeats=settings.repeats,
             seed=settings.seed,
         )
@@ -137,11 +138,11 @@ class Training:
         self.network.to_accelerator()
         wanted = self.recipe.calibrate.false_accepts_per_hour
         trigger = self._trigger()
-        positives, negatives = validation_streams(self.network, self.held_out, self.data, self.recipe.train.seed)
-        shift = fit_tail(negatives, trigger.smoothing).logit_for(wanted)
+        heard = validate(self.network, self.held_out, self.data, self.recipe.train.seed)
+        shift = fit_tail(heard.others, trigger.smoothing).logit_for(wanted)
         self.network.head.shift(shift)
-        shift_scores(shift, [*positives, *negatives])
-        points = calibrate(positives, negatives, trigger, sorted({*RATES, wanted}), COPIES)
+        shift_scores(shift, [*heard.words, *heard.negatives])
+        points = calibrate(heard.words, heard.others, trigger, sorted({*RATES, wanted}), heard.copies)
         threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
         return self._trigger(threshold), points
 
@@ -164,12 +165,14 @@ class Training:
 
 
 def _describe(data: Data) -> None:
-    minutes = [sum(recording.seconds for recording in kind) / 60.0 for kind in (data.positives, data.negatives, data.noise)]
+    kinds = (data.positives, data.negatives, data.noise, data.music)
+    minutes = [sum(recording.seconds for recording in kind) / 60.0 for kind in kinds]
     people = len({recording.clip.person for recording in data.positives if recording.clip.person})
     say(
         f"{counted(len(data.positives), 'positive')} of {counted(people, 'speaker')} ({minutes[0]:.1f} min), "
         f"{minutes[1]:.1f} min of negatives, "
-        f"{minutes[2]:.1f} min of noise."
+        f"{minutes[2]:.1f} min of noise, "
+        f"{minutes[3]:.1f} min of music."
     )
 
 
@@ -190,8 +193,8 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches) -> None
 
 
 def _provenance(data: Data) -> dict[str, Any]:
-    noise = [*data.noise, *data.validation_noise]
-    kinds = {"positives": data.positives, "negatives": data.negatives, "noise": noise, "rooms": data.rooms}
+    noise, music = [*data.noise, *data.validation_noise], [*data.music, *data.validation_music]
+    kinds = {"positives": data.positives, "negatives": data.negatives, "noise": noise, "music": music, "rooms": data.rooms}
     amounts = {
         name: {
             "clips": len(recordings),

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from speechtl.audio.augment import Sound, simulate_rooms
-from speechtl.audio.data.recordings import sounds_of
+from speechtl.audio.backgrounds import BABBLE, mixtures
+from speechtl.audio.data.recordings import Recording, sounds_of
 from speechtl.audio.evaluation.scoring import ScoredStream, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.heads import MEMBERS
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.calibrate import Copies
+from speechtl.audio.training.kinds import by_kind, drawn, kind_names
 from speechtl.audio.training.selection import FOLDS, HELD_OUT, Data
+from speechtl.audio.training.surroundings import enough_talkers
 from speechtl.progress import Tally, progress
 from speechtl.transfer import HeadOnly, Policy
 
 ROOMS = 8
 SNR = 10.0  # dB
-COPIES = Copies(words=2, others=3)  # words are validated on clean and in noise, everything else also in rooms
+MOST_SECONDS = 6 * 3600.0  # of negatives as they are: calibration takes minutes, no matter how many there are
+CHANGED_SECONDS = 1.5 * 3600.0  # of negatives in each of the other conditions
+BABBLE_MIXTURES = 6  # of 20 s, in a fold
 NO_FOLD = -1  # of a member that learns from all folds
 
 
@@ -43,35 +49,102 @@ def shipped_members(held_out: list[int]) -> list[int]:
     return [member for member, fold in enumerate(held_out) if fold == NO_FOLD] or list(range(len(held_out)))
 
 
-def validation_streams(
-    network: WakeWordNetwork, held_out: list[int], data: Data, seed: int
-) -> tuple[list[ScoredStream], list[ScoredStream]]:
-    """Score every held-out fold with the members that have not learned from it: words, and everything else, in several conditions."""
-    noises: list[Sound] = [*sounds_of(data.validation_noise), *synthetic_noises(seed + 1)]
-    rooms = simulate_rooms(ROOMS, seed + 1_000_000)
-    conditions = [Condition(), Condition("noise", SNR, noises), Condition("rooms", rooms=rooms)]
+@dataclass(frozen=True)
+class Validation:
+    """Scores of held-out recordings: of the words, and of the negatives by kind and condition, as in "librispeech, in rooms"."""
+
+    words: list[ScoredStream]
+    others: dict[str, list[ScoredStream]]
+    copies: Copies
+
+    @property
+    def negatives(self) -> list[ScoredStream]:
+        """The streams of all kinds."""
+        return [stream for streams in self.others.values() for stream in streams]
+
+
+def validate(network: WakeWordNetwork, held_out: list[int], data: Data, seed: int) -> Validation:
+    """Score every held-out fold with the members that have not learned from it, in several conditions."""
+    scenes = _Scenes(data, sorted(set(held_out) - {NO_FOLD}), seed)
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
-    folds = sorted(set(held_out) - {NO_FOLD})
-    played = ((data.positives, COPIES.words), (data.negatives, COPIES.others))
-    total = sum(copies * sum(recording.fold in folds for recording in kind) for kind, copies in played)
-    positives, negatives = [], []
+    words: list[Future[ScoredStream]] = []
+    others: dict[str, list[Future[ScoredStream]]] = {}
     with progress("calibrating, recording") as advance:
-        tally = Tally(advance, total)
+        tally = Tally(advance, scenes.passages)
         try:
-            for fold in folds:
-                head = network.head.only([member for member, out in enumerate(held_out) if out == fold])
-                listening = WakeWordNetwork(network.encoder, head)
-                words = [recording for recording in data.positives if recording.fold == fold]
-                others = [recording for recording in data.negatives if recording.fold == fold]
-                for one in conditions[: COPIES.words]:
-                    positives.append(pool.submit(_score, listening, tally(words_in_background(words, one, seed))))
-                for one in conditions[: COPIES.others]:
-                    negatives.append(pool.submit(_score, listening, tally(without_words(others, one, seed))))
-            return [stream.result() for stream in positives], [stream.result() for stream in negatives]
+            for fold in scenes.folds:
+                listening = WakeWordNetwork(
+                    network.encoder, network.head.only([member for member, out in enumerate(held_out) if out == fold])
+                )
+                for passages in scenes.words(fold):
+                    words.append(pool.submit(_score, listening, tally(passages)))
+                for name, passages in scenes.others(fold):
+                    others.setdefault(name, []).append(pool.submit(_score, listening, tally(passages)))
+            scored = {name: [stream.result() for stream in streams] for name, streams in others.items()}
+            return Validation([stream.result() for stream in words], scored, scenes.copies)
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
+
+
+class _Scenes:
+    """The conditions of held-out recordings, with noise, music, rooms and talk that training has not heard."""
+
+    def __init__(self, data: Data, folds: Sequence[int], seed: int) -> None:
+        self.folds = folds
+        self._seed = seed
+        self._words = {fold: [recording for recording in data.positives if recording.fold == fold] for fold in folds}
+        others = {fold: [recording for recording in data.negatives if recording.fold == fold] for fold in folds}
+        self._people = {fold: enough_talkers(recordings) for fold, recordings in others.items()}
+        self._plain = {fold: self._some(recordings, MOST_SECONDS) for fold, recordings in others.items()}
+        self._changed = {fold: self._some(recordings, CHANGED_SECONDS) for fold, recordings in self._plain.items()}
+        self._kinds = kind_names(recording.clip.manifest for recording in data.negatives)
+        noise: list[Sound] = [*sounds_of(data.validation_noise), *synthetic_noises(seed + 1)]
+        self._noise = Condition("noise", SNR, noise)
+        self._behind_others = [Condition(), self._noise, Condition("rooms", rooms=simulate_rooms(ROOMS, seed + 1_000_000))]
+        if data.validation_music:
+            self._behind_others.append(Condition("music", SNR, sounds_of(data.validation_music)))
+
+    @property
+    def copies(self) -> Copies:
+        """The number of conditions of words, and of everything else."""
+        plain, changed = (sum(recording.seconds for own in fold.values() for recording in own) for fold in (self._plain, self._changed))
+        return Copies(3 if self._babbles else 2, 1 + (len(self._behind_others) - 1) * changed / plain)
+
+    @property
+    def passages(self) -> int:
+        """The number of recordings in all conditions."""
+        words, plain, changed = (sum(map(len, kind.values())) for kind in (self._words, self._plain, self._changed))
+        return round(words * self.copies.words) + plain + changed * (len(self._behind_others) - 1)
+
+    @property
+    def _babbles(self) -> bool:
+        return all(len(people) >= BABBLE[0] for people in self._people.values())
+
+    def words(self, fold: int) -> Iterator[Iterator[Passage]]:
+        """Yield the words of a fold in each condition: clean, in noise, and in babble if the fold has two talkers."""
+        conditions = [Condition(), self._noise]
+        if self._babbles:
+            babble = mixtures(self._people[fold], BABBLE, BABBLE_MIXTURES, np.random.default_rng([self._seed, fold, 6]))
+            conditions.append(Condition("babble", SNR, babble))
+        for condition in conditions:
+            yield words_in_background(self._words[fold], condition, self._seed)
+
+    def others(self, fold: int) -> Iterator[tuple[str, Iterator[Passage]]]:
+        """Yield the negatives of a fold by kind and condition, with the name of both."""
+        for condition in self._behind_others:
+            is_plain = condition.name == Condition.name
+            for kind, recordings in by_kind((self._plain if is_plain else self._changed)[fold]).items():
+                name = self._kinds[kind] if is_plain else f"{self._kinds[kind]}, {condition.name}"
+                yield name, without_words(recordings, condition, self._seed)
+
+    def _some(self, recordings: list[Recording], most: float) -> list[Recording]:
+        """All recordings of a fold, or some of every kind where they are more than its part of `most` seconds."""
+        if sum(recording.seconds for recording in recordings) <= most / len(self.folds):
+            return recordings
+        order = np.random.default_rng([self._seed, 7]).permutation(len(recordings))
+        return drawn(recordings, order, most / len(self.folds))
 
 
 def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from speechtl.audio.evaluation.scoring import PlayedWord, ScoredStream, count
-from speechtl.audio.training.calibrate import RATES, Copies, calibrate, fit_tail
+from speechtl.audio.training.calibrate import KEPT, RATES, Copies, calibrate, fit_tail, unseen_rate
 from speechtl.errors import SpeechtlError
 from speechtl.runtime.trigger import TriggerSettings
 
@@ -35,13 +35,15 @@ def spoken(logits: list[float]) -> ScoredStream:
 
 def test_an_exponential_tail_is_found_again():
     expected = -8.0 + stats.expon(scale=1.5).isf(0.2 / 3750)  # peaks an hour: one in twelve and a half steps
-    tails = [fit_tail([background(0.3, 8 * number + seed, scale=1.5) for seed in range(8)], 1) for number in range(12)]
+    tails = [
+        fit_tail({f"{seed}": [background(0.3, 8 * number + seed, scale=1.5)] for seed in range(8)}, 1, kept=0.5) for number in range(12)
+    ]
     assert np.mean([tail.scale for tail in tails]) == pytest.approx(1.5, rel=0.15)  # 29 peaks tell one within 19 % (one standard error)
     assert np.mean([tail.logit_for(0.2) for tail in tails]) == pytest.approx(expected, abs=0.7)
 
 
 def test_rarer_false_accepts_need_a_higher_threshold():
-    points = calibrate([spoken([3.0, 5.0])], [background(0.5, 1)], TRIGGER)
+    points = calibrate([spoken([3.0, 5.0])], {"talk": [background(0.5, 1)]}, TRIGGER)
     assert [point.false_accepts_per_hour for point in points] == list(RATES)
     thresholds = [point.threshold for point in points]
     assert thresholds == sorted(thresholds, reverse=True)
@@ -49,14 +51,14 @@ def test_rarer_false_accepts_need_a_higher_threshold():
 
 
 def test_the_wanted_rate_is_met_on_hours_that_were_not_seen():
-    (point,) = calibrate([spoken([3.0])], [background(0.5, seed) for seed in range(4)], TRIGGER, rates=[2.0])
+    (point,) = calibrate([spoken([3.0])], {f"{seed}": [background(0.5, seed)] for seed in range(4)}, TRIGGER, rates=[2.0])
     unseen = background(40.0, 99)
     events = len(count(unseen, TriggerSettings(point.threshold, 1, 1.0)).false_accepts)
     assert 0.3 < events / 40.0 < 8.0
 
 
 def test_an_operating_point_tells_what_it_does_with_exact_limits():
-    (point,) = calibrate([spoken([9.0, 9.0, -9.0, 9.0])], [background(0.5, 1)], TRIGGER, rates=[0.5])
+    (point,) = calibrate([spoken([9.0, 9.0, -9.0, 9.0])], {"talk": [background(0.5, 1)]}, TRIGGER, rates=[0.5])
     exact = stats.binomtest(3, 4).proportion_ci(0.95, method="exact")
     assert (point.clips, point.detected, point.recall) == (4, 3, 0.75)
     assert (point.recall_low, point.recall_high) == pytest.approx((exact.low, exact.high))
@@ -67,8 +69,8 @@ def test_an_operating_point_tells_what_it_does_with_exact_limits():
 
 def test_what_was_played_several_times_tells_no_more_than_once():
     words, others = spoken([9.0, 9.0, -9.0, 9.0]), background(0.5, 1)
-    (once,) = calibrate([words], [others], TRIGGER, rates=[0.5])
-    (again,) = calibrate([words] * 2, [others] * 3, TRIGGER, rates=[0.5], copies=Copies(2, 3))
+    (once,) = calibrate([words], {"talk": [others]}, TRIGGER, rates=[0.5])
+    (again,) = calibrate([words] * 2, {"talk": [others] * 3}, TRIGGER, rates=[0.5], copies=Copies(2, 3))
     assert (again.clips, again.hours) == (2 * once.clips, pytest.approx(3 * once.hours))
     assert (again.recall_low, again.recall_high) == pytest.approx((once.recall_low, once.recall_high))
     assert again.per_hour_high == pytest.approx(stats.chi2.ppf(0.95, 2 * again.events / 3 + 2) / 2 / once.hours)
@@ -78,9 +80,46 @@ def test_a_network_that_is_always_sure_still_gets_a_threshold_in_range():
     loud = ScoredStream(np.ones(1000, np.float32), np.arange(1000) * STEP, STEP, 80.0)
     silent = ScoredStream(np.zeros(1000, np.float32), np.arange(1000) * STEP, STEP, 80.0)
     for stream in (loud, silent):
-        assert all(0 < point.threshold <= 1 for point in calibrate([spoken([3.0])], [stream], TRIGGER))
+        assert all(0 < point.threshold <= 1 for point in calibrate([spoken([3.0])], {"talk": [stream]}, TRIGGER))
 
 
 def test_a_few_seconds_of_negatives_are_an_error():
     with pytest.raises(SpeechtlError, match=r"0\.1 minutes.*Add negatives"):
-        fit_tail([background(3 / 3600, 1)], 1)
+        fit_tail({"talk": [background(3 / 3600, 1)]}, 1)
+
+
+def test_false_accepts_are_told_for_every_kind():
+    (point,) = calibrate([spoken([3.0])], {"talk": [background(0.5, 1)], "radio": [background(0.25, 2)] * 2}, TRIGGER, rates=[5.0])
+    assert {kind: hours for kind, (_, hours) in point.by_kind.items()} == {"talk": 0.5, "radio": 0.5}
+    assert sum(number for number, _ in point.by_kind.values()) == point.events
+
+
+def test_kinds_of_one_rate_are_followed_by_another_of_this_rate():
+    alike = unseen_rate(np.full(20, 50), np.full(20, 10.0), KEPT)
+    assert 5.0 < alike < 6.0
+    assert unseen_rate(np.full(20, 50), np.full(20, 10.0), 0.5) == pytest.approx(5.0, rel=0.03)
+
+
+def test_the_more_kinds_differ_the_higher_is_the_rate_to_expect_of_another():
+    def above_the_median(counts: list[int]) -> float:
+        return unseen_rate(np.array(counts), np.full(6, 10.0), KEPT) / unseen_rate(np.array(counts), np.full(6, 10.0), 0.5)
+
+    assert above_the_median([50] * 6) < 1.2
+    assert above_the_median([5, 200, 10, 60, 5, 20]) > 2.5
+
+
+def test_a_kind_of_minutes_does_not_say_what_one_of_hours_says():
+    """Two events in three minutes are 40 an hour, but may be chance."""
+    counts, hours = np.array([50, 50, 50, 2]), np.array([10.0, 10.0, 10.0, 0.05])
+    longer = unseen_rate(np.array([50, 50, 50, 400]), np.array([10.0, 10.0, 10.0, 10.0]), KEPT)
+    assert unseen_rate(counts, hours, KEPT) < longer
+
+
+def test_rates_of_unseen_kinds_stay_below_as_often_as_said():
+    random = np.random.default_rng(0)
+    kept = []
+    for _ in range(60):
+        rates = np.exp(random.normal(1.0, 0.8, 9))
+        hours = random.uniform(0.5, 4.0, 9)
+        kept.append(rates[-1] <= unseen_rate(random.poisson(rates * hours)[:-1], hours[:-1], 0.8))
+    assert 0.7 <= np.mean(kept) <= 0.93

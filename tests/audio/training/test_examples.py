@@ -1,5 +1,7 @@
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechtl.audio.augment import Augmenter, AugmentSettings
+from speechtl.audio.data.recordings import Recording
 from speechtl.audio.training import examples
 from speechtl.audio.training.examples import SECONDS, ExampleMaker, Round
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
@@ -117,6 +120,19 @@ def test_of_a_negative_that_is_longer_than_the_tape_another_part_is_heard_in_eve
     assert heard[0][0] != heard[1][0]
 
 
+def test_a_round_that_cannot_hold_all_negatives_has_a_share_of_every_kind(recording_of, monkeypatch):
+    monkeypatch.setattr(examples, "TAPE_SECONDS", 40.0)
+
+    def of(kind: str, level: float) -> Recording:
+        recording = recording_of(np.full(10 * RATE, level, np.float32))
+        return replace(recording, clip=replace(recording.clip, manifest=Path(kind)))
+
+    made = ExampleMaker([], [of("a", 0.01)] * 90 + [of("b", 0.03)] * 10, Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)
+    heard = np.concatenate([example.samples[int(CONTEXT * RATE) :] for example in tapes(made)])
+    seconds = [np.isclose(heard, level, atol=1e-4).sum() / RATE for level in (0.01, 0.03)]
+    assert seconds == pytest.approx([30.0, 10.0], abs=0.1)
+
+
 def test_a_single_short_negative_is_a_window(recording_of):
     short = recording_of(np.full(RATE, 0.01, np.float32))
     made = ExampleMaker([], [short], Augmenter([], [], UNCHANGED), LogMelSettings(), CONTEXT)
@@ -142,6 +158,19 @@ def test_no_example_mixes_folds(recording_of):
     for example in [*positives_of(made), *tapes(made)]:
         heard = set(np.round(np.unique(example.samples[example.samples > 0.005]), 2))
         assert heard <= {np.float32(levels[example.fold]).round(2)}
+
+
+def test_talk_behind_an_example_is_of_its_fold(recording_of):
+    """Words are silent here; the talk of each fold has a frequency of its own, and nothing else is heard."""
+    words = [recording_of(np.full(RATE, 1e-4, np.float32), (0.2, 0.8), fold) for fold in (0, 1)]
+    time = np.arange(6 * RATE) / RATE
+    others = [recording_of(0.1 * np.sin(2 * np.pi * hertz * time).astype(np.float32), None, fold) for fold, hertz in enumerate((500, 3000))]
+    always = AugmentSettings(noise_probability=1.0, room_probability=0.0, speed_probability=0.0)
+    made = ExampleMaker(words, others, Augmenter([], [], always), LogMelSettings(), CONTEXT, repeats=4, partial=0.0)
+    made._background = lambda *_: np.zeros(made.length, np.float32)
+    whole = made.render_positives(0)
+    loudest = whole.features.mean(axis=1).argmax(axis=1)
+    assert set(loudest[whole.folds == 0]).isdisjoint(loudest[whole.folds == 1])
 
 
 def test_a_round_tells_the_fold_of_every_example(maker):

@@ -164,6 +164,15 @@ def test_some_noise_is_kept_for_validation_alone(manifest):
     assert not files(data.noise) & files(data.validation_noise)
 
 
+def test_some_music_is_kept_for_validation_and_is_no_noise(manifest):
+    music, noise = manifest("m", [*({} for _ in range(10)), {"split": "test"}]), manifest("x", [{}] * 5)
+    made = recipe(manifest("p", people(8)), manifest("n", talk()), noise=[str(noise)], music=[str(music)])
+    data = prepare(made, log=lambda text: None)
+    assert (len(data.noise), len(data.validation_noise), len(data.music), len(data.validation_music)) == (4, 1, 8, 2)
+    assert not files(data.music) & files(data.validation_music)
+    assert {name[0] for name in files(data.music) | files(data.validation_music)} == {"m"}
+
+
 def test_negatives_in_which_the_word_is_said_are_left_out_with_a_note(manifest):
     positives = manifest("p", people(6))
     said = [{"text": "Please, WORD."}, {"label": "word"}, {"text": "the word's end"}]
@@ -179,6 +188,42 @@ def test_negatives_in_which_the_word_is_said_are_left_out_with_a_note(manifest):
 def test_no_more_negatives_are_taken_than_asked_for(manifest):
     data = prepare(recipe(manifest("p", people(6)), manifest("n", talk(20)), negative_minutes=5.0), log=lambda text: None)
     assert 200 < sum(recording.seconds for recording in data.negatives) <= 300
+
+
+def test_all_negatives_are_taken_without_a_limit_and_each_kind_has_a_share_with_one(manifest):
+    positives, large, small = manifest("p", people(6)), manifest("n", talk(20)), manifest("s", talk(4, seconds=10.0))
+    made = make_recipe(
+        {"name": "word", "data": {"positives": [str(positives)], "negatives": [str(large), str(small)]}},
+        base=positives.parent,
+        source="test",
+    )
+    assert sum(recording.seconds for recording in prepare(made, log=lambda text: None).negatives) == pytest.approx(640.0)
+    limited = made.model_copy(update={"data": made.data.model_copy(update={"negative_minutes": 3.0})})
+    seconds = {"n": 0.0, "s": 0.0}
+    for recording in prepare(limited, log=lambda text: None).negatives:
+        seconds[recording.clip.manifest.stem] += recording.seconds
+    assert seconds == {"n": 120.0, "s": 30.0}  # shares of 143 s and 37 s
+
+
+def test_lines_without_recordings_are_counted_for_each_manifest_and_left_out(manifest, tmp_path):
+    positives, negatives = manifest("p", people(8)), manifest("n", talk(10))
+    noise = manifest("x", [{}] * 3)
+    for file in ("n/3.wav", "n/4.wav", *(f"x/{index}.wav" for index in range(3))):
+        (tmp_path / file).unlink()
+    notes: list[str] = []
+    data = prepare(recipe(positives, negatives, noise=[str(noise)]), notes.append)
+    assert len(data.negatives) == 8
+    assert not data.noise + data.validation_noise
+    for manifest_, count in ((negatives, "2 of 10"), (noise, "3 of 3")):
+        assert any(f"Left out {count} lines of {manifest_}" in note and f"speechtl data pull {manifest_}" in note for note in notes)
+
+
+def test_a_word_none_of_whose_recordings_is_here_is_an_error(manifest, tmp_path):
+    positives, negatives = manifest("p", people(8)), manifest("n", talk(10))
+    for index in range(16):
+        (tmp_path / f"p/{index}.wav").unlink()
+    with pytest.raises(ManifestError, match=r"None of the 16 recordings.*can be used"):
+        prepare(recipe(positives, negatives), log=lambda text: None)
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operati
         unmarked(corpus)
     held_out = []
     monkeypatch.setattr(module, "WakeWordLoss", lambda times, folds: held_out.append(folds) or WakeWordLoss(times, folds))
-    monkeypatch.setattr(module, "validation_streams", lambda *_: pytest.fail("the threshold was calibrated"))
+    monkeypatch.setattr(module, "validate", lambda *_: pytest.fail("the threshold was calibrated"))
     about = train(uncalibrated(recipe), corpus / "run")
     assert held_out == [[validation.HELD_OUT if marked else validation.NO_FOLD] * MEMBERS]  # nobody, unless the manifest says who
     assert about["operating_points"] == []

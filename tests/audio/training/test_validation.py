@@ -4,7 +4,7 @@ import pytest
 from speechtl.audio.network.heads import MEMBERS, Head, make_head
 from speechtl.audio.training import validation as module
 from speechtl.audio.training.selection import prepare
-from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validation_streams
+from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validate
 from speechtl.transfer import AllLayers, HeadOnly
 
 pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
@@ -21,11 +21,11 @@ def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_ne
     data = prepare(recipe, lambda text: None)
     held_out = held_out_folds(HeadOnly(), data)
     tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
-    positives, negatives = validation_streams(tiny_network, held_out, data, 0)
+    heard = validate(tiny_network, held_out, data, 0)
     tiny_network.head.shift(1.7)
-    shift_scores(1.7, [*positives, *negatives])
-    again, silent = validation_streams(tiny_network, held_out, data, 0)
-    for stream, expected in zip([*positives, *negatives], [*again, *silent], strict=True):
+    shift_scores(1.7, [*heard.words, *heard.negatives])
+    again = validate(tiny_network, held_out, data, 0)
+    for stream, expected in zip([*heard.words, *heard.negatives], [*again.words, *again.negatives], strict=True):
         np.testing.assert_allclose(stream.scores, expected.scores, atol=1e-5)
 
 
@@ -53,11 +53,13 @@ def test_every_recording_is_validated_on_once_a_condition_and_never_by_a_member_
     real = module.score_stream
     monkeypatch.setattr(module, "score_stream", record)
     monkeypatch.setattr(Head, "only", some)
-    positives, _ = validation_streams(tiny_network, held_out, data, 0)
+    heard = validate(tiny_network, held_out, data, 0)
     for chosen, folds, _ in asked:
         assert all({held_out[member]} == folds for member in chosen)
-    assert sum(len(stream.words) for stream in positives) == 2 * len(data.positives)
-    assert sum(count for _, _, count in asked) == 2 * len(data.positives) + 3 * len(data.negatives)
+    copies = heard.copies
+    assert (copies.words, copies.others) == (3, 3)
+    assert sum(len(stream.words) for stream in heard.words) == copies.words * len(data.positives)
+    assert sum(count for _, _, count in asked) == copies.words * len(data.positives) + copies.others * len(data.negatives)
     assert tiny_network.head is everyone
 
 
@@ -76,3 +78,27 @@ def test_the_shipped_head_is_the_part_that_learned_from_all_folds(recipe, corpus
     shipped = shipped_members(held_out)
     assert len(shipped) == MEMBERS
     assert {held_out[member] for member in shipped} == {module.NO_FOLD}
+
+
+def test_music_and_kinds_of_negatives_are_validated_on_by_name(recipe, corpus, tiny_network):
+    unmarked(corpus)
+    music = recipe.data.model_copy(update={"music": [corpus / "noise.jsonl"]})
+    data = prepare(recipe.model_copy(update={"data": music}), lambda text: None)
+    held_out = held_out_folds(HeadOnly(), data)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
+    heard = validate(tiny_network, held_out, data, 0)
+    assert set(heard.others) == {"negatives", "negatives, noise", "negatives, rooms", "negatives, music"}
+    assert len({round(sum(stream.hours for stream in streams), 6) for streams in heard.others.values()}) == 1
+
+
+def test_of_many_negatives_some_are_validated_on_and_fewer_in_changed_conditions(recipe, corpus, tiny_network, monkeypatch):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+    held_out = held_out_folds(HeadOnly(), data)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
+    monkeypatch.setattr(module, "MOST_SECONDS", 100.0)
+    monkeypatch.setattr(module, "CHANGED_SECONDS", 10.0)
+    heard = validate(tiny_network, held_out, data, 0)
+    seconds = {name: sum(stream.seconds for stream in streams) for name, streams in heard.others.items()}
+    assert seconds == pytest.approx({"negatives": 160.0, "negatives, noise": 80.0, "negatives, rooms": 80.0})  # 20 s each
+    assert heard.copies.others == pytest.approx(2.0)
