@@ -116,11 +116,17 @@ def list_corpus(name: str, clone: Path, speakers: frozenset[str], others: Iterab
             elif made.sha256 in known or made.sha256 in clips:
                 left_out["listed already"] += 1
             else:
-                clips[made.sha256 or ""] = dataclasses.replace(made, split=splits.get(_origin(line), "train"))
+                split = "test" if _restricts(name, made) else splits.get(_origin(line), "train")
+                clips[made.sha256 or ""] = dataclasses.replace(made, split=split)
     if not clips:
         raise ManifestError(f"{clone} contains no recording of {name} that can be used.")
     _tell(name, clips.values(), left_out)
     return sorted(clips.values(), key=lambda clip: clip.audio_filepath)
+
+
+def _restricts(name: str, clip: Clip) -> bool:
+    """Whether a noise would put a condition of its licence on networks that hear it in training."""
+    return name.startswith("noise") and "-SA-" in (clip.license or "")
 
 
 def divide(origins: Iterable[str], corpus: Corpus) -> dict[str, str]:

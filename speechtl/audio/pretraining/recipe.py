@@ -29,7 +29,7 @@ class DataSection(Section):
     """background noise, in addition to synthetic noise"""
 
     music: list[Path] = Field(default_factory=list)
-    """music in the background"""
+    """music in the background, in addition to synthetic music"""
 
     test: list[Path] = Field(default_factory=list)
     """lines with split "test" give the final error rate; their speakers are excluded from training"""
@@ -60,7 +60,7 @@ class BackgroundSection(Section):
     """one other person"""
 
     music: float = Field(default=0.2, ge=0)
-    """data.music"""
+    """recorded and synthetic music"""
 
     def shares(self) -> dict[str, float]:
         """The share of every kind."""

@@ -34,6 +34,7 @@ from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teachers
 from speechtl.audio.synthesis.base import SYNTHESISED
+from speechtl.audio.synthetic_music import synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
 from speechtl.files import check_folder, check_room, read_rows, sha256_of, write_json, write_rows
@@ -51,7 +52,7 @@ NETWORK = "network.safetensors"
 ABOUT = "pretraining.json"
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"
-ROOMS = 60
+ROOMS = 240
 VALIDATED = 200  # utterances at most after every epoch
 
 
@@ -149,7 +150,8 @@ class _Pretraining:
         wanted, seed, fabric = self.recipe.backgrounds, self.recipe.train.seed, self.fabric
         noises: list[Sound] = [*sounds_of(corpora.noises), *synthetic_noises(seed)]
         people = corpora.people(seed) if wanted.babble or wanted.talker else []
-        sources = Sources(noises, sounds_of(corpora.music), people, simulate_rooms(ROOMS, seed))
+        music: list[Sound] = [*sounds_of(corpora.music), *synthetic_music(seed)]
+        sources = Sources(noises, music, people, simulate_rooms(ROOMS, seed))
         shares = sources.kinds(wanted) if wanted.probability else {}
         if len(people) < 2 and wanted.probability and (wanted.babble or wanted.talker):
             self.log(f"Little talk in the background: of the training data, {counted(len(people), 'speaker')} can be heard there.")
