@@ -28,7 +28,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from speechtl.arguments import at_least, output_folder
 from speechtl.audio.pretraining.recipe import read_pretraining_recipe
-from speechtl.audio.pretraining.shards import cores
+from speechtl.audio.pretraining.shards import cores, end_with
 from speechtl.audio.pretraining.train import ENCODER, pretrain
 from speechtl.errors import RecipeError, SpeechtlError, StoppedError, reported
 from speechtl.files import cache_folder
@@ -102,6 +102,8 @@ def _fabric(options: argparse.Namespace, precision: Any) -> Fabric:
     except (RuntimeError, ValueError) as error:
         raise SpeechtlError(f"--accelerator {options.accelerator}, --devices {options.devices}: {' '.join(str(error).split())}") from error
     fabric.launch()
+    if fabric.local_rank:
+        end_with(os.getppid())
     return fabric
 
 

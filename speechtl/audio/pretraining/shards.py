@@ -96,7 +96,7 @@ def _map(renderer: Renderer, jobs: Sequence[Job], settings: dict[str, Any], work
     _forked.append(make)  # a worker inherits it, as it cannot be sent
     try:
         context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(workers, context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+        with ProcessPoolExecutor(workers, context, initializer=end_with, initargs=(os.getpid(),)) as pool:
             yield from pool.map(_make_forked, jobs)
     except BrokenProcessPool as error:
         raise RunError("A process that rendered windows was killed, perhaps because memory ran out; continue with --resume.") from error
@@ -111,8 +111,8 @@ def _make_forked(job: Job) -> None:
     _forked[0](job)
 
 
-def _end_with(parent: int) -> None:
-    """End this worker soon after its parent, which cannot end it when it is killed itself."""
+def end_with(parent: int) -> None:
+    """End this process soon after its parent, which cannot end it when it is killed itself."""
 
     def watch() -> None:
         while os.getppid() == parent:
