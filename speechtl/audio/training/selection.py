@@ -10,7 +10,7 @@ import numpy as np
 
 from speechtl.audio.data.clips import is_marked, named, read_clips, says
 from speechtl.audio.data.manifest import Clip
-from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, log_cuts
+from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, log_cuts, present
 from speechtl.audio.recipe import Recipe
 from speechtl.errors import ManifestError
 from speechtl.progress import Log
@@ -57,7 +57,7 @@ def prepare(recipe: Recipe, log: Log) -> Data:
     """
     random = np.random.default_rng([recipe.train.seed, 1])
     usable = _for_training(_read(recipe, log), log)
-    others = _without(usable["negatives"], recipe.spoken, log)
+    others = present(_without(usable["negatives"], recipe.spoken, log), lambda problem: log(f"Skipped: {problem}"))
     negatives = _draw(others, recipe.data.negative_minutes, random, log)
     words = heard_only(_load(usable["positives"], recipe, log, find_words=True), "a word", log)
     log_cuts(words, log)

@@ -181,6 +181,17 @@ def test_no_more_negatives_are_taken_than_asked_for(manifest):
     assert 200 < sum(recording.seconds for recording in data.negatives) <= 300
 
 
+def test_a_manifest_whose_recordings_are_missing_takes_no_place_among_the_negatives(manifest, tmp_path):
+    lines = [{"audio_filepath": f"gone/{index}.wav", "duration": 60.0, "speaker": f"g{index}"} for index in range(50)]
+    (tmp_path / "gone.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = recipe(manifest("p", people(6)), manifest("n", talk(12)), negative_minutes=5.0)
+    notes = []
+    made = made.model_copy(update={"data": made.data.model_copy(update={"negatives": [*made.data.negatives, tmp_path / "gone.jsonl"]})})
+    data = prepare(made, notes.append)
+    assert 200 < sum(recording.seconds for recording in data.negatives) <= 300
+    assert sum("gone.jsonl: 50 recordings are missing; the first: gone/0.wav is missing" in note for note in notes) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_one_recording_that_is_too_long_does_not_shut_out_the_others(manifest, seed):
