@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -113,27 +112,42 @@ def load_recordings(
         except AudioError as error:
             return error
 
+    clips = present(clips, on_skip)
     with ThreadPoolExecutor(workers) as pool:
         loaded = list(tracked("reading recordings", pool.map(load, clips, _fit_in_memory(clips)), len(clips)))
-    problems = _reports([(clip, found) for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)])
+    problems = [f"{clip.where}: {found}" for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)]
     recordings = [recording for found in loaded if not isinstance(found, AudioError) for recording in found]
     if clips and not recordings:
-        raise ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
+        raise _none_left(clips, problems)
     for problem in problems:
         on_skip(problem)
     return recordings
 
 
-def _reports(failed: Sequence[tuple[Clip, AudioError]]) -> list[str]:
-    """A sentence for every broken recording, and one for all of a manifest that are missing."""
-    absent = Counter(clip.manifest for clip, _ in failed if clip.path is None)
-    reports: dict[Hashable, str] = {}
-    for clip, problem in failed:
-        if clip.path is None and absent[clip.manifest] > 1:
-            reports.setdefault(clip.manifest, f"{clip.manifest}: {absent[clip.manifest]:,} recordings are missing; the first: {problem}")
-        else:
-            reports[clip] = f"{clip.where}: {problem}"
-    return list(reports.values())
+def present(clips: Sequence[Clip], on_skip: Log) -> list[Clip]:
+    """The clips whose recording is on this machine; the others are reported to `on_skip`, in one sentence for each manifest.
+
+    Raises `ManifestError` if all are missing.
+    """
+    absent: dict[Path, list[Clip]] = {}
+    for clip in clips:
+        if clip.path is None:
+            absent.setdefault(clip.manifest, []).append(clip)
+    reports = [
+        f"{first.where}: {missing(first)}"
+        if not others
+        else f"{manifest}: {1 + len(others):,} recordings are missing; the first: {missing(first)}"
+        for manifest, (first, *others) in absent.items()
+    ]
+    if clips and sum(map(len, absent.values())) == len(clips):
+        raise _none_left(clips, reports)
+    for report in reports:
+        on_skip(report)
+    return [clip for clip in clips if clip.path is not None]
+
+
+def _none_left(clips: Sequence[Clip], problems: Sequence[str]) -> ManifestError:
+    return ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
 
 
 def heard_only(recordings: Sequence[Recording], what: str, log: Log) -> list[Recording]:
@@ -188,9 +202,8 @@ def _fit_in_memory(clips: Sequence[Clip]) -> list[bool]:
 
 
 def _load(clip: Clip, find_words: bool, phrases: tuple[str, ...], in_memory: bool) -> list[Recording]:
-    """The recordings of a clip; raises `AudioError` if it cannot be used."""
-    if clip.path is None:
-        raise AudioError(missing(clip))
+    """The recordings of a clip that is present; raises `AudioError` if it cannot be used."""
+    assert clip.path is not None
     status = clip.path.stat() if clip.path.exists() else None
     state = status and (status.st_mtime_ns, status.st_size, status.st_ino)
     cached = _decoded(clip, clip.path, state, find_words, phrases, in_memory)
