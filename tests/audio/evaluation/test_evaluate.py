@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from speechtl.audio.evaluation.evaluate import evaluate, open_model
+from speechtl.audio.evaluation.evaluate import evaluate
+from speechtl.audio.evaluation.material import Plan
+from speechtl.audio.evaluation.model import open_model
 from speechtl.audio.evaluation.report import evaluation_summary
 from speechtl.audio.evaluation.scoring import count, score_stream
 from speechtl.audio.evaluation.streams import Condition, words_in_background
@@ -22,14 +24,8 @@ RATE = 16_000
 def report(tiny_bundle, corpus):
     def run(split: str = "test", threshold: float | None = None, positives=None, negatives=None, **options) -> dict:
         notes: list[str] = []
-        made = evaluate(
-            open_model(tiny_bundle, threshold),
-            [positives or corpus / "positives.jsonl"],
-            [negatives or corpus / "negatives.jsonl"],
-            split=split,
-            note=notes.append,
-            **options,
-        )
+        plan = Plan([positives or corpus / "positives.jsonl"], [negatives or corpus / "negatives.jsonl"], split=split, **options)
+        made = evaluate(open_model(tiny_bundle, threshold), plan, notes.append)
         return made | {"notes": notes}
 
     return run
@@ -105,14 +101,14 @@ def test_negatives_in_which_the_word_is_said_are_left_out(report, corpus, text):
     (corpus / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     made = report(negatives=corpus / "n.jsonl")
     assert report()["negatives"]["hours"] - made["negatives"]["hours"] == pytest.approx(20.0 / 3600)
-    assert any("Left out 1 negative " in note for note in made["notes"])
+    assert any("Left out 1 recording whose" in note for note in made["notes"])
 
 
 def test_recordings_that_training_has_heard_are_left_out(remake, corpus):
     lines = [json.loads(line) for line in (corpus / "positives.jsonl").read_text().splitlines()]
     model = open_model(remake({"data": {"recordings": lines[-1]["sha256"][:12]}}))
     notes: list[str] = []
-    made = evaluate(model, [corpus / "positives.jsonl"], [corpus / "negatives.jsonl"], note=notes.append)
+    made = evaluate(model, Plan([corpus / "positives.jsonl"], [corpus / "negatives.jsonl"]), notes.append)
     assert made["positives"]["clips"] == 2
     assert any("Left out 1 recording" in note for note in notes)
 
