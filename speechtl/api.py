@@ -88,8 +88,8 @@ def evaluate(
     from speechtl.audio.evaluation.report import write_report
     from speechtl.progress import say
 
-    around = {"noise": _paths(noise), "talk": _paths(talk), "music": _paths(music), "rooms": _paths(rooms)}
-    plan = Plan(_paths(positives), _paths(negatives), **around, snr_db=snr_db, preset=conditions, split=split)
+    around = _paths(noise), _paths(talk), _paths(music), _paths(rooms)
+    plan = Plan(_paths(positives), _paths(negatives), *around, snr_db=snr_db, preset=conditions, split=split)
     report = run_evaluation(open_model(_folder(model), threshold, word=word), plan, say)
     if out is not None:
         write_report(Path(out), report)

@@ -167,8 +167,8 @@ def evaluate(
         from speechtl.audio.evaluation.model import open_model
         from speechtl.audio.evaluation.report import evaluation_summary, write_report
 
-    around = {"noise": noise or (), "talk": talk or (), "music": music or (), "rooms": rooms or ()}
-    plan = Plan(positives, negatives, **around, snr_db=snr or (), preset=conditions, split=split)
+    around = (noise or (), talk or (), music or (), rooms or ())
+    plan = Plan(positives, negatives, *around, snr_db=snr or (), preset=conditions, split=split)
     report = run_evaluation(open_model(model, threshold, word=word, graph=graph, engine=engine), plan, say)
     if out is not None:
         write_report(out, report)

@@ -73,7 +73,7 @@ def report(model: Model, played: Played, split: str) -> dict[str, Any]:
         "det": det(clean, played.others, model.trigger),
         "slices": [
             *(_slice(name, "condition", detected) for name, detected in conditions.items()),
-            *_negative_slices(played.material.silent, played.others, accepts),
+            *false_accepts_by_kind(played, model.trigger),
             *_speaker_slices(spoken, counts),
         ],
         "missed": [spoken[index].clip.audio_filepath for index, delay in enumerate(counts.detected) if delay is None],
@@ -133,10 +133,11 @@ def _speaker_slices(recordings: Sequence[Recording], counts: Counts) -> list[dic
     return [_slice(speaker, "speaker", detected) for speaker, detected in sorted(by_speaker.items())]
 
 
-def _negative_slices(recordings: Sequence[Recording], stream: ScoredStream, accepts: Counts) -> list[dict[str, Any]]:
-    """False accepts by manifest or folder of the negatives."""
+def false_accepts_by_kind(played: Played, trigger: TriggerSettings) -> list[dict[str, Any]]:
+    """False accepts by manifest or folder of the negatives, as slices of a report."""
+    recordings, times = played.material.silent, count(played.others, trigger).false_accepts
     seconds: dict[Path, float] = defaultdict(float)
-    events = Counter(recordings[_passage(stream, time)].clip.manifest for time in accepts.false_accepts)
+    events = Counter(recordings[_passage(played.others, time)].clip.manifest for time in times)
     for recording in recordings:
         seconds[recording.clip.manifest] += recording.seconds
     names = Counter(path.stem for path in seconds)

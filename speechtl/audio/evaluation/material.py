@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechtl.audio.augment import normalize_room
+from speechtl.audio.augment import Sound, normalize_room
 from speechtl.audio.backgrounds import talkers
 from speechtl.audio.data.clips import read_clips, says
 from speechtl.audio.data.manifest import Clip
@@ -37,6 +37,7 @@ class Plan:
     preset: str = GIVEN  # conditions: those of the recordings given, or all of the world
     split: str = "test"  # of manifests with splits
     others: str | None = None  # split of everything but the positives; None for the same
+    strangers: bool = False  # leave out negatives of all people whom the model was trained on
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -67,14 +68,15 @@ def gather(plan: Plan, model: Model, note: Log) -> Material:
     spoken = choose(plan.positives, plan.split, model, note, find_words=True)
     log_silent(spoken, note)
     log_cuts(spoken, note)
-    silent = choose(plan.negatives, plan.others or plan.split, model, note, without=model.phrases, apart=spoken)
+    split, phrases = plan.others or plan.split, model.phrases
+    silent = choose(plan.negatives, split, model, note, without=phrases, apart=spoken, strangers=plan.strangers)
     around = _surroundings(plan, model, note)
     return Material(spoken, silent, [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)])
 
 
 def _surroundings(plan: Plan, model: Model, note: Log) -> Surroundings:
     split = plan.others or plan.split
-    kinds = {}
+    kinds: dict[str, Sequence[Sound]] = {}
     if plan.noise:
         kinds[NOISE] = sounds_of(heard_only(choose(plan.noise, split, model, note), "any sound", note))
     if plan.talk:

@@ -28,6 +28,7 @@ def report(tiny_bundle, corpus):
         made = evaluate(open_model(tiny_bundle, threshold), plan, notes.append)
         return made | {"notes": notes}
 
+    run.model = open_model(tiny_bundle)
     return run
 
 
@@ -90,6 +91,32 @@ def test_speakers_and_noise_have_slices_of_their_own(report, corpus):
     assert ("condition", "clean") in names
     assert {("condition", "noise at 20 dB"), ("condition", "noise at 5 dB")} <= set(names)
     assert [name for kind, name in names if kind == "speaker"] == ["p10", "p8", "p9"]
+
+
+def test_false_accepts_are_counted_for_each_manifest_of_negatives(report, corpus, bursts):
+    soundfile.write(corpus / "loud.wav", bursts((1.0, 3.0), 5.0), RATE)
+    (corpus / "n.jsonl").write_text(json.dumps({"audio_filepath": "loud.wav", "duration": 5.0}) + "\n")
+    plan = Plan([corpus / "positives.jsonl"], [corpus / "negatives.jsonl", corpus / "n.jsonl"])
+    made = evaluate(report.model, plan, lambda note: None)
+    quiet, loud = [part for part in made["slices"] if part["kind"] == "negatives"]
+    assert (quiet["name"], quiet["events"], loud["name"], loud["events"]) == ("negatives", 0, "n", 2)
+    assert (quiet["hours"], loud["hours"]) == (pytest.approx(60.0 / 3600), pytest.approx(5.0 / 3600))
+    assert loud["per_hour"] == pytest.approx(2 * 3600 / 5.0)
+    assert loud["per_hour_high"] == pytest.approx(stats.chi2.ppf(0.95, 6) / 2 * 3600 / 5.0)
+    summary = evaluation_summary(made)
+    assert "  false accepts, n: 2 in 0.00 h" in summary
+
+
+def test_the_same_world_is_played_every_time(report, corpus, monkeypatch):
+    for name, value in {"ROOMS": 3, "FAR_ROOMS": 1, "MIXTURES": 1}.items():
+        monkeypatch.setattr(f"speechtl.audio.evaluation.conditions.{name}", value)
+    given = {"noise": [corpus / "noise.jsonl"], "talk": [corpus / "negatives.jsonl"], "preset": "world", "snr_db": (0.0,)}
+    first, again = report(**given), report(**given)
+    assert first == again
+    names = [part["name"] for part in first["slices"] if part["kind"] == "condition"]
+    assert names[:4] == ["clean", "noise at 0 dB", "babble at 0 dB", "one talker at 0 dB"]
+    assert {"room and noise at 5 dB", "far field", "telephone", "codec", "level -6 dBFS"} <= set(names)
+    assert all(part["clips"] == 3 and "p95" in part["delay_ms"] for part in first["slices"] if part["kind"] == "condition")
 
 
 @pytest.mark.slow
