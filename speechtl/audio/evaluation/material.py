@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechtl.audio.augment import Sound, normalize_room
 from speechtl.audio.backgrounds import talkers
@@ -75,19 +76,26 @@ def gather(plan: Plan, model: Model, note: Log) -> Material:
 
 
 def _surroundings(plan: Plan, model: Model, note: Log) -> Surroundings:
-    split = plan.others or plan.split
     kinds: dict[str, Sequence[Sound]] = {}
     if plan.noise:
-        kinds[NOISE] = sounds_of(heard_only(choose(plan.noise, split, model, note), "any sound", note))
+        kinds[NOISE] = sounds_of(_heard(plan.noise, plan, model, note))
     if plan.talk:
-        people = talkers(heard_only(choose(plan.talk, split, model, note, without=model.phrases, strangers=True), "any sound", note))
+        people = talkers(_heard(plan.talk, plan, model, note, without=model.phrases, strangers=True))
         if len(people) == 1:
             note("The talk has one talker, so there is no babble.")
         kinds |= talk_backgrounds(people)
     if plan.music:
-        kinds[MUSIC] = sounds_of(heard_only(choose(plan.music, split, model, note), "any sound", note))
-    rooms = heard_only(choose(plan.rooms, split, model, note), "any sound", note) if plan.rooms else []
+        kinds[MUSIC] = sounds_of(_heard(plan.music, plan, model, note))
+    rooms = _heard(plan.rooms, plan, model, note) if plan.rooms else []
     return Surroundings(kinds, [normalize_room(room.samples()) for room in rooms])
+
+
+def _heard(paths: Paths, plan: Plan, model: Model, note: Log, **choice: Any) -> list[Recording]:
+    """The recordings of a background that are not silent; raises `ManifestError` if there is none."""
+    heard = heard_only(choose(paths, plan.others or plan.split, model, note, **choice), "any sound", note)
+    if not heard:
+        raise ManifestError(f"{', '.join(map(str, paths))}: every recording is silent; leave it out, or give others.")
+    return heard
 
 
 def choose(

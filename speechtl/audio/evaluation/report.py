@@ -41,17 +41,18 @@ def evaluation_summary(report: Mapping[str, Any]) -> str:
     negatives, delay = report["negatives"], report["delay_ms"]
     conditions = [part for part in report["slices"][1:] if part["kind"] == "condition"]
     kinds = [part for part in report["slices"] if part["kind"] == "negatives"]
-    width = max((len(part["name"]) for part in conditions), default=0)
     lines = [
-        f"{report['name']} at a threshold of {report['threshold']:.4g}:",
-        f"  recall                 {_percent(report['positives'])}",
-        *(f"  recall, {part['name']:<{max(width + 1, 15)}}{_percent(part)}" for part in conditions),
-        f"  false accepts          {_rate(negatives)}",
-        *(f"  false accepts, {part['name']}: {_rate(part)}" for part in kinds if len(kinds) > 1),
+        ("recall", _percent(report["positives"])),
+        *((f"recall, {part['name']}", _percent(part)) for part in conditions),
+        ("false accepts", _rate(negatives)),
+        *((f"false accepts, {part['name']}", _rate(part)) for part in kinds if len(kinds) > 1),
     ]
     if delay["p50"] is not None:
-        lines.append(f"  delay                  {delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)")
-    return "\n".join(lines)
+        lines.append(("delay", f"{delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)"))
+    width = max(len(label) for label, _ in lines) + 2
+    return "\n".join(
+        [f"{report['name']} at a threshold of {report['threshold']:.4g}:", *(f"  {label:<{width}}{text}" for label, text in lines)]
+    )
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:

@@ -70,6 +70,28 @@ def test_talk_of_one_person_is_no_babble(model, talkers, corpus, monkeypatch):
     assert "The talk has one talker, so there is no babble." in notes
 
 
+@pytest.mark.parametrize("kind", ["noise", "talk", "music", "rooms"])
+def test_silent_backgrounds_are_one_sentence(model, corpus, kind):
+    (corpus / "mute").mkdir()
+    soundfile.write(corpus / "mute" / "a.wav", np.zeros(RATE), RATE)
+    plan = Plan([corpus / "positives.jsonl"], [corpus / "negatives.jsonl"], **{kind: [corpus / "mute"]})
+    with pytest.raises(ManifestError, match="mute: every recording is silent; leave it out, or give others"):
+        gather(plan, model, lambda note: None)
+
+
+def test_negatives_of_strangers_alone_may_be_asked_for(model, talkers, corpus):
+    made = gather(Plan([corpus / "positives.jsonl"], [talkers], strangers=True), model, lambda note: None)
+    assert names(made.silent) == ["Bob0.wav", "Bob1.wav", "Cid0.wav", "Cid1.wav"]
+
+
+def test_negatives_and_backgrounds_may_be_of_another_split(model, talkers, corpus):
+    plan = Plan([corpus / "positives.jsonl"], [talkers], noise=[corpus / "negatives.jsonl"], split="train", others="test")
+    made = gather(plan, model, lambda note: None)
+    assert len(made.spoken) == 6
+    assert names(made.silent) == ["Ann1.wav", "Bob0.wav", "Bob1.wav", "Cid0.wav", "Cid1.wav"]
+    assert len(made.conditions[1].noises) == 3
+
+
 def test_every_kind_of_background_is_played(model, talkers, corpus, monkeypatch):
     monkeypatch.setattr("speechtl.audio.evaluation.conditions.MIXTURES", 1)
     kinds = {"noise": [corpus / "noise.jsonl"], "talk": [talkers], "music": [corpus / "noise.jsonl"], "rooms": [corpus / "noise.jsonl"]}
