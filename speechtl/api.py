@@ -53,7 +53,11 @@ def evaluate(
     negatives: PathLike | Sequence[PathLike],
     *,
     noise: PathLike | Sequence[PathLike] = (),
-    snr_db: Sequence[float] = (10.0,),
+    talk: PathLike | Sequence[PathLike] = (),
+    music: PathLike | Sequence[PathLike] = (),
+    rooms: PathLike | Sequence[PathLike] = (),
+    snr_db: Sequence[float] = (),
+    conditions: str = "given",
     split: str = "test",
     threshold: float | None = None,
     word: str | None = None,
@@ -66,6 +70,11 @@ def evaluate(
         positives: manifests or folders of recordings of the word.
         negatives: manifests or folders of recordings of anything else.
         noise: manifests or folders of noise; the word is also played in it, at each `snr_db`.
+        talk: the same of speech, of which talk of several people (babble) and of one is made.
+        music: the same of music.
+        rooms: impulse responses of rooms in which the word is also played.
+        snr_db: signal-to-noise ratios; by default 10 dB, or 20 to -5 dB with "world".
+        conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
         split: split to use, of manifests with splits.
         threshold: score of an event, in place of the calibrated one.
         word: which word of a bundle with several words.
@@ -74,12 +83,14 @@ def evaluate(
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.
     """
     from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
-    from speechtl.audio.evaluation.evaluate import open_model
+    from speechtl.audio.evaluation.material import Plan
+    from speechtl.audio.evaluation.model import open_model
     from speechtl.audio.evaluation.report import write_report
     from speechtl.progress import say
 
-    opened = open_model(_folder(model), threshold, word=word)
-    report = run_evaluation(opened, _paths(positives), _paths(negatives), noise=_paths(noise), snr_db=snr_db, split=split, note=say)
+    around = _paths(noise), _paths(talk), _paths(music), _paths(rooms)
+    plan = Plan(_paths(positives), _paths(negatives), *around, snr_db=snr_db, preset=conditions, split=split)
+    report = run_evaluation(open_model(_folder(model), threshold, word=word), plan, say)
     if out is not None:
         write_report(Path(out), report)
     return report

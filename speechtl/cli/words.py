@@ -134,7 +134,21 @@ def evaluate(
     positives: Annotated[list[Path], typer.Option(metavar=SOURCES, help="Recordings of the word.", show_default=False)],
     negatives: Annotated[list[Path], typer.Option(metavar=SOURCES, help="Recordings of anything else.", show_default=False)],
     noise: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Also play the word in this noise.")] = None,
-    snr: Annotated[list[float] | None, typer.Option(metavar="DB...", help="Signal-to-noise ratios for --noise.", show_default="10")] = None,
+    talk: Annotated[
+        list[Path] | None, typer.Option(metavar=SOURCES, help="Also in talk made of this speech: of 2 to 8 people, and of one.")
+    ] = None,
+    music: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Also in this music.")] = None,
+    rooms: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Also in rooms with these impulse responses.")] = None,
+    snr: Annotated[
+        list[float] | None,
+        typer.Option(metavar="DB...", help="Signal-to-noise ratios of noise, talk and music.", show_default="10; world: 20 10 5 0 -5"),
+    ] = None,
+    conditions: Annotated[
+        str,
+        typer.Option(
+            help="given, or world: also in simulated and far rooms, rooms with noise or babble, telephone, codec, levels of -50 to -6 dBFS."
+        ),
+    ] = "given",
     split: SplitOption = "test",
     threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score of an event, in place of the calibrated one.")] = None,
     word: Annotated[str | None, typer.Option(help="Which word of a bundle with several words.")] = None,
@@ -149,11 +163,13 @@ def evaluate(
     """
     with progress("loading"):
         from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
-        from speechtl.audio.evaluation.evaluate import open_model
+        from speechtl.audio.evaluation.material import Plan
+        from speechtl.audio.evaluation.model import open_model
         from speechtl.audio.evaluation.report import evaluation_summary, write_report
 
-    opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
-    report = run_evaluation(opened, positives, negatives, noise=noise or (), snr_db=snr or (10.0,), split=split, note=say)
+    around = (noise or (), talk or (), music or (), rooms or ())
+    plan = Plan(positives, negatives, *around, snr_db=snr or (), preset=conditions, split=split)
+    report = run_evaluation(open_model(model, threshold, word=word, graph=graph, engine=engine), plan, say)
     if out is not None:
         write_report(out, report)
     echo_json(report, indent=2) if as_json else echo(evaluation_summary(report))

@@ -54,7 +54,7 @@ def test_every_word_is_verified(home):
 
 
 def test_one_word_of_several_is_evaluated(home):
-    from speechtl.audio.evaluation.evaluate import open_model
+    from speechtl.audio.evaluation.model import open_model
     from speechtl.errors import BundleError
 
     model = open_model(home[0], word="bang")

@@ -27,7 +27,10 @@ from speechtl.arguments import at_least, output_folder
 from speechtl.audio.data.clips import read_clips
 from speechtl.audio.data.manifest import Clip, write_manifest
 from speechtl.audio.encoders import RANDOM_INIT
-from speechtl.audio.evaluation.evaluate import SEED, choose, det, open_model
+from speechtl.audio.evaluation.conditions import SEED
+from speechtl.audio.evaluation.evaluate import det
+from speechtl.audio.evaluation.material import choose
+from speechtl.audio.evaluation.model import open_model
 from speechtl.audio.evaluation.scoring import score_stream
 from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.network.model import OfflineEngine

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from speechtl.audio.evaluation.conditions import kind_and_snr
 from speechtl.audio.evaluation.streams import AFTER, BEFORE, BETWEEN
 from speechtl.limits import rate_high
 from speechtl.runtime.trigger import GRACE
@@ -23,7 +24,12 @@ from speechtl.text import counted, one_line
 
 CLAIM = 0.5  # false accepts per hour that a product may claim
 SHOWN = 12  # rows of a list or table; the rest is collapsed
-HEADINGS = {"condition": "In quiet and in noise", "speaker": "Speaker by speaker, the most missed first"}
+LISTED = 4  # conditions; more become a table of kinds and ratios
+HEADINGS = {
+    "condition": "In quiet and in other surroundings",
+    "negatives": "False accepts by kind of negatives",
+    "speaker": "Speaker by speaker, the most missed first",
+}
 
 WIDTH, HEIGHT = 460, 330  # of the plot; small, so that its text stays legible on a telephone
 LEFT, RIGHT, TOP, BOTTOM = 92, 446, 26, 272  # of the logarithmic part
@@ -46,12 +52,12 @@ def page(report: Mapping[str, Any]) -> str:
     )
     filters = {"counted": counted, "number": _number, "percent": _percent, "threshold": _threshold}
     environment.filters |= filters | {"misses": _misses, "false_accepts": _false_accepts}
-    constants = {"SHOWN": SHOWN, "BEFORE": BEFORE, "AFTER": AFTER, "BETWEEN": BETWEEN, "GRACE": GRACE}
+    constants = {"SHOWN": SHOWN, "LISTED": LISTED, "BEFORE": BEFORE, "AFTER": AFTER, "BETWEEN": BETWEEN, "GRACE": GRACE}
     # The threshold in use may read like another, so rows are kept once.
     det = dict.fromkeys((_threshold(value), _percent(1 - recall), _number(rate)) for value, recall, rate in report["det"])
     model = Path(report["model"]).name
     return environment.get_template("report.html").render(
-        report=report, model=model, plot=_plot(report), det=det, slices=_slices(report["slices"]), **constants
+        report=report, model=model, plot=_plot(report), det=det, slices=_slices(report["slices"]), grid=_grid(report["slices"]), **constants
     )
 
 
@@ -66,6 +72,24 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, lis
         if kind == "speaker":
             parts.sort(key=lambda part: part["recall"])
         yield HEADINGS.get(kind, kind), kind, parts
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Conditions as a table: a row for each kind, a column for each signal-to-noise ratio."""
+
+    columns: list[str]  # "20 dB"; "" for conditions without one
+    rows: dict[str, dict[str, Mapping[str, Any]]]
+
+
+def _grid(slices: Sequence[Mapping[str, Any]]) -> _Grid:
+    rows: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for part in slices:
+        if part["kind"] == "condition":
+            kind, snr = kind_and_snr(part["name"])
+            rows.setdefault(kind, {})[snr] = part
+    columns = {snr: float(snr.removesuffix(" dB") or "inf") for row in rows.values() for snr in row}
+    return _Grid(sorted(columns, key=lambda snr: -columns[snr]), rows)
 
 
 def _misses(counts: Mapping[str, Any]) -> str:
@@ -151,7 +175,9 @@ def _broken_axis() -> Iterator[Line]:
 
 
 def _curve(axes: _Axes, det: Sequence[Sequence[float]]) -> Iterator[Line]:
-    for (_, recall, rate), (_, next_recall, next_rate) in pairwise(det):
+    """The line through the rows, from the threshold with the most false accepts on: one that scores hardly fall below makes no events."""
+    most = max(range(len(det)), key=lambda row: det[row][2], default=0)
+    for (_, recall, rate), (_, next_recall, next_rate) in pairwise(det[most:]):
         kind = "curve" if (rate > 0) == (next_rate > 0) else "curve jump"
         yield _line(kind, (axes.x(rate), axes.y(1 - recall)), (axes.x(next_rate), axes.y(1 - next_recall)))
 

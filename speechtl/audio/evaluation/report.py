@@ -39,16 +39,20 @@ def _validation(about: Mapping[str, Any]) -> list[str]:
 def evaluation_summary(report: Mapping[str, Any]) -> str:
     """A report as lines of text."""
     negatives, delay = report["negatives"], report["delay_ms"]
+    conditions = [part for part in report["slices"][1:] if part["kind"] == "condition"]
+    kinds = [part for part in report["slices"] if part["kind"] == "negatives"]
     lines = [
-        f"{report['name']} at a threshold of {report['threshold']:.4g}:",
-        f"  recall                 {_percent(report['positives'])}",
-        *(f"  recall, {part['name']:<15}{_percent(part)}" for part in report["slices"][1:] if part["kind"] == "condition"),
-        f"  false accepts          {negatives['events']} in {negatives['hours']:.2f} h = {negatives['per_hour']:.2f} per hour "
-        f"(at most {negatives['per_hour_high']:.2f} with 95 % confidence)",
+        ("recall", _percent(report["positives"])),
+        *((f"recall, {part['name']}", _percent(part)) for part in conditions),
+        ("false accepts", _rate(negatives)),
+        *((f"false accepts, {part['name']}", _rate(part)) for part in kinds if len(kinds) > 1),
     ]
     if delay["p50"] is not None:
-        lines.append(f"  delay                  {delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)")
-    return "\n".join(lines)
+        lines.append(("delay", f"{delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)"))
+    width = max(len(label) for label, _ in lines) + 2
+    return "\n".join(
+        [f"{report['name']} at a threshold of {report['threshold']:.4g}:", *(f"  {label:<{width}}{text}" for label, text in lines)]
+    )
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
@@ -57,6 +61,13 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
 
     write_json(folder / "report.json", report)
     write_text(folder / "report.html", page(report))
+
+
+def _rate(counts: Mapping[str, Any]) -> str:
+    return (
+        f"{counts['events']} in {counts['hours']:.2f} h = {counts['per_hour']:.2f} per hour "
+        f"(at most {counts['per_hour_high']:.2f} with 95 % confidence)"
+    )
 
 
 def _percent(counts: Mapping[str, Any]) -> str:

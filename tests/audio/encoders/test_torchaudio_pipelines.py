@@ -9,7 +9,9 @@ from speechtl.audio.encoders import build_encoder, data_input, load_encoder
 from speechtl.audio.encoders import torchaudio_pipelines as pipelines
 from speechtl.audio.encoders.base import audio_input
 from speechtl.audio.encoders.torchaudio_pipelines import torchaudio
-from speechtl.audio.evaluation.evaluate import evaluate, open_model
+from speechtl.audio.evaluation.evaluate import evaluate
+from speechtl.audio.evaluation.material import Plan
+from speechtl.audio.evaluation.model import open_model
 from speechtl.audio.recipe import read_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.training.train import train
@@ -141,7 +143,7 @@ WAYS = [
 
 def report_on(model):
     manifests = model.parent / "positives.jsonl", model.parent / "negatives.jsonl"
-    return evaluate(open_model(model), [manifests[0]], [manifests[1]], note=lambda text: None)
+    return evaluate(open_model(model), Plan([manifests[0]], [manifests[1]]), lambda text: None)
 
 
 @pytest.mark.slow

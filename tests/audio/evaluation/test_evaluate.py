@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from speechtl.audio.evaluation.evaluate import evaluate, open_model
+from speechtl.audio.evaluation.evaluate import evaluate
+from speechtl.audio.evaluation.material import Plan, gather
+from speechtl.audio.evaluation.model import open_model
 from speechtl.audio.evaluation.report import evaluation_summary
 from speechtl.audio.evaluation.scoring import count, score_stream
 from speechtl.audio.evaluation.streams import Condition, words_in_background
@@ -22,16 +24,11 @@ RATE = 16_000
 def report(tiny_bundle, corpus):
     def run(split: str = "test", threshold: float | None = None, positives=None, negatives=None, **options) -> dict:
         notes: list[str] = []
-        made = evaluate(
-            open_model(tiny_bundle, threshold),
-            [positives or corpus / "positives.jsonl"],
-            [negatives or corpus / "negatives.jsonl"],
-            split=split,
-            note=notes.append,
-            **options,
-        )
+        plan = Plan([positives or corpus / "positives.jsonl"], [negatives or corpus / "negatives.jsonl"], split=split, **options)
+        made = evaluate(open_model(tiny_bundle, threshold), plan, notes.append)
         return made | {"notes": notes}
 
+    run.model = open_model(tiny_bundle)
     return run
 
 
@@ -96,6 +93,43 @@ def test_speakers_and_noise_have_slices_of_their_own(report, corpus):
     assert [name for kind, name in names if kind == "speaker"] == ["p10", "p8", "p9"]
 
 
+def test_false_accepts_are_counted_for_each_manifest_of_negatives(report, corpus, bursts):
+    soundfile.write(corpus / "loud.wav", bursts((1.0, 3.0), 5.0), RATE)
+    (corpus / "n.jsonl").write_text(json.dumps({"audio_filepath": "loud.wav", "duration": 5.0}) + "\n")
+    plan = Plan([corpus / "positives.jsonl"], [corpus / "negatives.jsonl", corpus / "n.jsonl"])
+    made = evaluate(report.model, plan, lambda note: None)
+    quiet, loud = [part for part in made["slices"] if part["kind"] == "negatives"]
+    assert (quiet["name"], quiet["events"], loud["name"], loud["events"]) == ("negatives", 0, "n", 2)
+    assert (quiet["hours"], loud["hours"]) == (pytest.approx(60.0 / 3600), pytest.approx(5.0 / 3600))
+    assert loud["per_hour"] == pytest.approx(2 * 3600 / 5.0)
+    assert loud["per_hour_high"] == pytest.approx(stats.chi2.ppf(0.95, 6) / 2 * 3600 / 5.0)
+    assert "  false accepts, n          2 in 0.00 h" in evaluation_summary(made)
+
+
+@pytest.fixture
+def world(corpus, monkeypatch):
+    """Options for a small world."""
+    for name, value in {"ROOMS": 3, "FAR_ROOMS": 1, "MIXTURES": 1}.items():
+        monkeypatch.setattr(f"speechtl.audio.evaluation.conditions.{name}", value)
+    return {"noise": [corpus / "noise.jsonl"], "talk": [corpus / "negatives.jsonl"], "preset": "world", "snr_db": (0.0,)}
+
+
+def test_the_world_has_a_slice_for_each_condition(report, world):
+    slices = [part for part in report(**world)["slices"] if part["kind"] == "condition"]
+    names = [part["name"] for part in slices]
+    assert names[:4] == ["clean", "noise at 0 dB", "babble at 0 dB", "one talker at 0 dB"]
+    assert {"room and noise at 5 dB", "far field", "telephone", "codec", "level -6 dBFS"} <= set(names)
+    assert all(part["clips"] == 3 and "p95" in part["delay_ms"] for part in slices)
+
+
+def test_the_same_world_is_played_every_time(report, world, corpus):
+    plan = Plan([corpus / "positives.jsonl"], [corpus / "negatives.jsonl"], **world)
+    first, again = (gather(plan, report.model, lambda note: None) for _ in range(2))
+    for one, other in zip(first.conditions, again.conditions, strict=True):
+        played = [next(words_in_background(material.spoken, condition, 1)) for material, condition in ((first, one), (again, other))]
+        np.testing.assert_array_equal(played[0].samples, played[1].samples, err_msg=one.name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", ["burst", "Burst!", "A burst, please.", "Say: burst"])
 def test_negatives_in_which_the_word_is_said_are_left_out(report, corpus, text):
@@ -105,14 +139,14 @@ def test_negatives_in_which_the_word_is_said_are_left_out(report, corpus, text):
     (corpus / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     made = report(negatives=corpus / "n.jsonl")
     assert report()["negatives"]["hours"] - made["negatives"]["hours"] == pytest.approx(20.0 / 3600)
-    assert any("Left out 1 negative " in note for note in made["notes"])
+    assert any("Left out 1 recording whose" in note for note in made["notes"])
 
 
 def test_recordings_that_training_has_heard_are_left_out(remake, corpus):
     lines = [json.loads(line) for line in (corpus / "positives.jsonl").read_text().splitlines()]
     model = open_model(remake({"data": {"recordings": lines[-1]["sha256"][:12]}}))
     notes: list[str] = []
-    made = evaluate(model, [corpus / "positives.jsonl"], [corpus / "negatives.jsonl"], note=notes.append)
+    made = evaluate(model, Plan([corpus / "positives.jsonl"], [corpus / "negatives.jsonl"]), notes.append)
     assert made["positives"]["clips"] == 2
     assert any("Left out 1 recording" in note for note in notes)
 

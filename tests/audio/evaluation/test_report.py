@@ -220,6 +220,37 @@ def test_files_are_listed_and_long_lists_collapsed():
     assert "speech/99.flac" in many.text
 
 
+def world_report():
+    """Return a report with 12 conditions and two kinds of negatives."""
+    names = [f"{kind} at {snr} dB" for kind in ("noise", "babble", "room and noise") for snr in (10, 5, -5)]
+    report = make_report(noise=False)
+    conditions = [part(name, "condition", 60 - index, 72) for index, name in enumerate([*names, "far field", "telephone"])]
+    kinds = [{"name": name, "kind": "negatives", "hours": 1.5, "events": 3, "per_hour": 2.0, "per_hour_high": 5.17} for name in "ab"]
+    speakers = report["slices"][1:]
+    return report | {"slices": [report["slices"][0], *conditions, *kinds, *speakers]}
+
+
+def test_many_conditions_are_a_table_by_kind_and_ratio():
+    text = Reader(page(world_report())).text
+    assert "Surroundings as they are 10 dB 5 dB -5 dB" in text
+    assert "babble 79.2 68.0 to 87.8 77.8" in text  # 57 and 56 of 72
+    assert "Worst of 11 other surroundings: with telephone it misses 22 of 72" in text
+    assert "With noise at 10 dB" not in text
+
+
+def test_false_accepts_by_kind_are_a_table_where_there_are_several():
+    assert "b 1.50 3 2 5.17" in Reader(page(world_report())).text
+    report = world_report()
+    report["slices"] = [one for one in report["slices"] if one["name"] != "b"]
+    assert "False accepts by kind" not in page(report)
+
+
+def test_the_curve_begins_at_the_threshold_with_most_false_accepts():
+    # The scores of a weak network hardly fall below 0.01 and 0.1, so that nothing rises to these thresholds.
+    weak = [[0.01, 0.0, 0.0], [0.1, 0.1, 5.0], [0.2, 1.0, 80.0], [0.5, 0.9, 2.0], [0.9, 0.5, 0.1]]
+    assert page(make_report() | {"det": weak}).count('<path class="curve') == 2
+
+
 def test_a_report_without_noise_says_so():
     assert "Only clean recordings were played" in page(make_report(noise=False))
     assert "Only clean recordings were played" not in page(make_report())

@@ -50,3 +50,26 @@ def test_negatives_play_whole_with_a_short_quiet_between(words):
 
 def test_a_quiet_room_is_some_75_db_below_full_scale():
     assert 20 * np.log10(np.std(quiet(RATE, np.random.default_rng(0)))) == pytest.approx(-75, abs=0.5)
+
+
+@pytest.mark.parametrize("level", [-50.0, -20.0])
+def test_speech_arrives_at_the_level_asked_for_while_the_quiet_stays(words, level):
+    clean = list(words_in_background(words, Condition(), seed=1))
+    for one, plain in zip(words_in_background(words, Condition("level", level_dbfs=level), seed=1), clean, strict=True):
+        assert 20 * np.log10(active_level(one.samples)) == pytest.approx(level, abs=0.3)  # frames begin elsewhere
+        np.testing.assert_array_equal(one.samples[:RATE], plain.samples[:RATE])
+        assert one.word == plain.word
+
+
+def test_a_level_too_loud_for_the_microphone_is_clipped(words):
+    (passage, *_) = words_in_background(words, Condition("level", level_dbfs=-1.0), seed=1)
+    assert np.mean(np.abs(passage.samples) > 0.999) > 0.01
+    assert np.abs(passage.samples).max() < 1.01
+
+
+def test_a_line_carries_the_word_with_its_background(words):
+    noise = np.full(RATE, 0.1, np.float32)
+    condition = Condition("line", 0.0, [noise], channel=lambda samples: samples * 0.5)
+    plain = list(words_in_background(words, Condition("noise", 0.0, [noise]), seed=1))
+    for one, other in zip(words_in_background(words, condition, seed=1), plain, strict=True):
+        np.testing.assert_array_equal(one.samples, other.samples * 0.5)
