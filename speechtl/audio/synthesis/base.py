@@ -16,6 +16,8 @@ from speechtl.errors import AudioError
 from speechtl.runtime.samples import Samples
 
 PLAIN = "plain"  # the timbre of a voice without a variant
+KOKORO = "kokoro"  # the synthesiser of natural voices
+BLEND = "+"  # between the two voices of a blend, as in `af_heart+bm_lewis:35`; the second makes up 35 %
 SECONDS_TO_WAIT = 60.0
 SYNTHESISED = "synthesised"  # the source of recordings, in manifests
 LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech in recordings
@@ -48,8 +50,25 @@ class Voice:
 
     @property
     def person(self) -> str:
-        """The person that must not be in two splits: a timbre in any accent, or a recorded speaker in any program."""
-        return f"espeak:{self.timbre}" if self.synthesizer == "espeak" else f"recorded:{self.timbre.removesuffix('16')}"
+        """The person that must not be in two splits: a timbre in any accent, or a recorded speaker in any program.
+
+        Of a blend it is the voice that makes up most of it.
+        """
+        if self.synthesizer == "espeak":
+            return f"espeak:{self.timbre}"
+        return self.people[0] if self.is_natural else f"recorded:{self.timbre.removesuffix('16')}"
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Everybody who is heard in this voice: one person, or the two of a blend."""
+        if not self.is_natural:
+            return (self.person,)
+        return tuple(f"{KOKORO}:{name}" for name in self.timbre.partition(":")[0].split(BLEND))
+
+    @property
+    def is_natural(self) -> bool:
+        """Whether a network speaks that has learnt from people, and not a program of rules or pieces."""
+        return self.synthesizer == KOKORO
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,10 @@ class SpokenText:
     voice: Voice
     rate: float = 1.0
     pitch: float = 1.0
+
+
+class UnlikelyTakeError(AudioError):
+    """A voice said a text in a way that cannot be right; another voice may say it well."""
 
 
 class Synthesizer(Protocol):
