@@ -22,8 +22,11 @@ SECONDS_TO_WAIT = 60.0
 SYNTHESISED = "synthesised"  # the source of recordings, in manifests
 LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech in recordings
 PEAK = 0.95  # of full scale, at most
+NATURAL_RATES, NATURAL_PITCHES = (0.85, 1.2), (0.93, 1.08)  # which keep a natural voice natural
+OTHER_VOICES = 3  # that are tried where a take of a natural voice is not good
 
 RawSpeech = tuple[Samples, int]  # samples and their rate
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,13 @@ def run_partly(
         return done.stdout, None
     reason = done.stderr.decode(errors="replace").strip() or f"it ended with exit code {done.returncode}."
     return done.stdout, AudioError(f"The speech synthesiser {command[0]} failed: {reason}")
+
+
+def rate_and_pitch(random: np.random.Generator, voice: Voice, rates: Range, pitches: Range) -> tuple[float, float]:
+    """A random rate and pitch for a voice, within the limits given or, for a natural voice, within narrower ones."""
+    limits = (NATURAL_RATES, NATURAL_PITCHES) if voice.is_natural else (rates, pitches)
+    rate, pitch = (float(np.exp(random.uniform(*np.log(each)))) for each in limits)
+    return rate, pitch
 
 
 def loudness_and_gain(speech: Samples, level: float) -> tuple[float, float]:

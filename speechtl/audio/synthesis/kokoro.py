@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -40,18 +39,19 @@ OTHER_SECONDS = (0.1, 0.6)  # that a text takes besides its phonemes
 PAUSE_SECONDS = 0.6  # after a clause, at most
 
 
-@dataclass(frozen=True)
 class Kokoro:
     """The network and voices of two published files, and eSpeak NG, which knows how words are said."""
 
-    network: Path
-    styles: Path
-    espeak: EspeakLibrary
-    name: str = field(default=KOKORO, init=False)
+    name = KOKORO
+
+    def __init__(self, network: Path, styles: Path, espeak: EspeakLibrary) -> None:
+        self._network = network
+        self._styles = styles
+        self._espeak = espeak
 
     def voices(self, language: str = ENGLISH) -> list[Voice]:
         """Every voice, and then every one with each other one in the background; all of them speak English."""
-        return list(_blends(tuple(_styles(self.styles)))) if language == ENGLISH else []
+        return list(_blends(tuple(_styles(self._styles)))) if language == ENGLISH else []
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
         """24 kHz samples."""
@@ -76,7 +76,7 @@ class Kokoro:
 
     def _say(self, utterance: SpokenText, phonemes: str) -> Samples:
         numbers = tokens(phonemes)
-        style = _style(_styles(self.styles), utterance.voice, len(numbers))
+        style = _style(_styles(self._styles), utterance.voice, len(numbers))
         # The network cannot change its pitch: it speaks slower or faster, and the rate of the samples makes up for it.
         speed = utterance.rate / utterance.pitch
         given = {
@@ -84,7 +84,7 @@ class Kokoro:
             "style": style.astype(np.float32)[None],
             "speed": np.array([speed], np.float32),
         }
-        speech: Samples = _network(self.network).run(None, given)[0].ravel()
+        speech: Samples = _network(self._network).run(None, given)[0].ravel()
         check_take(speech, phonemes, speed, utterance)
         return speech
 
@@ -95,7 +95,7 @@ class Kokoro:
         for accent in {utterance.voice.accent for utterance in utterances}:
             own = (pieces for utterance, pieces in zip(utterances, cut, strict=True) if utterance.voice.accent == accent)
             texts = sorted({text for text, _ in chain.from_iterable(own)})
-            transcribed = self.espeak.transcribe(texts, accent) if accent in (AMERICAN, BRITISH) else [""] * len(texts)
+            transcribed = self._espeak.transcribe(texts, accent) if accent in (AMERICAN, BRITISH) else [""] * len(texts)
             known |= {(accent, text): respelled(ipa, accent) for text, ipa in zip(texts, transcribed, strict=True)}
         return [
             " ".join(f"{known[utterance.voice.accent, text]}{mark}" for text, mark in pieces)

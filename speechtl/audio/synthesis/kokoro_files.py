@@ -19,6 +19,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,8 @@ def _voices(found: Mapping[str, bytes]) -> bytes | None:
     if wrong := [name for name, content in voices.items() if len(content) != 4 * math.prod(STYLES)]:
         raise WeightsError(f"The voices {', '.join(wrong)} of the package are damaged; download it again.")
     file = io.BytesIO()
-    np.savez(file, **{name: np.frombuffer(content, "<f4").reshape(STYLES) for name, content in voices.items()})
+    arrays: dict[str, Any] = {name: np.frombuffer(content, "<f4").reshape(STYLES) for name, content in voices.items()}
+    np.savez(file, **arrays)
     return file.getvalue()
 
 
