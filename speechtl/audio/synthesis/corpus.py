@@ -301,6 +301,8 @@ def _takes(plan: CorpusPlan, index: int) -> tuple[list[SpokenText], Mapping[int,
     spoken = _spoken(utterances, plan.synthesizers)
     for turn in range(OTHER_VOICES):
         poor = [number for number, speech in spoken.items() if isinstance(speech, UnlikelyTakeError)]
+        if not poor:
+            break
         for number in poor:
             utterances[number] = plan.with_another_voice(utterances[number], index, number, turn)
         again = _spoken([utterances[number] for number in poor], plan.synthesizers)

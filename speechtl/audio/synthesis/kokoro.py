@@ -7,7 +7,7 @@ other languages speak English with more or less of an accent. Takes that cannot 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -75,13 +75,14 @@ class Kokoro:
         return spoken
 
     def _say(self, utterance: SpokenText, phonemes: str) -> Samples:
+        parts = _parts(utterance.voice, _styles(self._styles))
         numbers = tokens(phonemes)
-        style = _style(_styles(self._styles), utterance.voice, len(numbers))
+        style = sum(part * values[min(len(numbers), len(values)) - 1] for values, part in parts)
         # The network cannot change its pitch: it speaks slower or faster, and the rate of the samples makes up for it.
         speed = utterance.rate / utterance.pitch
         given = {
             "tokens": np.array([[0, *numbers, 0]], np.int64),
-            "style": style.astype(np.float32)[None],
+            "style": np.asarray(style, np.float32)[None],
             "speed": np.array([speed], np.float32),
         }
         speech: Samples = _network(self._network).run(None, given)[0].ravel()
@@ -92,13 +93,13 @@ class Kokoro:
         """The phonemes of every text, with the marks between its clauses, from one process for each accent."""
         cut = [clauses(utterance.text) for utterance in utterances]
         known: dict[tuple[str, str], str] = {}
-        for accent in {utterance.voice.accent for utterance in utterances}:
+        for accent in (AMERICAN, BRITISH):
             own = (pieces for utterance, pieces in zip(utterances, cut, strict=True) if utterance.voice.accent == accent)
-            texts = sorted({text for text, _ in chain.from_iterable(own)})
-            transcribed = self._espeak.transcribe(texts, accent) if accent in (AMERICAN, BRITISH) else [""] * len(texts)
-            known |= {(accent, text): respelled(ipa, accent) for text, ipa in zip(texts, transcribed, strict=True)}
+            if texts := sorted({text for text, _ in chain.from_iterable(own)}):
+                transcribed = self._espeak.transcribe(texts, accent)
+                known |= {(accent, text): respelled(ipa, accent) for text, ipa in zip(texts, transcribed, strict=True)}
         return [
-            " ".join(f"{known[utterance.voice.accent, text]}{mark}" for text, mark in pieces)
+            " ".join(f"{known.get((utterance.voice.accent, text), '')}{mark}" for text, mark in pieces)
             for utterance, pieces in zip(utterances, cut, strict=True)
         ]
 
@@ -160,16 +161,14 @@ def _styles(path: Path) -> dict[str, np.ndarray]:
         return {name: voices[name].reshape(len(voices[name]), -1) for name in sorted(voices.files)}
 
 
-def _style(styles: dict[str, np.ndarray], voice: Voice, count: int) -> np.ndarray:
-    """The style of a voice or a blend for a text of `count` phonemes; raises `AudioError` for an unknown voice."""
+def _parts(voice: Voice, styles: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, float]]:
+    """The styles that make up a voice, and the part of each; raises `AudioError` for an unknown voice."""
     matched = _TIMBRE.fullmatch(voice.timbre)
     names = [name for name in matched.groups()[:2] if name] if matched else []
     if not matched or voice.accent not in (AMERICAN, BRITISH) or not set(names) <= set(styles):
         raise AudioError(f"Kokoro has no voice {voice.timbre!r} with the accent {voice.accent!r}.")
-    part = int(matched[3] or 0) / 100
-    first, second = (styles[name][min(count, len(styles[name])) - 1] for name in (names[0], names[-1]))
-    mixed: np.ndarray = (1 - part) * first + part * second
-    return mixed
+    second = int(matched[3] or 0) / 100
+    return [(styles[name], part) for name, part in zip(names, (1 - second, second), strict=False)]
 
 
 def _blends(names: Sequence[str]) -> Iterable[Voice]:
