@@ -39,7 +39,7 @@ class Voice:
 
     @property
     def name(self) -> str:
-        """The name of the speaker, such as `espeak:en-us+f3`, `flite:slt` or `festival:ked`."""
+        """The name of the speaker, such as `espeak:en-us+f3`, `flite:slt` or `kokoro:af_heart+bm_lewis:35`."""
         if self.synthesizer != "espeak":
             return f"{self.synthesizer}:{self.timbre}"
         return f"{self.synthesizer}:{self.accent}" + ("" if self.timbre == PLAIN else f"+{self.timbre}")

@@ -30,11 +30,11 @@ PARTS = (25, 35, 45)  # per cent of the second voice in a blend
 _LOADING = Lock()
 _TIMBRE = re.compile(rf"(\w+)(?:{re.escape(BLEND)}(\w+):(\d\d))?")
 
-# Limits of takes; of 330 takes of words and sentences, one was outside of them.
+# Limits of takes. 330 takes of words, letters and sentences by as many blends were all within them; what is outside went wrong.
 QUIETEST, LOUDEST = 0.02, 2.0  # the peak
 HEARD = 10 ** (-35 / 20)  # of the loudest 10 ms: where speech begins and ends
 CUT = 0.01  # seconds at both ends that no speech reaches
-PHONEME_SECONDS = (0.05, 0.12)  # at the voice's own rate
+PHONEME_SECONDS = (0.045, 0.12)  # at the voice's own rate
 OTHER_SECONDS = (0.1, 0.6)  # that a text takes besides its phonemes
 PAUSE_SECONDS = 0.6  # after a clause, at most
 
@@ -133,7 +133,7 @@ def _cut_or_absurd(speech: Samples, phonemes: str, speed: float) -> str | None:
         return "it is cut off"
     seconds = (heard[-1] - heard[0] + 1) * CUT * speed
     count = sum(sign not in SILENT for sign in phonemes)
-    pauses = PAUSE_SECONDS * (len(re.findall(r"[;:,.!?]", phonemes)) - 1)
+    pauses = PAUSE_SECONDS * max(len(re.findall(r"[;:,.!?]", phonemes)) - 1, 0)
     shortest, longest = (count * each + other for each, other in zip(PHONEME_SECONDS, OTHER_SECONDS, strict=True))
     if not shortest <= seconds <= longest + pauses:
         return f"{seconds / speed:.2f} s for {count} phonemes"
