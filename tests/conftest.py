@@ -21,6 +21,8 @@ pytest_plugins = [f"tests.fixtures.{name}" for name in PLUGINS]
 ROOT = Path(__file__).parents[1]
 RATE = 16_000
 RESOURCES = "livekit/wakeword/resources"
+# Voices of Kokoro in the cache would take part in all tests of synthesised speech, and minutes; name the folder to test with them.
+os.environ.setdefault("SPEECHTL_KOKORO", os.devnull)
 
 
 def pytest_collection_modifyitems(items):

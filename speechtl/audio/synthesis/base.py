@@ -16,12 +16,17 @@ from speechtl.errors import AudioError
 from speechtl.runtime.samples import Samples
 
 PLAIN = "plain"  # the timbre of a voice without a variant
+KOKORO = "kokoro"  # the synthesiser of natural voices
+BLEND = "+"  # between the two voices of a blend, as in `af_heart+bm_lewis:35`; the second makes up 35 %
 SECONDS_TO_WAIT = 60.0
 SYNTHESISED = "synthesised"  # the source of recordings, in manifests
 LEVELS = (-32.0, -20.0)  # dB of full scale, root mean square of the speech in recordings
 PEAK = 0.95  # of full scale, at most
+NATURAL_RATES, NATURAL_PITCHES = (0.85, 1.2), (0.93, 1.08)  # which keep a natural voice natural
+OTHER_VOICES = 3  # that are tried where a take of a natural voice is not good
 
 RawSpeech = tuple[Samples, int]  # samples and their rate
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Voice:
 
     @property
     def name(self) -> str:
-        """The name of the speaker, such as `espeak:en-us+f3`, `flite:slt` or `festival:ked`."""
+        """The name of the speaker, such as `espeak:en-us+f3`, `flite:slt` or `kokoro:af_heart+bm_lewis:35`."""
         if self.synthesizer != "espeak":
             return f"{self.synthesizer}:{self.timbre}"
         return f"{self.synthesizer}:{self.accent}" + ("" if self.timbre == PLAIN else f"+{self.timbre}")
@@ -48,8 +53,25 @@ class Voice:
 
     @property
     def person(self) -> str:
-        """The person that must not be in two splits: a timbre in any accent, or a recorded speaker in any program."""
-        return f"espeak:{self.timbre}" if self.synthesizer == "espeak" else f"recorded:{self.timbre.removesuffix('16')}"
+        """The person that must not be in two splits: a timbre in any accent, or a recorded speaker in any program.
+
+        Of a blend it is the voice that makes up most of it.
+        """
+        if self.synthesizer == "espeak":
+            return f"espeak:{self.timbre}"
+        return self.people[0] if self.is_natural else f"recorded:{self.timbre.removesuffix('16')}"
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Everybody who is heard in this voice: one person, or the two of a blend."""
+        if not self.is_natural:
+            return (self.person,)
+        return tuple(f"{KOKORO}:{name}" for name in self.timbre.partition(":")[0].split(BLEND))
+
+    @property
+    def is_natural(self) -> bool:
+        """Whether a network speaks that has learnt from people, and not a program of rules or pieces."""
+        return self.synthesizer == KOKORO
 
 
 @dataclass(frozen=True)
@@ -60,6 +82,10 @@ class SpokenText:
     voice: Voice
     rate: float = 1.0
     pitch: float = 1.0
+
+
+class UnlikelyTakeError(AudioError):
+    """A voice said a text in a way that cannot be right; another voice may say it well."""
 
 
 class Synthesizer(Protocol):
@@ -119,6 +145,13 @@ def run_partly(
         return done.stdout, None
     reason = done.stderr.decode(errors="replace").strip() or f"it ended with exit code {done.returncode}."
     return done.stdout, AudioError(f"The speech synthesiser {command[0]} failed: {reason}")
+
+
+def rate_and_pitch(random: np.random.Generator, voice: Voice, rates: Range, pitches: Range) -> tuple[float, float]:
+    """A random rate and pitch for a voice, within the limits given or, for a natural voice, within narrower ones."""
+    limits = (NATURAL_RATES, NATURAL_PITCHES) if voice.is_natural else (rates, pitches)
+    rate, pitch = (float(np.exp(random.uniform(*np.log(each)))) for each in limits)
+    return rate, pitch
 
 
 def loudness_and_gain(speech: Samples, level: float) -> tuple[float, float]:

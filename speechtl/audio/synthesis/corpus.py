@@ -19,14 +19,26 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from speechtl.audio.synthesis.base import LEVELS, PLAIN, SYNTHESISED, SpokenText, Synthesizer, Voice, loudness_and_gain
+from speechtl.audio.synthesis.base import (
+    KOKORO,
+    LEVELS,
+    OTHER_VOICES,
+    PLAIN,
+    SYNTHESISED,
+    SpokenText,
+    Synthesizer,
+    UnlikelyTakeError,
+    Voice,
+    loudness_and_gain,
+    rate_and_pitch,
+)
 from speechtl.audio.synthesis.sentences import sentences
 from speechtl.audio.synthesis.speak import find_synthesizers, speak_many
 from speechtl.audio.synthesis.texts import single_words, spoken_texts, usable_words
@@ -37,7 +49,9 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 RATES = (0.8, 1.3)
 PITCHES = (0.85, 1.2)
+NATURAL_SHARE = 0.5  # of the utterances, where there are natural voices
 RECIPE = 1  # raise it when the same settings give another corpus
+NATURAL_RECIPE = 1  # the same for the utterances of natural voices
 
 # Recorded speakers sound natural and get more than their share; concatenative voices less than statistical ones.
 RECORDED = {"flite:slt": 5.0, "flite:rms": 6.5, "flite:awb": 6.5, "festival:slt": 5.0, "flite:kal16": 1.5, "festival:ked": 2.0}
@@ -70,6 +84,7 @@ class CorpusPlan:
             "synthesizers": names,
             "voices": len(self.voices),
             "drawn_from": digest.hexdigest(),
+            **({"natural_recipe": NATURAL_RECIPE} if KOKORO in names else {}),
         }
 
     def utterances(self, index: int, count: int) -> list[SpokenText]:
@@ -80,8 +95,14 @@ class CorpusPlan:
 
     def _utterance(self, text: str, random: np.random.Generator) -> SpokenText:
         voice = self.voices[int(random.choice(len(self.voices), p=self.shares))]
-        rate, pitch = (float(np.exp(random.uniform(*np.log(limits)))) for limits in (RATES, PITCHES))
-        return SpokenText(text, voice, rate, pitch)
+        return SpokenText(text, voice, *rate_and_pitch(random, voice, RATES, PITCHES))
+
+    def with_another_voice(self, utterance: SpokenText, *numbers: int) -> SpokenText:
+        """The same text by another voice of the same synthesiser; `numbers` say which."""
+        others = [voice for voice in self.voices if voice.synthesizer == utterance.voice.synthesizer and voice != utterance.voice]
+        if not others:
+            return utterance
+        return replace(utterance, voice=others[int(np.random.default_rng([self.seed, *numbers]).integers(len(others)))])
 
 
 def draw_plan(seed: int, words: Collection[str], without: Sequence[str], *, alone: bool = False) -> CorpusPlan:
@@ -105,11 +126,17 @@ def used_voices(synthesizers: Sequence[Synthesizer] | None = None) -> dict[Voice
     """The voices of a corpus with their shares, which add up to 1; raises `MissingExtraError` without a synthesiser."""
     found = find_synthesizers() if synthesizers is None else synthesizers
     weights = {voice: _weight(voice) for synthesizer in found for voice in synthesizer.voices()}
-    espeak = sum(weight for voice, weight in weights.items() if voice.synthesizer == "espeak")
-    scale = sum(ACCENTS.values()) / espeak if espeak else 1.0
-    weights = {voice: weight * (scale if voice.synthesizer == "espeak" else 1.0) for voice, weight in weights.items()}
+    weights = _scaled(weights, "espeak", sum(ACCENTS.values()))
+    others = sum(weight for voice, weight in weights.items() if not voice.is_natural)
+    weights = _scaled(weights, KOKORO, others * NATURAL_SHARE / (1 - NATURAL_SHARE) or 1.0)
     total = sum(weights.values())
     return {voice: weight / total for voice, weight in weights.items()}
+
+
+def _scaled(weights: Mapping[Voice, float], synthesizer: str, wanted: float) -> dict[Voice, float]:
+    """The weights, with those of a synthesiser's voices adding up to `wanted`."""
+    own = sum(weight for voice, weight in weights.items() if voice.synthesizer == synthesizer)
+    return {voice: weight * (wanted / own if voice.synthesizer == synthesizer else 1.0) for voice, weight in weights.items()}
 
 
 def _weight(voice: Voice) -> float:
@@ -143,8 +170,9 @@ def make_corpus(
     `words` is a vocabulary for the texts, `without` phrases that none contains; with `alone` the texts are the single words of
     the vocabulary. Every synthesiser on this machine is used (see `used_voices`). The same seed, settings and synthesisers give
     the same texts, voices and samples with any number of workers. A second call resumes an interrupted one, and one with more
-    hours extends the corpus. A text that fails is left out and reported to `on_skip`, again by every call. Raises
-    `SpeechtlError` when the settings cannot be met, differ from those of the existing corpus, or when the folder cannot be written to.
+    hours extends the corpus. A text that a natural voice says badly is given to others; one that fails is left out and reported
+    to `on_skip`, again by every call. Raises `SpeechtlError` when the settings cannot be met, differ from those of the existing
+    corpus, or when the folder cannot be written to.
     """
     if not hours > 0:
         raise SpeechtlError(f"hours must be above 0; got {hours:g}.")
@@ -251,8 +279,7 @@ def _read_lines(path: Path) -> list[Line]:
 
 
 def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
-    utterances = plan.utterances(index, SHARD)
-    spoken = _spoken(utterances, plan.synthesizers)
+    utterances, spoken = _takes(plan, index)
     lines: list[Line] = []
     skipped: list[str] = []
     for number, utterance in enumerate(utterances):
@@ -268,7 +295,22 @@ def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
     (beside / "lines.jsonl").write_text("".join(map(_json, lines)), encoding="utf-8")
 
 
-def _spoken(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> Mapping[int, Samples | AudioError]:
+def _takes(plan: CorpusPlan, index: int) -> tuple[list[SpokenText], Mapping[int, Samples | AudioError]]:
+    """The utterances of a shard and the speech or error of each; a take that cannot be right is said again by another voice."""
+    utterances = plan.utterances(index, SHARD)
+    spoken = _spoken(utterances, plan.synthesizers)
+    for turn in range(OTHER_VOICES):
+        poor = [number for number, speech in spoken.items() if isinstance(speech, UnlikelyTakeError)]
+        if not poor:
+            break
+        for number in poor:
+            utterances[number] = plan.with_another_voice(utterances[number], index, number, turn)
+        again = _spoken([utterances[number] for number in poor], plan.synthesizers)
+        spoken |= {number: again[place] for place, number in enumerate(poor)}
+    return utterances, spoken
+
+
+def _spoken(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> dict[int, Samples | AudioError]:
     """The speech or error of every text by its index; each synthesiser speaks all of its texts in one call."""
     spoken: dict[int, Samples | AudioError] = {}
     for synthesizer in synthesizers:

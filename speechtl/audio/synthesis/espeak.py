@@ -71,6 +71,15 @@ class EspeakLibrary:
             left = left[len(answers) :]
         return spoken
 
+    def transcribe(self, texts: Sequence[str], accent: str) -> list[str]:
+        """The phonemes of every text in the International Phonetic Alphabet, with `^` within a phoneme of several signs."""
+        lines = "\n".join(" ".join(text.split()) for text in texts)
+        command = [*self._command, Voice(self.name, accent, PLAIN).variant, espeak.IPA]
+        written = run(command, lines, self._folder, SECONDS_TO_WAIT + len(texts)).decode().split("\n")[:-1]
+        if len(written) != len(texts):
+            raise AudioError(f"eSpeak NG gave the phonemes of {len(written)} texts for {len(texts)}.")
+        return written
+
 
 class EspeakProgram:
     """The program `espeak-ng` on PATH; from version 1.52 on, breathy voices differ a little from run to run."""

@@ -4,6 +4,7 @@
     python -I -S espeak_process.py LIBRARY DATA many < lines > sounds        (VOICE, WORDS_PER_MINUTE, PITCH, text, tabs between)
     python -I -S espeak_process.py LIBRARY DATA < /dev/null                  (lists languages, and timbres)
     python -I -S espeak_process.py LIBRARY DATA VOICE < texts > phonemes     (a line each)
+    python -I -S espeak_process.py LIBRARY DATA VOICE ipa < texts > phonemes (in the phonetic alphabet)
 
 The output of speech is one line with the sample rate, then mono int16 samples. The library keeps state from one text to the next
 (phase of its vibrato, noise, echo), so the same text spoken twice in one process differs; a fresh process takes about
@@ -22,10 +23,12 @@ INITIALIZE_DONT_EXIT = 0x8000
 CHARACTERS_UTF8 = 1
 POSITION_CHARACTER = 1
 SEPARATED = ord("_") << 8  # phonemes as eSpeak NG's mnemonics with this sign between them
+TIED = 0x82 | ord("^") << 8  # phonemes of the International Phonetic Alphabet with this sign within a phoneme
 PARAMETER_RATE, PARAMETER_VOLUME, PARAMETER_PITCH = 1, 2, 3
 VOLUME = 30  # of 100: several variants clip at the default
 NOISE_SEED = 1
 MANY = "many"  # in the place of a voice
+IPA = "ipa"  # in the place of the words per minute
 
 _SYNTH_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
@@ -87,15 +90,15 @@ class Library:
         self._library.espeak_Synchronize()
         return bytes(sound)
 
-    def phonemes(self, text: str, voice: str) -> str:
-        """The mnemonics of a text's phonemes, `_` between them and a space between words."""
+    def phonemes(self, text: str, voice: str, signs: int = SEPARATED) -> str:
+        """The phonemes of a text with a space between words: mnemonics with `_` between them, or the phonetic alphabet (`TIED`)."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise RuntimeError(f"eSpeak NG has no voice {voice!r}.")
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         rest = ctypes.c_char_p(text.encode())
         clauses = []
         while rest.value is not None:  # eSpeak NG moves on by one clause with every call
-            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), CHARACTERS_UTF8, SEPARATED) or b"")
+            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), CHARACTERS_UTF8, signs) or b"")
         return b" ".join(clauses).decode()
 
     def _seed_noise(self) -> None:
@@ -128,9 +131,10 @@ def main(arguments: list[str]) -> None:
         print(*library.languages())
         print(*[variant for variant in library.variants() if " " not in variant])
         return
-    if len(arguments) == 3:
+    if len(arguments) == 3 or arguments[3:] == [IPA]:
         for line in sys.stdin.buffer.read().decode().splitlines():
-            print(library.phonemes(line, arguments[2]))
+            phonemes = library.phonemes(line, arguments[2], TIED if arguments[3:] else SEPARATED)
+            sys.stdout.buffer.write(f"{phonemes}\n".encode())
         return
     voice, words_per_minute, pitch = arguments[2:]
     sound = library.speak(sys.stdin.buffer.read().decode(), voice, int(words_per_minute), int(pitch))

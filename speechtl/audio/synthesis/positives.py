@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import count
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ import numpy as np
 import soundfile
 
 from speechtl.audio.scripts import ENGLISH, language_of
-from speechtl.audio.synthesis.base import LEVELS, SYNTHESISED, Voice, loudness_and_gain
+from speechtl.audio.synthesis.base import (
+    LEVELS,
+    OTHER_VOICES,
+    SYNTHESISED,
+    UnlikelyTakeError,
+    Voice,
+    loudness_and_gain,
+    rate_and_pitch,
+)
 from speechtl.audio.synthesis.sentences import contains_phrase, plain, sentences
 from speechtl.audio.synthesis.speak import speak, voices, voices_for
 from speechtl.audio.synthetic_noise import coloured
@@ -69,7 +77,10 @@ class MixedRecording:
 
 @dataclass(frozen=True)
 class _Clip:
-    """Everything that decides the samples of one recording; `lead` and `tail` in samples, levels in dB."""
+    """Everything that decides the samples of one recording; `lead` and `tail` in samples, levels in dB.
+
+    `others` are voices that speak where a take of `voice` cannot be right.
+    """
 
     text: str
     voice: Voice
@@ -80,10 +91,12 @@ class _Clip:
     level: float
     noise: float
     seed: tuple[int, ...]
+    others: tuple[Voice, ...] = ()
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps([RECIPE, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        decides = {key: value for key, value in asdict(self).items() if key != "others"}
+        return hashlib.sha256(json.dumps([RECIPE, decides], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def make_set(
@@ -102,7 +115,8 @@ def make_set(
 
     The same seed, settings and synthesisers give the same files. `confusables` are words that sound like a phrase, to be used in the
     negatives. `test_share` of the voices speak only in lines of split `test`. A second call resumes an interrupted one.
-    Without `speakers`, a phrase is spoken by voices that read its script, and numbers in its language are half of the negatives.
+    Without `speakers`, a phrase is spoken by voices that read its script, and numbers in its language are half of the negatives;
+    English is spoken by natural voices half of the time where there are any. A take that cannot be right is given to another voice.
     Raises `SpeechtlError` when the settings cannot be met, and `AudioError` when a voice fails.
     """
     folder = Path(folder)
@@ -164,9 +178,12 @@ def _check_settings(phrases: Sequence[str], clips: int, negatives_minutes: float
         raise SpeechtlError(f"test_share must be between 0 and 1; got {test_share:g}.")
 
 
-def _voices_by_language(phrases: Sequence[str]) -> dict[str, Sequence[Voice]]:
-    spoken = {language_of(phrase)[0]: voices_for(phrase) for phrase in phrases}
-    return {ENGLISH: voices(), **spoken}
+def _voices_by_language(phrases: Sequence[str]) -> Mapping[str, Sequence[Voice]]:
+    spoken = {ENGLISH: voices(), **{language_of(phrase)[0]: voices_for(phrase) for phrase in phrases}}
+    if len(spoken) == 1:
+        return spoken
+    # Natural voices speak English only: a detector would learn that what sounds natural is not the phrase.
+    return {language: [voice for voice in found if not voice.is_natural] for language, found in spoken.items()}
 
 
 def _split_voices(speakers: Mapping[str, Sequence[Voice]], seed: int, test_share: float) -> dict[str, Splits]:
@@ -178,13 +195,23 @@ def _split_voices(speakers: Mapping[str, Sequence[Voice]], seed: int, test_share
         raise SpeechtlError(f"A set needs voices of 2 or more timbres, some for training and others for testing; got {len(people)}.")
     tests = min(max(round(test_share * len(people)), 1), len(people) - 1)
     tested = {people[index] for index in np.random.default_rng([seed, 0]).permutation(len(people))[:tests]}
-    return {
+    splits = {
         language: {
-            "train": [voice for voice in spoken if voice.person not in tested],
-            "test": [voice for voice in spoken if voice.person in tested],
+            "train": _alternating([voice for voice in spoken if tested.isdisjoint(voice.people)]),
+            "test": _alternating([voice for voice in spoken if tested.issuperset(voice.people)]),
         }
         for language, spoken in speakers.items()
     }
+    if not all(several for split in splits.values() for several in split.values()):
+        raise SpeechtlError("Each of these voices is a blend with one of the other split; give voices that are not blends, too.")
+    return splits
+
+
+def _alternating(found: Sequence[Voice]) -> list[Voice]:
+    """The voices, natural ones and others by turns as long as there are both."""
+    natural, others = ([voice for voice in found if voice.is_natural == is_natural] for is_natural in (True, False))
+    both = min(len(natural), len(others))
+    return [*chain.from_iterable(zip(natural, others, strict=False)), *natural[both:], *others[both:]]
 
 
 def _plan_positives(
@@ -236,18 +263,25 @@ def _make_negatives(
 def _draw_clip(text: str, speakers: Sequence[Voice], turn: int, seed: tuple[int, ...]) -> _Clip:
     random = np.random.default_rng(seed)
     lead, tail = (round(seconds * SAMPLE_RATE) for seconds in random.uniform(*SURROUNDINGS, 2))
-    rate, pitch = (float(np.exp(random.uniform(*np.log(limits)))) for limits in (RATES, PITCHES))
+    voice = speakers[turn % len(speakers)]
+    rate, pitch = rate_and_pitch(random, voice, RATES, PITCHES)
     level, noise = (float(random.uniform(*limits)) for limits in (LEVELS, NOISES))
-    return _Clip(text, speakers[turn % len(speakers)], rate, pitch, lead, tail, level, noise, seed)
+    return _Clip(text, voice, rate, pitch, lead, tail, level, noise, seed, _others(speakers, turn))
+
+
+def _others(speakers: Sequence[Voice], turn: int) -> tuple[Voice, ...]:
+    """The voices of the same synthesiser that come next, for a natural voice, whose takes are not all good."""
+    voice = speakers[turn % len(speakers)]
+    if not voice.is_natural:
+        return ()
+    following = (speakers[(turn + step) % len(speakers)] for step in range(1, len(speakers)))
+    return tuple(islice((other for other in following if other.synthesizer == voice.synthesizer), OTHER_VOICES))
 
 
 def _line(folder: Path, name: str, clip: _Clip, split: str, label: str, *, with_limits: bool) -> Line:
     """Make the recording unless it is there, and return its line of the manifest."""
-    relative = f"{name}-{clip.digest}.flac"
+    relative, clip = _recorded(folder, name, clip)
     path = folder / relative
-    if not path.exists():
-        with writing(path) as beside:
-            soundfile.write(beside, _samples(clip), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     duration = describe(path)[2]
     limits = {"word_start": clip.lead / SAMPLE_RATE, "word_end": round(duration - clip.tail / SAMPLE_RATE, 7)}
     return {
@@ -262,6 +296,23 @@ def _line(folder: Path, name: str, clip: _Clip, split: str, label: str, *, with_
         "license": "CC0-1.0",
         "sha256": sha256_of(path),
     }
+
+
+def _recorded(folder: Path, name: str, clip: _Clip) -> tuple[str, _Clip]:
+    """The path of the recording, made unless it is there, and the clip with the voice that speaks in it."""
+    for voice in (clip.voice, *clip.others):
+        taken = replace(clip, voice=voice)
+        relative = f"{name}-{taken.digest}.flac"
+        if (folder / relative).exists():
+            return relative, taken
+        try:
+            with writing(folder / relative) as beside:
+                soundfile.write(beside, _samples(taken), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        except UnlikelyTakeError as error:
+            failure = error
+            continue
+        return relative, taken
+    raise failure
 
 
 def _samples(clip: _Clip) -> Samples:

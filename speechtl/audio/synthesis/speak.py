@@ -1,4 +1,4 @@
-"""The installed speech synthesisers: eSpeak NG (from PyPI or on PATH), flite and festival (on PATH).
+"""The installed speech synthesisers: eSpeak NG (from PyPI or on PATH), flite and festival (on PATH), Kokoro (in the cache).
 
 The shared library of `espeakng-loader` comes before the program `espeak-ng`: it is one known version, and its noise is seeded, so
 that the same text gives the same samples on every machine.
@@ -16,6 +16,8 @@ from speechtl.audio.scripts import ENGLISH, RECORD, language_of, longest, speaka
 from speechtl.audio.synthesis.base import RawSpeech, SpokenText, Synthesizer, Voice
 from speechtl.audio.synthesis.espeak import find_espeak
 from speechtl.audio.synthesis.festival_flite import find_festival, find_flite
+from speechtl.audio.synthesis.kokoro import find_kokoro
+from speechtl.audio.synthesis.kokoro_files import COMMAND
 from speechtl.audio.synthesis.sentences import plain
 from speechtl.errors import AudioError, MissingExtraError
 from speechtl.progress import say
@@ -25,8 +27,12 @@ WIDEST_RATES = (0.5, 2.0)
 WIDEST_PITCHES = (0.7, 1.6)
 SILENCE = 0.003  # of the peak (-50 dB): below any fricative, above the synthesisers' rounding noise
 
-
-FINDERS: dict[str, Callable[[], Synthesizer | None]] = {"flite": find_flite, "festival": find_festival, "eSpeak NG": find_espeak}
+FINDERS: dict[str, Callable[[], Synthesizer | None]] = {
+    "flite": find_flite,
+    "festival": find_festival,
+    "eSpeak NG": find_espeak,
+    f"Kokoro (to get it: {COMMAND})": find_kokoro,
+}
 
 
 def find_synthesizers() -> list[Synthesizer]:
@@ -79,7 +85,8 @@ def synthesizer_of(voice: Voice) -> Synthesizer:
     for synthesizer in find_synthesizers():
         if synthesizer.name == voice.synthesizer:
             return synthesizer
-    raise AudioError(f"The voice {voice.name} needs {voice.synthesizer}, which is not on this machine.")
+    how = f" Get it with: {COMMAND}" if voice.is_natural else ""
+    raise AudioError(f"The voice {voice.name} needs {voice.synthesizer}, which is not on this machine.{how}")
 
 
 def speak(text: str, voice: Voice, *, rate: float = 1.0, pitch: float = 1.0) -> Samples:

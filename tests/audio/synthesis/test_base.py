@@ -22,6 +22,14 @@ def test_names_tell_program_accent_and_timbre() -> None:
     assert Voice("festival", "en-us", "ked").name == "festival:ked"
 
 
+def test_two_people_are_heard_in_a_blend_and_the_first_one_counts() -> None:
+    blend = Voice("kokoro", "en-us", "af_heart+bm_lewis:35")
+    assert blend.name == "kokoro:af_heart+bm_lewis:35"
+    assert blend.people == ("kokoro:af_heart", "kokoro:bm_lewis")
+    assert blend.person == Voice("kokoro", "en-us", "af_heart").person == "kokoro:af_heart"
+    assert Voice("espeak", "en-us", "f3").people == ("espeak:f3",)
+
+
 def test_a_program_that_fails_is_quoted() -> None:
     with pytest.raises(AudioError, match="failed: no such tongue"):
         run([sys.executable, "-c", "import sys; sys.exit('no such tongue')"], "")

@@ -24,8 +24,10 @@ from speechtl.audio.synthesis import corpus as spoken_corpus
 from speechtl.audio.synthesis.base import RawSpeech, SpokenText
 from speechtl.audio.synthesis.corpus import make_corpus
 from speechtl.audio.synthesis.espeak import find_espeak
+from speechtl.audio.synthesis.kokoro import Kokoro
 from speechtl.audio.synthesis.sentences import contains_phrase
 from speechtl.errors import AudioError, MissingExtraError, SpeechtlError
+from tests.audio.synthesis.tiny_kokoro import tiny_kokoro
 
 pytest.importorskip("espeakng_loader")
 
@@ -248,3 +250,45 @@ def test_without_a_synthesiser_the_error_tells_what_to_install(tmp_path: Path, m
 def test_manifest_lines_are_json_objects_with_the_usual_keys(corpus: Path) -> None:
     keys = {tuple(json.loads(line)) for line in corpus.read_text(encoding="utf-8").splitlines()}
     assert keys == {("audio_filepath", "duration", "text", "speaker", "source", "license", "sha256")}
+
+
+@pytest.fixture
+def kokoro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kokoro:
+    """A small Kokoro beside eSpeak NG; one in two of its voices is silent, alone or as most of a blend."""
+    folder = tmp_path / "kokoro"
+    folder.mkdir()
+    made = tiny_kokoro(folder, monkeypatch, peaks={"af_one": 0.5, "am_two": 0.6, "zf_silent": 0.001, "zm_silent": 0.001})
+    monkeypatch.setattr(spoken_corpus, "find_synthesizers", lambda: [find_espeak(), made])
+    return made
+
+
+def test_takes_that_cannot_be_right_are_said_by_another_natural_voice(tmp_path: Path, kokoro: Kokoro) -> None:
+    skipped: list[str] = []
+    clips = read_manifest(make_corpus(tmp_path / "corpus", HOURS, on_skip=skipped.append, workers=1, **SETTINGS))
+    plan = spoken_corpus.draw_plan(**SETTINGS)
+    planned = {
+        f"{index:05d}/{number:03d}.flac": utterance
+        for index in range(3)
+        for number, utterance in enumerate(plan.utterances(index, spoken_corpus.SHARD))
+    }
+    spoken = {clip.audio_filepath: clip for clip in clips}
+    given_away = [path for path, clip in spoken.items() if planned[path].voice.name != clip.speaker]
+    assert given_away
+    assert all(planned[path].voice.is_natural for path in given_away)
+    assert {spoken[path].text for path in given_away} == {planned[path].text for path in given_away}
+    assert not {clip.speaker for clip in clips} & {"kokoro:zf_silent", "kokoro:zm_silent"}
+
+
+def test_takes_that_no_voice_says_well_are_left_out_and_told(tmp_path: Path, kokoro: Kokoro, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechtl.audio.synthesis.kokoro.QUIETEST", 3.0)
+    skipped: list[str] = []
+    clips = read_manifest(make_corpus(tmp_path / "corpus", HOURS / 4, on_skip=skipped.append, workers=1, **SETTINGS))
+    assert skipped
+    assert all("cannot have said" in reason for reason in skipped)
+    assert not any((clip.speaker or "").startswith("kokoro") for clip in clips)
+
+
+def test_natural_voices_are_spoken_by_any_number_of_workers_alike(tmp_path: Path, kokoro: Kokoro) -> None:
+    one, three = (make_corpus(tmp_path / f"{workers}", HOURS / 2, workers=workers, **SETTINGS) for workers in (1, 3))
+    assert one.read_text(encoding="utf-8") == three.read_text(encoding="utf-8")
+    assert any((clip.speaker or "").startswith("kokoro") for clip in read_manifest(one))

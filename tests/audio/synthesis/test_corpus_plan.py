@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from speechtl.audio.synthesis.corpus import PITCHES, RATES, draw_plan, used_voices
 from speechtl.audio.synthesis.speak import find_synthesizers, voices
+from tests.audio.synthesis.tiny_kokoro import tiny_kokoro
 
 pytest.importorskip("espeakng_loader")
 
@@ -63,3 +65,19 @@ def test_settings_name_what_a_corpus_depends_on() -> None:
     settings = [draw_plan(*each).settings() for each in given]
     assert len({tuple(map(str, each.values())) for each in settings}) == 4
     assert settings[0]["synthesizers"] == sorted(synthesizer.name for synthesizer in find_synthesizers())
+
+
+def test_natural_voices_say_half_and_narrow_the_limits_only_for_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = draw_plan(3, (), ()).settings()
+    natural = tiny_kokoro(tmp_path, monkeypatch)
+    found = [*find_synthesizers()]
+    assert any(synthesizer.name == "kokoro" for synthesizer in found)
+    monkeypatch.setattr("speechtl.audio.synthesis.corpus.find_synthesizers", lambda: found)
+    assert sum(share for voice, share in used_voices().items() if voice.is_natural) == pytest.approx(0.5)
+    assert sum(used_voices([natural]).values()) == pytest.approx(1.0)
+    plan = draw_plan(3, (), ())
+    spoken = [each for each in plan.utterances(0, 1000) if each.voice.is_natural]
+    assert 400 < len(spoken) < 600
+    assert 0.85 <= min(each.rate for each in spoken) < 0.87 < 1.18 < max(each.rate for each in spoken) <= 1.2
+    assert set(plan.settings()) - set(before) == {"natural_recipe"}
+    assert plan.settings()["drawn_from"] != before["drawn_from"]

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.audio.synthesis.espeak import ACCENTS, TIMBRES
-from speechtl.audio.synthesis.positives import SyntheticSet, Voice, make_set, mixed_recording, speak, voices
+from speechtl.audio.synthesis.base import UnlikelyTakeError
+from speechtl.audio.synthesis.espeak import ACCENTS, TIMBRES, find_espeak
+from speechtl.audio.synthesis.positives import SyntheticSet, Voice, _split_voices, make_set, mixed_recording, speak, voices
 from speechtl.audio.synthesis.sentences import PATTERNS, contains_phrase, sentences
 from speechtl.errors import AudioError, ManifestError, MissingExtraError, SpeechtlError
+from tests.audio.synthesis.tiny_kokoro import tiny_kokoro
 
 pytest.importorskip("espeakng_loader")
 
@@ -251,3 +253,46 @@ def test_a_mixed_recording_needs_a_set_and_enough_time(made: SyntheticSet, tmp_p
 def test_lists_name_nothing_twice() -> None:
     for names in (ACCENTS, TIMBRES, PATTERNS):
         assert len(set(names)) == len(names)
+
+
+def natural(*timbres: str) -> list[Voice]:
+    return [Voice("kokoro", "en-us", timbre) for timbre in timbres]
+
+
+def test_natural_voices_say_every_second_recording_and_no_blend_crosses_the_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = {f"af_{name}": 0.3 for name in ("one", "two", "three", "four", "five", "six")}
+    espeak = find_espeak()
+    assert espeak is not None
+    speakers = [*tiny_kokoro(tmp_path, monkeypatch, peaks=peaks).voices(), *espeak.voices()[:20]]
+    lines = read_manifest(small_set(tmp_path / "set", negatives_minutes=0.1, speakers=speakers).positives)
+    said = [line["speaker"] for line in lines if line["split"] == "train"]
+    assert sum(speaker.startswith("kokoro") for speaker in said) == len(said) / 2
+    splits = _split_voices({"en": speakers}, 0, 0.25)["en"]
+    people = {split: {person for voice in several for person in voice.people} for split, several in splits.items()}
+    assert people["train"].isdisjoint(people["test"])
+    assert any(len(voice.people) == 2 for voice in splits["train"])
+
+
+def test_blends_alone_cannot_be_divided() -> None:
+    with pytest.raises(SpeechtlError, match="is a blend with one of the other split"):
+        make_set("nowhere", [PHRASE], speakers=natural("a_one+a_two:25", "a_two+a_one:25"))
+
+
+def test_a_take_that_cannot_be_right_is_said_by_another_natural_voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_kokoro(tmp_path, monkeypatch, peaks={"af_mute": 0.0, "am_mute": 0.0, "af_one": 0.3, "am_one": 0.3})
+    settings: dict[str, Any] = {"clips": 4, "negatives_minutes": 0.05, "test_share": 0.5, "seed": 1}
+    speakers = natural("af_mute", "af_one", "am_mute", "am_one")
+    made = make_set(tmp_path / "set", [PHRASE], speakers=speakers, **settings)
+    lines = read_manifest(made.positives)
+    assert {line["speaker"] for line in lines} <= {"kokoro:af_one", "kokoro:am_one"}
+    before = files_below(tmp_path / "set")
+    make_set(tmp_path / "set", [PHRASE], speakers=speakers, **settings)
+    assert files_below(tmp_path / "set") == before
+    with pytest.raises(UnlikelyTakeError, match="cannot have said"):
+        make_set(tmp_path / "mute", [PHRASE], speakers=natural("af_mute", "am_mute"), **settings)
+
+
+def test_natural_voices_keep_out_of_sets_with_another_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_kokoro(tmp_path, monkeypatch)
+    lines = read_manifest(make_set(tmp_path / "set", ["\u5c0f\u667a"], clips=2, negatives_minutes=0.2).negatives)
+    assert not any(line["speaker"].startswith("kokoro") for line in lines)
