@@ -12,7 +12,7 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from speechtl.audio.backgrounds import talkers
-from speechtl.audio.data.manifest import read_manifests
+from speechtl.audio.data.manifest import Clip, read_manifests
 from speechtl.audio.data.recordings import Recording, heard_only, load_recordings
 from speechtl.audio.pretraining.data import (
     LONGEST,
@@ -55,6 +55,11 @@ class Corpora:
     def taught(self) -> list[Utterance]:
         """The utterances to train on."""
         return [*self.recorded, *self.synthesised]
+
+    @property
+    def background(self) -> list[Clip]:
+        """The clips of noise and music behind them."""
+        return [recording.clip for recording in (*self.noises, *self.music)]
 
     def people(self, seed: int) -> list[list[Recording]]:
         """Some speakers of the training data, with a few recordings each, to talk behind others."""

@@ -14,6 +14,7 @@ import torch
 from speechtl.audio.augment import at_level
 from speechtl.audio.data.align import find_word
 from speechtl.audio.data.licences import verdict
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.encoders import AudioEncoder
 from speechtl.audio.pretraining.data import Utterance
 from speechtl.audio.pretraining.network import AFTER, Answers, PretrainingNetwork
@@ -132,7 +133,7 @@ def _rates(result: Recognition) -> dict[str, Any]:
     return {"utterances": result.utterances, "phones": result.phones, "phone_error_rate": round(result.error_rate, 4)}
 
 
-def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Utterance], multiply_adds: int, encoder: AudioEncoder) -> None:
+def write_card(path: Path, about: Mapping[str, Any], heard: Sequence[Clip], multiply_adds: int, encoder: AudioEncoder) -> None:
     """Write the architecture, the training data, the licence and the error rates of the weights."""
     recipe = about["recipe"]
     lines = [
@@ -146,13 +147,13 @@ def write_card(path: Path, about: Mapping[str, Any], utterances: Sequence[Uttera
         "",
         "| | recordings | hours | with transcript | speakers or voices |",
         "|---|---|---|---|---|",
-        *(_row(name, about["data"][name]) for name in ("recorded", "synthesised", "validation")),
+        *(_row(name, about["data"][name]) for name in ("recorded", "synthesised", "background", "validation")),
         "",
-        "Sources: " + ", ".join(_sources(utterances)) + ".",
+        "Sources: " + ", ".join(_sources(heard)) + ".",
         "",
         "## Licence",
         "",
-        *_licence(about, utterances),
+        *_licence(about, heard),
         "",
         "## Phone error rate on held-out speakers",
         "",
@@ -188,9 +189,9 @@ def _tasks(about: Mapping[str, Any]) -> Iterator[str]:
         yield f"{about['words']['classes']} single words"
 
 
-def _licence(about: Mapping[str, Any], utterances: Sequence[Utterance]) -> list[str]:
+def _licence(about: Mapping[str, Any], heard: Sequence[Clip]) -> list[str]:
     others = {"the teacher is": about["teacher_licence"], "the data of the initial weights is": about["start_licence"]}
-    judged = verdict([one.clip.license for one in utterances], {who: licence for who, licence in others.items() if licence})
+    judged = verdict([clip.license for clip in heard], {who: licence for who, licence in others.items() if licence})
     return [f"Commercial use: **{judged.commercial}**.", "", *(f"- {reason}" for reason in judged.reasons)]
 
 
@@ -205,11 +206,11 @@ def _row(name: str, amounts: Mapping[str, Any]) -> str:
     return f"| {name} | {amounts['recordings']} | {amounts['hours']} | {amounts['transcribed_hours']} | {amounts['speakers']} |"
 
 
-def _sources(utterances: Sequence[Utterance]) -> list[str]:
-    return sorted({_source(one) for one in utterances})
+def _sources(heard: Sequence[Clip]) -> list[str]:
+    return sorted({_source(clip) for clip in heard})
 
 
-def _source(utterance: Utterance) -> str:
-    if utterance.clip.source == SYNTHESISED:
-        return f"{SYNTHESISED} by {(utterance.clip.speaker or '').partition(':')[0]}"
-    return (utterance.clip.source or "own recordings").split("@")[0]
+def _source(clip: Clip) -> str:
+    if clip.source == SYNTHESISED:
+        return f"{SYNTHESISED} by {(clip.speaker or '').partition(':')[0]}"
+    return (clip.source or "own recordings").split("@")[0]

@@ -107,7 +107,7 @@ class _Pretraining:
         about = {
             "name": recipe.name,
             "recipe": recipe.model_dump(mode="json"),
-            "data": {name: _amounts(getattr(corpora, name)) for name in ("recorded", "synthesised", "validation")},
+            "data": _data(corpora),
             "notes": self.notes,
             "words": _word_result(network, corpora),
             "teacher_licence": teacher.licence if teacher else None,
@@ -117,7 +117,7 @@ class _Pretraining:
             "versions": versions(),
             "seconds": {"render": round(rendered - self.started, 1), "all": round(time.monotonic() - self.started, 1)},
         }
-        _save(self.out, about, network, corpora.taught)
+        _save(self.out, about, network, [*(one.clip for one in corpora.taught), *corpora.background])
         fabric.barrier()
         return about
 
@@ -242,11 +242,11 @@ class _EpochLog:
         say("epoch {epoch}: loss {loss:.3f}, phone error rate on validation speakers {phone_error_rate}".format(**record))
 
 
-def _save(out: Path, about: dict[str, Any], network: PretrainingNetwork, heard: Sequence[Utterance]) -> None:
+def _save(out: Path, about: dict[str, Any], network: PretrainingNetwork, heard: Sequence[Clip]) -> None:
     """Write the weights, the card and the description, and remove the files for resuming."""
     encoder, name = network.encoder, about["recipe"]["encoder"]
     hours = round(about["data"]["recorded"]["hours"] + about["data"]["synthesised"]["hours"], 2)
-    conditions = {one.clip.license or "unknown" for one in heard} | {about["teacher_licence"], about["start_licence"]} - {None}
+    conditions = {clip.license or "unknown" for clip in heard} | {about["teacher_licence"], about["start_licence"]} - {None}
     licence = all_of(sorted(conditions))
     save_tensors(out / NETWORK, network.state_dict(), {"encoder": name})
     save_tensors(out / ENCODER, encoder.state_dict(), {"encoder": name, "hours": hours, "licence": licence})
@@ -280,11 +280,22 @@ def _word_result(network: PretrainingNetwork, corpora: Corpora) -> dict[str, Any
     return {"classes": len(corpora.classes), "validation": result.words, "accuracy": round(result.accuracy, 4)}
 
 
-def _amounts(utterances: Sequence[Utterance]) -> dict[str, Any]:
+def _data(corpora: Corpora) -> dict[str, dict[str, Any]]:
+    """Amounts of the recordings by what they were for."""
+    spoken = {"recorded": corpora.recorded, "synthesised": corpora.synthesised, "validation": corpora.validation}
+    clips = {name: ([one.clip for one in several], [one.clip for one in several if one.phones]) for name, several in spoken.items()}
+    return {name: _amounts(*several) for name, several in (clips | {"background": (corpora.background, [])}).items()}
+
+
+def _amounts(clips: Sequence[Clip], transcribed: Sequence[Clip]) -> dict[str, Any]:
     return {
-        "recordings": len(utterances),
-        "hours": round(sum(one.clip.duration for one in utterances) / 3600.0, 2),
-        "transcribed_hours": round(sum(one.clip.duration for one in utterances if one.phones) / 3600.0, 2),
-        "speakers": len({one.clip.person for one in utterances if one.clip.person}),
-        "licences": dict(Counter(one.clip.license or "unknown" for one in utterances)),
+        "recordings": len(clips),
+        "hours": _hours(clips),
+        "transcribed_hours": _hours(transcribed),
+        "speakers": len({clip.person for clip in clips if clip.person}),
+        "licences": dict(Counter(clip.license or "unknown" for clip in clips)),
     }
+
+
+def _hours(clips: Sequence[Clip]) -> float:
+    return round(sum(clip.duration for clip in clips) / 3600.0, 2)
