@@ -1,4 +1,4 @@
-"""Write the reference pages: the recipe keys in training/README.md and all commands in speechtl/cli/README.md.
+"""Write the reference pages: the recipe keys in training/recipes/README.md and all commands in speechtl/cli/README.md.
 
     python training/reference.py            write the pages
     python training/reference.py --check    exit code 1 if a page is out of date
@@ -26,8 +26,7 @@ from speechtl.cli.app import app
 from speechtl.image.recipe import ImageRecipe
 
 ROOT = Path(__file__).parents[1]
-TRAINING, COMMANDS = ROOT / "training" / "README.md", ROOT / "speechtl" / "cli" / "README.md"
-BEGIN, END = "<!-- recipe reference: begin -->", "<!-- recipe reference: end -->"
+RECIPE_PAGE, COMMANDS = ROOT / "training" / "recipes" / "README.md", ROOT / "speechtl" / "cli" / "README.md"
 RECIPES: tuple[tuple[str, type[BaseModel], str], ...] = (  # title, model, and a name as an example
     ("Recipes for wake words", Recipe, "marvin"),
     ("Recipes for pictures", ImageRecipe, "leaves"),
@@ -37,6 +36,12 @@ RECIPES: tuple[tuple[str, type[BaseModel], str], ...] = (  # title, model, and a
 REQUIRED = {"positives": ["recordings/marvin"], "negatives": ["recordings/other"], "train": ["pictures/leaves"]}
 OPTIONAL = {"negative_minutes": 50.0, "examples": 100, "keep": "fire7", "start": "runs/phones/encoder.safetensors"}
 COMMENT_COLUMN = 41
+ALL_KEYS = """# Recipes
+
+All keys with their defaults, written by `python training/reference.py` from the recipe models. Required are only `name`, `positives` and
+`negatives`, or `name` and `train` for pictures. An unknown key is an error that suggests the nearest one. `words/`, `pictures/` and
+`pretraining/` have recipes to start from.
+"""
 INTRODUCTION = """# Commands
 
 Written by `python training/reference.py` from the help of the commands; `speechtl COMMAND --help` prints the same.
@@ -62,14 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def pages() -> dict[Path, str]:
     """The pages as they should be."""
-    before, _, rest = TRAINING.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    return {TRAINING: f"{before}{BEGIN}\n{recipe_reference()}{END}{after}", COMMANDS: command_reference()}
+    return {RECIPE_PAGE: recipe_reference(), COMMANDS: command_reference()}
 
 
 def recipe_reference() -> str:
     """All keys of all recipes, each kind as a TOML block with the defaults."""
-    return "".join(f"\n### {title}\n\n```toml\n{_toml(model, name)}```\n" for title, model, name in RECIPES) + "\n"
+    return ALL_KEYS + "".join(f"\n## {title}\n\n```toml\n{_toml(model, name)}```\n" for title, model, name in RECIPES)
 
 
 def _toml(model: type[BaseModel], example: str) -> str:

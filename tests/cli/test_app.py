@@ -45,7 +45,7 @@ def test_help_lists_the_commands_in_the_order_in_which_they_are_used():
     assert group.list_commands(typer.Context(group)) == COMMANDS
 
 
-@pytest.mark.parametrize(("command", "says"), [("evaluate", "(10)"), ("advise", "(head last:2 all scratch)")])
+@pytest.mark.parametrize(("command", "says"), [("evaluate", "(10; world: 20 10 5 0 -5)"), ("advise", "(head last:2 all scratch)")])
 def test_help_tells_the_values_of_an_option_that_may_be_repeated(command, says, call):
     assert f"[default: {says}]" in " ".join(call(command, "--help").stdout.replace("│", "").split())
 

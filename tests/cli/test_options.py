@@ -15,8 +15,8 @@ from speechtl.errors import DiskFullError, SpeechtlError
 
 ROOT = Path(__file__).parents[2]
 # Options that name what is read. Whatever else takes a path, a file or a folder has to be tried before the work.
-READ = {"--positives", "--negatives", "--noise", "--budget", "--dry-run"}
-PROGRAMS_READ = READ | {"--ages", "--audio", "--identity"}
+READ = {"--positives", "--negatives", "--noise", "--talk", "--music", "--rooms", "--budget", "--dry-run"}
+PROGRAMS_READ = READ | {"--ages", "--audio", "--identity", "--speakers"}
 TRIED_INSIDE = {("harness.py", "--out"), ("harness.py", "--plot")}  # with a sentence of the program's own; tests/device/test_harness.py
 WRITTEN = {"--out", "-o", "--json", "--plot", "--save-clips", "--record", "--save", "--output", "--report", "--readme", "--cache"}
 UNWRITABLE = Path("/proc/nope")  # which not even root may write to, whatever its permissions say
@@ -139,7 +139,7 @@ def test_every_output_of_every_program_is_tried_when_its_arguments_are_read():
 
 
 def test_negative_numbers_are_values_and_options_are_not(call):
-    done = call("evaluate", "none", "--positives", "p", "--negatives", "n", "--snr", "5", "-5")
+    done = call("evaluate", "none", "--positives", "p", "--negatives", "n", "--noise", "p", "--snr", "5", "-5")
     assert (done.returncode, done.stdout) == (2, "")
     assert "none does not exist" in done.stderr
     done = call("train", "--name", "x", "--positives", "--negatives", "c")

@@ -84,7 +84,7 @@ def test_the_backbones_that_are_named_are_there(backbone):
     from speechtl.image.backbones import BACKBONES
 
     assert backbone in BACKBONES
-    assert backbone in (ROOT / "training" / "README.md").read_text(encoding="utf-8")
+    assert backbone in (ROOT / "training" / "recipes" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_short_recipe_for_pictures_is_one(tmp_path):
