@@ -462,7 +462,7 @@ def _shards(name: str, folder: Path) -> Target:
         "words": torch.zeros(3, 2, 2, dtype=torch.int64),
     }
     valid = _made(folder, "00-0000.safetensors", lambda path: save_tensors(path, made, {})).read_bytes()
-    return Target(name, folder / name / "00-0000.safetensors", valid, tensors, lambda path: read_shard(path, 1))
+    return Target(name, folder / name / "00-0000.safetensors", valid, tensors, read_shard)
 
 
 def _report(name: str, folder: Path) -> Target:

@@ -56,7 +56,7 @@ class Shards:
 
     def heard(self) -> Tensor:
         """The teacher's embeddings `(windows, steps, size)` of the windows in the first file."""
-        return read_shard(self.names(0)[0], 0)[3]
+        return read_shard(self.names(0)[0])[3]
 
     def bytes_left(self, frames: int, bands: int, heard: int) -> int:
         """About how many bytes the files take that are not there yet; `heard` is the size of a window's embeddings of the teacher."""
@@ -140,7 +140,7 @@ def _write(path: Path, rendered: Sequence[Rendered], settings: dict[str, Any]) -
 
 
 class ShardBatches:
-    """An epoch is one pack in one copy; batches of `(features, phones, counts, heard, words)`.
+    """An epoch is one pack, each window in one of its copies; batches of `(features, phones, counts, heard, words)`.
 
     `mixer` puts backgrounds behind the windows. `counts` is -1 where the phones are unknown; `words` are classes and the
     frames at which they end, -1 after the last. The files are shuffled and mixed in small groups, so that only a few are
@@ -164,9 +164,7 @@ class ShardBatches:
 
     def part(self, number: int, rank: int, world: int) -> Iterator[Batch]:
         """Yield the share of one of `world` processes, which reads files of its own; begin again where they hold too little."""
-        passes = len(self.shards.packs) * self.shards.copies
-        pack, copy = divmod(number % passes, self.shards.copies)
-        files = self.shards.names(pack)
+        files = self.shards.names(number % len(self.shards.packs))
         random = np.random.default_rng([self.seed, number])
         order = [int(index) for index in random.permutation(len(files))]
         own = order[rank::world] or order
@@ -174,7 +172,7 @@ class ShardBatches:
         left: Batch | None = None
         steps = len(self) // world
         for first in itertools.cycle(range(0, len(own), self.together)):
-            parts = [read_shard(files[place], copy) for place in own[first : first + self.together]]
+            parts = [_one_copy(read_shard(files[place]), random) for place in own[first : first + self.together]]
             batch = _join(parts if left is None else [left, *parts])
             shuffled = torch.from_numpy(random.permutation(len(batch[0])))
             whole = len(shuffled) // self.batch_size * self.batch_size
@@ -189,18 +187,25 @@ class ShardBatches:
             left = tuple(tensor[shuffled[whole:]] for tensor in batch)
 
 
-def read_shard(path: Path, copy: int) -> Batch:
-    """One copy of the windows of a file; raises `RunError`, and removes the file, where it is damaged."""
+def read_shard(path: Path) -> Batch:
+    """The windows of a file in all copies; raises `RunError`, and removes the file, where it is damaged."""
     try:
         tensors, _ = load_tensors(path)
         if missing := [name for name in SHARD_AXES if name not in tensors or tensors[name].dim() != SHARD_AXES[name]]:
             raise RunError(f"{path} is damaged: it has no {missing[0]}.")
-        if not 0 <= copy < len(tensors["features"]):
-            raise RunError(f"{path} is damaged: it has {len(tensors['features'])} augmented copies.")
+        if not len(tensors["features"]):
+            raise RunError(f"{path} is damaged: it has no copy of its windows.")
     except RunError as error:
         path.unlink(missing_ok=True)  # it is only a cache
         raise RunError(f"{error} It has been removed; the same command with --resume renders it again.") from error
-    return tensors["features"][copy], tensors["phones"], tensors["counts"], tensors["heard"], tensors["words"]
+    return tensors["features"], tensors["phones"], tensors["counts"], tensors["heard"], tensors["words"]
+
+
+def _one_copy(shard: Batch, random: np.random.Generator) -> Batch:
+    """Each window of a file in one of its copies: an epoch of one copy alone would bend the statistics of normalisation layers."""
+    features, *others = shard
+    copies = torch.from_numpy(random.integers(len(features), size=features.shape[1]))
+    return features[copies, torch.arange(features.shape[1])], *others
 
 
 def _join(parts: Sequence[Batch]) -> Batch:

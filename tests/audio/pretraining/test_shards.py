@@ -68,13 +68,26 @@ def test_it_does_so_whatever_the_number_of_files_and_the_batch(shards, together)
 def test_an_epochs_order_depends_on_its_number_alone(shards):
     batches = ShardBatches(shards, batch_size=4, seed=0)
     assert seen(batches.epoch(0)) == seen(batches.epoch(0))
-    assert seen(batches.epoch(0)) != seen(batches.epoch(4))  # the same pack and copy
+    assert seen(batches.epoch(0)) != seen(batches.epoch(4))  # the same pack
 
 
-def test_epochs_go_through_packs_and_copies(shards):
+def test_every_window_of_an_epoch_is_in_a_copy_of_its_own(shards):
     batches = ShardBatches(shards, batch_size=4, seed=0)
-    halves = [float(next(batches.epoch(epoch))[0].median()) % 1.0 for epoch in range(4)]
-    assert halves == [0.0, 0.5, 0.0, 0.5]
+    for epoch in range(2):
+        copies = [float(window.median()) % 1.0 for batch in batches.epoch(epoch) for window in batch[0]]
+        assert 8 <= copies.count(0.5) <= 20  # of 28
+        assert copies.count(0.0) == 28 - copies.count(0.5)
+
+
+def test_epochs_go_through_the_packs(shards):
+    names = [shards.names(pack) for pack in range(2)]
+    assert names[0] != names[1]
+    for path in names[1]:
+        path.unlink()
+    batches = ShardBatches(shards, batch_size=4, seed=0)
+    assert len(seen(batches.epoch(0))) == len(seen(batches.epoch(2))) == 28
+    with pytest.raises(RunError):
+        seen(batches.epoch(1))
 
 
 def test_processes_read_parts_that_have_nothing_in_common(shards):
