@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -96,8 +97,14 @@ def in_room(samples: Samples, room: Samples) -> Samples:
 
 def tilt(samples: Samples, slope_db: float) -> Samples:
     """Samples with a spectral slope of `slope_db` over the band, around 1 kHz."""
-    octaves = np.log2(np.maximum(rfftfreq(len(samples), 1.0 / SAMPLE_RATE), 60.0).astype(np.float32) / 1000.0)
-    return np.asarray(irfft(rfft(samples) * 10.0 ** (slope_db * octaves / 7.0 / 20.0), len(samples)), np.float32)
+    return np.asarray(irfft(rfft(samples) * 10.0 ** (slope_db * _octaves(len(samples)) / 7.0 / 20.0), len(samples)), np.float32)
+
+
+@lru_cache(4)
+def _octaves(length: int) -> Samples:
+    """The octaves above 1 kHz of the frequencies of a spectrum."""
+    octaves: Samples = np.log2(np.maximum(rfftfreq(length, 1.0 / SAMPLE_RATE), 60.0).astype(np.float32) / 1000.0)
+    return octaves
 
 
 class Augmenter:

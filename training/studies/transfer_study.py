@@ -126,8 +126,8 @@ class SharingTraining(Training):
     def batches(self) -> RoundBatches:
         """The batches of all epochs."""
         made = super().batches()
-        shared = SharedNegatives(made.maker, made.network, made.frozen_groups, made.settings, folder=made.folder)
-        kinds = (self.data.negatives, self.data.noise)
+        shared = SharedNegatives(made.maker, made.network, made.frozen_groups, made.settings, folder=made.folder, mine=made.mine)
+        kinds = (self.data.negatives, self.data.noise, self.data.music)
         sounds = [[(recording.clip.where, recording.clip.sha256, recording.fold) for recording in kind] for kind in kinds]
         frozen = made.frozen_groups
         encoder = self.recipe.transfer.encoder if frozen else self.network.encoder.features

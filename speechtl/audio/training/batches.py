@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 from speechtl.audio.augment import mask
 from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training.examples import TAPE_SECONDS, ExampleMaker, Round
+from speechtl.audio.training.mining import MOMENTS, Moment, load_moments, save_moments
 from speechtl.errors import RunError
 from speechtl.progress import tracked
 from speechtl.runtime.features import Features, WaveformSettings
@@ -23,7 +24,11 @@ from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
 
 FROZEN_BATCH = 4  # examples that run through the frozen layers at a time: small enough for the processor's cache
 MASKED_BATCH = 64 * FROZEN_BATCH  # examples that are masked at a time
+MINED = 0.3  # of the epochs, after which the network looks for hard negatives
+HARD_FILE = "hard.json"
 DTYPES = {"F16": np.float16, "F32": np.float32}  # by their names in safetensors
+
+Search = Callable[[], list[Moment]]
 
 
 class RoundBatches:
@@ -32,7 +37,8 @@ class RoundBatches:
     The outputs of the frozen layers are cached in half precision: with `folder` on disk, so that memory holds no more than
     a batch and a resumed run does not compute them again, otherwise in memory. SpecAugment masks the inputs of the frozen
     layers. While an epoch is drawn, the next round is rendered in the background; as a context manager, this waits for it
-    at the end.
+    at the end. After a third of the epochs `mine` begins a search for hard negatives with the network as it is then, which also runs
+    in the background; all later rounds contain what it finds.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class RoundBatches:
         *,
         rounds_kept: int = 24,
         folder: Path | None = None,
+        mine: Callable[[], Search] | None = None,
     ) -> None:
         self.maker = maker
         self.network = network
@@ -51,6 +58,9 @@ class RoundBatches:
         self.settings = settings
         self.rounds_kept = rounds_kept
         self.folder = folder
+        self.mine = mine
+        self.mined = max(round(MINED * settings.epochs), 1) if mine else settings.epochs  # the epoch during which that happens
+        self._moments: list[Moment] | None = None
         self._rounds: dict[int, Stored] = {}
         threads = torch.get_num_threads()  # which torch counts for every thread anew
         self._background = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
@@ -73,14 +83,16 @@ class RoundBatches:
         examples = len(maker.positives) * maker.repeats + seconds / (maker.seconds - maker.context)
         frames = torch.from_numpy(maker.front_end.compute(np.zeros(maker.length, np.float32)))[None, None]
         size = self._run_frozen(frames).numel() * (2 if self.frozen_groups else frames.element_size())
-        return round(self.settings.epochs * examples * size)
+        hard = MOMENTS * max(self.settings.epochs - 1 - self.mined, 0)
+        return round((self.settings.epochs * examples + hard) * size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield batches `(outputs of the frozen layers, words, folds)`; half of each are positives."""
         first = max(number + 1 - self.rounds_kept, 0)
         self._rounds = {index: self._rounds.get(index) or self._made(index) for index in range(first, number + 1)}
         if number + 1 < self.settings.epochs:
-            self._next = number + 1, self._background.submit(self._stored, number + 1)
+            search = self.mine() if self.mine and number == self.mined else None
+            self._next = number + 1, self._background.submit(self._prepared, number + 1, search)
         rounds = list(self._rounds.values())
         words = torch.cat([one.words for one in rounds])
         folds = torch.cat([one.folds for one in rounds])
@@ -104,6 +116,14 @@ class RoundBatches:
             return self._next[1].result()
         return self._stored(number)
 
+    def _prepared(self, number: int, search: Search | None) -> Stored:
+        """A round, after a search for hard negatives if there is one."""
+        if search is not None:
+            self._moments = search()
+            if self.folder:
+                save_moments(self.folder / HARD_FILE, self._moments)
+        return self._stored(number)
+
     def _stored(self, number: int) -> Stored:
         inputs, words, folds = self.round(number)
         path = self._path(number)
@@ -120,12 +140,20 @@ class RoundBatches:
                 return read_round(path)
             except RunError:
                 path.unlink()  # only a cache
-        parts = self._after_frozen(self.maker.render_positives(number), (number, 2)), self.negatives(number)
+        parts = [self._after_frozen(self.maker.render_positives(number), (number, 2)), self.negatives(number)]
+        if number > self.mined:
+            parts.append(self._after_frozen(self.maker.render_hard(number, self.moments()), (number, 6)))
         inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
         inputs = _in_layout(inputs)
         if path is not None:
             save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
         return inputs, words, folds
+
+    def moments(self) -> list[Moment]:
+        """The hard negatives; of a training that is resumed they are on disk."""
+        if self._moments is None:
+            self._moments = load_moments(self.folder / HARD_FILE) if self.folder else []
+        return self._moments
 
     def negatives(self, number: int) -> Batch:
         """The negatives of round `number` after the frozen layers; they depend on no positive."""
@@ -134,11 +162,14 @@ class RoundBatches:
     def _after_frozen(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
         random = np.random.default_rng([self.maker.seed, *seed])
         sizes = _mask_sizes(self.maker.front_end.settings)
-        parts = []
-        for first in range(0, max(len(rendered.features), 1), MASKED_BATCH):
-            masked = spec_augment(rendered.part(slice(first, first + MASKED_BATCH)), random, **sizes)
-            parts.append(self._run_frozen(masked).half() if self.frozen_groups else masked)
-        inputs = torch.cat(parts)
+        starts = range(0, max(len(rendered.features), 1), MASKED_BATCH)
+        masked = (spec_augment(rendered.part(slice(first, first + MASKED_BATCH)), random, **sizes) for first in starts)
+        if self.frozen_groups:
+            parts = (part for several in masked for part in torch.split(several, FROZEN_BATCH))
+            number = -(-len(rendered.features) // FROZEN_BATCH)
+            inputs = torch.cat([self._run_frozen(part).half() for part in tracked("encoding examples, batch", parts, number)])
+        else:
+            inputs = torch.cat(list(masked))
         return inputs, torch.from_numpy(rendered.words), torch.from_numpy(rendered.folds)
 
     @torch.no_grad()
@@ -148,10 +179,8 @@ class RoundBatches:
             return features
         for _, group in self.network.groups()[: self.frozen_groups]:
             group.eval()
-        parts = torch.split(features, FROZEN_BATCH)
-        moved = (part.to(self.network.device, memory_format=torch.channels_last) for part in parts)
-        outputs = (self.network.run_first(part, self.frozen_groups).cpu() for part in moved)
-        return torch.cat(list(tracked("encoding examples, batch", outputs, len(parts))))
+        moved = features.to(self.network.device, memory_format=torch.channels_last)
+        return self.network.run_first(moved, self.frozen_groups).cpu()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from speechtl.audio.augment import Augmenter, Drawing, Sound, change_speed
 from speechtl.audio.data.recordings import Recording
 from speechtl.audio.training.kinds import by_kind, shares
+from speechtl.audio.training.mining import Moment
 from speechtl.audio.training.surroundings import Surroundings
 from speechtl.progress import tracked
 from speechtl.runtime.features import Features, front_end
@@ -77,6 +78,7 @@ class ExampleMaker:
         seed: int = 0,
     ) -> None:
         self.positives = positives
+        self.negatives = negatives
         self.by_fold: dict[int, list[Recording]] = {}
         for recording in negatives:
             self.by_fold.setdefault(recording.fold, []).append(recording)
@@ -109,6 +111,11 @@ class ExampleMaker:
         windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
         behind = self.surroundings.behind(number, words=False)
         return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), behind, workers)
+
+    def render_hard(self, number: int, moments: Sequence[Moment], workers: int = 2) -> Round:
+        """A window around each of some moments of the negatives, in round `number`."""
+        jobs = [(self._around(moment, np.random.default_rng([self.seed, number, 7, index])), index) for index, moment in enumerate(moments)]
+        return self._render(jobs, (self.seed, number, 6), self.surroundings.behind(number, words=False), workers)
 
     def _render(
         self, jobs: Sequence[tuple[Recording | Example, int]], seed: tuple[int, ...], behind: Mapping[int, Drawing | None], workers: int
@@ -153,6 +160,18 @@ class ExampleMaker:
         tape = np.concatenate(pieces)
         hop = self.length - int(self.context * SAMPLE_RATE)
         return [Example(tape[start : start + self.length], fold) for start in range(0, len(tape) - self.length, hop)]
+
+    def _around(self, moment: Moment, random: np.random.Generator) -> Example:
+        """The window of a recording that holds the moment where the network can score it."""
+        recording = self.negatives[moment.recording]
+        speed = self.augmenter.speed(random)
+        start = int((moment.seconds - speed * random.uniform(self.context + 0.1, self.seconds - 0.1)) * SAMPLE_RATE)
+        length = int(self.length * speed)
+        samples = np.pad(recording.samples(slice(max(start, 0), max(start + length, 0))), (max(-start, 0), 0))
+        tape = np.zeros(self.length, np.float32)
+        heard = change_speed(samples, speed)[: self.length]
+        tape[: len(heard)] = heard
+        return Example(tape, recording.fold)
 
     def _positive(self, recording: Recording, random: np.random.Generator) -> Example:
         speed = self.augmenter.word_speed(random)

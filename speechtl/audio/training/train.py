@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import save_run
 from speechtl.audio.synthetic_noise import synthetic_noises
-from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches
+from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches, Search
 from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_tail
 from speechtl.audio.training.examples import ExampleMaker
+from speechtl.audio.training.mining import hard_moments, listeners
 from speechtl.audio.training.selection import Data, prepare
 from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validate
 from speechtl.files import check_room, size_of
@@ -130,7 +132,11 @@ class Training:
             seed=settings.seed,
         )
         frozen = self.policy.frozen_groups(self.network, settings.epochs)
-        return RoundBatches(maker, self.network, frozen, settings, folder=self.work / "rounds")
+        return RoundBatches(maker, self.network, frozen, settings, folder=self.work / "rounds", mine=self._mine)
+
+    def _mine(self) -> Search:
+        negatives = self.data.negatives
+        return partial(hard_moments, listeners(self.network, self.held_out, negatives), negatives)
 
     def calibrate(self) -> tuple[TriggerSettings, list[OperatingPoint]]:
         """Shift the scores so that 0.5 is near the wanted operating point; return the trigger there and all operating points."""

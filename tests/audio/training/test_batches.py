@@ -10,6 +10,7 @@ from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training import batches as module
 from speechtl.audio.training.batches import RoundBatches, TensorOnDisk, spec_augment
 from speechtl.audio.training.examples import ExampleMaker, Round
+from speechtl.audio.training.mining import Moment
 from speechtl.errors import RunError
 from speechtl.files import size_of
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
@@ -193,3 +194,29 @@ def test_masks_do_not_depend_on_how_many_examples_are_masked_at_a_time(maker, ti
     expected = batches(maker, tiny_network).round(0)
     monkeypatch.setattr(module, "MASKED_BATCH", 4)
     assert same([batches(maker, tiny_network).round(0)], [expected])
+
+
+def test_hard_negatives_are_looked_for_once_and_are_in_all_later_rounds_also_when_resumed(maker, tiny_network, tmp_path):
+    searches = []
+
+    def mine():
+        searches.append(None)
+        return lambda: [Moment(1, 2.0), Moment(2, 1.0)]
+
+    (tmp_path / "rounds").mkdir()
+    with batches(maker, tiny_network, epochs=5, folder=tmp_path / "rounds", mine=mine) as made:
+        plain = batches(maker, tiny_network, epochs=5)
+        numbers = []
+        for number in range(5):
+            list(made.epoch(number))
+            numbers.append(len(made.round(number)[0]) - len(plain.round(number)[0]))
+    assert made.mined == 2
+    assert numbers == [0, 0, 0, 2, 2]
+    assert len(searches) == 1
+    (tmp_path / "rounds" / "round-004.safetensors").unlink()
+    resumed = batches(maker, tiny_network, epochs=5, folder=tmp_path / "rounds", mine=mine)
+    assert same([resumed.round(4)], [made.round(4)])
+    (tmp_path / "rounds" / "hard.json").unlink()
+    (tmp_path / "rounds" / "round-004.safetensors").unlink()
+    with pytest.raises(RunError, match=r"hard.json is missing or damaged; start again without --resume"):
+        batches(maker, tiny_network, epochs=5, folder=tmp_path / "rounds", mine=mine).round(4)

@@ -12,6 +12,7 @@ from speechtl.audio.augment import Augmenter, AugmentSettings
 from speechtl.audio.data.recordings import Recording
 from speechtl.audio.training import examples
 from speechtl.audio.training.examples import SECONDS, ExampleMaker, Round
+from speechtl.audio.training.mining import Moment
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
 
 RATE = 16_000
@@ -131,6 +132,20 @@ def test_a_round_that_cannot_hold_all_negatives_has_a_share_of_every_kind(record
     heard = np.concatenate([example.samples[int(CONTEXT * RATE) :] for example in tapes(made)])
     seconds = [np.isclose(heard, level, atol=1e-4).sum() / RATE for level in (0.01, 0.03)]
     assert seconds == pytest.approx([30.0, 10.0], abs=0.1)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 5.0, 9.9])
+def test_a_hard_moment_is_heard_where_it_can_be_scored(recording_of, seconds):
+    samples = np.zeros(10 * RATE, np.float32)
+    samples[int(seconds * RATE)] = 0.9
+    fast = AugmentSettings(noise_probability=0.0, room_probability=0.0)
+    made = ExampleMaker([], [recording_of(samples, None, 2)], Augmenter([], [], fast), LogMelSettings(), CONTEXT)
+    for seed in range(20):
+        example = made._around(Moment(0, seconds), np.random.default_rng(seed))
+        assert example.fold == 2
+        assert len(example.samples) == made.length
+        assert CONTEXT < np.argmax(np.abs(example.samples)) / RATE < SECONDS
+    assert len(made.render_hard(0, [Moment(0, seconds)] * 3).features) == 3
 
 
 def test_a_single_short_negative_is_a_window(recording_of):
