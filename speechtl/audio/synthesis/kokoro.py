@@ -66,8 +66,13 @@ class Kokoro:
         Raises `WeightsError` where a file is not the published one.
         """
         wanted = list(utterances)
+        try:
+            transcribed = self._phonemes(wanted)
+        except AudioError as error:  # of one of the texts
+            half = len(wanted) // 2
+            return [*self.speak_many(wanted[:half]), *self.speak_many(wanted[half:])] if half else [error]
         spoken: list[RawSpeech | AudioError] = []
-        for utterance, phonemes in zip(wanted, self._phonemes(wanted), strict=True):
+        for utterance, phonemes in zip(wanted, transcribed, strict=True):
             try:
                 spoken.append((self._say(utterance, phonemes), _rate(utterance)))
             except AudioError as error:
@@ -126,6 +131,8 @@ def _silent_or_overdriven(speech: Samples) -> str | None:
 
 def _cut_or_absurd(speech: Samples, phonemes: str, speed: float) -> str | None:
     step = round(CUT * SAMPLE_RATE)
+    if len(speech) < 3 * step:
+        return "it is cut off"
     frames = speech[: len(speech) // step * step].reshape(-1, step)
     loudness = np.sqrt(np.mean(np.square(frames), axis=1))
     heard = np.flatnonzero(loudness > HEARD * loudness.max())

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from speechtl.audio.synthesis import espeak_process as espeak
 from speechtl.audio.synthesis import kokoro_files
 from speechtl.audio.synthesis.base import SpokenText, UnlikelyTakeError, Voice
 from speechtl.audio.synthesis.kokoro import Kokoro, check_take, find_kokoro
@@ -76,6 +77,18 @@ def test_a_bad_text_or_voice_leaves_the_others_alone(kokoro: Kokoro) -> None:
     assert "510 phonemes at once" in str(spoken[5])
 
 
+def test_a_text_on_which_espeak_dies_costs_only_itself(kokoro: Kokoro, tmp_path: Path) -> None:
+    script = tmp_path / "espeak.py"
+    source = Path(espeak.__file__).read_text(encoding="utf-8")
+    script.write_text(
+        source.replace("        clauses = []", "        clauses = []\n        if 'crash' in text:\n            sys.exit(139)")
+    )
+    kokoro._espeak._command[3] = str(script)
+    spoken = kokoro.speak_many([SpokenText(text, kokoro_voice("af_one")) for text in ("crash", "hello", "good day", "crash", "good night")])
+    assert [isinstance(each, AudioError) for each in spoken] == [True, False, False, True, False]
+    assert "exit code 139" in str(spoken[0])
+
+
 def hum(seconds: float, peak: float = 0.5, silence: float = 0.1) -> np.ndarray:
     sound = peak * np.sin(np.arange(round(24_000 * seconds)) / 20)
     return np.pad(sound, round(24_000 * silence)).astype(np.float32)
@@ -90,6 +103,7 @@ def hum(seconds: float, peak: float = 0.5, silence: float = 0.1) -> np.ndarray:
         (np.zeros(0, np.float32), "its peak is 0 "),
         (hum(0.5)[:-4800], "cut off"),
         (hum(0.5)[4800:], "cut off"),
+        (np.ones(100, np.float32), "cut off"),
         (hum(0.1), "0.10 s for 4 phonemes"),
         (hum(2.0), "2.00 s for 4 phonemes"),
     ],
