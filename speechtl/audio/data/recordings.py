@@ -20,7 +20,7 @@ from speechtl.runtime.samples import SAMPLE_RATE, Int16, Samples, from_int16, to
 from speechtl.runtime.sound.files import read_audio, read_blocks
 from speechtl.text import counted, none_can_be_used
 
-IN_MEMORY = 8000.0  # seconds of the recordings of one kind: 256 MB
+IN_MEMORY = 16_000.0  # seconds of the recordings of one kind: 512 MB
 STEP = 640  # samples, an integer at every usual rate: parts start at a multiple, and resampling needs some on both sides
 NAMED = 3  # recordings that a log line names
 CACHED = 16_384  # decoded clips, for the next load of the same files
