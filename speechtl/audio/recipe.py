@@ -33,7 +33,7 @@ class DataSection(Section):
     """background noise, in addition to synthetic noise"""
 
     music: list[Path] = Field(default_factory=list)
-    """background music; talk in the background is made of the negatives"""
+    """background music, in addition to synthetic music; talk in the background is made of the negatives"""
 
     rooms: str | list[Path] = "simulated"
     """or "none", or a list of manifests of impulse responses"""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from speechtl.audio.augment import Sound
 from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples
 
 SECONDS = 16.0
-PIECES = 24
+PIECES = 12
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))  # major, minor, pentatonic; semitones
 PROGRESSIONS = ((0, 3, 4, 0), (0, 4, 5, 3), (5, 3, 0, 4), (0, 5, 3, 4), (1, 4, 0, 0))  # steps of the scale
 MIDDLE_C = 261.63  # hertz
+
+
+def with_synthetic_music(recorded: Sequence[Sound], seed: int) -> list[Sound]:
+    """Recorded pieces, and as many synthetic ones; those alone where there are no recordings."""
+    return [*recorded, *synthetic_music(seed, len(recorded) or PIECES)]
 
 
 def synthetic_music(seed: int, pieces: int = PIECES) -> list[Samples]:

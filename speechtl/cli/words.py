@@ -65,6 +65,7 @@ def train(
     positives: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="The word, in a sub-folder for each speaker.")] = None,
     negatives: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Anything else, short or long.")] = None,
     noise: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Noise to mix in.")] = None,
+    music: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Music to mix in.")] = None,
     encoder: EncoderOption = None,
     head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
     policy: Annotated[str | None, typer.Option(help="What to train: head (the default), last:2, all or gradual.")] = None,
@@ -81,7 +82,7 @@ def train(
         from speechtl.audio.evaluation.report import training_summary
         from speechtl.audio.training.train import train as run_training
 
-    data = {"positives": positives, "negatives": negatives, "noise": noise}
+    data = {"positives": positives, "negatives": negatives, "noise": noise, "music": music}
     sections: dict[str, dict[str, Any]] = {
         "data": {key: [str(path.absolute()) for path in paths] for key, paths in data.items() if paths},
         "transfer": _given(encoder=encoder, head=head, policy=policy),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechtl.audio.synthetic_music import SECONDS, synthetic_music
+from speechtl.audio.synthetic_music import PIECES, SECONDS, synthetic_music, with_synthetic_music
 from speechtl.runtime.samples import SAMPLE_RATE
 
 
@@ -30,3 +30,11 @@ def test_music_is_tonal_unlike_noise() -> None:
         power = np.abs(np.fft.rfft(piece[: 4 * SAMPLE_RATE])) ** 2 + 1e-12
         flatness.append(float(np.exp(np.mean(np.log(power))) / np.mean(power)))
     assert np.median(flatness) < 0.3  # that of white noise is 0.56
+
+
+def test_recorded_pieces_are_half_of_the_music() -> None:
+    recorded = [np.zeros(10, np.float32)] * 3
+    music = with_synthetic_music(recorded, 0)
+    assert len(music) == 6
+    assert all(one is recorded[0] for one in music[:3])
+    assert len(with_synthetic_music([], 0)) == PIECES

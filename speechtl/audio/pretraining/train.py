@@ -34,7 +34,7 @@ from speechtl.audio.pretraining.recipe import PretrainingRecipe
 from speechtl.audio.pretraining.shards import ShardBatches, Shards, cores
 from speechtl.audio.pretraining.teachers import load_teachers
 from speechtl.audio.synthesis.base import SYNTHESISED
-from speechtl.audio.synthetic_music import synthetic_music
+from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import RunError
 from speechtl.files import check_folder, check_room, read_rows, sha256_of, write_json, write_rows
@@ -150,7 +150,7 @@ class _Pretraining:
         wanted, seed, fabric = self.recipe.backgrounds, self.recipe.train.seed, self.fabric
         noises: list[Sound] = [*sounds_of(corpora.noises), *synthetic_noises(seed)]
         people = corpora.people(seed) if wanted.babble or wanted.talker else []
-        music: list[Sound] = [*sounds_of(corpora.music), *synthetic_music(seed)]
+        music = with_synthetic_music(sounds_of(corpora.music), seed)
         sources = Sources(noises, music, people, simulate_rooms(ROOMS, seed))
         shares = sources.kinds(wanted) if wanted.probability else {}
         if len(people) < 2 and wanted.probability and (wanted.babble or wanted.talker):

@@ -18,6 +18,7 @@ from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import save_run
+from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches, Search
 from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_tail
@@ -127,7 +128,7 @@ class Training:
             Augmenter(noises, self.rooms),
             self.network.encoder.features,
             self.network.context_seconds,
-            music=sounds_of(self.data.music),
+            music=with_synthetic_music(sounds_of(self.data.music), settings.seed),
             repeats=settings.repeats,
             seed=settings.seed,
         )

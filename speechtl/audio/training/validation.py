@@ -16,6 +16,7 @@ from speechtl.audio.evaluation.scoring import ScoredStream, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.heads import MEMBERS
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
+from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.calibrate import Copies
 from speechtl.audio.training.kinds import by_kind, drawn, kind_names
@@ -102,8 +103,7 @@ class _Scenes:
         noise: list[Sound] = [*sounds_of(data.validation_noise), *synthetic_noises(seed + 1)]
         self._noise = Condition("noise", SNR, noise)
         self._behind_others = [Condition(), self._noise, Condition("rooms", rooms=simulate_rooms(ROOMS, seed + 1_000_000))]
-        if data.validation_music:
-            self._behind_others.append(Condition("music", SNR, sounds_of(data.validation_music)))
+        self._behind_others.append(Condition("music", SNR, with_synthetic_music(sounds_of(data.validation_music), seed + 1)))
 
     @property
     def copies(self) -> Copies:
