@@ -67,17 +67,12 @@ def evaluate(
 
     Args:
         model: a run or its folder, or a bundle.
-        positives: manifests or folders of recordings of the word.
-        negatives: manifests or folders of recordings of anything else.
-        noise: manifests or folders of noise; the word is also played in it, at each `snr_db`.
-        talk: the same of speech, of which talk of several people (babble) and of one is made.
-        music: the same of music.
-        rooms: impulse responses of rooms in which the word is also played.
+        positives, negatives: manifests or folders of recordings of the word, and of anything else.
+        noise, music: the same of what the word is also played in, at each `snr_db`.
+        talk, rooms: the same of speech, of which talk of several people and of one is made; and of impulse responses of rooms.
         snr_db: signal-to-noise ratios; by default 10 dB, or 20 to -5 dB with "world".
         conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
-        split: split to use, of manifests with splits.
-        threshold: score of an event, in place of the calibrated one.
-        word: which word of a bundle with several words.
+        split, threshold, word: split to use, of manifests with splits; score of an event; which word of a bundle with several.
         out: folder for `report.json` and `report.html`.
 
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.

@@ -43,6 +43,20 @@ EncoderOption = Annotated[
     ),
 ]
 
+TalkOption = Annotated[
+    list[Path] | None, typer.Option(metavar=SOURCES, help="Also in talk made of this speech: of 2 to 8 people, and of one.")
+]
+RatiosOption = Annotated[
+    list[float] | None,
+    typer.Option(metavar="DB...", help="Signal-to-noise ratios of noise, talk and music.", show_default="10; world: 20 10 5 0 -5"),
+]
+ConditionsOption = Annotated[
+    str,
+    typer.Option(
+        help="given, or world: also in simulated and far rooms, rooms with noise or babble, telephone, codec, levels of -50 to -6 dBFS."
+    ),
+]
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run, the bundle and the recordings.", callback=output_folder)] = Path(
@@ -135,21 +149,11 @@ def evaluate(
     positives: Annotated[list[Path], typer.Option(metavar=SOURCES, help="Recordings of the word.", show_default=False)],
     negatives: Annotated[list[Path], typer.Option(metavar=SOURCES, help="Recordings of anything else.", show_default=False)],
     noise: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Also play the word in this noise.")] = None,
-    talk: Annotated[
-        list[Path] | None, typer.Option(metavar=SOURCES, help="Also in talk made of this speech: of 2 to 8 people, and of one.")
-    ] = None,
+    talk: TalkOption = None,
     music: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Also in this music.")] = None,
     rooms: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Also in rooms with these impulse responses.")] = None,
-    snr: Annotated[
-        list[float] | None,
-        typer.Option(metavar="DB...", help="Signal-to-noise ratios of noise, talk and music.", show_default="10; world: 20 10 5 0 -5"),
-    ] = None,
-    conditions: Annotated[
-        str,
-        typer.Option(
-            help="given, or world: also in simulated and far rooms, rooms with noise or babble, telephone, codec, levels of -50 to -6 dBFS."
-        ),
-    ] = "given",
+    snr: RatiosOption = None,
+    conditions: ConditionsOption = "given",
     split: SplitOption = "test",
     threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Score of an event, in place of the calibrated one.")] = None,
     word: Annotated[str | None, typer.Option(help="Which word of a bundle with several words.")] = None,
