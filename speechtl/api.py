@@ -66,14 +66,13 @@ def evaluate(
     """Measure the shipped detector on continuous audio; the same as `speechtl evaluate`.
 
     Args:
-        model: a run or its folder, or a bundle.
+        model: a run or its folder, or a bundle; `word` selects one of its words, `threshold` replaces the calibrated one.
         positives, negatives: manifests or folders of recordings of the word, and of anything else.
         noise, music: the same of what the word is also played in, at each `snr_db`.
         talk, rooms: the same of speech, of which talk of several people and of one is made; and of impulse responses of rooms.
         snr_db: signal-to-noise ratios; by default 10 dB, or 20 to -5 dB with "world".
         conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
-        split, threshold, word: split to use, of manifests with splits; score of an event; which word of a bundle with several.
-        out: folder for `report.json` and `report.html`.
+        split, out: split to use, of manifests with splits; folder for `report.json` and `report.html`.
 
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.
     """
