@@ -82,9 +82,12 @@ def test_rate_changes_the_length_and_pitch_changes_the_fundamental() -> None:
 
 
 def fundamental(samples: np.ndarray) -> float:
-    import librosa
-
-    return float(np.nanmedian(librosa.pyin(samples, fmin=60, fmax=300, sr=16_000)[0]))
+    """The median pitch, in hertz, of the loudest tenths of a second: where a piece is most like itself a period later."""
+    pieces = samples[: len(samples) // 1600 * 1600].reshape(-1, 1600)
+    loudest = pieces[np.argsort(-np.mean(pieces**2, axis=1))[: len(pieces) // 2]]
+    lags = np.arange(16_000 // 300, 16_000 // 60)
+    alike = [[np.corrcoef(piece[lag:], piece[: len(piece) - lag])[0, 1] for lag in lags] for piece in loudest]
+    return float(np.median(16_000 / lags[np.argmax(alike, axis=1)]))
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "...", "\0"])

@@ -102,7 +102,7 @@ def test_kinds_of_one_rate_are_followed_by_another_of_this_rate():
 
 def test_the_more_kinds_differ_the_higher_is_the_rate_to_expect_of_another():
     def above_the_median(counts: list[int]) -> float:
-        return unseen_rate(np.array(counts), np.full(6, 10.0), KEPT) / unseen_rate(np.array(counts), np.full(6, 10.0), 0.5)
+        return unseen_rate(np.array(counts), np.full(6, 10.0), 0.9) / unseen_rate(np.array(counts), np.full(6, 10.0), 0.5)
 
     assert above_the_median([50] * 6) < 1.2
     assert above_the_median([5, 200, 10, 60, 5, 20]) > 2.5

@@ -279,11 +279,11 @@ def test_windows_of_other_recordings_are_not_taken_for_these(load_program, recip
 DRIVER = """
 import importlib.util, os, sys
 from pathlib import Path
-from speechtl.audio.pretraining import train as pretrain
+from speechtl.audio.pretraining import mixing, train as pretrain
 from speechtl.transfer import save_tensors
 
 fit, out = pretrain._Pretraining.fit, Path(sys.argv[1])
-pretrain.ROOMS = 2
+pretrain.ROOMS = mixing.WINDOWS = 2
 
 def fit_and_keep(run, network, *others):
     history = fit(run, network, *others)
@@ -303,7 +303,16 @@ sys.exit(program.main(sys.argv[3:]))
 def test_two_processes_learn_the_same_weights_and_go_on_when_one_was_killed(recipe, tmp_path):
     (tmp_path / "driver.py").write_text(DRIVER)
     command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), str(PROGRAM), str(recipe), "--out", str(tmp_path / "out")]
-    command += ["--cache", str(tmp_path / "cache"), "--set", "train.epochs=8", "--devices", "2", "--accelerator", "cpu"]
+    command += [
+        "--cache",
+        str(tmp_path / "cache"),
+        "--set",
+        "train.epochs=24",
+        "--devices",
+        "2",
+        "--accelerator",
+        "cpu",
+    ]  # long enough to be killed
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
         while not (tmp_path / "out" / "checkpoint.safetensors").exists():
             assert first.poll() is None, first.stderr and first.stderr.read()
@@ -321,7 +330,7 @@ def test_two_processes_learn_the_same_weights_and_go_on_when_one_was_killed(reci
     weights = [load_tensors(tmp_path / f"weights-of-{rank}")[0] for rank in (0, 1)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     with (tmp_path / "out" / "log.csv").open() as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == [str(epoch) for epoch in range(1, 9)]
+        assert [row["epoch"] for row in csv.DictReader(file)] == [str(epoch) for epoch in range(1, 25)]
     again = subprocess.run([*command[:-4], "--resume"], capture_output=True, text=True, timeout=300, check=False)
     assert "already finished" in again.stderr
 
