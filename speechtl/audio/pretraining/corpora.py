@@ -61,12 +61,12 @@ class Corpora:
         """The clips of noise and music behind them."""
         return [recording.clip for recording in (*self.noises, *self.music)]
 
-    def people(self, seed: int) -> list[list[Recording]]:
+    def people(self, seed: int, log: Log) -> list[list[Recording]]:
         """Some speakers of the training data, with a few recordings each, to talk behind others."""
         spoken = [one.clip for one in self.recorded or self.synthesised if one.clip.duration >= TALK_SECONDS]
         order = np.random.default_rng([seed, 8]).permutation(len(spoken))[:TALKED]
         clips = [spoken[index] for index in order]
-        return talkers(load_recordings(clips, on_skip=lambda _: None)) if clips else []
+        return talkers(load_recordings(clips, on_skip=log)) if clips else []
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from speechtl.errors import RunError
 from speechtl.files import check_folder, check_room, read_rows, sha256_of, write_json, write_rows
 from speechtl.progress import progress, say
 from speechtl.runs import GIVEN, alone, begun_with
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.text import counted
 from speechtl.transfer import AllLayers, fit, save_tensors
 from speechtl.transfer.fit import steps_of
@@ -127,6 +128,11 @@ class _Pretraining:
             self.notes.append(text)
             say(text)
 
+    @cached_property
+    def rooms(self) -> list[Samples]:
+        """Simulated rooms, for windows and for backgrounds."""
+        return simulate_rooms(ROOMS, self.recipe.train.seed)
+
     def render(self, corpora: Corpora, teach: Teacher | None) -> Shards:
         """Render the windows that are not in the cache yet, each process its share."""
         train, data = self.recipe.train, self.recipe.data
@@ -138,7 +144,7 @@ class _Pretraining:
         samples = int(SECONDS * SAMPLE_RATE)
         heard = np.size(teach(np.zeros(samples, np.float32))) if teach else 0
         check_room(self.cache, shards.bytes_left(conv_ctc.FEATURES.frames(samples), conv_ctc.FEATURES.bands, heard))
-        renderer = Renderer(Augmenter([], simulate_rooms(ROOMS, train.seed)), conv_ctc.FEATURES, teach, train.copies, say)
+        renderer = Renderer(Augmenter([], self.rooms), conv_ctc.FEATURES, teach, train.copies, say)
         with progress("rendering windows") as advance:
             workers = max(cores() // getattr(self.fabric.strategy, "num_processes", 1), 1)  # of those on this machine
             shards.render(renderer, advance, workers=workers, rank=self.fabric.global_rank, world=self.fabric.world_size)
@@ -149,9 +155,9 @@ class _Pretraining:
         """Backgrounds of the kinds for which there are recordings, each process rendering its share."""
         wanted, seed, fabric = self.recipe.backgrounds, self.recipe.train.seed, self.fabric
         noises: list[Sound] = [*sounds_of(corpora.noises), *synthetic_noises(seed)]
-        people = corpora.people(seed) if wanted.babble or wanted.talker else []
+        people = corpora.people(seed, self.log) if wanted.babble or wanted.talker else []
         music = with_synthetic_music(sounds_of(corpora.music), seed)
-        sources = Sources(noises, music, people, simulate_rooms(ROOMS, seed))
+        sources = Sources(noises, music, people, self.rooms)
         shares = sources.kinds(wanted) if wanted.probability else {}
         if len(people) < 2 and wanted.probability and (wanted.babble or wanted.talker):
             self.log(f"Little talk in the background: of the training data, {counted(len(people), 'speaker')} can be heard there.")
