@@ -114,6 +114,14 @@ def speak_singly(synthesizer: Synthesizer, utterances: Iterable[SpokenText]) -> 
     return spoken
 
 
+def speak_alone(synthesizer: Synthesizer, utterance: SpokenText) -> RawSpeech:
+    """The speech of one text by a synthesiser that speaks several at a time; raises `AudioError`."""
+    speech = synthesizer.speak_many([utterance])[0]
+    if isinstance(speech, AudioError):
+        raise speech
+    return speech
+
+
 def read_speech(path: Path, utterance: SpokenText) -> RawSpeech:
     """Read the sound file that a program wrote for a text; raises `AudioError` where there is none, or no sound in it."""
     try:

@@ -23,6 +23,7 @@ from speechtl.audio.synthesis.base import (
     read_speech,
     run,
     run_partly,
+    speak_alone,
     speak_singly,
 )
 from speechtl.errors import AudioError
@@ -57,10 +58,7 @@ class Festival:
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
         """16 or 32 kHz samples."""
-        speech = self.speak_many([utterance])[0]
-        if isinstance(speech, AudioError):
-            raise speech
-        return speech
+        return speak_alone(self, utterance)
 
     def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Speak one after the other in one process, which takes a quarter of a second to start, and in a new one after a crash."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.synthesis import kokoro_files
-from speechtl.audio.synthesis.base import BLEND, KOKORO, RawSpeech, SpokenText, Synthesizer, UnlikelyTakeError, Voice
+from speechtl.audio.synthesis.base import BLEND, KOKORO, RawSpeech, SpokenText, Synthesizer, UnlikelyTakeError, Voice, speak_alone
 from speechtl.audio.synthesis.espeak import EspeakLibrary, find_espeak
 from speechtl.audio.synthesis.kokoro_phonemes import AMERICAN, BRITISH, SILENT, clauses, respelled, tokens
 from speechtl.errors import AudioError
@@ -55,10 +55,7 @@ class Kokoro:
 
     def speak(self, utterance: SpokenText) -> RawSpeech:
         """24 kHz samples."""
-        speech = self.speak_many([utterance])[0]
-        if isinstance(speech, AudioError):
-            raise speech
-        return speech
+        return speak_alone(self, utterance)
 
     def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
         """Speak one after the other; the same utterance gives the same samples, whatever is spoken with it.
