@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from speechtl import __version__
-from speechtl.cli import bench, data, device, image, study, words
+from speechtl.cli import bench, data, device, image, ready, study, words
 from speechtl.cli.options import Command
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
 from speechtl.text import echo, one_line
@@ -113,6 +113,7 @@ for command, example in (
         words.detect,
         "speechtl detect computer.wake recording.wav   or: arecord -t raw -f S16_LE -r 16000 | speechtl detect computer.wake -",
     ),
+    (ready.words, "speechtl words   or: speechtl words computer"),
     (device.listen, device.LISTEN_EXAMPLE),
     (device.doctor, "speechtl doctor computer.wake --device USB"),
     (device.serve, "speechtl serve computer.wake --uri tcp://0.0.0.0:10400 --zeroconf kitchen"),

@@ -129,9 +129,10 @@ def _per_word(name: str, read: Callable[[list[str]], PerWord], help_text: str) -
     return typer.Option(name, metavar="[WORD=]NUMBER", callback=_checked(read), show_default=False, help=help_text)
 
 
-BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle.", show_default=False)]
+BundleArgument = Annotated[Path, typer.Argument(metavar="NAME.wake", help="A bundle, or a ready word.", show_default=False)]
 BundlesArgument = Annotated[
-    list[Path], typer.Argument(metavar="NAME.wake...", help="Bundles, or folders of bundles, which are watched.", show_default=False)
+    list[Path],
+    typer.Argument(metavar="NAME.wake...", help="Bundles, ready words, or folders of bundles, which are watched.", show_default=False),
 ]
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to standard output, everything else to standard error.")]

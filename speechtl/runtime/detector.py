@@ -57,7 +57,7 @@ class Scorer:
     @classmethod
     def on(cls, engine: Engine, bundle: Bundle) -> Scorer:
         """Scorer of a bundle on an engine that runs one of its graphs already."""
-        return cls(bundle.features, bundle.frames_per_step, engine, len(bundle.words))
+        return cls(bundle.features, bundle.frames_per_step, engine, bundle.columns)
 
     def fork(self) -> Scorer:
         """A scorer for another stream, which shares the graph in memory and no state."""
@@ -145,8 +145,8 @@ class Detector:
         events = []
         first = self.scorer.steps
         for index, scores in enumerate(self.scorer.feed(samples).tolist()):
-            for word, trigger, score in zip(self.words, self._triggers, scores, strict=True):
-                smoothed = trigger.feed(score)
+            for word, trigger in zip(self.words, self._triggers, strict=True):
+                smoothed = trigger.feed(scores[word.column])
                 if self.on_score is not None:
                     self.on_score(Event(word.name, self.scorer.time(first + index), trigger.smoothed), trigger.settings.threshold)
                 if smoothed is not None:

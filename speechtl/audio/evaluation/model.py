@@ -50,16 +50,16 @@ def open_model(
         opened = open_engine(bundle, graph, engine)
         runs = f"{opened.graph} in {opened.runtime}"
         words, about, scorer = bundle.words, bundle.about, Scorer.on(opened, bundle)
-    column = _column(path, [entry.name for entry in words], word)
-    name, trigger, phrases = words[column].name, words[column].trigger, words[column].phrases
+    chosen = words[_index(path, [entry.name for entry in words], word)]
+    trigger = chosen.trigger
     if threshold is not None:
         trigger = replace(trigger, threshold=threshold)
     source = "calibrated" if threshold is None else "given"
     trained_on = frozenset(about.get("data", {}).get("recordings", "").split())
-    return Model(path, name, scorer, trigger, source, trained_on, phrases, column, runs)
+    return Model(path, chosen.name, scorer, trigger, source, trained_on, chosen.phrases, chosen.column, runs)
 
 
-def _column(path: Path, names: Sequence[str], word: str | None) -> int:
+def _index(path: Path, names: Sequence[str], word: str | None) -> int:
     if word is None and len(names) > 1:
         raise BundleError(f"{path} has several words; say which to evaluate with --word: {', '.join(names)}.")
     if word is not None and word not in names:

@@ -70,6 +70,7 @@ class Word:
     name: str
     phrases: tuple[str, ...]
     trigger: TriggerSettings
+    column: int = 0  # of the graph's scores
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Description:
     name: str
     features: Features
     words: tuple[Word, ...]
+    columns: int  # of the graph's scores: one for each word in the file
     frames_per_step: int
     silent_steps: int
     states: tuple[State, ...]
@@ -103,7 +105,7 @@ def read_description(about: Mapping[str, Any]) -> Description:
     check_provenance(field)
     for word in field.get("words", []).list(0, MAX_WORDS):
         check_provenance(word)
-    return Description(field["name"].text(MAX_NAME), features, words, frames, silent, _states(field["states"]), _graphs(field))
+    return Description(field["name"].text(MAX_NAME), features, words, len(words), frames, silent, _states(field["states"]), _graphs(field))
 
 
 def read_listing(field: Field) -> dict[str, Listed]:
@@ -153,7 +155,10 @@ def _chunk(field: Field, features: Features) -> tuple[int, int]:
 def _words(field: Field) -> tuple[Word, ...]:
     whole = Word(field["name"].text(MAX_NAME), _phrases(field, MAX_PHRASES * MAX_WORDS), read_trigger(field["detector"]))
     described = field.get("words", []).list(0, MAX_WORDS)
-    words = tuple(Word(one["name"].text(MAX_NAME), _phrases(one, MAX_PHRASES), read_trigger(one["detector"])) for one in described)
+    words = tuple(
+        Word(one["name"].text(MAX_NAME), _phrases(one, MAX_PHRASES), read_trigger(one["detector"]), column)
+        for column, one in enumerate(described)
+    )
     if len({word.name for word in words}) < len(words):
         raise BundleError("words contains two words of the same name.")
     return words or (whole,)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from speechtl.errors import BundleError, SpeechtlError, os_sentence
+from speechtl.runtime import ready
 from speechtl.runtime.bundle.choice import Choice
 
 LOOK_SECONDS = 1.0  # between two checks of the folders
@@ -36,11 +37,12 @@ Opened = TypeVar("Opened", bound=Named)
 class OpenBundles(Generic[Opened]):
     """The results of `open_one` for each bundle; `log` receives a sentence for each change, and for each bundle that cannot be opened.
 
-    `places` are files, which must exist, and folders, which may be empty. Raises `SpeechtlError` for a file that cannot be
+    `places` are files, which must exist, ready words, and folders, which may be empty. Raises `SpeechtlError` for a file that cannot be
     opened, and for two bundles with the same word.
     """
 
     def __init__(self, places: Sequence[Path], open_one: Callable[[Path], Opened], log: Callable[[str], None]) -> None:
+        places = ready.together(places)
         self.folders = [place for place in places if place.is_dir() and not (place / RUN).exists()]
         self._files = [place for place in places if place not in self.folders]
         self._open_one = open_one

@@ -7,14 +7,16 @@ use is in memory. A bundle may come from anywhere: the sizes of its zip, descrip
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speechtl.errors import BundleError
+from speechtl.runtime import ready
 from speechtl.runtime.bundle.archive import DAMAGE, KIND, Files, field_of, read_archive, reason
 from speechtl.runtime.bundle.arrays import read_arrays
 from speechtl.runtime.bundle.description import REQUIRED, Description, read_description
@@ -53,8 +55,13 @@ class Bundle:
 
     @property
     def words(self) -> list[Word]:
-        """The wake words, in the order of the graph's scores."""
+        """The wake words in use, in the order of the graph's scores."""
         return list(self.description.words)
+
+    @property
+    def columns(self) -> int:
+        """The number of the graph's scores, also of words that are not in use."""
+        return self.description.columns
 
     @property
     def frames_per_step(self) -> int:
@@ -96,8 +103,20 @@ class Bundle:
 
 
 def open_bundle(path: Path | str) -> Bundle:
-    """Open a bundle; raise `BundleError` for one that is damaged, unknown or unsafe."""
+    """Open a bundle, or ready words by their name; raise `BundleError` for one that is damaged, unknown or unsafe."""
     path = Path(path)
+    if not os.path.lexists(path):
+        return _only(_open(ready.BUNDLE), ready.words_of(path))
+    return _open(path)
+
+
+def _only(bundle: Bundle, names: Collection[str]) -> Bundle:
+    """A bundle of which only these words are in use."""
+    words = tuple(word for word in bundle.words if word.name in names)
+    return replace(bundle, description=replace(bundle.description, words=words))
+
+
+def _open(path: Path) -> Bundle:
     about, files = read_archive(path, KIND, REQUIRED)
     with field_of(path):
         description = read_description(about)

@@ -97,7 +97,7 @@ class Engine:
         self.graph = graph.name
         self.runtime = runtime.package
         self._frames = bundle.frames_per_step
-        self._words = len(bundle.words)
+        self._words = bundle.columns
         content = bundle.files[graph.name]
         with _refusal(bundle, graph, runtime, "start"):
             module = importlib.import_module(runtime.module)
@@ -224,7 +224,7 @@ def _check(bundle: Bundle, graph: Graph, session: Session) -> None:
     """Refuse a graph whose inputs and outputs are not those of the bundle's description."""
     frames = (1, 1, bundle.frames_per_step, bundle.features.bands)
     inputs = {INPUT: graph.shape(frames), **{state.name: graph.shape(state.shape) for state in bundle.states}}
-    outputs = {OUTPUT: (1, len(bundle.words)), **{state.output: graph.shape(state.shape) for state in bundle.states}}
+    outputs = {OUTPUT: (1, bundle.columns), **{state.output: graph.shape(state.shape) for state in bundle.states}}
     for kind, announced, tensors in (("inputs", inputs, session.inputs), ("outputs", outputs, session.outputs)):
         given = {name: tensor.shape for name, tensor in tensors.items()}
         if kind == "outputs":

@@ -60,7 +60,7 @@ def resident_mb(process) -> float:
 @pytest.mark.slow
 def test_nothing_is_lost_while_every_core_is_busy(virtual_microphone, speechtl, tiny_bundle, bursts, busy_cores):
     """SPEECHTL_SOAK_MINUTES says for how long; training/studies/README.md has what ten minutes gave."""
-    rounds = max(round(float(os.environ.get("SPEECHTL_SOAK_MINUTES", "0.25")) * 60 / 3), 2)
+    rounds = max(round(float(os.environ.get("SPEECHTL_SOAK_MINUTES", "0.15")) * 60 / 3), 2)
     microphone = virtual_microphone(rate=48_000, strict=True)
     command = listening(speechtl, microphone, tiny_bundle, "--json")
     samples = soxr.resample(bursts((0.5, 2.0), 3.0), RATE, 48_000)

@@ -107,7 +107,7 @@ microphone.close()
 
 
 @pytest.mark.slow
-def test_two_hundred_starts_and_stops_leak_neither_threads_nor_descriptors(virtual_microphone):
+def test_a_hundred_starts_and_stops_leak_neither_threads_nor_descriptors(virtual_microphone):
     said = run(
         """
 def cycle():
@@ -120,7 +120,7 @@ def held():
 
 cycle()
 before = held()
-for _ in range(200):
+for _ in range(100):
     cycle()
 def few_more():  # a thread that ends is not gone at once, neither now nor when the first count was taken
     return all(abs(now - then) < 5 for now, then in zip(held(), before))
