@@ -74,7 +74,16 @@ def _run(recipe: Path, out: Path) -> Run:
 
 
 def _plan(name: str) -> Plan:
-    return Plan([_positives(name)], *([*map(_manifest, names)] for names in OTHERS.values()), preset=WORLD)
+    others = {kind: [*map(_manifest, names)] for kind, names in OTHERS.items()}
+    return Plan(
+        [_positives(name)],
+        negatives=others["negatives"],
+        noise=others["noise"],
+        talk=others["talk"],
+        music=others["music"],
+        rooms=others["rooms"],
+        preset=WORLD,
+    )
 
 
 def _positives(name: str) -> Path:

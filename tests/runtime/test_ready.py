@@ -33,7 +33,7 @@ def test_a_ready_word_opens_by_its_name_and_only_it_is_reported(monkeypatch, tmp
 def test_a_file_of_that_name_comes_before_the_ready_word(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "computer").write_bytes(b"no bundle")
-    with pytest.raises(BundleError, match="is not a bundle|damaged"):
+    with pytest.raises(BundleError, match="is not a bundle"):
         open_bundle("computer")
 
 
