@@ -23,8 +23,8 @@ def test_two_encoders_give_what_each_gives_for_the_same_moment(two):
     both = beside(two).eval()
     frames = torch.randn(1, 1, both.receptive_field + 24, 32)
     together = both(frames)
-    assert together.shape == (1, 192 + 80, 4, 1)
-    for encoder, part in zip(two, together.split([192, 80], dim=1), strict=True):
+    assert together.shape == (1, 256 + 80, 4, 1)
+    for encoder, part in zip(two, together.split([256, 80], dim=1), strict=True):
         alone = encoder(frames[:, :, both.receptive_field - encoder.receptive_field :])
         torch.testing.assert_close(part, alone[:, :, :4])
 
@@ -52,10 +52,10 @@ def test_members_listen_to_one_encoder_each_and_keep_to_it_while_they_learn(two)
         optimizer.step()
         optimizer.zero_grad()
     heard = first.weight.abs().amax(dim=(2, 3)).reshape(4, 24, 272) > 0
-    assert heard[:2, :, :192].all()
-    assert heard[2:, :, 192:].all()
-    assert not heard[:2, :, 192:].any()
-    assert not heard[2:, :, :192].any()
+    assert heard[:2, :, :256].all()
+    assert heard[2:, :, 256:].all()
+    assert not heard[:2, :, 256:].any()
+    assert not heard[2:, :, :256].any()
 
 
 def test_what_both_remember_of_the_features_is_one_state(two):
