@@ -1,4 +1,4 @@
-"""python training/ready_words.py [--work runs/ready] [--recipes RECIPE...] [--out FOLDER]
+"""python training/ready_words.py [RECIPE...] [--work runs/ready] [--out FOLDER]
 
 Make the ready words of the package: train each recipe over the frozen encoder conv-ctc, export all as one bundle, evaluate it on people,
 noises and talkers that no training heard, and write a card for each word. Trainings that are finished in --work are not repeated, and
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=output_folder, default=Path("runs/ready"), help="folder of the runs (default %(default)s)")
-    parser.add_argument("--recipes", type=Path, nargs="+", default=sorted(RECIPES.glob("*.toml")), metavar="RECIPE")
+    parser.add_argument("recipes", type=Path, nargs="*", default=sorted(RECIPES.glob("*.toml")), metavar="RECIPE")
     parser.add_argument("--out", type=output_folder, default=ready.FOLDER, help="default: the package's own folder")
     parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), help="default: %(default)s")
     return parser.parse_args(argv)

@@ -106,7 +106,8 @@ def open_bundle(path: Path | str) -> Bundle:
     """Open a bundle, or ready words by their name; raise `BundleError` for one that is damaged, unknown or unsafe."""
     path = Path(path)
     if not os.path.lexists(path):
-        return _only(_open(ready.BUNDLE), ready.words_of(path))
+        names = ready.words_of(path)
+        return _only(_open(ready.BUNDLE), names)
     return _open(path)
 
 
