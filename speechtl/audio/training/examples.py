@@ -29,6 +29,7 @@ TAIL = 0.5  # seconds after a word, at least
 TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn again for each round
 MOST_POSITIVES = 4096  # examples of the word in a round, drawn again for each round if there are more; an epoch takes about 2,000
 FADE = SAMPLE_RATE // 50  # samples
+EQUAL_TAKES = 10  # real takes that have as many examples as all synthesised ones together
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,11 @@ class ExampleMaker:
 
         If there are more than `MOST_POSITIVES`, that many are drawn.
         """
-        count = len(self.positives) * self.repeats
-        indices = np.arange(count)
-        if count > MOST_POSITIVES:
-            random = np.random.default_rng([self.seed, number, 4])
-            indices = np.sort(random.choice(count, MOST_POSITIVES, replace=False))
-        jobs = [(self.positives[index % len(self.positives)], index) for index in indices.tolist()]
+        random = np.random.default_rng([self.seed, number, 4])
+        chosen = weighed(self.positives, self.repeats, random)
+        if len(chosen) > MOST_POSITIVES:
+            chosen = [chosen[index] for index in np.sort(random.choice(len(chosen), MOST_POSITIVES, replace=False))]
+        jobs = [(self.positives[place], index) for place, index in chosen]
         return self._render(jobs, (self.seed, number, 0), self.surroundings.behind(number, words=True), workers)
 
     def render_negatives(self, number: int, workers: int = 2) -> Round:
@@ -197,6 +197,29 @@ class ExampleMaker:
             part = other[: self.length - shift]
             tape[shift : shift + len(part)] = part
         return tape
+
+
+def share_of_real(takes: int) -> float:
+    """The share of real takes among the examples of the word, beside synthesised ones."""
+    return takes / (takes + EQUAL_TAKES)
+
+
+def weighed(positives: Sequence[Recording], repeats: int, random: np.random.Generator) -> list[tuple[int, int]]:
+    """The index of a positive and a number of its own for each example of the word in a round: each positive `repeats` times.
+
+    Where real takes and synthesised ones meet, each kind has its share of these examples, however many takes it has.
+    """
+    count = len(positives) * repeats
+    real = [index for index, recording in enumerate(positives) if not recording.synthesised]
+    synthesised = [index for index, recording in enumerate(positives) if recording.synthesised]
+    if not real or not synthesised:
+        return [(index % len(positives), index) for index in range(count)]
+    of_real = round(share_of_real(len(real)) * count)
+    chosen: list[int] = []
+    for own, number in ((real, of_real), (synthesised, count - of_real)):
+        whole, rest = divmod(number, len(own))
+        chosen += own * whole + [own[index] for index in random.permutation(len(own))[:rest]]
+    return [(place, index) for index, place in enumerate(chosen)]
 
 
 def _fade_out(samples: Samples) -> Samples:

@@ -18,6 +18,7 @@ from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import save_run
+from speechtl.audio.spelling.material import completed
 from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches, Search
@@ -59,7 +60,7 @@ class Training:
 
     def __init__(self, recipe: Recipe, work: Path) -> None:
         self.started = time.monotonic()
-        self.recipe = recipe
+        self.recipe = recipe = completed(recipe)
         self.work = work
         self.data = prepare(recipe, say)
         _describe(self.data)
@@ -216,5 +217,6 @@ def _provenance(data: Data) -> dict[str, Any]:
         "speakers_apart": data.apart,
         "licences": sorted({clip.license or "unknown" for clip in clips}),
         "sources": sorted({(clip.source or "own recordings").split("@")[0] for clip in clips}),
+        "synthesised": sum(recording.synthesised for recording in data.positives),
         "recordings": " ".join(sorted({clip.short_hash for clip in clips if clip.short_hash})),  # a list would be twice as long
     }
