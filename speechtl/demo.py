@@ -129,6 +129,7 @@ def _synthetic(out: Path, word: str) -> Material:
     typed = _recipe(word, {"synthesise": True})
     positives, *confusables = spoken_material(typed, takes=SYNTHETIC_CLIPS, test=SYNTHETIC_TESTS, confusables=CONFUSABLES)
     real = default.are_at_hand()
+    data: dict[str, Any]
     if real:
         data = {kind: list(map(str, paths)) for kind, paths in default.manifests().items()} | {"negative_minutes": REAL_MINUTES}
     else:

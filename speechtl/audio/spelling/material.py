@@ -35,7 +35,6 @@ from speechtl.text import counted, one_line
 TAKES = 240
 CONFUSABLES, TAKES_EACH = 24, 6
 CONFUSABLE = "confusable"  # label of their takes
-POSITIVES_FILE, CONFUSABLES_FILE = "positives.jsonl", "confusables.jsonl"
 FEWEST_PHONES, MOST_WORDS = 3, 6
 TEST_SEED = 1_000_003  # of takes that no training hears
 
@@ -63,12 +62,12 @@ def spoken_material(recipe: Recipe, log: Log = say, *, takes: int = TAKES, test:
     check_phrases(phrases)
     natural = _natural_voices(phrases, log)
     seed = recipe.train.seed
-    settings = [RECIPE, phrases, recipe.spoken, seed, takes, test, confusables, TAKES_EACH, natural]
-    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
-    folder = cache_folder() / "spelling" / f"{recipe.name}-{digest}"
-    made = [folder / POSITIVES_FILE, folder / CONFUSABLES_FILE]
+    settings = [RECIPE, phrases, recipe.spoken, seed, takes, test, confusables, TAKES_EACH, natural, recipe.transfer.encoder]
+    name = f"{recipe.name}-{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]}"
+    folder = cache_folder() / "spelling"
+    made = [folder / f"{name}-{kind}.jsonl" for kind in ("positives", "confusables")]
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock", f"Another process speaks {recipe.name} into {folder}", "wait for it"):
+    with locked(folder / f".{name}.lock", f"Another process speaks {recipe.name} into {folder}", "wait for it"):
         if not made[0].is_file():
             lines = make_takes(folder, Set(phrases, takes, seed=seed, test=test), f"speaking {recipe.name}, dozen takes")
             _write(made[0], _checked(folder, lines, recipe, log))
@@ -76,7 +75,7 @@ def spoken_material(recipe: Recipe, log: Log = say, *, takes: int = TAKES, test:
             texts = [one.text for one in nearest(recipe.spoken, confusables)]
             log(f"Speaking words that sound like it: {', '.join(texts[:8])} ..." if texts else "There is no dictionary of similar words.")
             _write(made[1], _confusables(folder, texts, seed, TAKES_EACH))
-    log(f"The synthesised recordings are in {folder}.")
+    log(f"The synthesised recordings are in {made[0]}.")
     return made if made[1].stat().st_size else made[:1]
 
 
@@ -85,8 +84,8 @@ def speak_confusables(phrases: Sequence[str], folder: Path, count: int, each: in
     texts = [one.text for one in nearest(phrases, count)]
     if not texts:
         return None
-    _write(folder / CONFUSABLES_FILE, _confusables(folder, texts, TEST_SEED, each))
-    return folder / CONFUSABLES_FILE
+    _write(folder / "confusables.jsonl", _confusables(folder, texts, TEST_SEED, each))
+    return folder / "confusables.jsonl"
 
 
 def check_phrases(phrases: Sequence[str]) -> None:
