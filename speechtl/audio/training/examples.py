@@ -80,9 +80,9 @@ class ExampleMaker:
     ) -> None:
         self.positives = positives
         self.negatives = negatives
-        self.by_fold: dict[int, list[Recording]] = {}
-        for recording in negatives:
-            self.by_fold.setdefault(recording.fold, []).append(recording)
+        recorded = [recording for recording in negatives if not recording.synthesised] or negatives
+        self.by_fold = _by_fold(recorded)
+        self.spoken = _by_fold([recording for recording in negatives if recording.synthesised] if recorded is not negatives else ())
         self.augmenter = augmenter
         self.surroundings = Surroundings(augmenter.noises, music, self.by_fold, augmenter.rooms, seed)
         self.front_end = front_end(features)
@@ -106,11 +106,20 @@ class ExampleMaker:
         return self._render(jobs, (self.seed, number, 0), self.surroundings.behind(number, words=True), workers)
 
     def render_negatives(self, number: int, workers: int = 2) -> Round:
-        """The windows of all negatives of round `number`."""
-        random = np.random.default_rng([self.seed, number])
-        windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
+        """The windows of all recorded negatives of round `number`, which are the same for every word."""
+        return self._render_tapes(self.by_fold, number, (self.seed, number), (self.seed, number, 1), workers)
+
+    def render_spoken(self, number: int, workers: int = 2) -> Round:
+        """The windows of all synthesised negatives of round `number`, where there are recorded ones, too."""
+        return self._render_tapes(self.spoken, number, (self.seed, number, 8), (self.seed, number, 9), workers)
+
+    def _render_tapes(
+        self, by_fold: Mapping[int, list[Recording]], number: int, order: tuple[int, ...], seed: tuple[int, ...], workers: int
+    ) -> Round:
+        random = np.random.default_rng(order)
+        windows = [window for fold, negatives in sorted(by_fold.items()) for window in self._tape(fold, negatives, random)]
         behind = self.surroundings.behind(number, words=False)
-        return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), behind, workers)
+        return self._render([(window, index) for index, window in enumerate(windows)], seed, behind, workers)
 
     def render_hard(self, number: int, moments: Sequence[Moment], workers: int = 2) -> Round:
         """A window around each of some moments of the negatives, in round `number`."""
@@ -197,6 +206,13 @@ class ExampleMaker:
             part = other[: self.length - shift]
             tape[shift : shift + len(part)] = part
         return tape
+
+
+def _by_fold(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
+    folds: dict[int, list[Recording]] = {}
+    for recording in recordings:
+        folds.setdefault(recording.fold, []).append(recording)
+    return folds
 
 
 def share_of_real(takes: int) -> float:
