@@ -56,10 +56,13 @@ def completed(recipe: Recipe, log: Log = say) -> Recipe:
     return recipe.model_copy(update={"data": data.model_copy(update=update)}) if update else recipe
 
 
-def spoken_material(recipe: Recipe, log: Log = say, *, takes: int = TAKES, test: int = 0, confusables: int = CONFUSABLES) -> list[Path]:
+def spoken_material(
+    recipe: Recipe, log: Log = say, *, takes: int | None = None, test: int = 0, confusables: int | None = None
+) -> list[Path]:
     """The manifests of takes of the phrases and, if there are any, of confusable words; `test` takes are of other voices and split."""
     phrases = recipe.pronounced
     check_phrases(phrases)
+    takes, confusables = takes or TAKES, confusables or CONFUSABLES
     natural = _natural_voices(phrases, log)
     seed = recipe.train.seed
     settings = [RECIPE, phrases, recipe.spoken, seed, takes, test, confusables, TAKES_EACH, natural, recipe.transfer.encoder]

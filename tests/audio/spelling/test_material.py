@@ -66,7 +66,7 @@ def test_default_negatives_come_with_noise_and_music_unless_these_are_given(tmp_
     ("phrase", "sentence"),
     [
         ("...", "There is nothing to say in the phrase '...'"),
-        ("a", "The phrase 'a' has 1 sound (AH)"),
+        ("a", "The phrase 'a' has 1 sound ("),
         ("/ɑː/", "The phrase '/ɑː/' has 1 sound (ɑː)"),
         ("word " * 40, "has 40 words; a wake phrase has at most 6"),
         ("ᚠᚢᚦ", "No voice reads the Runic script"),
