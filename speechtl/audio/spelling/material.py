@@ -1,7 +1,8 @@
 """The recordings that a recipe leaves to the program: takes of its phrases, confusable words, and default negatives.
 
-CACHE/spelling/NAME-1f3a.../positives.jsonl      takes of the phrases
-CACHE/spelling/NAME-1f3a.../confusables.jsonl    takes of words and phrases that sound like them
+CACHE/spelling/NAME-1f3a...-positives.jsonl      takes of the phrases
+CACHE/spelling/NAME-1f3a...-confusables.jsonl    takes of words and phrases that sound like them
+CACHE/spelling/takes/                            the takes of all words
 """
 
 from __future__ import annotations
