@@ -43,8 +43,9 @@ DRAWN_OUT = 0.12  # of a lengthened vowel
 FOREIGN = 0.7  # of an accent, of a natural voice of another language
 HESITATING, GOING_ON = 0.12, 0.15  # of words before and after the phrase
 BEFORE = ("um", "uh", "so", "okay", "well", "oh", "and", "er", "hmm", "right")
-AFTER = tuple(
-    ["what time is it", "turn on the light", "play some music", "stop", "how are you", "set a timer", "what's the weather", "can you hear me", "open the door", "good morning", "next song", "tell me more"]
+AFTER = (
+    *("what time is it", "turn on the light", "play some music", "stop", "how are you", "set a timer", "what's the weather"),
+    *("can you hear me", "open the door", "good morning", "next song", "tell me more"),
 )
 
 Line = dict[str, Any]  # of a manifest
