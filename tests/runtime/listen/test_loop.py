@@ -14,7 +14,8 @@ import pytest
 import soundfile
 import soxr
 
-from speechtl.runtime.listen.commands import Command, Detection
+from speechtl.runtime.events import Event
+from speechtl.runtime.listen.commands import Command
 from speechtl.runtime.listen.loop import Listener, PacedFile
 
 RATE = 16_000
@@ -274,7 +275,7 @@ def test_commands_are_ended_before_a_microphone_that_may_hang_is_closed(recordin
         Command(f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 600", print, shell=True),
         Closing(recording),
     )
-    command.run(Detection("word", 1.0, 0.9, "now"))
+    command.run(Event("word", 1.0, 0.9))
     while not (tmp_path / "pid").exists():
         time.sleep(0.01)
     Listener(source, None, None, print, print, command).close()
