@@ -30,7 +30,7 @@ def test_the_level_of_a_word_and_how_far_it_exceeds_the_seconds_before():
 
 
 def test_the_end_of_a_word_that_still_sounds_is_not_waited_for():
-    event = metered(tone(4.0, -30), Event("a", 3.0, 0.9, start=2.5, end=3.4), 1)
+    event = metered(tone(4.0, -30), Event("a", 3.0, 0.9, start=2.5, end=3.4), 77)
     assert (event.level, event.snr) == (pytest.approx(-30.0, abs=0.11), pytest.approx(0.0, abs=0.11))
 
 

@@ -77,10 +77,14 @@ class Command:
             thread.start()
         return not busy
 
-    def close(self) -> None:
-        """End all running commands: SIGTERM first, then SIGKILL."""
+    def close(self, patience: float = 0.0) -> None:
+        """End all commands that still run after so many seconds: SIGTERM first, then SIGKILL."""
         with self._lock:
             self._closed = True
+            running = dict(self._running)
+        end = time.monotonic() + patience
+        for thread in running:
+            thread.join(max(end - time.monotonic(), 0.0))
         for number in (signal.SIGTERM, KILL):
             with self._lock:
                 running = dict(self._running)

@@ -28,6 +28,7 @@ HELD_SECONDS = 5.0  # before an event: a word, and the delay of its event
 WAIT_SECONDS = 3.0  # for speech to begin
 PAUSE_SECONDS = 0.8  # without speech that end a request
 AFTER_WORD_SECONDS = 0.2  # behind the decision, in which the word itself may still sound
+LAST_SECONDS = 0.15  # for a command to read the rest, at the end of the program
 END, START = "end", "start"
 
 
@@ -113,7 +114,7 @@ class HandOver:
     def close(self) -> None:
         """End the request and the commands."""
         self.end()
-        self._command.close()
+        self._command.close(LAST_SECONDS)
 
     def _give(self, request: Request, samples: Samples) -> None:
         self._sound.put(samples)

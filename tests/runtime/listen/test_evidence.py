@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from speechtl.errors import SpeechtlError
@@ -63,19 +61,8 @@ def test_detectors_are_told_apart_and_the_last_one_stands_last(tmp_path):
 
 
 def test_files_that_are_no_tallies_are_one_sentence(tmp_path):
-    with pytest.raises(SpeechtlError, match="does not exist. A tally is written by: speechtl listen"):
+    with pytest.raises(SpeechtlError, match=r"does not exist\. A tally is written by: speechtl listen"):
         read_evidence(tmp_path / "none")
     (tmp_path / "text").write_text("some text\n")
     with pytest.raises(SpeechtlError, match="is not a tally"):
         read_evidence(tmp_path / "text")
-
-
-def test_the_command_prints_it(call, tmp_path):
-    append_lines(tmp_path / "tally", [*heard(1), event(None)])
-    with (tmp_path / "tally").open("a") as file:
-        file.write("{torn")
-    done = call("tally", tmp_path / "tally", "--json")
-    assert done.returncode == 0
-    assert json.loads(done.stdout)[0]["false_accepts"] == [0, 1]
-    assert done.stderr == f"speechtl: 1 line of {tmp_path}/tally cannot be used, and is left out.\n"
-    assert "events         1: 1 without a verdict" in call("tally", tmp_path / "tally").stdout

@@ -34,7 +34,7 @@ class FakeCommand:
         self.given += [sound] if self.works else []
         return self.works
 
-    def close(self) -> None:
+    def close(self, patience: float = 0.0) -> None:
         pass
 
 
