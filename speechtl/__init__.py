@@ -1,7 +1,8 @@
 """Wake-word detection by transfer learning, from a workstation to a Raspberry Pi.
 
-`train`, `evaluate` and `export` are documented in `speechtl.api`, `Detector` and `Event` in `speechtl.runtime.detector`, `Recipe` in
-`speechtl.audio.recipe`, `hand_over` in `speechtl.runtime.listen.hand_over`. Each is imported when it is first used, so that a device loads nothing of training.
+`train`, `evaluate` and `export` are documented in `speechtl.api`, `Detector` and `Event` in `speechtl.runtime.detector`, `hand_over` in
+`speechtl.runtime.listen.hand_over`, `Recipe` in `speechtl.audio.recipe`. Each is imported when it is first used, so that a device loads
+nothing of training.
 """
 
 from importlib import import_module

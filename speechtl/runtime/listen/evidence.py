@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from speechtl.errors import SpeechtlError
 from speechtl.runtime.listen.clips import VERDICTS
 from speechtl.runtime.listen.tally_file import EVENT, HEARD, NEAR, VERDICT, Line, Which, read_lines
 from speechtl.runtime.samples import Json
+from speechtl.text import one_line
 
 WORD, NOT_WORD, UNSURE = VERDICTS
 NONE = "none"  # no verdict
@@ -58,9 +60,10 @@ class Evidence:
         least, most = self.false_accepts
         false = str(most) if least == most else f"{least} to {most}"
         limit = f": at most {_digits(self.per_hour_high)} an hour with 95 % confidence" if self.hours else ""
+        which = f"bundle {one_line(self.bundle) or 'unknown'}, threshold {self.threshold:.4g}"
         return "\n".join(
             [
-                f"{self.word} (bundle {self.bundle or 'unknown'}, threshold {self.threshold:.4g}): {self.hours:.1f} hours",
+                f"{one_line(self.word)} ({which}): {self.hours:.1f} hours",
                 f"  events         {_by_verdict(self.events)}",
                 f"  false accepts  {false}{limit}",
                 f"  near misses    {_by_verdict(self.near)}",
@@ -110,7 +113,7 @@ def _verdict(clip: str | None, said: dict[str, str]) -> str:
     if clip is None:
         return NONE
     path = Path(clip)
-    now = (verdict for verdict in VERDICTS if (path.parent / verdict / path.name).is_file())
+    now = (verdict for verdict in VERDICTS if os.path.isfile(path.parent / verdict / path.name))  # noqa: PTH113, false for any text
     return next(now, said.get(clip, NONE))
 
 

@@ -141,14 +141,14 @@ def _usable(line: Line) -> bool:
     what, seconds = line.get("what"), line.get("seconds")
     if what == VERDICT:
         return isinstance(line.get("clip"), str) and line.get("verdict") in VERDICTS
-    named = all(isinstance(line.get(key), str) for key in ("word", "bundle")) and _is_number(line.get("threshold"))
+    named = all(isinstance(line.get(key), str) for key in ("word", "bundle")) and _is_number(line.get("threshold"), 1.0)
     if what == HEARD:
-        return named and _is_number(seconds) and 0.0 <= float(seconds or 0.0) <= 2.0 * EVERY_SECONDS
+        return named and _is_number(seconds, 2.0 * EVERY_SECONDS)
     return named and what in (EVENT, NEAR) and isinstance(line.get("clip"), str | None)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_number(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= most
 
 
 def verdicts_in(clips: Path) -> dict[str, str]:

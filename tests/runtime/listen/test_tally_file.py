@@ -116,6 +116,7 @@ def test_a_line_that_a_power_failure_has_torn_costs_only_itself(tmp_path):
         b'{"what": "heard", "word": 1, "bundle": "", "threshold": 0.5, "seconds": 1}',
         b'{"what": "heard", "word": "a", "bundle": "", "threshold": 0.5, "seconds": 1e9}',
         b'{"what": "heard", "word": "a", "bundle": "", "threshold": true, "seconds": 1}',
+        b'{"what": "heard", "word": "a", "bundle": "", "threshold": ' + b"9" * 400 + b', "seconds": 1}',
         b'{"what": "event", "word": "a", "bundle": "", "threshold": 0.5, "clip": 5}',
         b'{"what": "verdict", "clip": "a", "verdict": "perhaps"}',
     ],
