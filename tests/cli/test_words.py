@@ -55,7 +55,7 @@ def test_detections_are_json_lines_and_nothing_else(tiny_bundle, recording):
 def test_a_number_of_false_accepts_a_day_sets_the_threshold_and_says_what_it_costs(tiny_bundle, recording, call):
     done = call("detect", tiny_bundle, recording, "--false-accepts-per-day", "24")
     assert done.returncode == 0
-    assert "threshold 0.1192, 24 false accepts a day expected (at most 65), recall 93.3 % (83.3 to 96.7 %) in validation." in done.stderr
+    assert "threshold 0.1192 for 24 false accepts a day (at most 65 with 95 % confidence); recall in validation 93.3 %" in done.stderr
     assert (
         "both given for all words" in call("detect", tiny_bundle, recording, "--false-accepts-per-day", "24", "--threshold", "0.5").stderr
     )

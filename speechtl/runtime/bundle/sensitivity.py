@@ -53,7 +53,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Setting:
-    """A threshold, the false accepts to expect of it in a day, and the recall that validation found; limits are 95 %.
+    """A threshold, the false accepts a day that it aims at, and the recall that validation found; limits are 95 %.
 
     `beyond` is a sentence where the data cannot tell what was asked for, else empty.
     """
@@ -69,8 +69,8 @@ class Setting:
     def __str__(self) -> str:
         recall = f"{100 * self.recall:.1f} % ({100 * self.recall_low:.1f} to {100 * self.recall_high:.1f} %)"
         return (
-            f"threshold {self.threshold:.4g}, {_rate(self.per_day)} false accepts a day expected "
-            f"(at most {_rate(self.per_day_high)}), recall {recall} in validation"
+            f"threshold {self.threshold:.4g} for {_rate(self.per_day)} false accepts a day "
+            f"(at most {_rate(self.per_day_high)} with 95 % confidence); recall in validation {recall}"
         )
 
 

@@ -35,7 +35,7 @@ def test_recall_is_that_of_validation_between_the_thresholds_that_were_tried():
     assert (setting.recall, setting.recall_low, setting.recall_high) == pytest.approx(
         (1.0 - 0.2 / 3, 0.9 - 0.2 / 3, 1.0 - 0.1 / 3), abs=1e-4
     )
-    assert "recall 93.3 % (83.3 to 96.7 %) in validation" in str(setting)
+    assert "recall in validation 93.3 % (83.3 to 96.7 %)" in str(setting)
 
 
 @given(st.floats(0.5, 240.0))

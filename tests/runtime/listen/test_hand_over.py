@@ -133,7 +133,7 @@ def test_a_command_that_is_slow_or_dies_takes_no_time_of_the_loop():
         time.sleep(0.01)
     handing.close()
     assert time.process_time() - begun < 1.0
-    assert "stopped reading after 0.0 s of sound" in said[0]
+    assert "stopped reading after" in said[0]
 
 
 def test_only_the_two_ends_of_a_word_are_known():
