@@ -115,6 +115,7 @@ for command, example in (
     ),
     (ready.words, "speechtl words   or: speechtl words computer"),
     (device.listen, device.LISTEN_EXAMPLE),
+    (device.tally, "speechtl tally tally.jsonl"),
     (device.doctor, "speechtl doctor computer.wake --device USB"),
     (device.serve, "speechtl serve computer.wake --uri tcp://0.0.0.0:10400 --zeroconf kitchen"),
     (study.advise, "speechtl advise training/recipes/words/computer.toml"),
