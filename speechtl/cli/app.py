@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from speechtl import __version__
-from speechtl.cli import bench, data, device, image, ready, study, words
+from speechtl.cli import bench, data, device, image, ready, record, study, words
 from speechtl.cli.options import Command
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
 from speechtl.text import echo, one_line
@@ -101,6 +101,7 @@ def options(
 # `--help` lists the commands in this order.
 for command, example in (
     (words.demo, "speechtl demo"),
+    (record.record, "speechtl record computer --takes 20   or: speechtl record computer --negatives"),
     (words.train, "speechtl train training/recipes/words/computer.toml --out runs/computer"),
     (
         words.evaluate,

@@ -7,7 +7,6 @@ use is in memory. A bundle may come from anywhere: the sizes of its zip, descrip
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -19,7 +18,7 @@ import numpy as np
 
 from speechtl.errors import BundleError
 from speechtl.runtime import ready
-from speechtl.runtime.bundle.archive import DAMAGE, KIND, Files, field_of, read_archive, reason
+from speechtl.runtime.bundle.archive import DAMAGE, KIND, Files, field_of, read_archive, reason, sha256
 from speechtl.runtime.bundle.arrays import read_arrays
 from speechtl.runtime.bundle.description import REQUIRED, Description, read_description
 from speechtl.runtime.bundle.description import Graph as Graph
@@ -53,7 +52,7 @@ class Bundle:
     @property
     def fingerprint(self) -> str:
         """The hash of its files, which tells one detector from another, 12 digits long."""
-        return hashlib.sha256(json.dumps(self.about["files"], sort_keys=True).encode()).hexdigest()[:12]
+        return sha256(json.dumps(self.about["files"], sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def features(self) -> Features:
