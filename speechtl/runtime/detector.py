@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,12 @@ from speechtl.runtime.bundle.choice import Choice, PerWord
 from speechtl.runtime.bundle.wake_word import Bundle, Word, open_bundle
 from speechtl.runtime.engine.select import open_engine
 from speechtl.runtime.features import Features, front_end
-from speechtl.runtime.samples import Floats
+from speechtl.runtime.samples import SAMPLE_RATE, Floats
 from speechtl.runtime.trigger import Trigger
+
+if TYPE_CHECKING:
+    from speechtl.runtime.listen.incoming import Sound
+    from speechtl.runtime.listen.stream import EventStream
 
 
 @dataclass(frozen=True)
@@ -152,3 +156,15 @@ class Detector:
                 if smoothed is not None:
                     events.append(Event(word.name, self.scorer.time(first + index), smoothed))
         return events
+
+    def stream(
+        self, frames: AsyncIterable[Sound] | Iterable[Sound], *, rate: int = SAMPLE_RATE, channels: int = 1, form: str = "s16"
+    ) -> EventStream:
+        """The events of a stream of its own, for `async for`; detection runs on a thread and never blocks the loop.
+
+        `frames` yields chunks of any length, at `rate` hertz: bytes of the format `form` (`s16`, `s32` or `f32`), or arrays of int16 or
+        float32. An ordinary iterator may block. See `speechtl.runtime.listen.stream`.
+        """
+        from speechtl.runtime.listen.stream import EventStream
+
+        return EventStream(self, frames, rate=rate, channels=channels, form=form)
