@@ -165,6 +165,6 @@ class Detector:
         `frames` yields chunks of any length, at `rate` hertz: bytes of the format `form` (`s16`, `s32` or `f32`), or arrays of int16 or
         float32. An ordinary iterator may block. See `speechtl.runtime.listen.stream`.
         """
-        from speechtl.runtime.listen.stream import EventStream
+        from speechtl.runtime.listen.stream import EventStream, chunks_of
 
-        return EventStream(self, frames, rate=rate, channels=channels, form=form)
+        return EventStream(self, chunks_of(frames, rate, channels), form=form)

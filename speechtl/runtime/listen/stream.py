@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
 from speechtl.runtime.detector import Detector, Event
 from speechtl.runtime.listen.incoming import Incoming, Sound, pieces
+from speechtl.runtime.samples import SAMPLE_RATE
 
 Result = TypeVar("Result")
 
@@ -51,26 +52,24 @@ class LiveIncoming:
         return await on_worker(self._incoming.end)
 
 
+class Chunk(NamedTuple):
+    """Sound as it comes: at `rate` hertz."""
+
+    content: Sound
+    rate: int = SAMPLE_RATE
+    channels: int = 1
+
+
 class EventStream:
-    """The events of a stream of frames, to be iterated once with `async for`.
+    """The events of a stream of chunks, to be iterated once with `async for`.
 
     `late` counts the events that were taken more than a second after they were detected, `stalled` is the time in seconds for which the
     source had to wait, because too many events did, and `log` receives a sentence at the first of each.
     """
 
-    def __init__(
-        self,
-        detector: Detector,
-        frames: AsyncIterable[Sound] | Iterable[Sound],
-        *,
-        rate: int,
-        channels: int = 1,
-        form: str = "s16",
-        log: Callable[[str], None] = say,
-    ) -> None:
+    def __init__(self, detector: Detector, chunks: AsyncIterable[Chunk], *, form: str = "s16", log: Callable[[str], None] = say) -> None:
         self._incoming = LiveIncoming(detector, form, log)
-        self._frames = frames
-        self._rate, self._channels = rate, channels
+        self._chunks = chunks
         self._log = log
         self._begun = False
         self._found: asyncio.Queue[tuple[Event, float] | None] = asyncio.Queue()
@@ -99,8 +98,8 @@ class EventStream:
             await asyncio.wait({detecting})
 
     async def _detect(self) -> None:
-        async for frame in one_by_one(self._frames):
-            await self._put(await self._incoming.feed(frame, self._rate, self._channels))
+        async for chunk in self._chunks:
+            await self._put(await self._incoming.feed(*chunk))
         await self._put(await self._incoming.end())
 
     async def _put(self, events: list[Event]) -> None:
@@ -125,13 +124,13 @@ class EventStream:
         self.late += 1
 
 
-async def one_by_one(frames: AsyncIterable[Sound] | Iterable[Sound]) -> AsyncIterator[Sound]:
+async def chunks_of(frames: AsyncIterable[Sound] | Iterable[Sound], rate: int, channels: int) -> AsyncIterator[Chunk]:
     """Frames of an asynchronous source, or of an ordinary one, which may block and is therefore read on a thread."""
     if isinstance(frames, AsyncIterable):
         async for frame in frames:
-            yield frame
+            yield Chunk(frame, rate, channels)
         return
     end = object()
-    source = iter(frames)
-    while (read := await asyncio.to_thread(next, source, end)) is not end:
-        yield read  # type: ignore[misc]  # the end is no frame
+    source: Iterator[Any] = iter(frames)
+    while (frame := await asyncio.to_thread(next, source, end)) is not end:
+        yield Chunk(frame, rate, channels)

@@ -104,5 +104,5 @@ def test_bytes_that_end_within_a_sample_are_said(detector):
 
 
 def test_a_format_that_is_not_known_is_said_at_once(detector):
-    with pytest.raises(AudioError, match="'s16le' of raw samples is not known.*did you mean 's16'"):
+    with pytest.raises(AudioError, match=r"'s16le' of raw samples is not known.*did you mean 's16'"):
         Incoming(detector, "s16le")
