@@ -16,7 +16,7 @@ try:
 except ModuleNotFoundError:  # __init__ says so
     HotWordEngine = object
 
-LEAST = "1.0.0"
+LEAST = "2.1.0"
 
 
 class SpeechtlHotWord(HotWordEngine):

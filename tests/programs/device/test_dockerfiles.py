@@ -55,7 +55,7 @@ def test_what_runs_gets_the_signals_and_the_port_is_said(name):
 
 
 def test_the_image_for_everyone_does_not_run_as_root():
-    assert of("device/Dockerfile", "USER") == ["speechtl"]
+    assert of("device/Dockerfile", "USER") == ["1000"]
 
 
 @pytest.mark.parametrize("name", FILES)
