@@ -62,9 +62,9 @@ def test_a_gate_closes_after_its_time_and_an_answer_prolongs_it(detector, frames
     from pipecat.frames.frames import BotStoppedSpeakingFrame
     from pipecat.tests.utils import SleepFrame
 
-    processor = WakeWordProcessor(detector, awake_seconds=0.8)
+    processor = WakeWordProcessor(detector, awake_seconds=1.5)
     quiet = frames[:5]
-    rest = [SleepFrame(0.5), BotStoppedSpeakingFrame(), SleepFrame(0.5), *quiet, SleepFrame(1.0), *frames[5:10]]
+    rest = [SleepFrame(1.0), BotStoppedSpeakingFrame(), SleepFrame(1.0), *quiet, SleepFrame(2.0), *frames[5:10]]
     out = passed(processor, frames[:100], rest)
     assert quiet[-1] in out
     assert frames[99] in out

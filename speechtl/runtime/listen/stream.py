@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 from speechtl.errors import SpeechtlError
 from speechtl.progress import say
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.listen.incoming import Incoming, Sound, pieces
-from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.listen.incoming import PIECE, Incoming, Sound, pieces
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
 Result = TypeVar("Result")
 
@@ -44,12 +44,19 @@ class LiveIncoming:
 
     async def feed(self, content: Sound, rate: int, channels: int = 1) -> list[Event]:
         """The events that a chunk completes; other streams take turns at every second of it."""
-        samples = await on_worker(self._incoming.samples, content, rate, channels)
-        return [event for piece in pieces(samples) for event in await on_worker(self._incoming.detect, piece)]
+        events, rest = await on_worker(self._begin, content, rate, channels)
+        for piece in pieces(rest):
+            events += await on_worker(self._incoming.detect, piece)
+        return events
 
     async def end(self) -> list[Event]:
         """The events at the very end of the sound."""
         return await on_worker(self._incoming.end)
+
+    def _begin(self, content: Sound, rate: int, channels: int) -> tuple[list[Event], Samples]:
+        """The events in the first second of a chunk, and the rest of it."""
+        samples = self._incoming.samples(content, rate, channels)
+        return self._incoming.detect(samples[:PIECE]), samples[PIECE:]
 
 
 class Chunk(NamedTuple):

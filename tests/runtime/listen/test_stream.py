@@ -132,6 +132,8 @@ def test_a_consumer_that_is_too_slow_is_counted_and_told_once_and_loses_nothing(
         found = []
         async for event in stream:
             found.append(event)
+            while not said:  # until the next events have found no room
+                await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
         return stream, found
 
