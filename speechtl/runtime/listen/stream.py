@@ -138,6 +138,10 @@ async def chunks_of(frames: AsyncIterable[Sound] | Iterable[Sound], rate: int, c
             yield Chunk(frame, rate, channels)
         return
     end = object()
-    source: Iterator[Any] = iter(frames)
-    while (frame := await asyncio.to_thread(next, source, end)) is not end:
+    source = iter(frames)
+    while (frame := await asyncio.to_thread(_next, source, end)) is not end:
         yield Chunk(frame, rate, channels)
+
+
+def _next(source: Iterator[Any], end: object) -> Any:
+    return next(source, end)
