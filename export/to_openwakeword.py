@@ -48,13 +48,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("--out", type=output_folder, default="openwakeword", help="folder to write to")
-    parser.add_argument("--no-tflite", action="store_true", help="leave out NAME.tflite")
+    parser.add_argument("--no-tflite", action="store_true", help="leave out NAME.tflite and NAME.json")
     parser.add_argument("--check", action="store_true", help="play a recording to the peers and compare")
     parser.add_argument("--audio", type=Path, help="the recording; by default the golden audio")
     options = parser.parse_args(argv)
     run = load_run(options.run)
     described = convert(run, options.out, tflite=not options.no_tflite)
-    print(f"{options.out / run.name}.json: {json.dumps(described)}")
+    print(f"{options.out / run.name}.onnx" if described is None else f"{options.out / run.name}.json: {json.dumps(described)}")
     if options.check:
         check(run, options)
 

@@ -48,19 +48,22 @@ class WindowHead(nn.Module):
         return torch.zeros(1, WINDOW, self.embedding_size)
 
 
-def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any]:
-    """Write `NAME.onnx`, with `tflite` also `NAME.tflite`, and linux-voice-assistant's `NAME.json` into a folder; return that JSON.
+def convert(run: Run, folder: Path, *, tflite: bool = True) -> dict[str, Any] | None:
+    """Write `NAME.onnx` into a folder, with `tflite` also `NAME.tflite` and linux-voice-assistant's `NAME.json`; return that JSON.
 
+    linux-voice-assistant runs TFLite only, so that without it there is no JSON.
     Raises `SpeechtlError` with the reason when the conversion is impossible.
     """
     _check(run)
     head = WindowHead(run)
     made = {f"{run.name}.onnx": network_to_onnx(head, (head.window(),), ["embeddings"], ["score"])}
     made |= {f"{run.name}.tflite": network_to_tflite(head, (head.window(),))} if tflite else {}
-    described = describe(run, f"{run.name}.{'tflite' if tflite else 'onnx'}")
     for name, content in made.items():
         with writing(folder / name) as beside:
             beside.write_bytes(content)
+    if not tflite:
+        return None
+    described = describe(run, f"{run.name}.tflite")
     write_json(folder / f"{run.name}.json", described)
     return described
 

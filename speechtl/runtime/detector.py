@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ from speechtl.runtime.events import LevelMeter
 from speechtl.runtime.features import Features, front_end
 from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples, to_float
 from speechtl.runtime.trigger import Trigger
+
+if TYPE_CHECKING:
+    from speechtl.runtime.listen.incoming import Sound
+    from speechtl.runtime.listen.stream import EventStream
 
 PIECE = SAMPLE_RATE  # samples processed at a time: levels of words are kept for seconds only
 
@@ -164,6 +168,18 @@ class Detector:
                 if smoothed is not None:
                     events.append(self._meter.describe(_event(word, self.scorer.time(first + index), smoothed)))
         return events
+
+    def stream(
+        self, frames: AsyncIterable[Sound] | Iterable[Sound], *, rate: int = SAMPLE_RATE, channels: int = 1, form: str = "s16"
+    ) -> EventStream:
+        """The events of a stream of its own, for `async for`; detection runs on a thread and never blocks the loop.
+
+        `frames` yields chunks of any length, at `rate` hertz: bytes of the format `form` (`s16`, `s32` or `f32`), or arrays of int16 or
+        float32. An ordinary iterator may block. See `speechtl.runtime.listen.stream`.
+        """
+        from speechtl.runtime.listen.stream import EventStream, chunks_of
+
+        return EventStream(self, chunks_of(frames, rate, channels), form=form)
 
 
 def _event(word: Word, time: float, score: float) -> Event:

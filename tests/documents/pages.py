@@ -12,3 +12,14 @@ DOCUMENTS = [ROOT / "README.md", *GUIDES]
 def blocks(document: Path, language: str) -> list[str]:
     """The contents of all fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(encoding="utf-8"), re.S | re.M)
+
+
+EXAMPLES = [(document, block) for document in DOCUMENTS for block in blocks(document, "python")]
+
+
+def run(part: str, **names) -> dict:
+    """Run the one block of Python that contains a text."""
+    ((document, block),) = [(document, block) for document, block in EXAMPLES if part in block]
+    names = {"__name__": "example", **names}
+    exec(compile(block, str(document), "exec"), names)
+    return names

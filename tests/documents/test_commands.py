@@ -16,8 +16,8 @@ import soundfile
 from tests.documents.pages import DOCUMENTS, ROOT, blocks
 
 MARK = re.compile(r"\b(needs?|takes?|downloads?)\b")  # in a comment: the command cannot run in a test
-SYSTEM = {"apt-get", "aplay", "arecord", "cd", "git", "journalctl", "npm", "scp", "ssh", "systemctl"}
-MODULES = {"venv", "http.server", "tests.fuzz"}
+SYSTEM = {"apt-get", "aplay", "arecord", "cd", "docker", "git", "journalctl", "npm", "scp", "ssh", "systemctl"}
+MODULES = {"venv", "http.server", "tests.fuzz", "speechtl.places.ros2"}
 STUDIES = ROOT / "training" / "studies" / "README.md"
 
 

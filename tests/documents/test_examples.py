@@ -8,21 +8,13 @@ import soundfile
 import torch
 
 from speechtl.runtime.detector import Detector
-from tests.documents.pages import DOCUMENTS, ROOT, blocks
+from tests.documents.pages import EXAMPLES, ROOT, blocks, run
 
-EXAMPLES = [(document, block) for document in DOCUMENTS for block in blocks(document, "python")]
-
-
-def run(part: str, **names) -> dict:
-    """Run the one block of Python that contains a text."""
-    ((document, block),) = [(document, block) for document, block in EXAMPLES if part in block]
-    names = {"__name__": "example", **names}
-    exec(compile(block, str(document), "exec"), names)
-    return names
+PLACES = ("def listen(frames)", "pvporcupine", "WakeWordProcessor", "def print_words")  # tests/places runs them
 
 
 def test_no_example_is_left_out():
-    tested = ("Detector.open", "hand_over", "class Topics", "def build", "read_image_recipe")
+    tested = ("detector.feed", "hand_over", "class Topics", "def build", "read_image_recipe", *PLACES)
     assert all(sum(part in block for part in tested) == 1 for _, block in EXAMPLES)
     assert len(EXAMPLES) == len(tested)
 
@@ -31,7 +23,7 @@ def test_the_detector_of_the_readme_finds_the_word(tiny_bundle, bursts, tmp_path
     monkeypatch.chdir(tmp_path)
     Path("computer.wake").write_bytes(tiny_bundle.read_bytes())
     soundfile.write("some_recording.wav", bursts((1.0, 3.0)), 16_000)
-    run("Detector.open")
+    run("detector.feed")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["burst", "burst"]
 
 

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -43,10 +46,38 @@ def test_the_converted_head_gives_the_smoothed_score_of_the_last_sixteen_embeddi
         assert score[0, 0] == pytest.approx(expected[last - run.network.head.receptive_field], abs=1e-5)
 
 
-def test_the_json_is_what_linux_voice_assistant_reads(run, tmp_path):
-    described = convert(run, tmp_path, tflite=False)
-    assert described == {"type": "openWakeWord", "wake_word": "my word", "model": "word.onnx", "openWakeWord": {"probability_cutoff": 0.7}}
-    assert (tmp_path / "word.json").exists()
+@pytest.fixture
+def no_converter(monkeypatch):
+    """Write a placeholder in place of the TFLite graph, whose conversion takes seconds."""
+    monkeypatch.setattr("speechtl.export.openwakeword.network_to_tflite", lambda *_: b"TFL3")
+
+
+def available(folder: Path) -> dict[str, tuple[str, Path, float]]:
+    """The words that linux-voice-assistant 1.1.15 finds in a folder, by its rules (linux_voice_assistant/wake_word.py)."""
+    found = {}
+    for path in folder.glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert content["type"] in ("micro", "openWakeWord")
+        cutoff = content.get(content["type"], {}).get("probability_cutoff", 0.7)
+        found[path.stem] = (content["wake_word"], path.parent / content["model"], cutoff)
+    return found
+
+
+def test_linux_voice_assistant_finds_the_word_the_file_and_the_threshold(run, tmp_path, no_converter):
+    described = convert(run, tmp_path)
+    assert available(tmp_path) == {"word": ("my word", tmp_path / "word.tflite", 0.7)}
+    assert described == {
+        "type": "openWakeWord",
+        "wake_word": "my word",
+        "model": "word.tflite",
+        "openWakeWord": {"probability_cutoff": 0.7},
+    }
+    assert (tmp_path / "word.tflite").exists()
+
+
+def test_without_tflite_linux_voice_assistant_is_promised_nothing(run, tmp_path):
+    assert convert(run, tmp_path, tflite=False) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["word.onnx"]
 
 
 def test_a_fine_tuned_encoder_is_refused_with_the_reason(run, tmp_path):
