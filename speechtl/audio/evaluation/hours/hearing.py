@@ -63,11 +63,11 @@ class Ears:
             return self._of_bundle(Path(file.name))
 
     def _of_bundle(self, path: Path) -> Scorer:
-        from speechtl.audio.evaluation.hours.steps import many_steps
+        from speechtl.audio.evaluation.hours.steps import ManySteps
 
         bundle = open_bundle(path)
         engine = open_engine(bundle, self.graph, self.engine)
-        runs = engine if self.wide is None else many_steps(self.wide, bundle, engine)
+        runs = engine if self.wide is None else ManySteps(self.wide, bundle, engine)
         return Scorer(bundle.features, bundle.frames_per_step, runs, len(bundle.words))
 
 

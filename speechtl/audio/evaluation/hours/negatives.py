@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from speechtl import __version__
 from speechtl.audio.data.recordings import OnDisk, Recording, none_left
@@ -121,7 +122,7 @@ def _minutes(seconds: float) -> int:
 class HeardRecordings(Sequence[Recording]):
     """The recordings that were heard, each made from its line when it is asked for."""
 
-    def __init__(self, listed: Listed, indices: Sequence[int], seconds: Doubles) -> None:
+    def __init__(self, listed: Listed, indices: npt.NDArray[np.int64], seconds: Doubles) -> None:
         self._listed, self._indices, self._seconds = listed, indices, seconds
 
     def __len__(self) -> int:
@@ -130,7 +131,7 @@ class HeardRecordings(Sequence[Recording]):
     def __getitem__(self, number: int) -> Recording:  # type: ignore[override]  # no slices of it are needed
         if not 0 <= number < len(self):
             raise IndexError(number)
-        clip, seconds = self._listed.clip(self._indices[number]), float(self._seconds[number])
+        clip, seconds = self._listed.clip(int(self._indices[number])), float(self._seconds[number])
         assert clip.path is not None
         pcm = OnDisk(clip.path, clip.offset, clip.duration or None, round(seconds * SAMPLE_RATE), clip.channel)
         return Recording(clip, pcm, (0.0, seconds))
@@ -162,7 +163,7 @@ class _Joined:
     times: list[Doubles] = field(default_factory=lambda: [np.zeros(0)])
     starts: list[Doubles] = field(default_factory=lambda: [np.zeros(0)])
     seconds: list[Doubles] = field(default_factory=lambda: [np.zeros(0)])
-    indices: list[Doubles] = field(default_factory=lambda: [np.zeros(0, np.int64)])
+    indices: list[npt.NDArray[np.int64]] = field(default_factory=lambda: [np.zeros(0, np.int64)])
 
     def add(self, heard: Heard) -> None:
         """Add a part; `reach` steps of silence before the scores of each recording make it a stream of its own."""
