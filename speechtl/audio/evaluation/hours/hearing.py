@@ -87,8 +87,8 @@ class Listener:
             clip = clip_of(line)
             try:
                 length, scores = self._play(clip)
-            except AudioError as error:
-                gone = clip.path is not None and not is_file(clip.path)
+            except (AudioError, OSError) as error:
+                gone = isinstance(error, OSError) or (clip.path is not None and not is_file(clip.path))
                 skipped.append(Skipped(index, f"{clip.where}: {missing(clip) if gone else error}", gone))
                 length, scores = np.nan, np.zeros(0, np.float32)
             seconds.append(length)

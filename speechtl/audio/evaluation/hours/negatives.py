@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from speechtl.audio.evaluation.hours.steps import widened
 from speechtl.audio.evaluation.material import Plan
 from speechtl.audio.evaluation.model import Model
 from speechtl.audio.evaluation.scoring import ScoredStream
-from speechtl.errors import StoppedError
+from speechtl.errors import MissingExtraError, StoppedError
 from speechtl.files import sha256_of
 from speechtl.progress import Log, progress
 from speechtl.runtime.bundle.wake_word import open_bundle
@@ -49,6 +50,8 @@ class Machines:
         """The function that hears parts."""
         if self.scheduler is None:
             return local(ears, self.jobs or cores(), seconds)
+        if find_spec("distributed") is None:
+            raise MissingExtraError("A Dask cluster", "cluster")
         from speechtl.audio.evaluation.hours.cluster import on_cluster
 
         return on_cluster(self.scheduler, ears, note)
@@ -66,7 +69,7 @@ def hear_negatives(
         new = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
         try:
             listed = list_negatives(new / LIST, plan, model, apart, note)
-            ears = _ears(model, lowest, sha256_of(new / LIST))
+            ears = ears_of(model, lowest, sha256_of(new / LIST))
             if not (folder / ears.key).exists():
                 new.rename(folder / ears.key)
         finally:
@@ -78,7 +81,7 @@ def hear_negatives(
             yield _joined(listed, kept, model, ears.reach, note)
 
 
-def _ears(model: Model, lowest: float, recordings: str) -> Ears:
+def ears_of(model: Model, lowest: float, recordings: str) -> Ears:
     """What the processes need, with a key that is the hash of everything on which their answers depend."""
     floor = lowest * (1.0 - BELOW)
     reach = model.trigger.smoothing + refractory_steps(model.trigger, model.scorer.step_seconds)

@@ -67,9 +67,9 @@ def widened(bundle: Bundle, engine: select.Engine) -> bytes | None:
 
 
 def widen(content: bytes, axis: int = TIME) -> bytes | None:
-    """A step graph, whose input has time on an `axis`, with any number of frames as its input and all scores `(1, words, steps)` as its output; None for another form.
+    """A step graph that takes any number of frames and gives all scores `(1, words, steps)`; None for a graph of another form.
 
-    A step graph keeps the score of its last frame: what selects it is taken out, and the next selection moves one axis on.
+    `axis` is that of time in its input. A step graph keeps the score of its last frame: what selects it is taken out, and the next selection moves one axis on.
     """
     import onnx
 
