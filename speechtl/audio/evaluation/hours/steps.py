@@ -69,7 +69,8 @@ def widened(bundle: Bundle, engine: select.Engine) -> bytes | None:
 def widen(content: bytes, axis: int = TIME) -> bytes | None:
     """A step graph that takes any number of frames and gives all scores `(1, words, steps)`; None for a graph of another form.
 
-    `axis` is that of time in its input. A step graph keeps the score of its last frame: what selects it is taken out, and the next selection moves one axis on.
+    `axis` is that of time in its input.
+    A step graph keeps the score of its last frame: what selects it is taken out, and the next selection moves one axis on.
     """
     import onnx
 
