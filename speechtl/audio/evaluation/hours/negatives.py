@@ -77,8 +77,11 @@ def hear_negatives(
         listed.path = folder / ears.key / LIST
         parts = Parts(listed)
         with alone_with(folder / ears.key, len(parts)) as kept:
-            _hear(parts, kept, machines, ears, note)
-            yield _joined(listed, kept, model, ears.reach, note)
+            try:
+                _hear(parts, kept, machines, ears, note)
+                yield _joined(listed, kept, model, ears.reach, note)
+            except KeyboardInterrupt:
+                raise StoppedError("Stopped. What was heard is kept, and the same command continues from here.") from None
 
 
 def ears_of(model: Model, lowest: float, recordings: str) -> Ears:
@@ -108,14 +111,11 @@ def _hear(parts: Parts, kept: Kept, machines: Machines, ears: Ears, note: Log) -
     with progress("playing negatives, minute") as advance:
         done = total - left
         advance(_minutes(done), _minutes(total))
-        try:
-            with machines.hearing(ears, left, note) as hear:
-                for heard in hear(parts[number] for number in missing):
-                    kept.add(heard)
-                    done += parts.seconds(heard.number)
-                    advance(_minutes(done), _minutes(total))
-        except KeyboardInterrupt:
-            raise StoppedError("Stopped. What was heard is kept, and the same command continues from here.") from None
+        with machines.hearing(ears, left, note) as hear:
+            for heard in hear(parts[number] for number in missing):
+                kept.add(heard)
+                done += parts.seconds(heard.number)
+                advance(_minutes(done), _minutes(total))
 
 
 def _minutes(seconds: float) -> int:

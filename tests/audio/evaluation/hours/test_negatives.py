@@ -32,7 +32,7 @@ def test_events_are_those_of_every_recording_alone(loud, model, threshold, smoot
 
 
 def test_scores_that_matter_nowhere_are_not_in_memory(plan, model):
-    with hear_negatives(plan, model, [], 0.01, Machines(1), print) as (recordings, stream):
+    with hear_negatives(plan, model, [], 0.5, Machines(1), print) as (recordings, stream):
         assert (len(recordings), len(stream.scores)) == (6, 0)
         assert stream.seconds == 120.0
 
