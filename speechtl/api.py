@@ -62,6 +62,8 @@ def evaluate(
     threshold: float | None = None,
     word: str | None = None,
     confusables: bool = False,
+    jobs: int | None = None,
+    scheduler: str | None = None,
     out: PathLike | None = None,
 ) -> dict[str, Any]:
     """Measure the shipped detector on continuous audio; the same as `speechtl evaluate`.
@@ -74,11 +76,13 @@ def evaluate(
         snr_db: signal-to-noise ratios; by default 10 dB, or 20 to -5 dB with "world".
         conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
         confusables: also speak words that sound like it; `report["confusables"]` says which were taken for it.
+        jobs, scheduler: processes that hear the negatives, by default one a core, or the address of a Dask scheduler.
         split, out: split to use, of manifests with splits; folder for `report.json` and `report.html`.
 
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.
     """
     from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
+    from speechtl.audio.evaluation.hours.negatives import Machines
     from speechtl.audio.evaluation.material import Plan
     from speechtl.audio.evaluation.model import open_model
     from speechtl.audio.evaluation.report import write_report
@@ -87,7 +91,7 @@ def evaluate(
     around = _paths(noise), _paths(talk), _paths(music), _paths(rooms)
     plan = Plan(_paths(positives), _paths(negatives), *around, snr_db=snr_db, preset=conditions, split=split)
     opened = open_model(_folder(model), threshold, word=word)
-    report = run_evaluation(opened, plan, say)
+    report = run_evaluation(opened, plan, say, Machines(jobs, scheduler))
     if confusables:
         from speechtl.audio.spelling.fired import taken_for
 

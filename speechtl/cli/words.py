@@ -180,15 +180,18 @@ def evaluate(
     confusables: Annotated[
         bool, typer.Option("--confusables", help="Also speak words that sound like it, and list those that are taken for it.")
     ] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that hear the negatives.", show_default="one a core")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers hear the negatives.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.", callback=output_folder)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the shipped detector on continuous audio: recall, false accepts and delay, with exact 95 % limits.
 
-    An option that takes several values can also be repeated.
+    An option that takes several values can also be repeated. An evaluation that was interrupted continues where it was.
     """
     with progress("loading"):
         from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
+        from speechtl.audio.evaluation.hours.negatives import Machines
         from speechtl.audio.evaluation.material import Plan
         from speechtl.audio.evaluation.model import open_model
         from speechtl.audio.evaluation.report import evaluation_summary, write_report
@@ -196,7 +199,7 @@ def evaluate(
     around = (noise or (), talk or (), music or (), rooms or ())
     plan = Plan(positives, negatives, *around, snr_db=snr or (), preset=conditions, split=split)
     opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
-    report = run_evaluation(opened, plan, say)
+    report = run_evaluation(opened, plan, say, Machines(jobs, scheduler))
     if confusables:
         from speechtl.audio.spelling.fired import taken_for
 

@@ -211,7 +211,7 @@ def test_a_recipe_may_follow_an_option_of_several_values(corpus, known_tiny, mon
 def test_options_of_evaluate_take_several_values_once_the_model_is_named(tiny_bundle, monkeypatch, call, arguments):
     played = []
     evaluate = "speechtl.audio.evaluation.evaluate.evaluate"
-    monkeypatch.setattr(evaluate, lambda model, plan, note: played.append((plan.positives, plan.negatives)) or {})
+    monkeypatch.setattr(evaluate, lambda model, plan, note, machines: played.append((plan.positives, plan.negatives)) or {})
     done = call("evaluate", *(tiny_bundle if word == "MODEL" else word for word in arguments), "--json")
     assert done.returncode == 0, done.stderr
     assert [[str(path) for path in paths] for paths in played[0]] == [["a", "b"], ["c", "d"]]

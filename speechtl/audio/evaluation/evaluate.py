@@ -13,7 +13,8 @@ import numpy as np
 
 from speechtl.audio.data.recordings import Recording
 from speechtl.audio.evaluation.conditions import SEED
-from speechtl.audio.evaluation.material import Material, Plan, gather
+from speechtl.audio.evaluation.hours.negatives import Machines, hear_negatives
+from speechtl.audio.evaluation.material import Material, Plan, conditions_of, spoken_of
 from speechtl.audio.evaluation.model import Model
 from speechtl.audio.evaluation.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
@@ -35,22 +36,33 @@ class Played:
 
 
 @progress("evaluating")
-def evaluate(model: Model, plan: Plan, note: Log) -> dict[str, Any]:
-    """The report on recordings that the model was not trained on.
+def evaluate(model: Model, plan: Plan, note: Log, machines: Machines | None = None) -> dict[str, Any]:
+    """The report on recordings that the model was not trained on, with any number of negatives in little memory.
 
-    Of manifests with splits, the lines of the plan's split are taken; recordings used in training or validation are left out.
+    Of manifests with splits, the lines of the plan's split are taken; recordings used in training or validation are left out. Each
+    negative is a stream of its own, so the report is the same for every number of `machines`.
     """
-    return report(model, play(model, gather(plan, model, note)), plan.split)
+    spoken = spoken_of(plan, model, note)
+    surroundings = conditions_of(plan, model, note)
+    lowest = min(model.trigger.threshold, *DET_THRESHOLDS)
+    with hear_negatives(plan, model, spoken, lowest, machines or Machines(), note) as (silent, others):
+        material = Material(spoken, silent, surroundings)
+        return report(model, Played(material, _play_words(model, material), others), plan.split)
 
 
 def play(model: Model, material: Material) -> Played:
-    """Play the word in every condition, and everything else as it is."""
+    """Play the word in every condition, and everything else as it is, all as one stream with all its scores."""
+    words = _play_words(model, material)
+    others = _score(model, without_words(material.silent, Condition(), SEED), len(material.silent), "playing negatives")
+    return Played(material, words, others)
+
+
+def _play_words(model: Model, material: Material) -> dict[str, ScoredStream]:
     words = {}
     for one in material.conditions:
         passages = words_in_background(material.spoken, one, SEED)
         words[one.name] = _score(model, passages, len(material.spoken), f"playing positives, {one.name}")
-    others = _score(model, without_words(material.silent, Condition(), SEED), len(material.silent), "playing negatives")
-    return Played(material, words, others)
+    return words
 
 
 def report(model: Model, played: Played, split: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from speechtl.audio.evaluation.conditions import kind_and_snr
-from speechtl.audio.evaluation.streams import AFTER, BEFORE, BETWEEN
+from speechtl.audio.evaluation.hours.hearing import AFTER as QUIET
+from speechtl.audio.evaluation.streams import AFTER, BEFORE
 from speechtl.limits import rate_high
 from speechtl.runtime.trigger import GRACE
 from speechtl.text import counted, one_line
@@ -52,7 +53,7 @@ def page(report: Mapping[str, Any]) -> str:
     )
     filters = {"counted": counted, "number": _number, "percent": _percent, "threshold": _threshold}
     environment.filters |= filters | {"misses": _misses, "false_accepts": _false_accepts}
-    constants = {"SHOWN": SHOWN, "LISTED": LISTED, "BEFORE": BEFORE, "AFTER": AFTER, "BETWEEN": BETWEEN, "GRACE": GRACE}
+    constants = {"SHOWN": SHOWN, "LISTED": LISTED, "BEFORE": BEFORE, "AFTER": AFTER, "QUIET": QUIET, "GRACE": GRACE}
     # The threshold in use may read like another, so rows are kept once.
     det = dict.fromkeys((_threshold(value), _percent(1 - recall), _number(rate)) for value, recall, rate in report["det"])
     model = Path(report["model"]).name
