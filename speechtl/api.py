@@ -72,11 +72,11 @@ def evaluate(
         talk, rooms: the same of speech, of which talk of several people and of one is made; and of impulse responses of rooms.
         snr_db: signal-to-noise ratios; by default 10 dB, or 20 to -5 dB with "world".
         conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
-        split, out: split to use, of manifests with splits; folder for `report.json` and `report.html`.
+        split, out: split to use, of manifests with splits; folder for `report.json` and `report.html` with its sounds.
 
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.
     """
-    from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
+    from speechtl.audio.evaluation.evaluate import listen_to
     from speechtl.audio.evaluation.material import Plan
     from speechtl.audio.evaluation.model import open_model
     from speechtl.audio.evaluation.report import write_report
@@ -84,10 +84,10 @@ def evaluate(
 
     around = _paths(noise), _paths(talk), _paths(music), _paths(rooms)
     plan = Plan(_paths(positives), _paths(negatives), *around, snr_db=snr_db, preset=conditions, split=split)
-    report = run_evaluation(open_model(_folder(model), threshold, word=word), plan, say)
+    done = listen_to(open_model(_folder(model), threshold, word=word), plan, say)
     if out is not None:
-        write_report(Path(out), report)
-    return report
+        write_report(Path(out), done.report, done.moments)
+    return done.report
 
 
 def export(runs: RunLike | Sequence[RunLike], out: PathLike, *, int8: bool = True, tflite: bool | None = None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Material:
     spoken: list[Recording]
     silent: list[Recording]  # without the word
     conditions: list[Condition]  # clean first
+    around: list[Clip] = field(default_factory=list)  # backgrounds and rooms
 
 
 def gather(plan: Plan, model: Model, note: Log) -> Material:
@@ -71,22 +72,30 @@ def gather(plan: Plan, model: Model, note: Log) -> Material:
     log_cuts(spoken, note)
     split, phrases = plan.others or plan.split, model.phrases
     silent = choose(plan.negatives, split, model, note, without=phrases, apart=spoken, strangers=plan.strangers)
-    around = _surroundings(plan, model, note)
-    return Material(spoken, silent, [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)])
+    heard: list[Clip] = []
+    around = _surroundings(plan, model, note, heard)
+    return Material(spoken, silent, [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)], heard)
 
 
-def _surroundings(plan: Plan, model: Model, note: Log) -> Surroundings:
+def _surroundings(plan: Plan, model: Model, note: Log, heard: list[Clip]) -> Surroundings:
+    """Backgrounds and rooms of a plan; their recordings are added to `heard`."""
+
+    def load(paths: Paths, **choice: Any) -> list[Recording]:
+        recordings = _heard(paths, plan, model, note, **choice)
+        heard.extend(one.clip for one in recordings)
+        return recordings
+
     kinds: dict[str, Sequence[Sound]] = {}
     if plan.noise:
-        kinds[NOISE] = sounds_of(_heard(plan.noise, plan, model, note))
+        kinds[NOISE] = sounds_of(load(plan.noise))
     if plan.talk:
-        people = talkers(_heard(plan.talk, plan, model, note, without=model.phrases, strangers=True))
+        people = talkers(load(plan.talk, without=model.phrases, strangers=True))
         if len(people) == 1:
             note("The talk has one talker, so there is no babble.")
         kinds |= talk_backgrounds(people)
     if plan.music:
-        kinds[MUSIC] = sounds_of(_heard(plan.music, plan, model, note))
-    rooms = _heard(plan.rooms, plan, model, note) if plan.rooms else []
+        kinds[MUSIC] = sounds_of(load(plan.music))
+    rooms = load(plan.rooms) if plan.rooms else []
     return Surroundings(kinds, [normalize_room(room.samples()) for room in rooms])
 
 
