@@ -114,9 +114,10 @@ def by_kind(slices: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, 
 
 
 def worst_of_words(slices: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The worst speaker, age and so on, with its kind; conditions apart, and kinds with one slice only."""
+    """The worst speaker, age and so on, with its kind, of kinds with several slices in which something was missed."""
     kinds = by_kind(slices)
-    return [(kind, worst_first(kinds[kind])[0]) for kind in (SPEAKER, *TRAITS) if len(kinds.get(kind, ())) > 1]
+    worst = [(kind, worst_first(kinds[kind])[0]) for kind in (SPEAKER, *TRAITS) if len(kinds.get(kind, ())) > 1]
+    return [(kind, part) for kind, part in worst if part["recall"] < 1.0]
 
 
 def expected(conditions: Sequence[str], words: Sequence[Clip], negatives: Sequence[Clip]) -> dict[str, list[str]]:
