@@ -77,11 +77,11 @@ def evaluate(
         conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
         confusables: also speak words that sound like it; `report["confusables"]` says which were taken for it.
         jobs, scheduler: processes that hear the negatives, by default one a core, or the address of a Dask scheduler.
-        split, out: split to use, of manifests with splits; folder for `report.json` and `report.html`.
+        split, out: split to use, of manifests with splits; folder for `report.json` and `report.html` with its sounds.
 
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.
     """
-    from speechtl.audio.evaluation.evaluate import evaluate as run_evaluation
+    from speechtl.audio.evaluation.evaluate import listen_to
     from speechtl.audio.evaluation.hours.negatives import Machines
     from speechtl.audio.evaluation.material import Plan
     from speechtl.audio.evaluation.model import open_model
@@ -91,14 +91,14 @@ def evaluate(
     around = _paths(noise), _paths(talk), _paths(music), _paths(rooms)
     plan = Plan(_paths(positives), _paths(negatives), *around, snr_db=snr_db, preset=conditions, split=split)
     opened = open_model(_folder(model), threshold, word=word)
-    report = run_evaluation(opened, plan, say, Machines(jobs, scheduler))
+    done = listen_to(opened, plan, say, machines=Machines(jobs, scheduler))
     if confusables:
         from speechtl.audio.spelling.fired import taken_for
 
-        report["confusables"] = taken_for(opened)
+        done.report["confusables"] = taken_for(opened)
     if out is not None:
-        write_report(Path(out), report)
-    return report
+        write_report(Path(out), done.report, done.moments)
+    return done.report
 
 
 def export(runs: RunLike | Sequence[RunLike], out: PathLike, *, int8: bool = True, tflite: bool | None = None) -> Path:

@@ -27,6 +27,11 @@ def rate_high(events: float, hours: float) -> float:
     return float(stats.chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2.0 / hours) if hours > 0 else float("inf")
 
 
+def rate_low(events: float, hours: float) -> float:
+    """Lower limit of a Poisson rate per hour, one-sided."""
+    return float(stats.chi2.ppf(1.0 - CONFIDENCE, 2 * events) / 2.0 / hours) if events and hours > 0 else 0.0
+
+
 def mean_limits(values: Sequence[float]) -> tuple[float, float]:
     """Limits of a mean over trainings (Student's t); NaN for fewer than two."""
     if len(values) < 2:

@@ -1,7 +1,7 @@
 import pytest
 from scipy import stats
 
-from speechtl.limits import rate_high, recall_limits
+from speechtl.limits import rate_high, rate_low, recall_limits
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,11 @@ def test_limits_of_recall_are_those_of_scipy(detected, clips):
 )
 def test_the_limit_of_a_rate_is_that_of_the_tables(events, hours, limit):
     assert rate_high(events, hours) == pytest.approx(limit, abs=1e-3)
+
+
+@pytest.mark.parametrize(("events", "hours", "limit"), [(0, 5.0, 0.0), (1, 1.0, 0.0513), (3, 1.0, 0.8177), (3, 10.0, 0.0818), (1, 0.0, 0.0)])
+def test_the_lower_limit_of_a_rate_is_that_of_the_tables(events, hours, limit):  # Garwood 1936
+    assert rate_low(events, hours) == pytest.approx(limit, abs=1e-4)
 
 
 def test_no_time_says_nothing_of_a_rate():

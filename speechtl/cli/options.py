@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -114,6 +114,22 @@ def plot_file(target: Path | None) -> Path | None:
     """The option's value, checked like `report_file`, for a picture."""
     report_file(None if target is None else str(target))
     return target
+
+
+def nothing_required(context: typer.Context, value: Path | None) -> Path | None:
+    """The value of an option that is eager and, where it is given, takes the place of everything that the command requires."""
+    if value is not None:
+        for parameter in context.command.params:
+            parameter.required = False
+    return value
+
+
+def only_beside(context: typer.Context, option: str, allowed: Collection[str]) -> None:
+    """Raise `SpeechtlError` for an option or argument that makes no sense beside an option; `allowed` are names of parameters."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":
+            raise SpeechtlError(f"{option} takes everything else from the report; leave out {parameter.opts[-1]}.")
 
 
 CHECKS = (output_file, output_folder, clips_folder, tally_file, report_file, plot_file)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -210,8 +211,9 @@ def test_a_recipe_may_follow_an_option_of_several_values(corpus, known_tiny, mon
 )
 def test_options_of_evaluate_take_several_values_once_the_model_is_named(tiny_bundle, monkeypatch, call, arguments):
     played = []
-    evaluate = "speechtl.audio.evaluation.evaluate.evaluate"
-    monkeypatch.setattr(evaluate, lambda model, plan, note, machines: played.append((plan.positives, plan.negatives)) or {})
+    empty = SimpleNamespace(report={})
+    listen_to = "speechtl.audio.evaluation.evaluate.listen_to"
+    monkeypatch.setattr(listen_to, lambda model, plan, note, checks, machines: played.append((plan.positives, plan.negatives)) or empty)
     done = call("evaluate", *(tiny_bundle if word == "MODEL" else word for word in arguments), "--json")
     assert done.returncode == 0, done.stderr
     assert [[str(path) for path in paths] for paths in played[0]] == [["a", "b"], ["c", "d"]]
@@ -305,6 +307,84 @@ def test_an_evaluation_is_json_on_standard_output_and_a_report_in_a_folder(tiny_
     assert report["positives"]["recall"] == 1.0
     assert json.loads((corpus / "report" / "report.json").read_text()) == report
     assert "burst" in (corpus / "report" / "report.html").read_text()
+
+
+@pytest.fixture
+def evaluated(tiny_bundle, corpus, call):
+    """Evaluate the tiny bundle from the folder of its recordings, with more options."""
+
+    def run(*options):
+        return call("evaluate", tiny_bundle, "--positives", "positives.jsonl", "--negatives", "negatives.jsonl", *options, cwd=corpus)
+
+    return run
+
+
+FLOORS = """[[require]]
+measure = "recall"
+at_least = 0.9
+
+[[require]]
+kind = "negatives"
+measure = "per_hour_high"
+at_most = 1.0
+"""
+
+
+def test_an_evaluation_that_misses_a_floor_ends_with_exit_code_1_and_its_report(evaluated, corpus):
+    (corpus / "floors.toml").write_text(FLOORS)
+    done = evaluated("--require", "floors.toml", "--out", "report")
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if line.startswith("Not met: negatives negatives: per_hour_high is ")]
+    assert lines[-1] == "speechtl: 1 of 2 requirements is not met."
+    verdicts = json.loads((corpus / "report" / "report.json").read_text())["requirements"]
+    assert [verdict["ok"] for verdict in verdicts] == [True, False]
+    (corpus / "floors.toml").write_text(FLOORS.replace("1.0", "1000.0"))
+    assert evaluated("--require", "floors.toml").returncode == 0
+
+
+def test_a_floor_of_no_slice_is_one_sentence_before_anything_is_played(evaluated, corpus, monkeypatch):
+    (corpus / "floors.toml").write_text(FLOORS.replace("negatives", "accent").replace("per_hour_high", "recall").replace("at_most", "at_least"))
+    monkeypatch.setattr("speechtl.audio.evaluation.evaluate.play", pytest.fail)
+    done = evaluated("--require", "floors.toml")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "speechtl: floors.toml, requirement 2: this evaluation will have no slice of kind 'accent'; it has slices of condition, speaker"
+    )
+
+
+def test_a_report_is_repeated_from_its_file_alone(evaluated, corpus, call):
+    evaluated("--out", "report")
+    done = call("evaluate", "--repeat", "report/report.json", cwd=corpus)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        0,
+        "report/report.json is repeated: every count and rate, every slice, miss and false accept is the same.",
+    )
+    report = json.loads((corpus / "report" / "report.json").read_text())
+    report["positives"]["detected"] = 2
+    (corpus / "report" / "report.json").write_text(json.dumps(report))
+    done = call("evaluate", "--repeat", "report/report.json", "--out", "again", cwd=corpus)
+    assert done.returncode == 1
+    assert "positives, detected  2" in done.stdout
+    assert done.stderr.endswith("speechtl: report/report.json was not repeated: 1 result changed.\n")
+    assert json.loads((corpus / "again" / "report.json").read_text())["positives"]["detected"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [(("--negatives", "n"), "--negatives"), (("--threshold", "0.5"), "--threshold"), (("--split", "test"), "--split")]
+)
+def test_a_repetition_takes_everything_from_the_report(corpus, call, options, name):
+    done = call("evaluate", "--repeat", "report.json", *options, cwd=corpus)
+    assert_one_sentence(done, f"--repeat takes everything else from the report; leave out {name}.")
+
+
+def test_sounds_of_misses_can_be_left_out(evaluated, corpus):
+    evaluated("--threshold", "1", "--out", "report")
+    assert len(list((corpus / "report" / "report-audio").iterdir())) == 3
+    assert "<audio" in (corpus / "report" / "report.html").read_text()
+    evaluated("--threshold", "1", "--out", "silent", "--no-audio")
+    assert sorted(path.name for path in (corpus / "silent").iterdir()) == ["report.html", "report.json"]
+    assert "<audio" not in (corpus / "silent" / "report.html").read_text()
 
 
 def test_a_reader_that_goes_away_is_no_error(tiny_bundle, recording):

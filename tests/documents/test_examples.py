@@ -96,6 +96,14 @@ def test_the_short_recipe_for_pictures_is_one(tmp_path):
     assert read_image_recipe(tmp_path / "leaves.toml").transfer.keep == "fire7"
 
 
+def test_the_requirements_on_an_evaluation_are_read(tmp_path):
+    from speechtl.audio.evidence.requirements import read_requirements
+
+    (text,) = [block for block in blocks(ROOT / "training" / "README.md", "toml") if "[[require]]" in block]
+    (tmp_path / "floors.toml").write_text(text)
+    assert [one.limit for one in read_requirements(tmp_path / "floors.toml")] == [0.9, 1.5]
+
+
 def test_the_readme_lists_every_extra():
     from speechtl.toml_files import read_toml
 

@@ -492,6 +492,40 @@ def _budgets(name: str, folder: Path) -> Target:
     return Target(name, folder / name / "budgets.toml", BUDGETS.encode(), toml_document, read_budgets)
 
 
+REQUIREMENTS = """[[require]]
+measure = "recall"
+at_least = 0.9
+
+[[require]]
+kind = "sound"
+name = "read"
+measure = "per_hour_high"
+at_most = 1.5
+"""
+
+
+def _requirements(name: str, folder: Path) -> Target:
+    from speechtl.audio.evidence.requirements import read_requirements
+
+    return Target(name, folder / name / "floors.toml", REQUIREMENTS.encode(), toml_document, read_requirements)
+
+
+def _evaluation_report(name: str, folder: Path) -> Target:
+    from speechtl.audio.evidence.report_file import read_report
+    from speechtl.audio.evidence.statement import SCHEMA
+
+    plan = {key: ["a.jsonl"] for key in ("positives", "negatives", "noise", "talk", "music", "rooms")}
+    plan |= {"snr_db": [5.0], "preset": "given", "split": "test", "others": None, "strangers": False}
+    stated = {"model_sha256": "ab", "plan": plan, "folder": "/", "seeds": {"streams": 1}, "versions": {"numpy": "2"}, "machine": {}}
+    texts = {key: "x" for key in ("model", "graph", "name", "split", "threshold_source")}
+    counts = {key: {"clips": 1} for key in ("detector", "positives", "negatives", "delay_ms")}
+    moments = {key: [{"file": "a.wav", "time": 1.0}] for key in ("missed", "false_accepts")}
+    sources = [{"source": "a.jsonl", "sha256": None, "files": {"a.wav": "ab"}}]
+    lists = {"det": [[0.5, 1.0, 0.0]], "slices": [{"kind": "speaker", "name": "Ann", "clips": 1}]}
+    made = {"schema": SCHEMA, "threshold": 0.5, **texts, **counts, **moments, **lists, "statement": {**stated, "sources": sources}}
+    return Target(name, folder / name / "report.json", json.dumps(made).encode(), json_document, read_report)
+
+
 WORD_RECIPE = """name = "burst"
 phrases = ["burst", "hey burst"]
 [data]
@@ -805,6 +839,8 @@ MAKERS: dict[str, Callable[[str, Path], Target]] = {
     "shards": _shards,
     **dict.fromkeys(("bench-report", "picture-bench-report"), _report),
     "budgets": _budgets,
+    "requirements": _requirements,
+    "evaluation-report": _evaluation_report,
     **dict.fromkeys(("word-recipe", "image-recipe", "pretraining-recipe"), _recipe),
     "audio-manifest": _audio_manifest,
     "image-manifest": _image_manifest,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording
 from speechtl.audio.evaluation.conditions import SEED
 from speechtl.audio.evaluation.hours.negatives import Machines, hear_negatives
@@ -18,11 +19,22 @@ from speechtl.audio.evaluation.material import Material, Plan, conditions_of, sp
 from speechtl.audio.evaluation.model import Model
 from speechtl.audio.evaluation.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
-from speechtl.limits import rate_high, recall_limits
+from speechtl.audio.evidence.players import Moment, Moments
+from speechtl.audio.evidence.slices import (
+    CONDITION,
+    delays,
+    expected,
+    rates,
+    recall_of,
+    sound_slices,
+    source_slices,
+    word_slice,
+    word_slices,
+)
+from speechtl.audio.evidence.statement import SCHEMA, make_statement
 from speechtl.progress import Advance, Log, progress
 from speechtl.runtime.trigger import TriggerSettings
 
-SCHEMA = 1
 DET_THRESHOLDS = [0.01, 0.02, 0.05, *(round(value, 2) for value in np.arange(0.1, 0.95, 0.05)), 0.95, 0.98, 0.99, 0.995, 0.998, 0.999]
 
 
@@ -35,19 +47,53 @@ class Played:
     others: ScoredStream  # without the word
 
 
-@progress("evaluating")
+@dataclass(frozen=True)
+class Evaluation:
+    """A report, and the moments that it lists."""
+
+    report: dict[str, Any]
+    moments: Moments
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before anything is played: the statement of the report, and the names of its slices by kind."""
+
+    statement: Mapping[str, Any]
+    slices: Mapping[str, Sequence[str]]
+
+
+Check = Callable[[Prepared], None]  # raises an error to stop an evaluation before anything is played
+
+
 def evaluate(model: Model, plan: Plan, note: Log, machines: Machines | None = None) -> dict[str, Any]:
     """The report on recordings that the model was not trained on, with any number of negatives in little memory.
 
     Of manifests with splits, the lines of the plan's split are taken; recordings used in training or validation are left out. Each
     negative is a stream of its own, so the report is the same for every number of `machines`.
     """
+    return listen_to(model, plan, note, machines=machines).report
+
+
+@progress("evaluating")
+def listen_to(model: Model, plan: Plan, note: Log, checks: Iterable[Check] = (), machines: Machines | None = None) -> Evaluation:
+    """The evaluation of a plan, after `checks` of what will be played; `machines` as in `evaluate`."""
     spoken = spoken_of(plan, model, note)
-    surroundings = conditions_of(plan, model, note)
+    surroundings, around = conditions_of(plan, model, note)
+    statement: dict[str, Any] = {}
+
+    def before(negatives: Sequence[Clip]) -> None:
+        words = [one.clip for one in spoken]
+        statement.update(make_statement(model, plan, chain(words, negatives, around)))
+        prepared = Prepared(statement, expected([one.name for one in surroundings], words, negatives))
+        for check in checks:
+            check(prepared)
+
     lowest = min(model.trigger.threshold, *DET_THRESHOLDS)
-    with hear_negatives(plan, model, spoken, lowest, machines or Machines(), note) as (silent, others):
-        material = Material(spoken, silent, surroundings)
-        return report(model, Played(material, _play_words(model, material), others), plan.split)
+    with hear_negatives(plan, model, spoken, lowest, machines or Machines(), note, before) as (silent, others):
+        material = Material(spoken, silent, surroundings, around)
+        played = Played(material, _play_words(model, material), others)
+        return Evaluation(report(model, played, plan.split) | {"statement": statement}, moments_of(model, played))
 
 
 def play(model: Model, material: Material) -> Played:
@@ -67,33 +113,45 @@ def _play_words(model: Model, material: Material) -> dict[str, ScoredStream]:
 
 def report(model: Model, played: Played, split: str) -> dict[str, Any]:
     """The report of what was played, at the threshold of the model."""
-    clean, spoken = played.words[Condition().name], played.material.spoken
+    clean = played.words[Condition().name]
     counts, accepts = count(clean, model.trigger), count(played.others, model.trigger)
-    conditions = {name: count(stream, model.trigger).detected for name, stream in played.words.items()}
+    moments = moments_of(model, played)
     return {
         "schema": SCHEMA,
         "model": str(model.path),
         "graph": model.graph,
         "name": model.name,
         "split": split,
-        "positives": _recall(counts.detected),
+        "positives": recall_of(counts.detected),
         "negatives": _false_accepts(accepts, counts, played.others.hours),
         "threshold": model.trigger.threshold,
         "threshold_source": model.threshold_source,
         "detector": model.trigger.to_json(),
-        "delay_ms": _delays(counts.detected),
+        "delay_ms": delays(counts.detected),
         "det": det(clean, played.others, model.trigger),
         "slices": [
-            *(_slice(name, "condition", detected) for name, detected in conditions.items()),
+            *(word_slice(CONDITION, name, count(stream, model.trigger).detected) for name, stream in played.words.items()),
+            *sound_slices(_heard(played, model.trigger)),
             *false_accepts_by_kind(played, model.trigger),
-            *_speaker_slices(spoken, counts),
+            *word_slices([one.clip for one in played.material.spoken], counts.detected),
         ],
-        "missed": [spoken[index].clip.audio_filepath for index, delay in enumerate(counts.detected) if delay is None],
-        "false_accepts": [
-            *(_locate(played.others, time) for time in accepts.false_accepts),
-            *(_locate(clean, time) for time in counts.false_accepts),
-        ],
+        "missed": [moment.to_json() for moment in moments.missed],
+        "false_accepts": [moment.to_json() for moment in moments.false_accepts],
     }
+
+
+def moments_of(model: Model, played: Played) -> Moments:
+    """Every missed clean word, and every false accept, in the negatives first."""
+    clean, spoken = played.words[Condition().name], played.material.spoken
+    counts, accepts = count(clean, model.trigger), count(played.others, model.trigger)
+    missed = [one for one, delay in zip(spoken, counts.detected, strict=True) if delay is None]
+    return Moments(
+        [Moment(one.clip, *(one.clip.offset + limit for limit in one.word)) for one in missed],
+        [
+            *(_moment(played.material.silent, played.others, time) for time in accepts.false_accepts),
+            *(_moment(spoken, clean, time) for time in counts.false_accepts),
+        ],
+    )
 
 
 def _score(model: Model, passages: Iterable[Passage], total: int, title: str) -> ScoredStream:
@@ -107,56 +165,22 @@ def _counted(passages: Iterable[Passage], total: int, advance: Advance) -> Itera
         advance(index, total)
 
 
-def _recall(detected: Sequence[float | None]) -> dict[str, Any]:
-    hits = sum(delay is not None for delay in detected)
-    low, high = recall_limits(hits, len(detected))
-    recall = hits / len(detected) if detected else 0.0
-    return {"clips": len(detected), "detected": hits, "recall": recall, "recall_low": low, "recall_high": high}
-
-
 def _false_accepts(background: Counts, words: Counts, hours: float) -> dict[str, Any]:
     """Every event that belongs to no word, in the negatives and between the words of the positives."""
     beside = len(words.false_accepts)
-    events = len(background.false_accepts) + beside
-    return {**_rates(events, hours), "events_beside_words": beside}
+    return {**rates(len(background.false_accepts) + beside, hours), "events_beside_words": beside}
 
 
-def _rates(events: int, hours: float) -> dict[str, Any]:
-    return {"hours": hours, "events": events, "per_hour": events / hours, "per_hour_high": rate_high(events, hours)}
-
-
-def _delays(detected: Sequence[float | None]) -> dict[str, float | None]:
-    delays = [delay * 1000.0 for delay in detected if delay is not None]
-    if not delays:
-        return {"p50": None, "p95": None}
-    return {"p50": round(float(np.percentile(delays, 50)), 1), "p95": round(float(np.percentile(delays, 95)), 1)}
-
-
-def _slice(name: str, kind: str, detected: Sequence[float | None]) -> dict[str, Any]:
-    return {"name": name, "kind": kind, **_recall(detected), "delay_ms": _delays(detected)}
-
-
-def _speaker_slices(recordings: Sequence[Recording], counts: Counts) -> list[dict[str, Any]]:
-    by_speaker: dict[str, list[float | None]] = defaultdict(list)
-    names: dict[str, str] = {}
-    for recording, delay in zip(recordings, counts.detected, strict=True):
-        if (person := recording.clip.person) and recording.clip.speaker:
-            by_speaker[names.setdefault(person, recording.clip.speaker)].append(delay)
-    return [_slice(speaker, "speaker", detected) for speaker, detected in sorted(by_speaker.items())]
+def _heard(played: Played, trigger: TriggerSettings) -> Iterator[tuple[Clip, float, int]]:
+    """Each negative with its seconds and the number of its events."""
+    events = Counter(_passage(played.others, time) for time in count(played.others, trigger).false_accepts)
+    for index, recording in enumerate(played.material.silent):
+        yield recording.clip, recording.seconds, events[index]
 
 
 def false_accepts_by_kind(played: Played, trigger: TriggerSettings) -> list[dict[str, Any]]:
     """False accepts by manifest or folder of the negatives, as slices of a report."""
-    recordings, times = played.material.silent, count(played.others, trigger).false_accepts
-    seconds: dict[Path, float] = defaultdict(float)
-    events = Counter(recordings[_passage(played.others, time)].clip.manifest for time in times)
-    for recording in recordings:
-        seconds[recording.clip.manifest] += recording.seconds
-    names = Counter(path.stem for path in seconds)
-    return [
-        {"name": path.stem if names[path.stem] == 1 else str(path), "kind": "negatives", **_rates(events[path], length / 3600.0)}
-        for path, length in seconds.items()
-    ]
+    return source_slices((clip.manifest, seconds, events) for clip, seconds, events in _heard(played, trigger))
 
 
 def det(
@@ -168,13 +192,15 @@ def det(
         settings = replace(trigger, threshold=threshold)
         spoken = count(words, settings)
         accepts = _false_accepts(count(background, settings), spoken, background.hours)
-        rows.append([threshold, _recall(spoken.detected)["recall"], accepts["per_hour"]])
+        rows.append([threshold, recall_of(spoken.detected)["recall"], accepts["per_hour"]])
     return rows
 
 
-def _locate(stream: ScoredStream, time: float) -> dict[str, Any]:
-    _, file, zero = stream.passages[_passage(stream, time)]
-    return {"file": file, "time": round(time - zero, 2)}  # negative in the quiet before it
+def _moment(recordings: Sequence[Recording], stream: ScoredStream, time: float) -> Moment:
+    """Where in its recording an event of a stream is."""
+    index = _passage(stream, time)
+    inside = time - stream.passages[index][2]
+    return Moment(recordings[index].clip, inside, inside)
 
 
 def _passage(stream: ScoredStream, time: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class Material:
     spoken: list[Recording]
     silent: Sequence[Recording]  # without the word
     conditions: list[Condition]  # clean first
+    around: list[Clip] = field(default_factory=list)  # backgrounds and rooms
 
 
 def gather(plan: Plan, model: Model, note: Log) -> Material:
@@ -70,7 +71,7 @@ def gather(plan: Plan, model: Model, note: Log) -> Material:
     spoken = spoken_of(plan, model, note)
     split, phrases = plan.others or plan.split, model.phrases
     silent = choose(plan.negatives, split, model, note, without=phrases, apart=spoken, strangers=plan.strangers)
-    return Material(spoken, silent, conditions_of(plan, model, note))
+    return Material(spoken, silent, *conditions_of(plan, model, note))
 
 
 def spoken_of(plan: Plan, model: Model, note: Log) -> list[Recording]:
@@ -81,23 +82,32 @@ def spoken_of(plan: Plan, model: Model, note: Log) -> list[Recording]:
     return spoken
 
 
-def conditions_of(plan: Plan, model: Model, note: Log) -> list[Condition]:
-    """The conditions of a plan, clean first."""
-    return [Condition(), *conditions(_surroundings(plan, model, note), plan.ratios, world=plan.preset == WORLD)]
+def conditions_of(plan: Plan, model: Model, note: Log) -> tuple[list[Condition], list[Clip]]:
+    """The conditions of a plan, clean first, and the recordings that are heard in them."""
+    heard: list[Clip] = []
+    around = _surroundings(plan, model, note, heard)
+    return [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)], heard
 
 
-def _surroundings(plan: Plan, model: Model, note: Log) -> Surroundings:
+def _surroundings(plan: Plan, model: Model, note: Log, heard: list[Clip]) -> Surroundings:
+    """Backgrounds and rooms of a plan; their recordings are added to `heard`."""
+
+    def load(paths: Paths, **choice: Any) -> list[Recording]:
+        recordings = _heard(paths, plan, model, note, **choice)
+        heard.extend(one.clip for one in recordings)
+        return recordings
+
     kinds: dict[str, Sequence[Sound]] = {}
     if plan.noise:
-        kinds[NOISE] = sounds_of(_heard(plan.noise, plan, model, note))
+        kinds[NOISE] = sounds_of(load(plan.noise))
     if plan.talk:
-        people = talkers(_heard(plan.talk, plan, model, note, without=model.phrases, strangers=True))
+        people = talkers(load(plan.talk, without=model.phrases, strangers=True))
         if len(people) == 1:
             note("The talk has one talker, so there is no babble.")
         kinds |= talk_backgrounds(people)
     if plan.music:
-        kinds[MUSIC] = sounds_of(_heard(plan.music, plan, model, note))
-    rooms = _heard(plan.rooms, plan, model, note) if plan.rooms else []
+        kinds[MUSIC] = sounds_of(load(plan.music))
+    rooms = load(plan.rooms) if plan.rooms else []
     return Surroundings(kinds, [normalize_room(room.samples()) for room in rooms])
 
 

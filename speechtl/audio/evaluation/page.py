@@ -1,4 +1,4 @@
-"""The page of an evaluation: one HTML file without scripts or outside resources.
+"""The page of an evaluation: one HTML file without scripts or outside resources, and sound files beside it.
 
 It answers two questions, how often the word will be missed and how often the detector will fire by mistake, each with its limits.
 `report.html` is its template, `report.css` its style sheet.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,26 @@ from markupsafe import Markup
 from speechtl.audio.evaluation.conditions import kind_and_snr
 from speechtl.audio.evaluation.hours.hearing import AFTER as QUIET
 from speechtl.audio.evaluation.streams import AFTER, BEFORE
+from speechtl.audio.evidence.slices import CONDITION, NEGATIVES, SOUND, SPEAKER, by_kind, worst_first, worst_of_words
 from speechtl.limits import rate_high
 from speechtl.runtime.trigger import GRACE
 from speechtl.text import counted, one_line
 
 CLAIM = 0.5  # false accepts per hour that a product may claim
 SHOWN = 12  # rows of a list or table; the rest is collapsed
+MOST_ROWS = 300  # of slices of one kind
 LISTED = 4  # conditions; more become a table of kinds and ratios
 HEADINGS = {
-    "condition": "In quiet and in other surroundings",
-    "negatives": "False accepts by kind of negatives",
-    "speaker": "Speaker by speaker, the most missed first",
+    CONDITION: "In quiet and in other surroundings",
+    SOUND: "False accepts by kind of sound, the worst first",
+    NEGATIVES: "False accepts by manifest or folder, the worst first",
+    SPEAKER: "Speaker by speaker, the worst first",
+    "age": "By age, the worst first",
+    "sex": "By sex, the worst first",
+    "accent": "By accent, the worst first",
+    "device": "By device, the worst first",
+    "room": "By room, the worst first",
+    "distance": "By distance to the microphone, the worst first",
 }
 
 WIDTH, HEIGHT = 460, 330  # of the plot; small, so that its text stays legible on a telephone
@@ -40,8 +49,8 @@ MISS_TOPS = (5, 10, 20, 50, 100)  # per cent, at the top of the plot
 Line = tuple[str, str]  # the class of an SVG path, and its data
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """The HTML page of a report of `evaluate`."""
+def page(report: Mapping[str, Any], players: Mapping[str, Sequence[str | None]] | None = None) -> str:
+    """The HTML page of a report of `evaluate`; `players` are files beside it, for the first entries of its lists."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -52,14 +61,28 @@ def page(report: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     filters = {"counted": counted, "number": _number, "percent": _percent, "threshold": _threshold}
-    environment.filters |= filters | {"misses": _misses, "false_accepts": _false_accepts}
-    constants = {"SHOWN": SHOWN, "LISTED": LISTED, "BEFORE": BEFORE, "AFTER": AFTER, "QUIET": QUIET, "GRACE": GRACE}
+    environment.filters |= filters | {
+        "misses": _misses,
+        "false_accepts": _false_accepts,
+        "rate": _rate,
+        "delay": _delay,
+        "basename": _basename,
+    }
+    constants = {
+        "SHOWN": SHOWN,
+        "MOST_ROWS": MOST_ROWS,
+        "LISTED": LISTED,
+        "BEFORE": BEFORE,
+        "AFTER": AFTER,
+        "QUIET": QUIET,
+        "GRACE": GRACE,
+    }
     # The threshold in use may read like another, so rows are kept once.
     det = dict.fromkeys((_threshold(value), _percent(1 - recall), _number(rate)) for value, recall, rate in report["det"])
+    slices = report["slices"]
+    parts = {"slices": list(_slices(slices)), "grid": _grid(slices), "worst": worst_of_words(slices), "players": players or {}}
     model = Path(report["model"]).name
-    return environment.get_template("report.html").render(
-        report=report, model=model, plot=_plot(report), det=det, slices=_slices(report["slices"]), grid=_grid(report["slices"]), **constants
-    )
+    return environment.get_template("report.html").render(report=report, model=model, plot=_plot(report), det=det, **parts, **constants)
 
 
 def _in_line(value: object) -> object:
@@ -68,11 +91,8 @@ def _in_line(value: object) -> object:
 
 
 def _slices(slices: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
-    for kind, group in groupby(slices, key=lambda part: str(part["kind"])):
-        parts = list(group)
-        if kind == "speaker":
-            parts.sort(key=lambda part: part["recall"])
-        yield HEADINGS.get(kind, kind), kind, parts
+    for kind, parts in by_kind(slices).items():
+        yield HEADINGS.get(kind, kind), kind, worst_first(parts)
 
 
 @dataclass(frozen=True)
@@ -108,6 +128,21 @@ def _false_accepts(counts: Mapping[str, Any]) -> str:
         return found
     needed = f"{rate_high(events, 1.0) / CLAIM:.1f}".removesuffix(".0")
     return f"{found}; to claim {CLAIM:g} per hour you need {needed} hours {'with no more of them' if events else 'without one'}"
+
+
+def _rate(counts: Mapping[str, Any]) -> str:
+    found = f"{counts['events']} in {_number(counts['hours'])} h = {_number(counts['per_hour'])} per hour"
+    return f"{found} (at most {_number(counts['per_hour_high'])})"
+
+
+def _delay(delays: Mapping[str, float | None]) -> str:
+    """The median and, in parentheses, the 95 % of delays."""
+    most = "" if delays["p95"] is None else f" ({delays['p95']:.0f})"
+    return "none" if delays["p50"] is None else f"{delays['p50']:.0f} ms{most}"
+
+
+def _basename(path: str) -> str:
+    return Path(path).name or path
 
 
 @dataclass(frozen=True)

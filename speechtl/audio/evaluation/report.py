@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from speechtl.audio.evidence.players import Moments, write_players
+from speechtl.audio.evidence.slices import CONDITION, NEGATIVES, SOUND, by_kind, worst_first, worst_of_words
 from speechtl.files import write_json, write_text
 
 
@@ -49,15 +51,18 @@ def _of_synthesised(data: Mapping[str, Any]) -> list[str]:
 
 
 def evaluation_summary(report: Mapping[str, Any]) -> str:
-    """A report as lines of text."""
+    """A report as lines of text; of slices the worst first."""
     negatives, delay = report["negatives"], report["delay_ms"]
-    conditions = [part for part in report["slices"][1:] if part["kind"] == "condition"]
-    kinds = [part for part in report["slices"] if part["kind"] == "negatives"]
+    kinds = by_kind(report["slices"])
+    conditions = worst_first(kinds[CONDITION][1:])
+    sounds, sources = worst_first(kinds.get(SOUND, ())), worst_first(kinds.get(NEGATIVES, ()))
     lines = [
         ("recall", _percent(report["positives"])),
         *((f"recall, {part['name']}", _percent(part)) for part in conditions),
+        *((f"recall, worst {kind}: {part['name']}", _percent(part)) for kind, part in worst_of_words(report["slices"])),
         ("false accepts", _rate(negatives)),
-        *((f"false accepts, {part['name']}", _rate(part)) for part in kinds if len(kinds) > 1),
+        *((f"false accepts, {part['name']}", _rate(part)) for part in sounds if len(sounds) > 1),
+        *((f"false accepts, {part['name']}", _rate(part)) for part in sources if len(sources) > 1 and len(sources) != len(sounds)),
     ]
     if delay["p50"] is not None:
         lines.append(("delay", f"{delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)"))
@@ -69,12 +74,12 @@ def evaluation_summary(report: Mapping[str, Any]) -> str:
     )
 
 
-def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write `report.json` and `report.html` into a folder."""
+def write_report(folder: Path, report: Mapping[str, Any], moments: Moments | None = None) -> None:
+    """Write `report.json` and `report.html` into a folder, with players of the `moments` beside the page."""
     from speechtl.audio.evaluation.page import page
 
     write_json(folder / "report.json", report)
-    write_text(folder / "report.html", page(report))
+    write_text(folder / "report.html", page(report, write_players(folder, moments) if moments else {}))
 
 
 def _rate(counts: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ def test_every_burst_is_found_and_nothing_else(report):
     assert hours == pytest.approx(3 * 20.0 / 3600)  # quiet between recordings, and around words, is not counted
     assert made["negatives"]["per_hour_high"] == pytest.approx(stats.chi2.ppf(0.95, 2) / 2 / hours)
     assert -400 < made["delay_ms"]["p50"] <= made["delay_ms"]["p95"] < 0  # a burst is heard before it ends
-    assert made["schema"] == 1
+    assert made["schema"] == 2
     assert made["threshold"] == 0.5
     json.dumps(made, allow_nan=False)
 
@@ -54,7 +54,8 @@ def test_only_the_split_asked_for_is_played(report):
 def test_a_threshold_out_of_reach_misses_every_word(report):
     made = report(threshold=1.0)
     assert made["positives"]["detected"] == 0
-    assert len(made["missed"]) == 3
+    assert [moment["file"] for moment in made["missed"]] == ["positives/8.wav", "positives/9.wav", "positives/10.wav"]
+    assert all(0.2 <= moment["time"] <= 0.5 for moment in made["missed"])  # where the word begins
     assert made["delay_ms"] == {"p50": None, "p95": None}
     assert "0 of 3" in evaluation_summary(made)
 
@@ -91,6 +92,7 @@ def test_speakers_and_noise_have_slices_of_their_own(report, corpus):
     assert ("condition", "clean") in names
     assert {("condition", "noise at 20 dB"), ("condition", "noise at 5 dB")} <= set(names)
     assert [name for kind, name in names if kind == "speaker"] == ["p10", "p8", "p9"]
+    assert ("sound", "other") in names
 
 
 def test_false_accepts_are_counted_for_each_manifest_of_negatives(report, corpus, bursts):

@@ -63,7 +63,7 @@ def make_report(detected=70, clips=72, events=0, hours=2.897455, threshold=0.678
     delays = {"p50": 298.0, "p95": 340.7} if detected else {"p50": None, "p95": None}
     conditions = [part("clean", "condition", detected, clips)] + ([part("noise at 10 dB", "condition", 28, 72)] if noise else [])
     return {
-        "schema": 1,
+        "schema": 2,
         "model": "runs/computer.wake",
         "graph": "model.onnx in onnxruntime",
         "split": "test",
@@ -82,7 +82,7 @@ def make_report(detected=70, clips=72, events=0, hours=2.897455, threshold=0.678
         "delay_ms": delays,
         "det": [[0.1, 1.0, 8.28], [0.5, 0.99, 0.345], [threshold, detected / max(clips, 1), events / hours], [0.999, 0.1, 0.0]],
         "slices": conditions + [part(name, "speaker", min(index, 10), 10) for index, name in enumerate(speakers)],
-        "missed": [f"words/{index}.opus" for index in range(clips - detected)],
+        "missed": [{"file": f"words/{index}.opus", "time": 0.75} for index in range(clips - detected)],
         "false_accepts": [{"file": f"speech/{index}.flac", "time": 1.25} for index in range(events)],
     }
 
@@ -187,7 +187,7 @@ def test_zero_stands_apart_from_the_logarithmic_axis():
 
 def test_names_are_text_whatever_they_hold():
     evil = '<script>alert("1")</script>&amp;\''
-    report = make_report(speakers=[evil], events=1) | {"name": evil, "missed": [evil], "model": evil}
+    report = make_report(speakers=[evil], events=1) | {"name": evil, "missed": [{"file": evil, "time": 1.0}], "model": evil}
     report["false_accepts"] = [{"file": evil, "time": 1.0}]
     report["slices"] += [part(evil, evil, 1, 2), part(evil, "condition", 1, 2)]
     read = Reader(page(report))
@@ -197,7 +197,7 @@ def test_names_are_text_whatever_they_hold():
 
 def test_control_characters_of_names_are_written_out():
     evil = "a\x1b[2J\nb\x00\u202ec"
-    report = make_report(speakers=[evil], events=1) | {"name": evil, "missed": [evil], "model": evil}
+    report = make_report(speakers=[evil], events=1) | {"name": evil, "missed": [{"file": evil, "time": 1.0}], "model": evil}
     written = page(report)
     assert not {"\x1b", "\x00", "\u202e"} & set(written)
     assert written.count(r"a\x1b[2J\x0ab\x00\u202ec") >= 4
@@ -242,7 +242,74 @@ def test_false_accepts_by_kind_are_a_table_where_there_are_several():
     assert "b 1.50 3 2 5.17" in Reader(page(world_report())).text
     report = world_report()
     report["slices"] = [one for one in report["slices"] if one["name"] != "b"]
-    assert "False accepts by kind" not in page(report)
+    assert "False accepts by manifest" not in page(report)
+
+
+def of_sound(name, events, hours):
+    high = chi2.ppf(0.95, 2 * events + 2) / 2 / hours
+    return {"name": name, "kind": "sound", "hours": hours, "events": events, "per_hour": events / hours, "per_hour_high": high}
+
+
+def test_kinds_of_sound_come_worst_first_and_the_worst_stands_at_the_top():
+    report = make_report()
+    report["slices"] += [of_sound("read", 0, 2.0), of_sound("music", 4, 0.5), of_sound("noise", 1, 0.4)]
+    text = Reader(page(report)).text
+    assert "Worst of 3 kinds of sound: music , 4 in 0.50 h = 8 per hour (at most 18.31)." in text
+    assert re.search(r"the worst first Kind of sound .* music 0.50 4 .* noise 0.40 1 .* read 2 0 ", text)
+    lines = evaluation_summary(report).splitlines()
+    assert [line.split()[2] for line in lines if line.startswith("  false accepts, ")] == ["music", "noise", "read"]
+
+
+def test_what_manifests_tell_of_people_has_sections_and_a_worst_line():
+    report = make_report()
+    report["slices"] += [part("20 to 39", "age", 30, 30), part("under 13", "age", 20, 30), part("kitchen", "room", 10, 12)]
+    text = Reader(page(report)).text
+    assert "Worst age: with under 13 it misses 10 of 30" in text
+    assert "Worst room" not in text  # there is one only
+    assert text.index("By age, the worst first") < text.index("By room, the worst first")
+    assert text.rindex("under 13") < text.rindex("20 to 39")
+
+
+def test_requirements_that_are_not_met_stand_first():
+    met = {"kind": None, "name": None, "measure": "recall", "at_least": 0.9, "value": 0.97, "ok": True}
+    failed = {"kind": "sound", "name": "music", "measure": "per_hour", "at_most": 1.0, "value": 8.0, "ok": False}
+    text = Reader(page(make_report() | {"requirements": [met, failed]})).text
+    assert "Requirements: 1 of 2 not met" in text
+    assert "sound music per_hour at most 1 8 no overall recall at least 0.9 0.97 yes" in text
+    assert "Requirements: all 1 met" in Reader(page(make_report() | {"requirements": [met]})).text
+    assert "Requirements" not in page(make_report())
+
+
+def test_misses_and_false_accepts_have_players_of_files_beside_the_page():
+    players = {"missed": ["report-audio/missed-001.wav", None], "false_accepts": ["report-audio/false-accepts-001.wav"]}
+    read = Reader(page(make_report(events=3), players))
+    assert [value for key, value in read.attributes if key == "src"] == ["report-audio/missed-001.wav", "report-audio/false-accepts-001.wav"]
+    assert read.tags.count("audio") == 2
+    assert [key for key, _ in read.attributes].count("preload") == 2  # nothing is loaded before someone plays it
+    assert ("aria-label", "words/0.opus at 0.75 s") in read.attributes
+    assert "The first 1 can be played." in read.text
+    assert "The first 2" not in read.text
+    assert "http" not in page(make_report(events=3), players)
+
+
+def test_a_page_says_how_to_repeat_its_report():
+    stated = {
+        "made": "2026-01-01T00:00:00+00:00",
+        "model_sha256": "ab" * 32,
+        "sources": [{"source": "sets/words.jsonl", "sha256": None, "files": {"a.wav": "00", "b.wav": "01"}}],
+        "versions": {"speechtl": "0.1.0", "numpy": "2.0"},
+        "machine": {"processor": "Cortex-A76", "cores": 4, "system": "Linux"},
+    }
+    text = Reader(page(make_report() | {"statement": stated})).text
+    assert "speechtl evaluate --repeat report.json" in text
+    assert "2 files of words.jsonl" in text
+    assert "ab" * 32 in text
+    assert "speechtl 0.1.0, numpy 2.0" in text
+
+
+def test_thousands_of_speakers_do_not_make_a_page_of_thousands_of_rows():
+    text = page(make_report(speakers=[f"p{index}" for index in range(350)]))
+    assert "50 that are better are in report.json." in text
 
 
 def test_the_curve_begins_at_the_threshold_with_most_false_accepts():
@@ -270,8 +337,9 @@ def test_the_summary_of_an_evaluation_has_both_rates_with_limits():
     assert lines[0] == "computer at a threshold of 0.678:"
     assert lines[1].endswith("70 of 72 = 97.2 % (90.3 to 99.7 % with 95 % confidence)")
     assert lines[2].startswith("  recall, noise at 10 dB")
-    assert lines[3].endswith("0 in 2.90 h = 0.00 per hour (at most 1.03 with 95 % confidence)")
-    assert "298 ms" in lines[4]
+    assert lines[3].startswith("  recall, worst speaker: Ann")
+    assert lines[4].endswith("0 in 2.90 h = 0.00 per hour (at most 1.03 with 95 % confidence)")
+    assert "298 ms" in lines[5]
 
 
 def test_the_summary_of_an_evaluation_without_detections_has_no_delay():

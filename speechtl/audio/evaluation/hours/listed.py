@@ -27,8 +27,8 @@ MOST_PROBLEMS = 1000  # that are kept of a manifest in which every line is wrong
 EVERY = 500  # recordings, between two signs of progress
 
 
-class Listed:
-    """Recordings in a file of JSON lines, read from it when they are asked for."""
+class Listed(Sequence[Clip]):
+    """The clips of recordings in a file of JSON lines, read from it when they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,9 +52,12 @@ class Listed:
             file.seek(self._starts[first])
             return file.read(self._starts[last] - self._starts[first]).splitlines()
 
-    def clip(self, index: int) -> Clip:
-        """A recording's clip."""
+    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]  # no slices of it are needed
         return clip_of(self.lines(index, index + 1)[0])
+
+    def __iter__(self) -> Iterator[Clip]:
+        with self.path.open("rb") as file:
+            yield from map(clip_of, file)
 
 
 def _line(clip: Clip) -> bytes:
