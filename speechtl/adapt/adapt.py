@@ -42,10 +42,9 @@ def adapt(
     report = _report(model, out, job.clips, inbox, outcome, reasons)
     if not reasons:
         trigger = replace(old.trigger, threshold=_score(outcome.threshold))
-        changed = replace(old, layer=outcome.layer, memory=outcome.memory, trigger=trigger)
         about = _about(old, trigger, job.clips, report)
         with writing(out) as beside:
-            write_adapted(old, beside, changed, about)
+            write_adapted(old, beside, outcome.layer, outcome.memory, about)
             if keep_previous:
                 keep(out)
     return report

@@ -41,9 +41,9 @@ def words_found(what: str, old: Counts, new: Counts, of: int) -> Line:
     """Words that are found, by unit: a recording in several conditions, or a clip."""
     better, worse = int((new > old).sum()), int((new < old).sum())
     p = chance(worse, better)
-    lost = worse - better
+    lost = int(old.sum() - new.sum())
     reason = ""
-    if p < LEVEL or lost > MOST_LOST * len(old):
+    if p < LEVEL or lost > MOST_LOST * of:
         reason = f"{what}: {worse} of {len(old)} are found less often than before, and {better} more often (p = {p:.2g})"
     return Line(what, of, int(old.sum()), int(new.sum()), better, worse, p, reason)
 

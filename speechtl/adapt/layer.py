@@ -23,7 +23,7 @@ class Layer:
     weights: Doubles
     bias: float
 
-    def logits(self, features: Floats) -> Doubles:
+    def logits(self, features: Floats | Doubles) -> Doubles:
         """Log-odds `(steps,)` of features `(steps, size)`."""
         return np.asarray(features.astype(np.float64) @ self.weights + self.bias)
 

@@ -20,6 +20,8 @@ from speechtl.runtime.samples import Doubles, Floats
 MARGIN = 1.5  # log-odds beyond the threshold that a clip is moved to
 CLIPS = 3.0  # weight of all clips of a label, however few
 HELD = 20.0  # weight of the remembered words, and of everything else that is remembered
+SAFE = 2.0  # log-odds above the threshold from which on a remembered word counts less
+LEAST = 0.1  # weight of one far above it
 STIFF = 0.02  # weight of the mean squared change of log-odds
 RIDGE = 1e-4  # weight of the squared change of the weights
 PASSES = 4  # of choosing the moment of each clip, which depends on the weights
@@ -69,24 +71,25 @@ def _rows(parts: Sequence[Floats], layer: Layer) -> Doubles:
 
 def _solve(layer: Layer, threshold: float, words: Doubles, others: Doubles, held: Held, start: Doubles) -> Doubles:
     """The change of the weights that minimises the loss."""
-    wanted = threshold + MARGIN - layer.logits(words), threshold - MARGIN - layer.logits(others)
     kept_words, kept_others = held.words.astype(np.float64), held.others.astype(np.float64)
     everything = np.concatenate([kept_words, kept_others])
+    endangered = np.maximum(1.0 / (1.0 + np.exp(layer.logits(kept_words) - threshold - SAFE)), LEAST)
+    short, long = threshold + MARGIN - layer.logits(words), layer.logits(others) - threshold + MARGIN
 
     def loss(change: Doubles) -> tuple[float, Doubles]:
         terms = (
-            (words, np.maximum(wanted[0] - words @ change, 0.0), -1.0, CLIPS),
-            (others, np.maximum(others @ change - wanted[1], 0.0), 1.0, CLIPS),
-            (kept_words, np.maximum(-(kept_words @ change), 0.0), -1.0, HELD),
-            (kept_others, np.maximum(kept_others @ change, 0.0), 1.0, HELD),
-            (everything, everything @ change, 1.0, STIFF),
+            (words, np.minimum(words @ change - short, 0.0), CLIPS, 1.0),
+            (others, np.maximum(others @ change + long, 0.0), CLIPS, 1.0),
+            (kept_words, np.minimum(kept_words @ change, 0.0), HELD, endangered),
+            (kept_others, np.maximum(kept_others @ change, 0.0), HELD, 1.0),
+            (everything, everything @ change, STIFF, 1.0),
         )
-        value, slope = 0.0, np.zeros(len(change))
-        for rows, errors, sign, weight in terms:
+        value, slope = RIDGE * float(change @ change), 2.0 * RIDGE * change
+        for rows, errors, weight, each in terms:
             if len(rows):
-                value += weight * float(np.mean(errors**2))
-                slope += 2.0 * sign * weight / len(rows) * (errors @ rows)
-        return value + RIDGE * float(change @ change), slope + 2.0 * RIDGE * change
+                value += weight * float(np.mean(each * errors**2))
+                slope = slope + 2.0 * weight / len(rows) * ((each * errors) @ rows)
+        return value, slope
 
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
     return np.asarray(found.x)

@@ -18,7 +18,7 @@ from speechtl.adapt.layer import Heard, Layer, hear
 from speechtl.adapt.memory import FOLDS, Bags, Memory, best, highest
 from speechtl.adapt.solve import Example, Held, adapted
 from speechtl.audio.data.recordings import Recording
-from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
+from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.progress import Log, tracked
 from speechtl.runtime.samples import Floats
@@ -95,8 +95,7 @@ class Study:
         before = self._words([self.old.layer] * FOLDS, threshold)
         chosen = start = threshold + max(rise, 0.0)
         for tried in np.linspace(start, start + HIGHER, TRIED):
-            after = self._words(layers, float(tried))
-            if after.sum() < before.sum() or (after < before).sum() > (after > before).sum():
+            if words_found("", before, self._words(layers, float(tried)), len(self.old.memory.words)).reason:
                 break
             chosen = float(tried)
             if (heard >= tried).sum() <= wanted:
@@ -169,19 +168,16 @@ def _examples(old: Adaptable, clips: Sequence[Labelled]) -> list[Example]:
     for is_word in (True, False):
         own = [index for index, clip in enumerate(clips) if clip.is_word == is_word]
         for condition in conditions if own else ():
-            passages = _passages([clips[index].recording for index in own], condition, is_word)
-            for index, heard in zip(own, _heard(old, passages, len(own)), strict=True):
+            recordings = [clips[index].recording for index in own]
+            for index, heard in zip(own, _heard(old, recordings, condition, is_word), strict=True):
                 copies[index].append(heard.of_word if is_word else heard.features)
     return [Example(clip.is_word, copies[index]) for index, clip in enumerate(clips)]
 
 
-def _passages(recordings: Sequence[Recording], condition: Condition, is_word: bool) -> Sequence[Passage]:
+def _heard(old: Adaptable, recordings: Sequence[Recording], condition: Condition, is_word: bool) -> list[Heard]:
     play = words_in_background if is_word else without_words
-    return list(play(recordings, condition, SEED))
-
-
-def _heard(old: Adaptable, passages: Sequence[Passage], total: int) -> list[Heard]:
-    return list(hear(old.scorer, tracked("listening to the clips", passages, total), old.trigger.smoothing))
+    passages = tracked("listening to the clips", play(recordings, condition, SEED), len(recordings))
+    return list(hear(old.scorer, passages, old.trigger.smoothing))
 
 
 def _extended(memory: Memory, layer: Layer, examples: Sequence[Example]) -> Memory:

@@ -8,12 +8,12 @@ from speechtl.adapt.layer import features_of_network, layer_of_network
 from speechtl.adapt.memory import MEMORY, Memory, best, pack
 
 RATE = 16_000
-LOUD = np.linspace(0.6, 1.0, 12)
+LOUD = np.geomspace(0.1, 1.0, 12)
 
 
 @pytest.fixture
 def remembering(remake, tiny_network, bursts):
-    """The tiny bundle with a memory: loud bursts are its word, and silence is anything else."""
+    """The tiny bundle with a memory: bursts are its word, also rather soft ones, and silence is anything else."""
     scorer, layer = features_of_network(tiny_network), layer_of_network(tiny_network)
 
     def steps(samples):
