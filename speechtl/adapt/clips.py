@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from speechtl.audio.data.clips import read_clips, says
 from speechtl.audio.data.manifest import Clip
-from speechtl.audio.data.recordings import Recording, load_recordings
+from speechtl.audio.data.recordings import OnDisk, Recording, load_recordings
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.folders import SOUNDS, look_into
 from speechtl.progress import Log, tracked
@@ -118,12 +116,12 @@ def _of_folder(folder: Path) -> list[tuple[Clip, str | None]]:
 
 
 def _label(clip: Clip, phrases: Sequence[str]) -> str | None:
-    """The label of a line: as written, or by whether its text has the word."""
+    """The label of a line: as written, or by whether its text has the word; None for a label that is neither."""
     if clip.label in LABELS:
         return clip.label
-    if clip.text or clip.label:
-        return WORD if says(clip, phrases) else NOT_WORD
-    return None
+    if says(clip, phrases):
+        return WORD
+    return NOT_WORD if clip.text and not clip.label else None
 
 
 def _distinct(labelled: Sequence[tuple[Clip, str | None]], inbox: Inbox) -> list[tuple[Clip, str]]:
@@ -166,11 +164,17 @@ def _cut(clip: Labelled) -> list[Labelled]:
     starts = range(0, len(recording.pcm) - length // 2, length)
     pieces = []
     for number, start in enumerate(starts):
-        pcm = np.asarray(recording.pcm[start : start + length])
-        where = replace(recording.clip, offset=recording.clip.offset + start / SAMPLE_RATE, duration=len(pcm) / SAMPLE_RATE)
-        piece = replace(recording, clip=where, pcm=pcm, word=(0.0, len(pcm) / SAMPLE_RATE))
+        piece = _part(recording, start, min(start + length, len(recording.pcm)))
         pieces.append(replace(clip, recording=piece, occasion=f"{recording.clip.where} {number * QUARTERS // len(starts)}"))
     return pieces
+
+
+def _part(recording: Recording, start: int, end: int) -> Recording:
+    """A part of a recording, read when it is used where the recording is."""
+    offset, seconds = recording.clip.offset + start / SAMPLE_RATE, (end - start) / SAMPLE_RATE
+    pcm = recording.pcm
+    part = replace(pcm, offset=offset, duration=seconds, length=end - start) if isinstance(pcm, OnDisk) else pcm[start:end]
+    return replace(recording, clip=replace(recording.clip, offset=offset, duration=seconds), pcm=part, word=(0.0, seconds))
 
 
 def _with_occasions(clips: Sequence[Labelled]) -> list[Labelled]:

@@ -118,6 +118,21 @@ def layer_of_network(network: WakeWordNetwork) -> Layer:
     return Layer(folded.numpy(), float(output.bias.detach().double().mean()))
 
 
+def members_of_network(network: WakeWordNetwork) -> list[Layer]:
+    """The output layers of the members of a network, on the features of all."""
+    output, members = output_of(network), network.head.ensemble.members
+    assert output.bias is not None
+    weights = output.weight.detach().double().reshape(members, -1).numpy()
+    size = weights.shape[1]
+    layers = []
+    for member, bias in enumerate(output.bias.detach().tolist()):
+        own = np.zeros(output.in_channels)
+        first = member * size if output.groups > 1 else 0
+        own[first : first + size] = weights[member]
+        layers.append(Layer(own, bias))
+    return layers
+
+
 @torch.no_grad()
 def put_into_network(layer: Layer, network: WakeWordNetwork) -> None:
     """Give a network this output layer."""

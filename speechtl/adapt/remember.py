@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from speechtl.adapt.layer import features_of_network, hear, layer_of_network
-from speechtl.adapt.memory import Memory, best, highest
+from speechtl.adapt.layer import features_of_network, hear, layer_of_network, members_of_network
+from speechtl.adapt.memory import Bags, Memory, best, highest
 from speechtl.audio.backgrounds import BABBLE, mixtures
 from speechtl.audio.data.clips import read_clips, says
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording, load_recordings
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
+from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.run import Run
 from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
@@ -61,8 +62,18 @@ def remember(run: Run, amount: Amount) -> Memory:
         passages = _told("anything else", without_words(part, condition, SEED), len(part))
         streams += [one.features for one in hear(scorer, passages, smoothing) if len(one.features)]
     if amount.moments is not None:
-        streams = highest(layer, streams, scorer.step_seconds, amount.moments)
+        streams = _moments(run.network, streams, scorer.step_seconds, amount.moments)
     return Memory(bags, of, streams, sum(recording.seconds for recording in silent) / 3600.0)
+
+
+def _moments(network: WakeWordNetwork, streams: Bags, step_seconds: float, most: int) -> Bags:
+    """The moments with the highest scores, and as many with the highest of one member: other weights may raise them."""
+    members = members_of_network(network)
+    chosen = highest(layer_of_network(network), streams, step_seconds, most // 2)
+    own = [highest(member, streams, step_seconds, most // 2 // len(members)) for member in members]
+    # The kinds alternate, so that of every kind some are kept where not all of them fit.
+    apart = [moment for several in zip(*own, strict=True) for moment in several]
+    return [moment for both in zip(chosen, apart, strict=False) for moment in both] if apart else chosen
 
 
 def _told(what: str, passages: Iterator[Passage], total: int) -> Iterator[Passage]:

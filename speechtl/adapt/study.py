@@ -29,10 +29,12 @@ SNR_DB = (15.0, 5.0)  # of the noisy copies of clips that are learned
 MOST_COPIED = 200  # clips, beyond which there are no noisy copies
 UNLIKE = 8.0  # log-odds below the threshold at which nothing in a clip resembles the word
 HELD = 600  # moments without the word that hold the layer
-TAIL = 40  # highest scores without the word, whose mean must not rise
+TAIL = 40  # highest scores without the word, from which the threshold is extrapolated
+LEAST_SCALE = 0.05  # log-odds, of their mean excess
+RARER = 7.0  # natural logarithm of the rates over which that is done, at most: a thousand times rarer
 REMEMBERED = 100  # of the new clips of each label, for the next adaptation
 SILENCED = 0.1  # share of the false alarms that may still fire, if words allow it
-HIGHER, LOWER, TRIED = 3.0, 1.0, 31  # log-odds by which the threshold may move, and values that are tried
+HIGHER, TRIED = 3.0, 31  # log-odds by which the threshold may rise to silence alarms, and values that are tried
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Study:
         """Adapt, choose the threshold, and compare."""
         layers = [self._adapted(fold) for fold in range(FOLDS)]
         everything = self._adapted(None)
-        moved = self._threshold(layers, everything)
+        moved = self._threshold(layers)
         lines = self._compare(layers, moved)
         return Outcome(everything, moved, lines, _extended(self.old.memory, everything, self.examples), self.held_back)
 
@@ -82,14 +84,13 @@ class Study:
         learned = [one for one, fold in zip(self.examples, self.folds, strict=True) if fold != without or not self.held_back]
         return adapted(layer, self.old.threshold, learned, Held(np.concatenate(words), np.concatenate(others)))
 
-    def _threshold(self, layers: Sequence[Layer], everything: Layer) -> float:
+    def _threshold(self, layers: Sequence[Layer]) -> float:
         """The new threshold: anything else fires no more often than before, and, where it can, false alarms hardly at all."""
         threshold = self.old.threshold
-        rise = self._tail(everything) - self._tail(self.old.layer)
+        rise = self._rise(layers)
         alarms = [index for index, one in enumerate(self.examples) if not one.is_word and self._peak(self.old.layer, one) >= threshold]
         if not alarms:
-            missed = any(one.is_word and self._peak(self.old.layer, one) < threshold for one in self.examples)
-            return threshold + max(rise, -LOWER if missed else 0.0)
+            return threshold + max(rise, 0.0)
         heard = np.array([self._peak(layers[self.folds[index]], self.examples[index]) for index in alarms])
         wanted = SILENCED * len(alarms)
         before = self._words([self.old.layer] * FOLDS, threshold)
@@ -102,9 +103,24 @@ class Study:
                 break
         return chosen
 
-    def _tail(self, layer: Layer) -> float:
-        moments = highest(layer, self.old.memory.others, self.old.scorer.step_seconds, TAIL)
-        return float(np.mean([layer.logits(moment)[0] for moment in moments]))
+    def _rise(self, layers: Sequence[Layer]) -> float:
+        """By how much the threshold has to rise so that anything else reaches it as rarely as before, in log-odds.
+
+        The rate beyond the highest scores that are remembered is extrapolated by an exponential tail, as in the calibration.
+        """
+        (start, scale), (new_start, new_scale) = self._tail([self.old.layer] * FOLDS), self._tail(layers)
+        beyond = min(max(self.old.threshold - start, 0.0) / scale, RARER)
+        return new_start - start + (new_scale - scale) * beyond
+
+    def _tail(self, layers: Sequence[Layer]) -> tuple[float, float]:
+        """Start and mean excess of the highest scores without the word, of layers that have not learned from them."""
+        memory, seconds = self.old.memory, self.old.scorer.step_seconds
+        peaks = []
+        for fold, layer in enumerate(layers):
+            own = [stream for stream, of in zip(memory.others, memory.other_folds, strict=True) if of == fold]
+            peaks += [float(layer.logits(moment)[0]) for moment in highest(layer, own, seconds, TAIL + 1)]
+        top = np.sort(peaks)[-TAIL - 1 :]
+        return float(top[0]), max(float((top - top[0]).sum()) / max(len(top) - 1, 1), LEAST_SCALE)
 
     def _compare(self, layers: Sequence[Layer], threshold: float) -> list[Line]:
         before = [self.old.layer] * FOLDS

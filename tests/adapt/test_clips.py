@@ -55,14 +55,14 @@ def test_a_clip_given_twice_counts_once_and_one_with_both_labels_not_at_all(tmp_
 def test_a_manifest_gives_labels_or_texts(tmp_path, said):
     lines = []
     for index, line in enumerate(
-        [{"label": "word"}, {"label": "not-word"}, {"label": "unsure"}, {"text": "my computer"}, {"text": "no"}, {}]
+        [{"label": "word"}, {"label": "not-word"}, {"label": "unsure"}, {"text": "my computer"}, {"text": "no"}, {}, {"label": "Word"}]
     ):
         write(tmp_path / f"{index}.wav", seed=index)
         lines.append(json.dumps({"audio_filepath": f"{index}.wav", "duration": 1.0, **line}))
     (tmp_path / "m.jsonl").write_text("\n".join(lines))
     inbox = read(said, manifest=tmp_path / "m.jsonl")
     assert [clip.is_word for clip in inbox.clips] == [True, False, True, False]
-    assert (inbox.unsure, inbox.unlabelled) == (1, 1)
+    assert (inbox.unsure, inbox.unlabelled) == (1, 2)
 
 
 def test_clips_of_one_minute_are_held_back_together(tmp_path, said):

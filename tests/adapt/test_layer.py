@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 from speechtl.adapt.graph import features_of_bundle, rewritten
-from speechtl.adapt.layer import Layer, features_of_network, hear, layer_of_network, put_into_network
+from speechtl.adapt.layer import Layer, features_of_network, hear, layer_of_network, members_of_network, put_into_network
 from speechtl.audio.evaluation.streams import Condition, Passage, words_in_background
 from speechtl.audio.network.model import scorer_of
 from speechtl.errors import BundleError
@@ -20,6 +20,15 @@ def test_the_layer_on_its_features_gives_the_scores_of_the_network(tiny, bursts,
     samples = bursts()
     features = features_of_network(network).feed(samples)
     assert layer_of_network(network).logits(features) == pytest.approx(log_odds(scorer_of(network).feed(samples)[:, 0]), abs=1e-2)
+
+
+@pytest.mark.parametrize("head", ["linear", "conv"])
+def test_the_mean_of_the_members_is_the_layer(tiny, head):
+    network = tiny(head)
+    members, whole = members_of_network(network), layer_of_network(network)
+    assert len(members) == 4
+    assert np.mean([member.weights for member in members], axis=0) == pytest.approx(whole.weights)
+    assert np.mean([member.bias for member in members]) == pytest.approx(whole.bias)
 
 
 @pytest.mark.parametrize("head", ["linear", "conv"])

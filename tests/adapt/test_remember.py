@@ -15,13 +15,13 @@ def run(recorded_run, known_tiny):
 
 
 def test_a_run_remembers_each_word_in_three_conditions_and_the_highest_moments_of_anything_else(run):
-    memory = remember(run, Amount(4, 1.0, 10))
+    memory = remember(run, Amount(4, 1.0, 16))
     assert memory.of == [0, 1, 2, 3] * 3
     assert all(bag.shape == (1, 6) for bag in (*memory.words, *memory.others))
-    assert len(memory.others) == 10
+    assert len(memory.others) == 16
     layer = layer_of_network(run.network)
     assert min(layer.logits(bag)[0] for bag in memory.words) > max(layer.logits(one)[0] for one in memory.others)
-    assert pack(memory) == pack(remember(run, Amount(4, 1.0, 10)))
+    assert pack(memory) == pack(remember(run, Amount(4, 1.0, 16)))
 
 
 def test_without_a_number_of_moments_everything_is_kept(run):

@@ -67,12 +67,13 @@ def test_words_with_the_label_of_anything_else_are_never_shipped(old):
     assert outcome.reasons or not outcome.improved
 
 
-def test_a_threshold_rises_with_the_scores_without_the_word(old):
-    missed = [Example(True, [steps(-1.0, seed=500)])]
-    outcome = studied(old, missed)
-    moments = np.concatenate(old.memory.others)
-    top = np.sort(LAYER.logits(moments))[-40:].mean()
-    assert outcome.threshold - np.sort(outcome.layer.logits(moments))[-40:].mean() >= -top - 1e-6
+def test_the_threshold_rises_with_the_scores_of_anything_else_and_further_where_their_tail_gets_longer(old):
+    study = Study(old, [], [], [], held_back=True)
+    higher = Layer(LAYER.weights, LAYER.bias + 0.7)
+    wider = Layer(LAYER.weights * 1.5, LAYER.bias)
+    assert study._rise([LAYER] * 4) == pytest.approx(0.0)
+    assert study._rise([higher] * 4) == pytest.approx(0.7)
+    assert study._rise([wider] * 4) == pytest.approx(0.0, abs=1e-5)  # all scores scale about zero, where the threshold is
 
 
 def test_the_new_clips_are_remembered_first_and_of_recordings_of_their_own(old):
