@@ -49,13 +49,14 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
 
 
 ARROWS = {
-    "runtime": ("audio", "transfer", "image", "export", "bench", "study", "cli", "places"),
-    "places": ("audio", "transfer", "image", "export", "bench", "study", "cli"),
-    "bench": ("audio", "transfer", "image", "export", "study", "cli"),
-    "transfer": ("audio", "image", "runtime", "export", "bench", "study", "cli"),
-    "audio": ("export", "image", "bench", "study", "cli"),
-    "image": ("export", "audio", "bench", "study", "cli"),
+    "runtime": ("audio", "transfer", "image", "adapt", "export", "bench", "study", "cli", "places"),
+    "places": ("audio", "transfer", "image", "adapt", "export", "bench", "study", "cli"),
+    "bench": ("audio", "transfer", "image", "adapt", "export", "study", "cli"),
+    "transfer": ("audio", "image", "runtime", "adapt", "export", "bench", "study", "cli"),
+    "audio": ("adapt", "export", "image", "bench", "study", "cli"),
+    "image": ("adapt", "export", "audio", "bench", "study", "cli"),
     "export": ("bench", "study", "cli"),
+    "adapt": ("image", "bench", "study", "cli"),
     "study": ("export", "bench", "cli"),
 }
 

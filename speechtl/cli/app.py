@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from speechtl import __version__
-from speechtl.cli import bench, data, device, image, ready, record, study, words
+from speechtl.cli import adapt, bench, data, device, image, ready, record, study, words
 from speechtl.cli.options import Command
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
 from speechtl.text import echo, one_line
@@ -119,6 +119,10 @@ for command, example in (
     (device.tally, "speechtl tally tally.jsonl"),
     (device.doctor, "speechtl doctor computer.wake --device USB"),
     (device.serve, "speechtl serve computer.wake --uri tcp://0.0.0.0:10400 --zeroconf kitchen"),
+    (
+        adapt.adapt,
+        "speechtl adapt computer.wake --clips clips -o computer.wake --keep-previous   or, to go back: speechtl adapt computer.wake --undo",
+    ),
     (study.advise, "speechtl advise training/recipes/words/computer.toml"),
     (study.look, "speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks"),
 ):

@@ -259,6 +259,9 @@ def export(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this graph, e.g. model.int8.tflite; may be repeated.")] = None,
     golden: Annotated[bool, typer.Option("--golden/--no-golden", help="Include the golden audio that verify plays.")] = True,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Include what adapt needs when the run is gone: at most 150 kB.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Export runs as one file for the device: graphs for every runtime, verified to give the scores of the network.
@@ -276,7 +279,7 @@ def export(
     from speechtl.runtime.parity import table
 
     loaded = [load_run(run) for run in runs]
-    about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden)
+    about = export_runs(loaded, out, only or graphs_for(loaded, int8=not no_int8, tflite=tflite), golden=golden, memory=memory)
     size = out.stat().st_size
     if as_json:
         document = {"bundle": str(out), "bytes": size, "graphs": about["graphs"], "parity": about["parity"]}

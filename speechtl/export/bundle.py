@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from speechtl import __version__
+from speechtl.adapt.memory import MEMORY, pack
+from speechtl.adapt.remember import SMALL, remember
 from speechtl.audio.run import Run
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.export.golden import golden as make_golden_file
@@ -77,8 +79,12 @@ def graphs_for(runs: Sequence[Run] = (), *, int8: bool = True, tflite: bool | No
 
 
 @progress("exporting")
-def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER, *, golden: bool = True) -> dict[str, Any]:
+def export_runs(
+    runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER, *, golden: bool = True, memory: bool = True
+) -> dict[str, Any]:
     """Write one run, or several that share a frozen encoder, as a bundle to `out`, complete or not at all; return its `bundle.json`.
+
+    With `memory` a bundle of one run can be adapted when the run is gone.
 
     Raises `CheckFailedError` when an exported graph does not reproduce the network's scores, and `SpeechtlError` when runs cannot be
     joined, an operator cannot be converted, or the recordings for int8 calibration are missing.
@@ -88,7 +94,7 @@ def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER,
     wanted = _checked_graphs(runs, graphs)
     with progress("exporting, stage") as advance:
         work = _make(runs, wanted, advance)
-    files = {**{graph: work.graphs[graph] for graph in wanted}, GOLDEN: work.golden}
+    files = {**{graph: work.graphs[graph] for graph in wanted}, GOLDEN: work.golden, **(_memory(runs) if memory else {})}
     about = _describe(work, runs[0].name if len(runs) == 1 else out.stem)
     about["graphs"] = _describe_graphs(work, about, files)
     results: list[Parity] = _trial(about, files, verify)
@@ -102,6 +108,17 @@ def export_runs(runs: Sequence[Run], out: Path, graphs: Collection[str] = ORDER,
     with writing(out) as beside:
         write_bundle(beside, about, {file: content for file, content in files.items() if golden or file != GOLDEN})
     return about
+
+
+def _memory(runs: Sequence[Run]) -> dict[str, bytes]:
+    """The memory of one run as a file of its bundle; none where its recordings are not on this machine."""
+    if len(runs) > 1 or runs[0].network.encoder.in_windows:
+        return {}
+    try:
+        return {MEMORY: pack(remember(runs[0], SMALL))}
+    except (SpeechtlError, ValueError) as error:
+        say(f"The bundle has no memory, so only its run can be adapted later: {error}")
+        return {}
 
 
 def check_joinable(runs: Sequence[Run]) -> None:

@@ -1,0 +1,1 @@
+"""Adapt a detector to labelled clips of where it listens."""

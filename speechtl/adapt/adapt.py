@@ -1,0 +1,98 @@
+"""Adapt a run or a bundle to labelled clips, and write the result only if it is not worse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from speechtl.adapt.clips import Inbox, Labelled, read_inbox
+from speechtl.adapt.compare import LEVEL
+from speechtl.adapt.detector import Adaptable, open_adaptable, write_adapted
+from speechtl.adapt.keep import keep
+from speechtl.adapt.study import Outcome, study
+from speechtl.errors import SpeechtlError
+from speechtl.files import check_place, writing
+from speechtl.progress import Log, progress, say
+from speechtl.runtime.trigger import TriggerSettings
+
+NOTHING = "nothing got better: the clips that are right and those that are wrong are the same as before"
+
+
+@progress("adapting")
+def adapt(
+    model: Path, out: Path, *, clips: Path | None = None, manifest: Path | None = None, keep_previous: bool = False, log: Log = say
+) -> dict[str, Any]:
+    """Adapt and compare; write the result to `out` unless something got worse, or nothing better. Return the report.
+
+    `report["written"]` tells whether it was written, `report["reasons"]` why not, and `report["table"]` has what was compared.
+    """
+    if clips is None and manifest is None:
+        raise SpeechtlError("Give labelled clips with --clips, or a manifest with labels with --manifest.")
+    check_place(out)
+    old = open_adaptable(model)
+    inbox = read_inbox(clips, manifest, old.phrases, log)
+    job = study(old, inbox, log)
+    if not job.examples:
+        raise SpeechtlError("No clip is left to learn from.")
+    outcome = job.run()
+    reasons = outcome.reasons or ([] if outcome.improved else [NOTHING])
+    report = _report(model, out, job.clips, inbox, outcome, reasons)
+    if not reasons:
+        trigger = replace(old.trigger, threshold=_score(outcome.threshold))
+        about = _about(old, trigger, job.clips, report)
+        with writing(out) as beside:
+            write_adapted(old, beside, outcome.layer, outcome.memory, about)
+            if keep_previous:
+                keep(out)
+    return report
+
+
+def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, outcome: Outcome, reasons: Sequence[str]) -> dict[str, Any]:
+    words = sum(clip.is_word for clip in clips)
+    return {
+        "model": str(model),
+        "out": str(out),
+        "written": not reasons,
+        "reasons": list(reasons),
+        "words": words,
+        "others": len(clips) - words,
+        "left_out": {
+            "unsure": inbox.unsure,
+            "unlabelled": inbox.unlabelled,
+            "contradicting": inbox.contradicting,
+            "repeated": inbox.repeated,
+            "unusable": len(inbox.problems),
+            "unlike": len(inbox.clips) - len(clips),
+        },
+        "held_back": outcome.held_back,
+        "threshold": _score(outcome.threshold),
+        "level": LEVEL,
+        "table": [line.to_json() for line in outcome.lines],
+    }
+
+
+def _about(old: Adaptable, trigger: TriggerSettings, clips: Sequence[Labelled], report: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes of the description: threshold, operating points, and the recordings that were learned."""
+    about = old.source.about
+    moved = _logit(trigger.threshold) - old.threshold
+    points = [{**point, "threshold": _score(_logit(point["threshold"]) + moved)} for point in about.get("operating_points", [])]
+    learned = {*about.get("data", {}).get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
+    kept = ("words", "others", "held_back", "table")
+    return {
+        "detector": trigger.to_json(),
+        "operating_points": points,
+        "data": {**about.get("data", {}), "recordings": " ".join(sorted(learned))},
+        "adapted": [*about.get("adapted", []), {key: report[key] for key in kept}],
+    }
+
+
+def _score(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-logit))
+
+
+def _logit(score: float) -> float:
+    bounded = min(max(score, 1e-7), 1.0 - 1e-7)
+    return math.log(bounded) - math.log1p(-bounded)

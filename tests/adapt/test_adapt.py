@@ -1,0 +1,81 @@
+import pytest
+
+from speechtl.adapt import study
+from speechtl.adapt.adapt import adapt
+from speechtl.adapt.keep import previous, undo
+from speechtl.adapt.memory import unpack
+from speechtl.errors import SpeechtlError
+from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.runtime.detector import Detector
+
+SOFT = (0.02, 0.025, 0.03, 0.035, 0.04)  # of a burst: a false alarm
+
+
+@pytest.fixture
+def alarms(save, bursts):
+    for scale in SOFT:
+        folder = save("not-word", bursts((1.0,), 2.0) * scale)
+    return folder
+
+
+def fires(bundle, samples) -> bool:
+    return bool(Detector.open(bundle).feed(samples))
+
+
+def test_false_alarms_are_silenced_the_word_is_still_found_and_one_call_goes_back(remembering, alarms, bursts):
+    old = remembering.read_bytes()
+    report = adapt(remembering, remembering, clips=alarms, keep_previous=True)
+    assert (report["written"], report["reasons"], report["held_back"]) == (True, [], True)
+    assert report["table"][-1]["old"] == len(SOFT) > report["table"][-1]["new"]
+    assert fires(remembering, bursts())
+    assert not fires(remembering, bursts() * 0.025)
+    assert previous(remembering).read_bytes() == old
+    undo(remembering)
+    assert fires(remembering, bursts() * 0.025)
+
+
+def test_the_new_bundle_says_what_it_learned_and_remembers_it(remembering, alarms, tmp_path):
+    adapt(remembering, tmp_path / "new.wake", clips=alarms)
+    before, after = open_bundle(remembering), open_bundle(tmp_path / "new.wake")
+    assert after.about["adapted"][0]["others"] == len(SOFT)
+    assert len(after.about["data"]["recordings"].split()) == len(SOFT)
+    assert all(result["ok"] for result in after.about["parity"])
+    assert len(unpack(after).others) == len(unpack(before).others) + len(SOFT)
+
+
+def test_words_that_were_labelled_as_anything_else_make_it_worse_so_nothing_is_written(remembering, save, bursts, tmp_path):
+    for scale in (0.8, 0.85, 0.9, 0.95, 1.0):
+        folder = save("not-word", bursts((1.0,), 2.0) * scale)
+    report = adapt(remembering, tmp_path / "new.wake", clips=folder)
+    assert not report["written"]
+    assert report["reasons"]
+    assert not (tmp_path / "new.wake").exists()
+
+
+def test_clips_that_are_right_already_change_nothing_and_nothing_is_written(remembering, save, bursts, tmp_path):
+    folder = save("word", bursts((1.0,), 2.0))
+    report = adapt(remembering, tmp_path / "new.wake", clips=folder)
+    assert [reason.split(":")[0] for reason in report["reasons"]] == ["nothing got better"]
+    assert not (tmp_path / "new.wake").exists()
+
+
+def test_one_false_alarm_is_enough(remembering, save, bursts, tmp_path):
+    folder = save("not-word", bursts((1.0,), 2.0) * 0.03)
+    report = adapt(remembering, tmp_path / "new.wake", clips=folder)
+    assert (report["written"], report["held_back"]) == (True, False)
+    assert "learned from" in report["table"][-1]["what"]
+    assert not fires(tmp_path / "new.wake", bursts() * 0.03)
+
+
+def test_a_clip_of_the_word_that_resembles_it_nowhere_is_left_out(remembering, alarms, save, bursts, tmp_path, monkeypatch):
+    save("word", bursts((), 2.0), "nothing")
+    said = []
+    monkeypatch.setattr(study, "UNLIKE", 2.0)
+    report = adapt(remembering, tmp_path / "new.wake", clips=alarms, log=said.append)
+    assert report["left_out"]["unlike"] == 1
+    assert any("nothing resembles it" in line for line in said)
+
+
+def test_it_needs_clips(remembering, tmp_path):
+    with pytest.raises(SpeechtlError, match="Give labelled clips with --clips"):
+        adapt(remembering, tmp_path / "new.wake")

@@ -1,0 +1,83 @@
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+from speechtl.adapt.layer import Layer
+from speechtl.adapt.memory import Memory
+from speechtl.adapt.solve import Example
+from speechtl.adapt.study import Study
+from speechtl.runtime.trigger import TriggerSettings
+
+SIZE = 8
+LAYER = Layer(np.eye(SIZE)[0], 0.0)
+
+
+def steps(*values, like=0, amount=0.0, seed=0):
+    """Steps with these log-odds, which share `amount` of another feature."""
+    rows = np.random.default_rng([seed, like]).normal(0, 0.3, (len(values), SIZE))
+    rows[:, 0] = values
+    rows[:, like] += amount
+    return rows.astype(np.float32)
+
+
+@pytest.fixture
+def old():
+    words = [steps(value, seed=index) for index, value in enumerate(np.linspace(-1.0, 6.0, 60))]
+    others = [steps(value, seed=100 + index) for index, value in enumerate(np.linspace(-6.0, -0.5, 80))]
+    memory = Memory(words, [index // 3 for index in range(60)], others, 0.5)
+    return SimpleNamespace(layer=LAYER, threshold=0.0, trigger=TriggerSettings(), scorer=SimpleNamespace(step_seconds=0.08), memory=memory)
+
+
+def studied(old, examples):
+    return Study(old, [], examples, [index % 4 for index in range(len(examples))], held_back=len(examples) > 1).run()
+
+
+def line(outcome, what):
+    return next(line for line in outcome.lines if line.what.endswith(what))
+
+
+def test_false_alarms_of_a_kind_are_silenced_also_where_they_were_held_back(old):
+    alarms = [
+        Example(False, [steps(-5.0, value, like=3, amount=3.0, seed=200 + index)]) for index, value in enumerate(np.linspace(0.2, 2.0, 12))
+    ]
+    outcome = studied(old, alarms)
+    assert (outcome.reasons, outcome.improved) == ([], True)
+    assert line(outcome, "false alarms").old == 12
+    assert line(outcome, "false alarms").new <= 1
+    assert line(outcome, "training: words found").new >= line(outcome, "training: words found").old - 1
+
+
+def test_missed_words_of_a_kind_are_found_also_where_they_were_held_back(old):
+    missed = [
+        Example(True, [steps(-4.0, value, like=5, amount=3.0, seed=300 + index)]) for index, value in enumerate(np.linspace(-2.0, -0.2, 8))
+    ]
+    outcome = studied(old, missed)
+    assert (outcome.reasons, outcome.improved) == ([], True)
+    assert line(outcome, "new clips: words found").new >= 7
+    assert line(outcome, "training: false accepts").new <= line(outcome, "training: false accepts").old
+
+
+def test_words_with_the_label_of_anything_else_are_never_shipped(old):
+    wrong = [Example(False, [steps(value, seed=400 + index)]) for index, value in enumerate(np.linspace(1.0, 6.0, 20))]
+    outcome = studied(old, wrong)
+    assert outcome.reasons or not outcome.improved
+
+
+def test_the_threshold_rises_with_the_scores_of_anything_else_and_further_where_their_tail_gets_longer(old):
+    study = Study(old, [], [], [], held_back=True)
+    higher = Layer(LAYER.weights, LAYER.bias + 0.7)
+    wider = Layer(LAYER.weights * 1.5, LAYER.bias)
+    assert study._rise([LAYER] * 4) == pytest.approx(0.0)
+    assert study._rise([higher] * 4) == pytest.approx(0.7)
+    assert study._rise([wider] * 4) == pytest.approx(0.0, abs=1e-5)  # all scores scale about zero, where the threshold is
+
+
+def test_the_new_clips_are_remembered_first_and_of_recordings_of_their_own(old):
+    outcome = studied(old, [Example(True, [steps(3.0, like=5, amount=1.0)]), Example(False, [steps(-3.0)])])
+    assert outcome.memory.of[0] == max(old.memory.of) + 1
+    assert (outcome.memory.others[0] == steps(-3.0)).all()
+    assert dataclasses.replace(outcome.memory, words=outcome.memory.words[1:]).words == old.memory.words
