@@ -56,6 +56,7 @@ ARROWS = {
     "image": ("export", "audio", "bench", "study", "cli"),
     "export": ("bench", "study", "cli"),
     "study": ("export", "bench", "cli"),
+    "studio": ("transfer", "image", "export", "bench", "study", "cli"),
 }
 
 

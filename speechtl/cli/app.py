@@ -11,6 +11,7 @@ import typer
 
 from speechtl import __version__
 from speechtl.cli import bench, data, device, image, study, words
+from speechtl.cli.studio import studio
 from speechtl.cli.options import Command
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
 from speechtl.text import echo, one_line
@@ -116,6 +117,7 @@ for command, example in (
     (device.listen, device.LISTEN_EXAMPLE),
     (device.doctor, "speechtl doctor computer.wake --device USB"),
     (device.serve, "speechtl serve computer.wake --uri tcp://0.0.0.0:10400 --zeroconf kitchen"),
+    (studio, "speechtl studio words --lan"),
     (study.advise, "speechtl advise training/recipes/words/computer.toml"),
     (study.look, "speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks"),
 ):
