@@ -84,7 +84,7 @@ export async function show(page, { word, project, keys, current }) {
     folder.setAttribute("webkitdirectory", "");
     const drop = h("div", { className: "drop", ondragover: (event) => { event.preventDefault(); drop.classList.add("over"); }, ondragleave: () => drop.classList.remove("over"),
       ondrop: (event) => { event.preventDefault(); drop.classList.remove("over"); begin(event.dataTransfer.files); } },
-    h("div", { className: "row" }, kind, h("div", { className: "grow" }, speaker),
+    h("div", { className: "uploads" }, kind, speaker,
       h("button", { onclick: () => files.click() }, "Files"), h("button", { onclick: () => folder.click() }, "Folder")), files, folder,
     h("small", {}, "Or drop files here. Long ones are welcome; in a folder, the sub-folders are the speakers."));
     return h("section", { className: "card" }, h("h2", {}, "Upload"), drop, report);

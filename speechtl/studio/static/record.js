@@ -43,7 +43,7 @@ export async function show(page, { word, keys, current }) {
   page.append(
     h("div", { className: "head" }, h("h1", {}, "Record"), h("p", {}, `Ten takes by each of a few people make “${phrase}” work for others, too.`)),
     why ? h("div", { className: "note bad" }, why) : "",
-    h("div", { className: "row" }, chips), modes, stage, h("div", { className: "card" }, heading, list));
+    chips, modes, stage, h("div", { className: "card" }, heading, list));
   button.disabled = Boolean(why);
 
   // ---- what is there

@@ -42,7 +42,6 @@ export async function show(page, { word, project, keys, current, refresh }) {
     settings.replaceChildren(
       elsewhere ? h("div", { className: "note" }, `${elsewhere} is being trained; one training runs at a time.`) : "",
       h("div", { className: "field" }, efforts),
-      h("p", {}),
       h("label", { className: "field" }, h("span", {}, "It may fire by mistake"), select),
       h("details", {}, h("summary", {}, "More"), h("label", { className: "field" }, h("span", {}, "Random seed"), seed),
         h("small", {}, "All other settings: the recipe of the training, in its folder, for speechtl train.")),
