@@ -34,15 +34,18 @@ class Folder:
         return unread + [counted(number, *kind) for kind, number in sorted(self.others.items())]
 
 
-def look_into(folder: Path, wanted: Collection[str], convertible: Collection[str] = ()) -> Folder:
+def look_into(folder: Path, wanted: Collection[str], convertible: Collection[str] = (), manifest: str = "") -> Folder:
     """Find the files below a folder whose endings are `wanted`, each once; links to folders are followed, hidden ones are not.
 
-    Endings that are `convertible` are counted as unread, unless a converted file is beside them. Nothing odd in a folder stops the search.
+    Endings that are `convertible` are counted as unread, unless a converted file is beside them. The folder's own
+    `manifest` is not counted. Nothing odd in a folder stops the search.
     """
     found = Folder(folder)
     seen: set[str] = set()
     for path in _files(folder, found, set()):
         ending = path.suffix.lower()
+        if manifest and path == folder / manifest:
+            continue
         if path.name.startswith("._"):
             found.others["file of macOS (._)", "files of macOS (._)"] += 1
         elif path.name.startswith("."):

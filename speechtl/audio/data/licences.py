@@ -22,6 +22,7 @@ _RULES: tuple[tuple[str, Commercial, str], ...] = (
     (r"cc0-1\.0|licenseref-publicdomain|pddl-1\.0|cc-pddc|unlicense|0bsd|mit-0", "yes", FREE),
     (r"apache-2\.0|mit|isc|zlib|bsd-[1-4]-clause(-[a-z]+)?|cdla-permissive-[12]\.0", "yes", "keep the licence text and the notices"),
     (r"cc-by-nd-.*", "unclear", "no derivatives; whether a trained model is one is not settled"),
+    (r"licenseref-own-recordings", "yes", "keep to what the speakers agreed to"),
     (r"licenseref-see-source", "unclear", "the licence stands at the source and has to be read there"),
 )
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
-from scipy.fft import dct
 
 from speechtl.audio.data.align import SHORTEST, band_energies, frame_levels, seconds_of, segments
 from speechtl.runtime.features import LogMel
@@ -141,6 +140,8 @@ def _sound_alike(samples: Samples, said: Sequence[Limits]) -> bool:
 
 def _cepstra(samples: Samples) -> Doubles:
     """Mel cepstra `(frames, 12)` without the level, with mean 0 and deviation 1."""
+    from scipy.fft import dct  # of the extra `train`; a device that records does not have it
+
     cepstra = dct(LogMel().compute(np.clip(samples, -1.0, 1.0)), type=2, norm="ortho", axis=1)[:, 1:13].astype(np.float64)
     return np.asarray((cepstra - cepstra.mean(axis=0)) / (cepstra.std() + 1e-6))
 

@@ -15,6 +15,7 @@ from speechtl.audio.data.licences import all_of, judge, verdict
         "CC-BY-SA-4.0",
         "LicenseRef-PublicDomain",
         "LicenseRef-PublicDomain-or-CC-BY",
+        "LicenseRef-own-recordings",
     ],
 )
 def test_permissive_licences_allow_commercial_use(licence):
