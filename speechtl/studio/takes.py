@@ -9,6 +9,7 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
+from speechtl.audio.recording.folder import Circumstances, Speaker, TakeFolder, speaker_name
 from speechtl.errors import AudioError
 from speechtl.files import check_room, in_megabytes, sha256_of
 from speechtl.runtime.sound.files import describe, readable
@@ -22,7 +23,7 @@ _coming: set[Path] = set()  # files that are being uploaded
 
 def place_for(word: Word, kind: str, speaker: str, name: str) -> Path:
     """The file for a new recording of a speaker."""
-    return word.kind(kind) / new_name(speaker, "The name of a speaker") / file_name(name)
+    return word.kind(kind) / speaker_name(speaker) / file_name(name)
 
 
 def file_name(name: str) -> str:
@@ -79,6 +80,12 @@ def _check_sound(beside: Path, target: Path) -> None:
         describe(beside)
     except AudioError as error:
         raise RefusedError(415, str(error).replace(str(beside), target.name)) from error
+
+
+def note(word: Word, kind: str, path: Path, device: str, rate: int) -> None:
+    """Note in the manifest who agreed to a take that was recorded here, and how it was recorded."""
+    label = word.about["phrases"][0] if kind.endswith("word") else None
+    TakeFolder(word.kind(kind), label).describe(path, Speaker(path.parent.name), Circumstances(device, rate))
 
 
 def remove(word: Word, kind: str, speaker: str, name: str) -> None:

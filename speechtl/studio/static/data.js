@@ -58,7 +58,7 @@ export async function show(page, { word, project, keys, current }) {
       playButton(at),
       file.check?.wave.length ? waveform(file.check.wave) : h("span", { className: "grow soft" }, "…"),
       h("span", { className: "what" }, h("span", { className: "name", title: file.name }, file.check ? seconds(file.check.seconds) : "checking…"),
-        (file.check?.problems || []).map((one) => h("span", { className: "problem" }, h("br"), one.text))),
+        (file.check?.problems || []).map((one) => h("span", { className: "problem", title: one.remedy }, h("br"), one.text))),
       speaker ? h("button", { className: "plain danger", "aria-label": "Remove", onclick: () => remove(at) }, icon("remove")) : null);
   }
 

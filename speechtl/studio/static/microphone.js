@@ -23,6 +23,7 @@ export class Microphone {
   }
 
   get rate() { return this.context.sampleRate; }
+  get label() { return this.stream?.getAudioTracks()[0]?.label || "browser"; }
   get open() { return this.context !== null; }
 
   async start() {

@@ -105,7 +105,7 @@ export async function show(page, { word, keys, current }) {
     return h("li", { className: "take" },
       playButton(source),
       waveform(take.check?.wave || take.wave || [], `Waveform, ${label}`),
-      h("span", { className: "what" }, label, ...problems.map((one) => h("span", { className: "problem", title: one.text }, h("br"), one.text.split(":")[0]))),
+      h("span", { className: "what" }, label, ...problems.map((one) => h("span", { className: "problem", title: `${one.text} ${one.remedy}` }, h("br"), one.kind))),
       h("button", { className: "plain danger", onclick: () => remove(take), "aria-label": "Remove" }, icon("remove")));
   }
 
@@ -119,10 +119,11 @@ export async function show(page, { word, keys, current }) {
   }
 
   async function addSpeaker() {
-    const name = await ask("Who speaks?", "A name, or any mark that tells people apart", "Add", "anna");
+    const name = await ask("Who speaks?", "A name, or any mark that tells people apart", "Add", "Anna",
+      "The person agrees that the recordings train and test wake-word detectors. They stay on the studio's computer.");
     if (!name) return "";
-    const made = name.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{M}\p{Nd}]+/gu, " ").trim().replace(/ +/g, "_");
-    if (!made) { toast("A name needs a letter or a digit.", { bad: true }); return ""; }
+    const made = name.normalize("NFC").replace(/[^\p{L}\p{M}\p{Nd} ._-]+/gu, " ").trim().replace(/ +/g, " ").replace(/^[ .]+|[ .]+$/g, "").slice(0, 60);
+    if (!/[\p{L}\p{Nd}]/u.test(made)) { toast("A name needs a letter or a digit.", { bad: true }); return ""; }
     if (!state.speakers.has(made)) state.speakers.set(made, 0);
     choose(made);
     return made;
@@ -143,9 +144,9 @@ export async function show(page, { word, keys, current }) {
     state.newest.unshift(take);
     drawTakes();
     try {
-      Object.assign(take, await send(base(mode, speaker, name), blob), { sending: false });
+      Object.assign(take, await send(`${base(mode, speaker, name)}?rate=${Math.round(rate)}&device=${encodeURIComponent(microphone.label)}`, blob), { sending: false });
       state.speakers.set(speaker, (state.speakers.get(speaker) || 0) + 1);
-      if (take.check.problems.length && mode === "word") toast(`This take: ${take.check.problems[0].text}.`, { undo: () => remove(take) });
+      if (take.check.problems.length && mode === "word") toast(`${take.check.problems[0].text} ${take.check.problems[0].remedy}`, { undo: () => remove(take) });
     } catch (error) {
       const waits = !error.status || error.status >= 500;
       if (!waits) state.newest = state.newest.filter((one) => one !== take);

@@ -81,12 +81,13 @@ export async function attempt(work) {
   }
 }
 
-export function ask(question, label, button, placeholder = "") {
+export function ask(question, label, button, placeholder = "", note = "") {
   return new Promise((resolve) => {
     const input = h("input", { type: "text", maxLength: 80, placeholder, autocomplete: "off" });
     const form = h("form", { method: "dialog" },
       h("h2", {}, question),
       h("label", { className: "field" }, h("span", {}, label), input),
+      note ? h("p", { className: "soft" }, h("small", {}, note)) : "",
       h("div", { className: "row" },
         h("button", { type: "button", onclick: () => box.close() }, "Cancel"),
         h("button", { className: "primary right", value: "ok" }, button)));

@@ -174,18 +174,29 @@ async def _data(studio: Studio, request: Request) -> Response:
 
 def _listed(studio: Studio, word: Word) -> dict[str, Any]:
     """All recordings by kind and speaker, with the checks that are done."""
-    return {kind: [{"speaker": name, "files": _files(studio, paths)} for name, paths in word.speakers(kind)] for kind in KINDS}
+    phrases = word.about["phrases"]
+    there = {kind: dict(word.speakers(kind)) for kind in KINDS}
+    different = studio.checks.differing({**there["word"]}, phrases)
 
+    def about(kind: str, path: Path) -> dict[str, Any]:
+        check = studio.checks.soon(path, phrases if kind.endswith("word") else ())
+        if check is not None and path in different:
+            check = {**check, "problems": [*check["problems"], different[path]]}
+        return {"name": path.name, "check": check}
 
-def _files(studio: Studio, paths: list[Path]) -> list[dict[str, Any]]:
-    return [{"name": path.name, "check": studio.checks.soon(path)} for path in paths if path.exists()]
+    return {
+        kind: [{"speaker": name, "files": [about(kind, path) for path in paths if path.exists()]} for name, paths in speakers.items()]
+        for kind, speakers in there.items()
+    }
 
 
 async def _store(studio: Studio, request: Request) -> Response:
-    kind, speaker, name = _take(request)
-    target = takes.place_for(_word(studio, request), kind, speaker, name)
+    word, (kind, speaker, name) = _word(studio, request), _take(request)
+    target = takes.place_for(word, kind, speaker, name)
     new = await takes.store(target, _announced(request), request.stream())
-    check = await run_in_threadpool(studio.checks.now, target)
+    if (rate := request.query_params.get("rate", "")).isdecimal():  # recorded here
+        await run_in_threadpool(takes.note, word, kind, target, request.query_params.get("device", "browser")[:200], int(rate))
+    check = await run_in_threadpool(studio.checks.now, target, word.about["phrases"] if kind.endswith("word") else ())
     return JSONResponse({"speaker": target.parent.name, "name": target.name, "check": check}, 201 if new else 200)
 
 

@@ -44,13 +44,13 @@ def test_a_take_is_stored_checked_and_played(client, take, word):
     answer = client.put(f"{TAKES}/Anna/t-1.wav", content=take)
     assert answer.status_code == 201
     about = answer.json()
-    assert (about["speaker"], about["name"], about["check"]["problems"]) == ("anna", "t_1.wav", [])
+    assert (about["speaker"], about["name"], about["check"]["problems"]) == ("Anna", "t_1.wav", [])
     assert about["check"]["seconds"] == 1.2
     assert max(about["check"]["wave"]) > 30
-    assert (word.folder / "recordings" / "anna" / "t_1.wav").read_bytes() == take
-    played = client.get(f"{TAKES}/anna/t_1.wav")
+    assert (word.folder / "recordings" / "Anna" / "t_1.wav").read_bytes() == take
+    played = client.get(f"{TAKES}/Anna/t_1.wav")
     assert (played.content, played.headers["content-type"]) == (take, "audio/wav")
-    assert client.get(f"{TAKES}/anna/t_1.wav", headers={"range": "bytes=0-3"}).content == b"RIFF"
+    assert client.get(f"{TAKES}/Anna/t_1.wav", headers={"range": "bytes=0-3"}).content == b"RIFF"
 
 
 def test_a_request_that_is_repeated_after_a_lost_answer_does_no_harm(client, take):
@@ -119,7 +119,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(client, wor
     assert client.put(f"{TAKES}/anna/a.wav", content=take).status_code == 201
 
 
-HOSTILE = ["..", "%2e%2e", "..%2f..%2fsecret.wav", "%2fetc%2fpasswd", "a%00.wav", "%5c..%5csecret.wav", ".hidden.wav", "link.wav"]
+HOSTILE = ["%2e%2e", "..%2f..%2fsecret.wav", "%2fetc%2fpasswd", "a%00.wav", "%5c..%5csecret.wav", ".hidden.wav", "link.wav"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -135,25 +135,30 @@ def test_nothing_outside_of_the_project_is_readable(client, word, take, name):
     assert secret.read_bytes() == take
 
 
-@pytest.mark.parametrize("speaker", ["..%2f..%2fx", "<img src=x onerror=alert(1)>", "a%1b%5b2J", "%e2%80%aeevil", "CON", "$(reboot)", "x" * 300])
-def test_hostile_names_of_speakers_become_plain_folders(client, word, take, speaker):
+HOSTILE_SPEAKERS = ["..%2f..%2fx", "%2e%2e", "<img src=x onerror=alert(1)>", "a%1b%5b2J", "%e2%80%aeevil", "$(reboot)", "%00", "x" * 300]
+
+
+@pytest.mark.parametrize("speaker", HOSTILE_SPEAKERS)
+def test_hostile_names_of_speakers_are_refused(client, word, take, speaker):
     answer = client.put(f"{TAKES}/{speaker}/a.wav", content=take)
-    if answer.status_code == 404:  # a slash in it is another route
-        assert list(word.folder.rglob("*.wav")) == []
-        return
-    (made,) = (word.folder / "recordings").iterdir()
-    assert made.name.replace("_", "").isalnum()
-    assert len(made.name) <= 64
+    assert answer.status_code in (404, 405, 422)
+    assert list(word.folder.rglob("*.wav")) == []
+
+
+def test_people_are_called_what_they_are_called(client, word, take):
+    for speaker in ("Åsa Öberg", "田中", "speaker-1"):
+        assert client.put(f"{TAKES}/{speaker}/a.wav", content=take).json()["speaker"] == speaker
+    assert set(names(client)) == {"Åsa Öberg", "田中", "speaker-1"}
 
 
 def test_recordings_put_into_the_folder_by_hand_are_listed_whatever_their_names(client, word, take):
-    folder = word.folder / "recordings" / "Åsa & <b>Co</b>"
+    folder = word.folder / "recordings" / "Åsa & <b>Co"
     folder.mkdir(parents=True)
     (folder / "take 1.wav").write_bytes(take)
     (word.folder / "recordings" / "loose.wav").write_bytes(take)
-    assert names(client) == {"": ["loose.wav"], "Åsa & <b>Co</b>": ["take 1.wav"]}
+    assert names(client) == {"": ["loose.wav"], "Åsa & <b>Co": ["take 1.wav"]}
     assert client.get(f"{TAKES}/-/loose.wav").content == take
-    assert client.get(f"{TAKES}/%C3%85sa%20%26%20%3Cb%3ECo%3C%2Fb%3E/take%201.wav").status_code in (200, 404)  # its name has a slash
+    assert client.get(f"{TAKES}/%C3%85sa%20%26%20%3Cb%3ECo/take%201.wav").content == take
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"nul", b"[" * 100_000, b"\xff\xfe", json.dumps({"phrase": "x" * 200_000}).encode()])
