@@ -88,6 +88,19 @@ def make_tiny(head: str = "linear", seed: int = 0):
     return network
 
 
+# Negatives reach log-odds of -4 ten times an hour, and a tenth as often for each 2 above; words are lost above 2.
+SENSITIVITY = {
+    "tail": {"start": -4.0, "scale": 0.8686, "rate": 10.0},
+    "high": {"start": -4.0, "scale": 1.0, "rate": 20.0},
+    "hours": 5.0,
+    "recalls": [
+        {"logit": -4.0, "recall": 1.0, "low": 0.9, "high": 1.0},
+        {"logit": 2.0, "recall": 0.8, "low": 0.7, "high": 0.9},
+        {"logit": 4.0, "recall": 0.0, "low": 0.0, "high": 0.1},
+    ],
+}
+
+
 def describe_tiny(network, threshold: float = 0.5) -> dict:
     """Return what a run with that network would say of itself."""
     return {
@@ -96,6 +109,8 @@ def describe_tiny(network, threshold: float = 0.5) -> dict:
         "recipe": {"transfer": {"encoder": "tiny"}},
         "detector": {"threshold": threshold, "smoothing": 2, "refractory": 0.5},
         "operating_points": [],
+        "sensitivity": SENSITIVITY,
+        "timing": {"length": 0.4, "delay": -0.3},  # it is detected while it sounds
         "encoder": network.encoder.info.to_json(),
         "policy": "HeadOnly()",
         "data": {"recordings": ""},

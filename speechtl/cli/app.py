@@ -115,6 +115,7 @@ for command, example in (
         "speechtl detect computer.wake recording.wav   or: arecord -t raw -f S16_LE -r 16000 | speechtl detect computer.wake -",
     ),
     (device.listen, device.LISTEN_EXAMPLE),
+    (device.tally, "speechtl tally tally.jsonl"),
     (device.doctor, "speechtl doctor computer.wake --device USB"),
     (device.serve, "speechtl serve computer.wake --uri tcp://0.0.0.0:10400 --zeroconf kitchen"),
     (studio, "speechtl studio words --lan"),

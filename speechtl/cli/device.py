@@ -1,4 +1,4 @@
-"""The commands `speechtl listen`, `doctor` and `serve`. Heavy imports happen inside."""
+"""The commands `speechtl listen`, `tally`, `doctor` and `serve`. Heavy imports happen inside."""
 
 from __future__ import annotations
 
@@ -12,26 +12,31 @@ from speechtl.cli.options import (
     EngineOption,
     GraphOption,
     JsonOption,
+    RateOfDayOption,
     RefractoryOption,
     ThresholdOption,
     clips_folder,
     finite,
+    tally_file,
 )
 from speechtl.errors import CheckFailedError, MissingExtraError, SpeechtlError
 from speechtl.progress import say
-from speechtl.text import echo, echo_json, one_line
+from speechtl.text import are, counted, echo, echo_json, one_line, were
 
 if TYPE_CHECKING:
     from speechtl.runtime.bundle.choice import Choice
+    from speechtl.runtime.detector import Event
     from speechtl.runtime.listen.clips import Clips
-    from speechtl.runtime.listen.commands import Detection
+    from speechtl.runtime.listen.hand_over import HandOver, Span
     from speechtl.runtime.listen.hearing import Hearing
     from speechtl.runtime.listen.loop import Listener, Source
     from speechtl.runtime.listen.signals import Signals
+    from speechtl.runtime.listen.tally_file import TallyFile
 
 LISTEN_EXAMPLE = """speechtl listen computer.wake --device USB --on-detect './lights.sh toggle'
 
-The environment of the command has SPEECHTL_NAME, SPEECHTL_SCORE, SPEECHTL_TIME (seconds since the start) and SPEECHTL_AT (date and time).
+A command has the values of a JSON line in its environment: SPEECHTL_NAME, _TIME, _SCORE, _PEAK, _START, _END, _LEVEL, _SNR, _AT
+and _MONOTONIC.
 A folder of bundles is watched, and SIGHUP reloads all bundles; SIGTERM and Ctrl-C end the program within a second."""
 
 DeviceOption = Annotated[str | None, typer.Option(help="Microphone: name, part of the name, or number, as listed by doctor.")]
@@ -39,6 +44,16 @@ ChannelOption = Annotated[int, typer.Option(min=1, max=64, help="Channel of the 
 RateOption = Annotated[int | None, typer.Option(min=4000, max=384_000, help="Sample rate (Hz); default: the first that works.")]
 CommandOption = Annotated[str | None, typer.Option(metavar="CMD", help="Command to run on every event, without a shell.")]
 SecondsOption = Annotated[float, typer.Option(min=0.1, max=86_400, callback=finite, help="Stop a command that runs longer (seconds).")]
+HandOverOption = Annotated[
+    str | None, typer.Option(metavar="CMD", help="Command that reads what is said after the word: 16 kHz 16-bit PCM on standard input.")
+]
+HandOverFromOption = Annotated[str, typer.Option(help="Where that sound begins: end or start of the word.")]
+HandOverSecondsOption = Annotated[
+    float, typer.Option(min=0.5, max=300.0, callback=finite, help="Greatest length of that sound; it ends with the speech (seconds).")
+]
+TallyOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Append hours listened and events to this file.", callback=tally_file)
+]
 ClipsOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Save the audio around events and near misses.", callback=clips_folder)
 ]
@@ -61,40 +76,63 @@ def listen(
     channel: ChannelOption = 1,
     rate: RateOption = None,
     threshold: ThresholdOption = None,
+    per_day: RateOfDayOption = None,
     refractory: RefractoryOption = None,
     graph: GraphOption = None,
     engine: EngineOption = None,
     on_detect: CommandOption = None,
-    shell: Annotated[bool, typer.Option("--shell", help="Run the command with /bin/sh.")] = False,
+    shell: Annotated[bool, typer.Option("--shell", help="Run commands with /bin/sh.")] = False,
     on_detect_seconds: SecondsOption = 60.0,
+    hand_over: HandOverOption = None,
+    hand_over_from: HandOverFromOption = "end",
+    hand_over_seconds: HandOverSecondsOption = 15.0,
     save_clips: ClipsOption = None,
     clips_of: ClipsOfOption = None,
     clips_days: DaysOption = 30.0,
     clips_mb: MegabytesOption = 200.0,
+    tally: TallyOption = None,
     gate: GateOption = False,
     dry_run: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Listen to a microphone and report each wake word: a line for people, or JSON lines."""
-    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, rates, refractory_times, thresholds
     from speechtl.runtime.listen.commands import Command
+    from speechtl.runtime.listen.hand_over import Span
     from speechtl.runtime.listen.loop import Listener
     from speechtl.runtime.listen.signals import Signals
     from speechtl.runtime.microphone.watch import InputWatch
 
     if dry_run is not None and (device is not None or rate is not None or channel != 1):
         raise SpeechtlError("--dry-run plays a file in place of the microphone; leave out --device, --rate and --channel.")
-    if shell and on_detect is None:
+    if shell and on_detect is None and hand_over is None:
         raise SpeechtlError("--shell needs a command to run: --on-detect CMD.")
     if clips_of and save_clips is None:
         raise SpeechtlError("--clips needs a folder to save clips in: --save-clips DIR.")
-    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine, tuple(clips_of or ()))
+    chosen = (thresholds(threshold or []), refractory_times(refractory or []), graph, engine, tuple(clips_of or ()))
+    choice = Choice(*chosen, per_day=rates(per_day or []))
+    span = Span(hand_over_from, hand_over_seconds)
     with Signals() as signals:
         command = Command(on_detect, _note, shell=shell, seconds=on_detect_seconds) if on_detect is not None else None
         clips = _clips(save_clips, clips_days, clips_mb, choice) if save_clips is not None else None
-        hearing = _hearing(bundles, choice, channel, gate, clips)
+        request = _hand_over(hand_over, shell, on_detect_seconds, span) if hand_over is not None else None
+        kept = _tally_file(tally, save_clips) if tally is not None else None
+        hearing = _hearing(bundles, choice, channel, gate, clips, kept)
         source, output = _source(dry_run, device, rate, channel), _print_json if as_json else _print
-        _run(Listener(source, hearing, InputWatch(_note, channel), output, _note, command, clips), signals)
+        _run(Listener(source, hearing, InputWatch(_note, channel), output, _note, command, clips, request, kept), signals)
+
+
+def _hand_over(text: str, shell: bool, seconds: float, span: Span) -> HandOver:
+    from speechtl.runtime.listen.commands import Command
+    from speechtl.runtime.listen.hand_over import HandOver
+
+    return HandOver(Command(text, _note, shell=shell, seconds=span.seconds + seconds, option="--hand-over"), _note, span)
+
+
+def _tally_file(path: Path, clips: Path | None) -> TallyFile:
+    from speechtl.runtime.listen.tally_file import TallyFile
+
+    return TallyFile(path, _note, clips)
 
 
 def _clips(folder: Path, days: float, megabytes: float, choice: Choice) -> Clips:
@@ -103,8 +141,8 @@ def _clips(folder: Path, days: float, megabytes: float, choice: Choice) -> Clips
     return Clips(folder, _note, ClipLimits(days, megabytes), choice.clips)
 
 
-def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clips: Clips | None) -> Hearing:
-    """The detectors of the bundles, which also save clips of near misses."""
+def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clips: Clips | None, kept: TallyFile | None) -> Hearing:
+    """The detectors of the bundles, which also save clips of near misses and note them in the tally."""
     from speechtl.runtime.listen.clips import NearMisses
     from speechtl.runtime.listen.hearing import Hearing
     from speechtl.runtime.microphone.voice_gate import Gate
@@ -113,8 +151,9 @@ def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clip
 
     def on_score(scored: Any, threshold: float) -> None:
         missed = near.feed(scored, threshold)
-        if missed is not None and clips is not None:
-            clips.add(missed, near=True)
+        clip = clips.add(missed, near=True) if missed is not None and clips is not None else None
+        if missed is not None and clip is not None and kept is not None:
+            kept.add(missed, clip, near=True)
 
     return Hearing(
         bundles,
@@ -139,7 +178,29 @@ def _run(listener: Listener, signals: Signals) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in sorted(tally.detections.items())) or "none"
     overruns = getattr(source, "overruns", 0)
     lost = f"; {overruns} blocks of sound were lost because they were not read in time" if overruns else ""
-    _note(f"Listened for {tally.seconds:.0f} s; detections: {counts}{lost}.")
+    missing = 0 if listener.hand_over is None else listener.hand_over.lost
+    unheard = f"; {counted(missing, 'request')} {were(missing)} not handed over" if missing else ""
+    _note(f"Listened for {tally.seconds:.0f} s; detections: {counts}{lost}{unheard}.")
+
+
+def tally(
+    file: Annotated[Path, typer.Argument(help="A file that listen --tally has written.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a detector did in daily use: hours, events by people's verdict on their clips, false accepts with exact limits.
+
+    A verdict is the folder within that of the clips into which a clip was moved: word, not-word or unsure. Events without a clear
+    verdict count as false in the limit.
+    """
+    from speechtl.runtime.listen.evidence import read_evidence
+
+    found, damaged = read_evidence(file)
+    if damaged:
+        _note(f"{counted(damaged, 'line')} of {file} cannot be used, and {are(damaged)} left out.")
+    if as_json:
+        echo_json([one.to_json() for one in found], indent=2)
+    else:
+        echo("\n".join(map(str, found)) or f"{file}: nothing was listened to yet")
 
 
 def doctor(
@@ -180,19 +241,19 @@ def _note(sentence: str) -> None:
     say(f"speechtl: {sentence}")
 
 
-def _print(detection: Detection) -> None:
-    echo(one_line(f"{detection.at}  {detection.name} at {detection.time:.2f} s (score {detection.score:.2f})"))
+def _print(event: Event) -> None:
+    echo(one_line(f"{event.at}  {event}"))
 
 
-def _print_json(detection: Detection) -> None:
-    line = {"name": detection.name, "time": round(detection.time, 3), "score": round(detection.score, 4), "at": detection.at}
-    echo_json(line)
+def _print_json(event: Event) -> None:
+    echo_json(event.to_json())
 
 
 def serve(
     bundles: BundlesArgument,
     uri: UriOption = "tcp://127.0.0.1:10400",
     threshold: ThresholdOption = None,
+    per_day: RateOfDayOption = None,
     refractory: RefractoryOption = None,
     graph: GraphOption = None,
     engine: EngineOption = None,
@@ -203,7 +264,7 @@ def serve(
     Up to 32 clients at once, any rate and width of audio. A folder of bundles is watched, and SIGHUP reloads all bundles.
     SIGTERM and Ctrl-C end it.
     """
-    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, rates, refractory_times, thresholds
 
     try:
         from speechtl.runtime.server.server import ServerSettings
@@ -216,5 +277,5 @@ def serve(
         from speechtl.runtime.server.address import load_zeroconf
 
         load_zeroconf()
-    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
+    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine, per_day=rates(per_day or []))
     run_server(ServerSettings(tuple(bundles), uri, choice, zeroconf), say)

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 from speechtl.errors import DiskFullError, SpeechtlError
-from speechtl.runtime.bundle.choice import PerWord, refractory_times, thresholds
+from speechtl.runtime.bundle.choice import PerWord, rates, refractory_times, thresholds
 
 STDOUT = "-"
 OPTIONAL_FILE = "[FILE]"  # metavar of an option whose value may be left out: standard output
@@ -86,6 +86,13 @@ def clips_folder(target: Path | None) -> Path | None:
     return target
 
 
+def tally_file(target: Path | None) -> Path | None:
+    """The option's value, checked like `output_file`, except that a full disk does not stop anyone from listening."""
+    with suppress(DiskFullError):
+        output_file(target)
+    return target
+
+
 def report_file(target: str | None) -> str | None:
     """The option's value, which may be `-` for standard output; raises `SpeechtlError` for the name of a bundle."""
     if target is not None and target != STDOUT:
@@ -109,7 +116,7 @@ def plot_file(target: Path | None) -> Path | None:
     return target
 
 
-CHECKS = (output_file, output_folder, clips_folder, report_file, plot_file)
+CHECKS = (output_file, output_folder, clips_folder, tally_file, report_file, plot_file)
 
 
 def _checked(read: Callable[[list[str]], PerWord]) -> Callable[[list[str] | None], list[str] | None]:
@@ -159,6 +166,14 @@ ThresholdOption = Annotated[
         "--threshold",
         thresholds,
         "Score of an event, above 0, in place of the calibrated one: 0.6, or computer=0.7 for one word; may be repeated.",
+    ),
+]
+RateOfDayOption = Annotated[
+    list[str] | None,
+    _per_word(
+        "--false-accepts-per-day",
+        rates,
+        "Threshold for so many false accepts a day, which the words of a bundle share: 1, or computer=0.5 for one word; may be repeated.",
     ),
 ]
 RefractoryOption = Annotated[

@@ -12,11 +12,13 @@ import typer
 
 from speechtl.cli.options import (
     SOURCES,
+    STDOUT,
     BundleArgument,
     BundleOption,
     EngineOption,
     GraphOption,
     JsonOption,
+    RateOfDayOption,
     RefractoryOption,
     ResumeOption,
     RunOption,
@@ -250,6 +252,7 @@ def detect(
     bundle: BundleArgument,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, or - for raw samples.", show_default=False)],
     threshold: ThresholdOption = None,
+    per_day: RateOfDayOption = None,
     refractory: RefractoryOption = None,
     rate: Annotated[int, typer.Option(min=1000, max=384_000, help="Sample rate of raw stdin audio (Hz).")] = 16_000,
     channels: Annotated[int, typer.Option(min=1, max=64, help="Channels of raw stdin audio.")] = 1,
@@ -259,15 +262,17 @@ def detect(
     as_json: JsonOption = False,
 ) -> None:
     """Find the wake word in recordings of any rate and format; prints one line per event."""
-    from speechtl.runtime.bundle.choice import Choice, refractory_times, thresholds
+    from speechtl.runtime.bundle.choice import Choice, rates, refractory_times, thresholds
     from speechtl.runtime.bundle.wake_word import open_bundle
     from speechtl.runtime.detect_files import detect_file, detect_raw
     from speechtl.runtime.detector import Detector
 
-    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine)
+    choice = Choice(thresholds(threshold or []), refractory_times(refractory or []), graph, engine, per_day=rates(per_day or []))
     opened = open_bundle(bundle)
     choice.check([word.name for word in opened.words])
     detector = Detector.of(opened, choice)
+    for sentence in choice.explain(opened):
+        say(f"speechtl: {sentence}")
     failed = 0
     for file in files:
         found = detect_raw(detector, sys.stdin.buffer, rate, channels, form, say) if file == "-" else detect_file(detector, Path(file), say)
@@ -288,8 +293,8 @@ def _print_events(file: str, events: Iterable[Event], as_json: bool) -> None:
     for event in events:
         detected = True
         if as_json:
-            echo_json({"file": file, "name": event.name, "time": round(event.time, 3), "score": round(event.score, 4)})
+            echo_json({"file": file, **event.to_json(live=file == STDOUT)})
         else:
-            echo(one_line(f"{file}: {event.name} at {event.time:.2f} s (score {event.score:.2f})"))
+            echo(one_line(f"{file}: {event}"))
     if not detected and not as_json:
         say(f"{file}: nothing detected")

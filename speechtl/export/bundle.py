@@ -279,6 +279,8 @@ def _describe_words(runs: Sequence[Run]) -> dict[str, Any]:
         "phrases": [phrase for run in runs for phrase in run.about["phrases"]],
         "detector": runs[0].trigger.to_json(),
         "operating_points": first["operating_points"],
+        "sensitivity": first.get("sensitivity"),
+        "timing": first.get("timing"),
         "encoder": first["encoder"],
         "policy": first["policy"],
         "data": first["data"],
@@ -292,6 +294,8 @@ def _describe_words(runs: Sequence[Run]) -> dict[str, Any]:
             "name": run.name,
             "phrases": list(run.about["phrases"]),
             "detector": run.trigger.to_json(),
+            "sensitivity": run.about.get("sensitivity"),
+            "timing": run.about.get("timing"),
             **{key: run.about[key] for key in ("operating_points", "policy", "data", "licence")},
         }
         for run in runs

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +13,7 @@ import numpy as np
 from speechtl.errors import AudioError
 from speechtl.progress import say
 from speechtl.runtime.detector import Detector, Event
+from speechtl.runtime.events import Peaks
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.sound.files import describe, read_blocks, resampler
 from speechtl.runtime.sound.raw import RawFormat
@@ -20,7 +23,7 @@ BLOCK_SECONDS = 0.64  # read at a time
 
 
 def detect_file(detector: Detector, path: Path, log: Callable[[str], None]) -> Iterator[Event]:
-    """Yield the events of a recording; raise `AudioError` when it cannot be read or is too short to score."""
+    """Yield the events of a recording, with their peaks; raise `AudioError` when it cannot be read or is too short to score."""
     blocks = read_blocks(path, block_seconds=BLOCK_SECONDS)
     first = next(blocks, np.zeros(0, np.float32))
     _, channels, seconds = describe(path)
@@ -30,10 +33,16 @@ def detect_file(detector: Detector, path: Path, log: Callable[[str], None]) -> I
     if seconds < needed:
         raise AudioError(f"{path} is {seconds * 1000:.1f} ms long; a score needs at least {needed * 1000:.0f} ms of audio.")
     detector.reset()
-    yield from detector.feed(first)
-    for block in blocks:
-        yield from detector.feed(block)
-    yield from detector.feed(np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32))
+    peaks = Peaks()
+    detector.on_score, before = peaks.feed, detector.on_score
+    waiting: deque[Event] = deque()
+    try:
+        for block in chain((first,), blocks, (np.zeros(int(TAIL_SECONDS * SAMPLE_RATE), np.float32),)):
+            waiting.extend(detector.feed(block))
+            yield from peaks.settle(waiting)
+        yield from peaks.settle(waiting, everything=True)
+    finally:
+        detector.on_score = before
 
 
 def detect_raw(

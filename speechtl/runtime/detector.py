@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,18 +13,13 @@ import numpy.typing as npt
 from speechtl.runtime.bundle.choice import Choice, PerWord
 from speechtl.runtime.bundle.wake_word import Bundle, Word, open_bundle
 from speechtl.runtime.engine.select import open_engine
+from speechtl.runtime.events import Event as Event
+from speechtl.runtime.events import LevelMeter
 from speechtl.runtime.features import Features, front_end
-from speechtl.runtime.samples import Floats
+from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples, to_float
 from speechtl.runtime.trigger import Trigger
 
-
-@dataclass(frozen=True)
-class Event:
-    """A word was detected: its name, seconds from the start of the stream to the decision, and the smoothed score."""
-
-    name: str
-    time: float
-    score: float
+PIECE = SAMPLE_RATE  # samples processed at a time: levels of words are kept for seconds only
 
 
 class Engine(Protocol):
@@ -105,25 +99,37 @@ class Detector:
     `on_score`, where it is set, is called at every step with a word's smoothed score, written as an event, and its threshold.
     """
 
-    def __init__(self, scorer: Scorer, words: Sequence[Word]) -> None:
+    def __init__(self, scorer: Scorer, words: Sequence[Word], fingerprint: str = "") -> None:
         self.scorer = scorer
         self.words = list(words)
+        self.fingerprint = fingerprint  # of the bundle
+        self._meter = LevelMeter()
         self._triggers = [Trigger(word.trigger, scorer.step_seconds) for word in words]
         self.on_score: Callable[[Event, float], None] | None = None
 
     @classmethod
-    def open(cls, path: Path | str, *, threshold: float | None = None, graph: str | None = None, engine: str | None = None) -> Detector:
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        threshold: float | None = None,
+        false_accepts_per_day: float | None = None,
+        graph: str | None = None,
+        engine: str | None = None,
+    ) -> Detector:
         """Open a bundle.
 
-        `threshold` replaces the calibrated ones, `graph` names one of the bundle's graphs, and `engine` what runs it:
-        `onnxruntime`, `ai-edge-litert` or `tflite-runtime`; by default the graph that the bundle prefers of those that run here.
+        `threshold` replaces the calibrated ones, or those for a number of false accepts per day do, which the bundle's words share.
+        `graph` names one of the bundle's graphs, and `engine` what runs it: `onnxruntime`, `ai-edge-litert` or `tflite-runtime`; by
+        default the graph that the bundle prefers of those that run here.
         """
-        return cls.of(open_bundle(path), Choice(PerWord(threshold), graph=graph, engine=engine))
+        return cls.of(open_bundle(path), Choice(PerWord(threshold), graph=graph, engine=engine, per_day=PerWord(false_accepts_per_day)))
 
     @classmethod
     def of(cls, bundle: Bundle, choice: Choice) -> Detector:
         """The detector of an open bundle with these settings."""
-        return cls(Scorer.of(bundle, choice.graph, choice.engine), choice.words(bundle))
+        words = choice.words(bundle)
+        return cls(Scorer.of(bundle, choice.graph, choice.engine), words, bundle.fingerprint)
 
     @property
     def names(self) -> list[str]:
@@ -132,23 +138,37 @@ class Detector:
 
     def fork(self) -> Detector:
         """A detector for another stream, which shares the graph in memory and no state; feed them from one thread."""
-        return Detector(self.scorer.fork(), self.words)
+        return Detector(self.scorer.fork(), self.words, self.fingerprint)
 
     def reset(self, lead: int = 0) -> None:
         """Begin a new stream, preceded by silence; `lead` as in `Scorer.reset`."""
         self.scorer.reset(lead)
+        self._meter.reset()
         for trigger in self._triggers:
             trigger.reset()
 
     def feed(self, samples: npt.ArrayLike) -> list[Event]:
         """Take the next samples (16 kHz mono, int16 or float32 in [-1, 1], any number); return the events they complete."""
+        heard = to_float(samples)
+        return [event for start in range(0, max(len(heard), 1), PIECE) for event in self._feed(heard[start : start + PIECE])]
+
+    def _feed(self, samples: Samples) -> list[Event]:
         events = []
         first = self.scorer.steps
+        self._meter.feed(samples)
         for index, scores in enumerate(self.scorer.feed(samples).tolist()):
             for word, trigger, score in zip(self.words, self._triggers, scores, strict=True):
                 smoothed = trigger.feed(score)
                 if self.on_score is not None:
                     self.on_score(Event(word.name, self.scorer.time(first + index), trigger.smoothed), trigger.settings.threshold)
                 if smoothed is not None:
-                    events.append(Event(word.name, self.scorer.time(first + index), smoothed))
+                    events.append(self._meter.describe(_event(word, self.scorer.time(first + index), smoothed)))
         return events
+
+
+def _event(word: Word, time: float, score: float) -> Event:
+    """An event with the place of its word, which is estimated from the decision."""
+    if word.timing is None:
+        return Event(word.name, time, score)
+    end = time - word.timing.delay
+    return Event(word.name, time, score, start=max(end - word.timing.length, 0.0), end=max(end, 0.0))

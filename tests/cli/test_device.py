@@ -1,9 +1,11 @@
+import json
 import socket
 import sys
 
 import pytest
 
 from speechtl.cli.app import main
+from speechtl.runtime.listen.tally_file import append_lines
 
 
 @pytest.fixture
@@ -55,3 +57,17 @@ class Forbid:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == self.module:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_a_tally_is_printed_for_people_and_for_programs(call, tmp_path):
+    about = {"word": "computer", "bundle": "0123456789ab", "threshold": 0.5}
+    heard = [{"what": "heard", **about, "seconds": 600.0}] * 6
+    append_lines(tmp_path / "tally", [*heard, {"what": "event", **about, "clip": None}])
+    with (tmp_path / "tally").open("a") as file:
+        file.write("{torn")
+    done = call("tally", tmp_path / "tally", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)[0]["false_accepts"] == [0, 1]
+    assert done.stderr == f"speechtl: 1 line of {tmp_path}/tally cannot be used, and is left out.\n"
+    assert "events         1: 1 without a verdict" in call("tally", tmp_path / "tally").stdout
+    assert "does not exist. A tally is written by" in call("tally", tmp_path / "none").stderr

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from speechtl.runtime.detector import Detector
 from tests.documents.pages import DOCUMENTS, ROOT, blocks
 
 EXAMPLES = [(document, block) for document in DOCUMENTS for block in blocks(document, "python")]
@@ -21,7 +22,7 @@ def run(part: str, **names) -> dict:
 
 
 def test_no_example_is_left_out():
-    tested = ("Detector.open", "class Topics", "def build", "read_image_recipe")
+    tested = ("Detector.open", "hand_over", "class Topics", "def build", "read_image_recipe")
     assert all(sum(part in block for part in tested) == 1 for _, block in EXAMPLES)
     assert len(EXAMPLES) == len(tested)
 
@@ -32,6 +33,14 @@ def test_the_detector_of_the_readme_finds_the_word(tiny_bundle, bursts, tmp_path
     soundfile.write("some_recording.wav", bursts((1.0, 3.0)), 16_000)
     run("Detector.open")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["burst", "burst"]
+
+
+def test_a_request_is_read_in_python(tiny_bundle, bursts, capsys):
+    sound = bursts((1.0,), 4.0)
+    run("hand_over", detector=Detector.open(tiny_bundle), blocks=(sound[start : start + 640] for start in range(0, len(sound), 640)))
+    word, *request = capsys.readouterr().out.splitlines()
+    assert word.startswith("burst")
+    assert sum(map(int, request)) > 1.5 * 16_000
 
 
 def test_the_text_network_is_transferred_by_the_core_alone():

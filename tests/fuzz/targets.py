@@ -775,6 +775,20 @@ def _corpus(name: str, folder: Path) -> Target:
     return Target(name, folder / name / "00000" / "lines.jsonl", valid, json_lines, lambda path: _shard(path.parents[1], plan, 0))
 
 
+def _tally(name: str, folder: Path) -> Target:
+    from speechtl.runtime.listen.evidence import read_evidence
+
+    which = {"word": "burst", "bundle": "0123456789ab", "threshold": 0.5}
+    lines = [
+        {"what": "heard", "at": "2026-01-01T00:00:00+00:00", **which, "seconds": 600.0},
+        {"what": "event", "at": "2026-01-01T00:00:00.000+00:00", **which, "score": 0.9, "level": -30.0, "snr": 20.0, "clip": "clips/a.wav"},
+        {"what": "verdict", "clip": "clips/a.wav", "verdict": "not-word"},
+    ]
+    valid = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    change = json_lines if name == "tally" else mutate_bytes
+    return Target(name, folder / name / "tally.jsonl", valid, change, lambda path: list(map(str, read_evidence(path)[0])))
+
+
 def _table(name: str, folder: Path) -> Target:
     from speechtl.files import read_rows
 
@@ -806,6 +820,7 @@ MAKERS: dict[str, Callable[[str, Path], Target]] = {
     "wyoming": _wyoming,
     **dict.fromkeys(("corpus-settings", "corpus-lines"), _corpus),
     "table": _table,
+    **dict.fromkeys(("tally", "tally-bytes"), _tally),
 }
 NAMES = list(MAKERS)
 

@@ -21,7 +21,8 @@ from scipy.special import logsumexp
 
 from speechtl.audio.evaluation.scoring import ScoredStream, count
 from speechtl.errors import SpeechtlError
-from speechtl.limits import rate_high, recall_limits
+from speechtl.limits import CONFIDENCE, rate_high, recall_limits
+from speechtl.runtime.bundle.sensitivity import HIGHEST_LOGIT, Recall, Sensitivity, Tail, sigmoid
 from speechtl.runtime.samples import Doubles
 from speechtl.runtime.trigger import TriggerSettings, log_odds, smooth
 
@@ -31,20 +32,7 @@ PER_HOUR = 12.0  # peaks from which the tail is estimated; more would reach belo
 FEWEST, MOST = 10, 40  # of these peaks: the more hours there are, the rarer the scores from which the rate is extrapolated
 KEPT = 0.7  # probability that an unseen kind of negatives stays below the aimed rate
 SPREAD = 1.0  # half-normal prior of the deviation of the logarithm of rates between kinds: one kind alone does not tell it
-HIGHEST_LOGIT = 14.0  # scores beyond are 1 in single precision
-
-
-@dataclass(frozen=True)
-class Tail:
-    """Rate at which a stream without the word reaches a logit x: `per_hour(x) = rate * exp(-(x - start) / scale)`."""
-
-    start: float
-    scale: float
-    rate: float  # per hour, at `start`
-
-    def logit_for(self, per_hour: float) -> float:
-        """The logit that is reached `per_hour` times an hour."""
-        return self.start + self.scale * float(np.log(self.rate / per_hour))
+RECALLS = 48  # thresholds at which a bundle tells the recall
 
 
 @dataclass(frozen=True)
@@ -85,6 +73,30 @@ def fit_tail(kinds: Kinds, smoothing: int, kept: float = KEPT) -> Tail:
 
     Its level and slope come from the highest peaks of all kinds together.
     """
+    return _fit(kinds, smoothing).tail(kept)
+
+
+@dataclass(frozen=True)
+class _Peaks:
+    """The highest peaks of negatives: where they begin, their mean height above it, and how many each kind has, in how many hours."""
+
+    start: float
+    scale: float
+    counts: npt.NDArray[np.intp]
+    hours: Doubles
+
+    def tail(self, kept: float) -> Tail:
+        """The tail of an unseen kind, which has a lower one with probability `kept`."""
+        return Tail(self.start, self.scale, unseen_rate(self.counts, self.hours, kept))
+
+    def high(self, copies: float) -> Tail:
+        """The upper limit of that tail: of its rate among kinds, and of its scale, which as many exponential heights as recordings tell."""
+        number = 2.0 * float(self.counts.sum()) / copies
+        tail = self.tail(CONFIDENCE)
+        return Tail(tail.start, tail.scale * number / float(stats.chi2.ppf(1.0 - CONFIDENCE, number)), tail.rate)
+
+
+def _fit(kinds: Kinds, smoothing: int) -> _Peaks:
     peaks = [np.concatenate([_peaks(stream, smoothing) for stream in streams]) for streams in kinds.values()]
     hours = np.array([sum(stream.hours for stream in streams) for streams in kinds.values()])
     everything, kind = np.concatenate(peaks), np.repeat(np.arange(len(peaks)), list(map(len, peaks)))
@@ -98,7 +110,7 @@ def fit_tail(kinds: Kinds, smoothing: int, kept: float = KEPT) -> Tail:
     start = float(everything[highest[-1]])
     counts = np.bincount(kind[highest[:-1]], minlength=len(peaks))
     scale = max(float(np.mean(everything[highest[:-1]] - start)), 0.05)
-    return Tail(start, scale, unseen_rate(counts, hours, kept))
+    return _Peaks(start, scale, counts, hours)
 
 
 def unseen_rate(counts: npt.NDArray[np.intp], hours: Doubles, kept: float) -> float:
@@ -117,6 +129,31 @@ def unseen_rate(counts: npt.NDArray[np.intp], hours: Doubles, kept: float) -> fl
     return float(np.exp(np.interp(kept, below, logs)))
 
 
+def fit_sensitivity(positives: Sequence[ScoredStream], kinds: Kinds, trigger: TriggerSettings, copies: Copies = Copies()) -> Sensitivity:
+    """What these recordings tell about every threshold, for bundles: the tail with its limit, and recall from its start on."""
+    found = _fit(kinds, trigger.smoothing)
+    logits = np.linspace(found.start, max(_highest(positives, trigger.smoothing), found.start) + 0.01, RECALLS)
+    recalls = [_recall_at(positives, float(logit), trigger, copies) for logit in logits]
+    return Sensitivity(found.tail(KEPT), found.high(copies.others), float(found.hours.sum()) / copies.others, tuple(recalls))
+
+
+def median_delay(positives: Sequence[ScoredStream], trigger: TriggerSettings) -> float:
+    """The median of the delays from the ends of words to their events, in seconds; 0 where no word is detected."""
+    delays = [delay for stream in positives for delay in count(stream, trigger).detected if delay is not None]
+    return float(np.median(delays)) if delays else 0.0
+
+
+def _highest(positives: Sequence[ScoredStream], smoothing: int) -> float:
+    return max((float(log_odds(smooth(stream.scores, smoothing)).max()) for stream in positives if len(stream.scores)), default=0.0)
+
+
+def _recall_at(positives: Sequence[ScoredStream], logit: float, trigger: TriggerSettings, copies: Copies) -> Recall:
+    settings = TriggerSettings(sigmoid(logit), trigger.smoothing, trigger.refractory)
+    delays = [delay for stream in positives for delay in count(stream, settings).detected]
+    detected = sum(delay is not None for delay in delays)
+    return Recall(logit, detected / max(len(delays), 1), *recall_limits(detected / copies.words, len(delays) / copies.words))
+
+
 def calibrate(
     positives: Sequence[ScoredStream],
     kinds: Kinds,
@@ -133,7 +170,7 @@ def calibrate(
 
 
 def _threshold(tail: Tail, per_hour: float) -> float:
-    return float(_sigmoid(min(tail.logit_for(per_hour), HIGHEST_LOGIT)))
+    return sigmoid(min(tail.logit_for(per_hour), HIGHEST_LOGIT))
 
 
 def _measure(positives: Sequence[ScoredStream], kinds: Kinds, rate: float, trigger: TriggerSettings, copies: Copies) -> OperatingPoint:
@@ -158,7 +195,3 @@ def _peaks(stream: ScoredStream, smoothing: int) -> Doubles:
     window = max(round(PEAK_SECONDS / stream.step_seconds), 1)
     whole = smoothed[: len(smoothed) // window * window].reshape(-1, window)
     return log_odds(whole.max(axis=1)) if len(whole) else np.zeros(0)
-
-
-def _sigmoid(logit: float) -> float:
-    return 1.0 / (1.0 + float(np.exp(-logit)))

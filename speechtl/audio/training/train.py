@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from speechtl.audio.run import save_run
 from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches, Search
-from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_tail
+from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_sensitivity, fit_tail, median_delay
 from speechtl.audio.training.examples import ExampleMaker
 from speechtl.audio.training.mining import hard_moments, listeners
 from speechtl.audio.training.selection import Data, prepare
@@ -81,12 +82,12 @@ class Training:
         bind(self.work, given, resume=resume)
         history = self.fit(resume=resume)
         fitted = time.monotonic()
-        trigger, points = self.calibrate() if self.recipe.calibrate.enabled else (self._trigger(), [])
+        calibrated = self.calibrate() if self.recipe.calibrate.enabled else self._describe_detector(self._trigger(), [])
         self.network.cpu()
         self.network.head = self.network.head.only(shipped_members(self.held_out))
         spent = sum(record["seconds"] for record in history)  # also before an interruption
         seconds = {"fit": round(spent, 1), "all": round(spent + time.monotonic() - fitted, 1)}
-        about = self._about(trigger, points) | {"history": history, "seconds": seconds}
+        about = self._about() | calibrated | {"history": history, "seconds": seconds}
         finish(self.work, out, lambda folder: save_run(folder, self.network, about))
         return about
 
@@ -139,8 +140,8 @@ class Training:
         negatives = self.data.negatives
         return partial(hard_moments, listeners(self.network, self.held_out, negatives), negatives)
 
-    def calibrate(self) -> tuple[TriggerSettings, list[OperatingPoint]]:
-        """Shift the scores so that 0.5 is near the wanted operating point; return the trigger there and all operating points."""
+    def calibrate(self) -> dict[str, Any]:
+        """Shift the scores so that 0.5 is near the wanted operating point; describe the detector there, and at other thresholds."""
         say("Calibrating the threshold on held-out recordings.")
         self.network.to_accelerator()
         wanted = self.recipe.calibrate.false_accepts_per_hour
@@ -151,12 +152,24 @@ class Training:
         shift_scores(shift, [*heard.words, *heard.negatives])
         points = calibrate(heard.words, heard.others, trigger, sorted({*RATES, wanted}), heard.copies)
         threshold = next(point.threshold for point in points if point.false_accepts_per_hour == wanted)
-        return self._trigger(threshold), points
+        told = fit_sensitivity(heard.words, heard.others, trigger, heard.copies).to_json()
+        delay = median_delay(heard.words, self._trigger(threshold))
+        return self._describe_detector(self._trigger(threshold), points, delay) | {"sensitivity": told}
+
+    def _describe_detector(self, trigger: TriggerSettings, points: list[OperatingPoint], delay: float = 0.0) -> dict[str, Any]:
+        """The part of a run's description that calibration finds; `sensitivity` is added to it."""
+        lengths = [recording.word[1] - recording.word[0] for recording in self.data.positives]
+        return {
+            "detector": trigger.to_json(),
+            "operating_points": [point.to_json() for point in points],
+            "sensitivity": None,
+            "timing": {"length": round(median(lengths), 3), "delay": round(delay, 3)},
+        }
 
     def _trigger(self, threshold: float = 0.5) -> TriggerSettings:
         return TriggerSettings(threshold, self.recipe.calibrate.smoothing, self.recipe.calibrate.refractory)
 
-    def _about(self, trigger: TriggerSettings, points: list[OperatingPoint]) -> dict[str, Any]:
+    def _about(self) -> dict[str, Any]:
         encoder = self.network.encoder.info
         return {
             "name": self.recipe.name,
@@ -164,8 +177,6 @@ class Training:
             "recipe": self.recipe.model_dump(mode="json"),
             "encoder": encoder.to_json(),
             "policy": repr(self.policy),
-            "detector": trigger.to_json(),
-            "operating_points": [point.to_json() for point in points],
             "data": _provenance(self.data),
             "licence": verdict([clip.license for clip in self.data.clips()], {"the encoder is": encoder.licence}).to_json(),
         }

@@ -9,6 +9,7 @@ from typing import Any
 
 from speechtl.errors import BundleError
 from speechtl.runtime.bundle.document import Field
+from speechtl.runtime.bundle.sensitivity import Sensitivity, read_sensitivity
 from speechtl.runtime.features import Features, LogMelSettings, WaveformSettings
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.trigger import TriggerSettings
@@ -28,6 +29,8 @@ MAX_SILENT_VALUES = 4_000_000  # frames of silence before a stream, times bands
 SHORTEST_STEP, LONGEST_STEP = 80, 30 * SAMPLE_RATE  # samples between two scores: 5 ms to 30 s
 MAX_SMOOTHING = 1000  # steps
 MAX_REFRACTORY = 3600.0  # seconds
+MAX_LENGTH = 30.0  # seconds of a word
+DELAYS = (-30.0, 30.0)  # seconds from a word's end to its event
 MAX_TOLERANCE = 10.0
 TOLERANCE = 1e-4  # allowed difference of a score, which is between 0 and 1, where a graph states no other
 MAX_DFT, MAX_BANDS = 2048, 512
@@ -64,12 +67,25 @@ class Graph:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Where a word lies before its event: its length, and the delay from its end to the event (seconds, medians of recordings)."""
+
+    length: float
+    delay: float
+
+
+@dataclass(frozen=True)
 class Word:
-    """A wake word of a bundle: the name of its events, its phrases, and when its score becomes an event."""
+    """A wake word of a bundle: the name of its events, its phrases, and when its score becomes an event.
+
+    `sensitivity` is None where the word was not calibrated, `timing` where the bundle does not tell it.
+    """
 
     name: str
     phrases: tuple[str, ...]
     trigger: TriggerSettings
+    sensitivity: Sensitivity | None = None
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)
@@ -151,12 +167,28 @@ def _chunk(field: Field, features: Features) -> tuple[int, int]:
 
 
 def _words(field: Field) -> tuple[Word, ...]:
-    whole = Word(field["name"].text(MAX_NAME), _phrases(field, MAX_PHRASES * MAX_WORDS), read_trigger(field["detector"]))
-    described = field.get("words", []).list(0, MAX_WORDS)
-    words = tuple(Word(one["name"].text(MAX_NAME), _phrases(one, MAX_PHRASES), read_trigger(one["detector"])) for one in described)
+    whole = _word(field, MAX_PHRASES * MAX_WORDS)
+    words = tuple(_word(one, MAX_PHRASES) for one in field.get("words", []).list(0, MAX_WORDS))
     if len({word.name for word in words}) < len(words):
         raise BundleError("words contains two words of the same name.")
     return words or (whole,)
+
+
+def _word(field: Field, phrases: int) -> Word:
+    return Word(
+        field["name"].text(MAX_NAME),
+        _phrases(field, phrases),
+        read_trigger(field["detector"]),
+        read_sensitivity(field.get("sensitivity")),
+        _timing(field.get("timing")),
+    )
+
+
+def _timing(field: Field) -> Timing | None:
+    if field.value is None:
+        return None
+    field.only("length", "delay")
+    return Timing(field["length"].real(0.0, MAX_LENGTH), field["delay"].real(*DELAYS))
 
 
 def _phrases(field: Field, most: int) -> tuple[str, ...]:

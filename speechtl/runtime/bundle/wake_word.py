@@ -7,6 +7,8 @@ use is in memory. A bundle may come from anywhere: the sizes of its zip, descrip
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,11 @@ class Bundle:
     def name(self) -> str:
         """The name of the bundle; with one word, also the name of its events."""
         return self.description.name
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of its files, which tells one detector from another, 12 digits long."""
+        return hashlib.sha256(json.dumps(self.about["files"], sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def features(self) -> Features:

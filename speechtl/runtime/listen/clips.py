@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Full, Queue
 
-import numpy as np
-
 from speechtl.errors import SpeechtlError
 from speechtl.files import writing
-from speechtl.runtime.detector import Event
+from speechtl.runtime.events import Event
+from speechtl.runtime.listen.recent import Recent
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.sound.files import load_soundfile
 
 BEFORE_SECONDS, AFTER_SECONDS = 3.0, 1.0  # around the decision
 NEAR_MISS = 0.6  # of the threshold
+# Folders within that of the clips, into which people move clips to say what is heard; nothing in them is ever removed.
+VERDICTS = ("word", "not-word", "unsure")
 WAITING = 8  # clips that may be queued for a slow disk
 PRUNE_SECONDS = 600.0  # at most between two checks of the clips' age
 CLOSE_SECONDS = 0.3
@@ -71,9 +72,7 @@ class Clips:
             raise SpeechtlError(
                 f"Clips cannot be saved in {folder}: {error.strerror or error}. Give another folder with --save-clips."
             ) from error
-        self._held: deque[Samples] = deque()
-        self._end = 0  # samples since the start
-        self._count = 0  # samples held
+        self._recent = Recent(BEFORE_SECONDS + AFTER_SECONDS + 1.0)
         self._pending: deque[tuple[Event, str]] = deque()
         self._queue: Queue[tuple[str, Samples] | None] = Queue(WAITING)
         self._troubled = False
@@ -82,27 +81,23 @@ class Clips:
 
     def feed(self, samples: Samples, end: int) -> None:
         """Take the next sound; `end` is the number of samples from the start of the stream to the end of this sound."""
-        if end - len(samples) != self._end:
-            while self._pending and round(self._pending[0][0].time * SAMPLE_RATE) <= self._end:
+        if not self._recent.continued_by(samples, end):
+            while self._pending and round(self._pending[0][0].time * SAMPLE_RATE) <= self._recent.end:
                 self._cut(*self._pending.popleft())
-            self._held.clear()
-            self._count = 0
-        self._held.append(samples)
-        self._count += len(samples)
-        self._end = end
-        while self._count - len(self._held[0]) >= (BEFORE_SECONDS + AFTER_SECONDS + 1.0) * SAMPLE_RATE:
-            self._count -= len(self._held.popleft())
-        while self._pending and self._end >= (self._pending[0][0].time + AFTER_SECONDS) * SAMPLE_RATE:
+        self._recent.feed(samples, end)
+        while self._pending and end >= (self._pending[0][0].time + AFTER_SECONDS) * SAMPLE_RATE:
             self._cut(*self._pending.popleft())
 
-    def add(self, event: Event, near: bool = False) -> None:
-        """Keep the seconds around an event, or a near miss, of that time since the start."""
+    def add(self, event: Event, near: bool = False) -> Path | None:
+        """Keep the seconds around an event, or a near miss, of that time since the start; return where, or None for other words."""
         if self._words and event.name not in self._words:
-            return
+            return None
         word = _in_file_name(event.name)
         now = time.time()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
-        self._pending.append((event, f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"))
+        name = f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"
+        self._pending.append((event, name))
+        return self._folder / name
 
     def close(self) -> None:
         """Write all pending clips, even incomplete ones, and stop."""
@@ -115,10 +110,7 @@ class Clips:
         self._thread.join(CLOSE_SECONDS)
 
     def _cut(self, event: Event, name: str) -> None:
-        first = self._end - self._count
-        start = max(round((event.time - BEFORE_SECONDS) * SAMPLE_RATE) - first, 0)
-        stop = max(round((event.time + AFTER_SECONDS) * SAMPLE_RATE) - first, 0)
-        sound = np.concatenate(self._held)[start:stop] if self._held else np.zeros(0, np.float32)
+        sound = self._recent.between(*(round((event.time + apart) * SAMPLE_RATE) for apart in (-BEFORE_SECONDS, AFTER_SECONDS)))
         try:
             self._queue.put_nowait((name, sound))
         except Full:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ class Hearing:
         log: Callable[[str], None] = say,
     ) -> None:
         self._choice = choice or Choice()
+        self._log = log
         self._channel = channel - 1
         self._gate = gate
         self._on_score = on_score
@@ -114,7 +115,7 @@ class Hearing:
         return [self._placed(event, detector) for detector in self.detectors for event in detector.feed(samples)]
 
     def _placed(self, event: Event, detector: Detector) -> Event:
-        return replace(event, time=event.time + self._origins[detector])
+        return event.later(self._origins[detector])
 
     def _renew(self) -> None:
         """Start new detectors at this point of the stream; the others continue."""
@@ -140,7 +141,10 @@ class Hearing:
         return converted
 
     def _open(self, path: Path) -> Detector:
-        detector = Detector.of(open_bundle(path), self._choice)
+        bundle = open_bundle(path)
+        detector = Detector.of(bundle, self._choice)
+        for sentence in self._choice.explain(bundle):
+            self._log(sentence)
         report = self._on_score
         if report is not None:
             detector.on_score = lambda scored, threshold: report(self._placed(scored, detector), threshold)

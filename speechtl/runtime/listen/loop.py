@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +12,13 @@ import numpy as np
 
 from speechtl.errors import MicrophoneError, SpeechtlError
 from speechtl.runtime.detect_files import TAIL_SECONDS
+from speechtl.runtime.events import Event
 from speechtl.runtime.listen.clips import Clips
-from speechtl.runtime.listen.commands import Command, Detection
-from speechtl.runtime.listen.hearing import Hearing
+from speechtl.runtime.listen.commands import Command
+from speechtl.runtime.listen.hand_over import HandOver
+from speechtl.runtime.listen.hearing import Heard, Hearing
 from speechtl.runtime.listen.signals import Signals
+from speechtl.runtime.listen.tally_file import TallyFile
 from speechtl.runtime.microphone.stream import BLOCK_SECONDS, Block, to_block
 from speechtl.runtime.microphone.watch import InputWatch
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
@@ -115,10 +117,12 @@ class Listener:
     source: Source
     hearing: Hearing
     watch: InputWatch
-    report: Callable[[Detection], None]
+    report: Callable[[Event], None]
     log: Callable[[str], None]
     command: Command | None = None
     clips: Clips | None = None
+    hand_over: HandOver | None = None
+    tally_file: TallyFile | None = None
 
     def run(self, signals: Signals, notifier: Notifier) -> Tally:
         """Listen until a signal ends it, or the source does; raise `MicrophoneError` where only a new process can help."""
@@ -136,6 +140,8 @@ class Listener:
             if self.source.lost != lost:
                 lost = self.source.lost
                 notifier.status(self._status())
+                if lost and self.hand_over is not None:
+                    self.hand_over.end()
             notifier.alive()
             if block is not None:
                 self._hear(block, tally)
@@ -144,25 +150,37 @@ class Listener:
 
     def close(self) -> None:
         """Close everything; commands first, because closing the rest may hang and end the process early."""
-        if self.command is not None:
-            self.command.close()
+        for running in (self.command, self.hand_over):
+            if running is not None:
+                running.close()
         self.source.close()
-        if self.clips is not None:
-            self.clips.close()
+        for written in (self.clips, self.tally_file):
+            if written is not None:
+                written.close()
 
     def _hear(self, block: Block, tally: Tally) -> None:
         self.watch.feed(block)
         heard = self.hearing.feed(block)
         tally.seconds = heard.end / SAMPLE_RATE
+        if self.hand_over is not None:
+            self.hand_over.feed(heard.samples, heard.end)
         for event in heard.events:
-            now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-            detection = Detection(event.name, event.time, event.score, now)
             tally.detections[event.name] = tally.detections.get(event.name, 0) + 1
             if self.command is not None:
-                self.command.run(detection)
-            self.report(detection)
-            if self.clips is not None:
-                self.clips.add(event)
+                self.command.run(event)
+            if self.hand_over is not None:
+                self.hand_over.begin(event)
+            self.report(event)
+        self._keep(heard)
+
+    def _keep(self, heard: Heard) -> None:
+        """Keep clips of events, and the tally."""
+        if self.tally_file is not None:
+            self.tally_file.heard(self.hearing.detectors, heard.samples)
+        for event in heard.events:
+            clip = self.clips.add(event) if self.clips is not None else None
+            if self.tally_file is not None:
+                self.tally_file.add(event, clip)
         if self.clips is not None:
             self.clips.feed(heard.samples, heard.end)
 

@@ -6,11 +6,9 @@ from collections import deque
 
 import numpy as np
 
-from speechtl.errors import MissingExtraError
-from speechtl.runtime.samples import SAMPLE_RATE, Samples, to_int16
+from speechtl.runtime.microphone.speech import SpeechFrames, by_webrtc
+from speechtl.runtime.samples import SAMPLE_RATE, Samples
 
-FRAME = SAMPLE_RATE * 30 // 1000  # samples, the longest that WebRTC's detector takes
-MODE = 3  # of 0 to 3: the others also pass most noise, and then cost more than they save
 SPEECH_FRAMES = 2  # in a row open the gate
 BEFORE_SECONDS = 1.5  # before the block that opens the gate: the start of the word, and the network's memory before it
 AFTER_SECONDS = 1.0  # the gate stays open after the last speech: the network decides a little after the word's end
@@ -20,16 +18,12 @@ class Gate:
     """Pass the sound around speech; sound before speech is buffered, so that no word loses its start."""
 
     def __init__(self) -> None:
-        try:
-            import webrtcvad
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("The voice-activity gate", "vad") from error
-        self._detector = webrtcvad.Vad(MODE)
+        self._is_speech = by_webrtc("The voice-activity gate")
         self.reset()
 
     def reset(self) -> None:
         """Begin a new stream."""
-        self._rest = np.zeros(0, np.float32)
+        self._frames = SpeechFrames(self._is_speech)
         self._before: deque[Samples] = deque()
         self._kept = 0
         self._in_a_row = 0
@@ -60,12 +54,7 @@ class Gate:
             self._kept -= len(self._before.popleft())
 
     def _watch(self, samples: Samples) -> None:
-        held = np.concatenate([self._rest, samples])
-        whole = len(held) // FRAME * FRAME
-        self._rest = held[whole:]
-        pcm = to_int16(held[:whole])
-        for start in range(0, whole, FRAME):
-            speech = self._detector.is_speech(pcm[start : start + FRAME].tobytes(), SAMPLE_RATE)
+        for speech in self._frames.feed(samples):
             self._in_a_row = self._in_a_row + 1 if speech else 0
             if self._in_a_row >= SPEECH_FRAMES:
                 self._open_for = round(AFTER_SECONDS * SAMPLE_RATE) + len(samples)

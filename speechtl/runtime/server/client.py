@@ -146,7 +146,7 @@ class Client:
         for event in events:
             if self._names is None or event.name in self._names:
                 stream.detected = True
-                self._log(f"{event.name} (score {event.score:.2f})")
+                self._log(str(event))
                 await self._send(Detection(name=event.name, timestamp=stream.milliseconds(event), context=self._context))
 
     async def _send(self, message: Eventable) -> None:

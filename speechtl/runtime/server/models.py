@@ -79,7 +79,15 @@ class Models:
 
 def open_served(paths: Sequence[Path], choice: Choice, log: Callable[[str], None]) -> OpenBundles[Served]:
     """Open the bundles to serve, files and folders; `log` receives a sentence for each change in the folders."""
-    bundles = OpenBundles(paths, lambda path: Served.of(open_bundle(path), choice), log)
+
+    def open_one(path: Path) -> Served:
+        bundle = open_bundle(path)
+        served = Served.of(bundle, choice)
+        for sentence in choice.explain(bundle):
+            log(sentence)
+        return served
+
+    bundles = OpenBundles(paths, open_one, log)
     bundles.expect(choice)
     return bundles
 

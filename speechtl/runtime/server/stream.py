@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -144,11 +144,7 @@ class AudioStream:
 
     def _detect(self, samples: Samples) -> list[Event]:
         self._heard += len(samples)
-        found = [
-            replace(event, time=event.time + zero / SAMPLE_RATE)
-            for detector, zero in self._zeros.items()
-            for event in detector.feed(samples)
-        ]
+        found = [event.later(zero / SAMPLE_RATE) for detector, zero in self._zeros.items() for event in detector.feed(samples)]
         return sorted(found, key=lambda event: event.time)
 
 

@@ -3,8 +3,10 @@ import pytest
 from scipy import stats
 
 from speechtl.audio.evaluation.scoring import PlayedWord, ScoredStream, count
-from speechtl.audio.training.calibrate import KEPT, RATES, Copies, calibrate, fit_tail, unseen_rate
+from speechtl.audio.training.calibrate import KEPT, RATES, Copies, calibrate, fit_sensitivity, fit_tail, median_delay, unseen_rate
 from speechtl.errors import SpeechtlError
+from speechtl.runtime.bundle.document import Field
+from speechtl.runtime.bundle.sensitivity import read_sensitivity
 from speechtl.runtime.trigger import TriggerSettings
 
 STEP = 0.08
@@ -123,3 +125,38 @@ def test_rates_of_unseen_kinds_stay_below_as_often_as_said():
         hours = random.uniform(0.5, 4.0, 9)
         kept.append(rates[-1] <= unseen_rate(random.poisson(rates * hours)[:-1], hours[:-1], 0.8))
     assert 0.7 <= np.mean(kept) <= 0.93
+
+
+def test_a_bundle_is_told_what_calibration_finds_at_every_threshold():
+    words, kinds = spoken([-2.0, 3.0, 5.0, 5.0]), {f"{seed}": [background(0.5, seed)] for seed in range(4)}
+    told = fit_sensitivity([words], kinds, TRIGGER)
+    for point in calibrate([words], kinds, TRIGGER, rates=[0.1, 1.0]):
+        setting = told.at_rate(24 * point.false_accepts_per_hour)
+        assert setting.threshold == pytest.approx(point.threshold)
+        assert setting.recall == pytest.approx(point.recall, abs=0.02)
+        assert setting.per_day_high > setting.per_day
+    assert told.hours == pytest.approx(2.0)
+    assert (told.recalls[-1].recall, told.recalls[-1].low) == (0.0, 0.0)  # above every word
+    assert read_sensitivity(Field("x", told.to_json())) == told
+
+
+def test_limits_of_the_tail_count_each_recording_once():
+    kinds = {f"{seed}": [background(0.5, seed)] for seed in range(4)}
+    words = spoken([3.0, 5.0])
+    once, thrice = (fit_sensitivity([words], kinds, TRIGGER, Copies(1, copies)) for copies in (1, 3))
+    assert thrice.hours == pytest.approx(once.hours / 3)
+    assert thrice.high.scale > once.high.scale > once.tail.scale == thrice.tail.scale
+
+
+def test_the_upper_limit_is_rarely_exceeded_by_what_comes():
+    kept = []
+    for number in range(20):
+        told = fit_sensitivity([spoken([3.0])], {f"{seed}": [background(0.3, 9 * number + seed)] for seed in range(4)}, TRIGGER)
+        logit = told.tail.logit_for(1.0)
+        kept.append(3750 * stats.expon(loc=-8.0).sf(logit) <= told.high.per_hour(logit))
+    assert np.mean(kept) >= 0.9
+
+
+def test_the_delay_is_the_median_of_the_words_that_are_detected():
+    assert median_delay([spoken([3.0, -9.0, 5.0])], TRIGGER) == pytest.approx(STEP)
+    assert median_delay([spoken([-9.0])], TRIGGER) == 0.0

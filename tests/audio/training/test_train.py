@@ -17,6 +17,8 @@ from speechtl.audio.training import validation
 from speechtl.audio.training.train import Training, train
 from speechtl.errors import InputMismatchError, ManifestError, RunError
 from speechtl.export.bundle import export_runs
+from speechtl.runtime.bundle.document import Field
+from speechtl.runtime.bundle.sensitivity import read_sensitivity
 from speechtl.runtime.features import LogMelSettings
 
 pytestmark = pytest.mark.usefixtures("known_tiny", "few_rooms")
@@ -32,6 +34,10 @@ def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):
     assert [record["epoch"] for record in run.about["history"]] == [1, 2, 3]
     wanted = [point for point in run.about["operating_points"] if point["false_accepts_per_hour"] == 0.3]
     assert wanted[0]["threshold"] == run.trigger.threshold
+    told = read_sensitivity(Field("sensitivity", run.about["sensitivity"]))
+    assert told.at_rate(0.3 * 24).threshold == pytest.approx(run.trigger.threshold)
+    assert told.at_rate(0.3 * 24).recall == pytest.approx(wanted[0]["recall"], abs=0.2)  # between thresholds that were tried
+    assert run.about["timing"]["length"] == pytest.approx(0.4)
     assert run.trigger.threshold == pytest.approx(0.5, abs=0.1)  # scores are shifted so that 0.5 is near the wanted rate
     assert sorted(path.name for path in (corpus / "run").iterdir()) == ["network.safetensors", "run.json"]
     assert not (corpus / "run.partial").exists()
@@ -51,6 +57,7 @@ def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operati
     about = train(uncalibrated(recipe), corpus / "run")
     assert held_out == [[validation.HELD_OUT if marked else validation.NO_FOLD] * MEMBERS]  # nobody, unless the manifest says who
     assert about["operating_points"] == []
+    assert about["sensitivity"] is None
     run = load_run(corpus / "run")
     assert run.network.head.ensemble.members == MEMBERS
     assert run.trigger.threshold == 0.5

@@ -2,12 +2,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.listen.commands import Command, Detection
+from speechtl.runtime.events import Event
+from speechtl.runtime.listen.commands import Command, Sound
 
-HEARD = Detection("computer", 1.5, 0.97, "2026-01-01T00:00:00.000+00:00")
+HEARD = Event("computer", 1.5, 0.97, start=0.7, end=1.3, level=-31.2, wall=1767225600.0, monotonic=12.5)
 
 
 def eventually(condition) -> None:
@@ -31,7 +33,13 @@ def test_what_was_detected_stands_in_the_environment(tmp_path):
         "SPEECHTL_NAME=computer",
         "SPEECHTL_SCORE=0.9700",
         "SPEECHTL_TIME=1.500",
+        "SPEECHTL_PEAK=0.9700",
+        "SPEECHTL_START=0.700",
+        "SPEECHTL_END=1.300",
+        "SPEECHTL_LEVEL=-31.2",
+        "SPEECHTL_SNR=",
         "SPEECHTL_AT=2026-01-01T00:00:00.000+00:00",
+        "SPEECHTL_MONOTONIC=12.500",
     } <= set(told)
     assert said == []
 
@@ -106,8 +114,32 @@ def test_a_file_that_cannot_be_run_is_refused(tmp_path):
 def test_any_name_can_be_told_to_a_command(tmp_path):
     notes: list[str] = []
     command = Command(f"sh -c 'printenv SPEECHTL_NAME > {tmp_path}/name'", notes.append)
-    command.run(Detection("a\0b\n\x1b\ud800", 1.0, 0.9, "2026-11-21T09:30:12.345+00:00"))
+    command.run(Event("a\0b\n\x1b\ud800", 1.0, 0.9))
     eventually(lambda: (tmp_path / "name").exists() and (tmp_path / "name").read_text())
     command.close()
     assert (tmp_path / "name").read_text() == "a\\x00b\\x0a\\x1b\\ud800\n"
     assert notes == []
+
+
+def test_sound_is_read_to_its_end_at_the_command_s_own_pace(tmp_path):
+    sound = Sound()
+    wait = f"until [ -e {tmp_path}/go ]; do sleep 0.01; done"
+    command = Command(f"sh -c '{wait}; cat > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/heard'", pytest.fail)
+    assert command.run(HEARD, sound)
+    for _ in range(100):  # more than a pipe holds
+        sound.put(np.full(1600, 0.5, np.float32))
+    sound.end()
+    (tmp_path / "go").touch()
+    eventually((tmp_path / "heard").exists)
+    assert (tmp_path / "heard").read_bytes() == b"\x00\x40" * 160_000
+
+
+def test_a_command_that_stops_reading_is_told_and_its_sound_is_not_kept():
+    said: list[str] = []
+    sound = Sound()
+    Command("true", said.append).run(HEARD, sound)
+    eventually(lambda: not threads())
+    sound.put(np.zeros(1600, np.float32))
+    eventually(lambda: sound.unread)
+    eventually(lambda: said)
+    assert said == ["'true' stopped reading after 0.0 s of sound."]

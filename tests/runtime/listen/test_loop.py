@@ -14,7 +14,8 @@ import pytest
 import soundfile
 import soxr
 
-from speechtl.runtime.listen.commands import Command, Detection
+from speechtl.runtime.events import Event
+from speechtl.runtime.listen.commands import Command
 from speechtl.runtime.listen.loop import Listener, PacedFile
 
 RATE = 16_000
@@ -35,7 +36,9 @@ def test_a_word_is_detected_through_the_whole_loop(virtual_microphone, speechtl,
     assert command.stop(signal.SIGTERM) < ENDED + SLACK
     assert command.process.returncode == 0
     first, second = lines(command)
-    assert list(first) == ["name", "time", "score", "at"]
+    assert list(first) == ["name", "time", "score", "peak", "start", "end", "level", "snr", "at", "monotonic"]
+    assert second["monotonic"] - first["monotonic"] == pytest.approx(1.5, abs=0.3)
+    assert first["end"] - first["start"] == pytest.approx(0.4)
     assert second["time"] - first["time"] == pytest.approx(1.5, abs=0.09)
     assert 0.5 <= first["score"] <= 1.0
     assert abs((datetime.now(timezone.utc) - datetime.fromisoformat(first["at"])).total_seconds()) < 60
@@ -264,6 +267,24 @@ def test_a_hanging_command_neither_stalls_the_loop_nor_survives_it(speechtl, tin
             os.kill(int(pid), 0)
 
 
+@pytest.mark.slow
+def test_a_request_is_handed_over_and_the_tally_kept(speechtl, tiny_bundle, recording, tmp_path):
+    options = ("--hand-over", f"cat > {tmp_path}/request", "--shell", "--hand-over-from", "start", "--tally", tmp_path / "tally")
+    command = speechtl("listen", tiny_bundle, "--dry-run", recording, "--json", "--save-clips", tmp_path / "clips", *options)
+    assert command.finish() == 0
+    first, _ = lines(command)
+    heard = np.frombuffer((tmp_path / "request").read_bytes(), "<i2") / 32768
+    whole, _ = soundfile.read(recording)
+    begin = round((first["start"] - 0.1) * RATE)
+    assert np.allclose(heard[: RATE // 2], whole[begin:][: RATE // 2], atol=1e-3)
+    told = [json.loads(line) for line in (tmp_path / "tally").read_text().splitlines()]
+    assert [line["what"] for line in told] == ["event", "event", "heard"]
+    assert told[2]["seconds"] == pytest.approx(3.1, abs=0.1)
+    assert sorted(Path(line["clip"]) for line in told[:2]) == sorted(
+        path for path in (tmp_path / "clips").iterdir() if "near" not in path.name
+    )
+
+
 def test_commands_are_ended_before_a_microphone_that_may_hang_is_closed(recording, tmp_path):
     class Closing(PacedFile):
         def close(self) -> None:
@@ -274,7 +295,7 @@ def test_commands_are_ended_before_a_microphone_that_may_hang_is_closed(recordin
         Command(f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 600", print, shell=True),
         Closing(recording),
     )
-    command.run(Detection("word", 1.0, 0.9, "now"))
+    command.run(Event("word", 1.0, 0.9))
     while not (tmp_path / "pid").exists():
         time.sleep(0.01)
     Listener(source, None, None, print, print, command).close()
@@ -422,6 +443,11 @@ def test_without_sounddevice_the_pip_command_is_printed(speechtl, tiny_bundle, t
         (["--on-detect", "echo 'open"], "cannot be parsed"),
         (["--on-detect", " "], "empty command"),
         (["--shell"], "--shell needs a command to run"),
+        (["--hand-over", "no_such_program"], "--hand-over: the command 'no_such_program' does not exist"),
+        (["--hand-over", "cat", "--hand-over-from", "middle"], "from the word's end or its start; got 'middle'"),
+        (["--tally", "/proc/tally"], "/proc/tally cannot be written"),
+        (["--threshold", "0.5", "--false-accepts-per-day", "1"], "both given for all words; give one of them"),
+        (["--false-accepts-per-day", "0.001"], "would not be detected at all"),
         (["--save-clips", "/proc/clips"], "/proc/clips cannot be written"),
         (["--device", "x"], "in place of the microphone"),
         (["--graph", "x.onnx"], "it has: model.onnx"),
