@@ -1,4 +1,8 @@
-"""`speechtl demo`: train, export and detect in a few minutes, on real recordings if they are on this machine, else on synthesised ones."""
+"""`speechtl demo`: train, export and detect in a few minutes, on real recordings if they are on this machine, else on synthesised ones.
+
+A synthesised word is spoken by many people, as `speechtl train --synthesise` does, and learned against real speech where that is on this
+machine; a demo downloads nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,9 @@ from speechtl.audio.evaluation.streams import quiet
 from speechtl.audio.recipe import Recipe, make_recipe
 from speechtl.audio.run import load_run
 from speechtl.audio.scripts import LANGUAGES, LATIN, language_of
-from speechtl.audio.synthesis.positives import make_set, mixed_recording, voices_for
+from speechtl.audio.spelling import negatives as default
+from speechtl.audio.spelling.material import check_phrases, spoken_material
+from speechtl.audio.synthesis.positives import make_negatives
 from speechtl.audio.training.train import train
 from speechtl.errors import SpeechtlError
 from speechtl.export.bundle import export_run
@@ -35,7 +41,8 @@ MANIFESTS = Path(__file__).resolve().parent.parent / "data_manifests"  # only in
 REAL_WORD = "computer"
 REAL_NEGATIVES = ("speechocean762", "librispeech", "precise_not_wake")
 REAL_NOISE = ("noise_esc10", "noise_gsc")
-SYNTHETIC_CLIPS = 160
+SYNTHETIC_CLIPS, SYNTHETIC_TESTS = 150, 16
+CONFUSABLES = 12
 SYNTHETIC_MINUTES = 10.0
 EPOCHS = 10
 BATCH_SIZE = 64
@@ -58,7 +65,7 @@ def run_demo(out: Path, word: str, real: bool | None) -> None:
     """Train, export and detect; print a table and leave the run, the bundle and the recording in `out`."""
     check_run_place(out / "run")
     if real is not True and word != REAL_WORD:
-        voices_for(word)
+        check_phrases([word])
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
         _run_demo(out, word, real)
@@ -119,19 +126,19 @@ def _synthetic(out: Path, word: str) -> Material:
             f"The word is spoken in {language}, according to its script. Half of the negatives are numbers in {language}, the other "
             f"half English sentences, so the result does not show how well the word is distinguished from other {language} speech."
         )
-    folder = out / "recordings"
-    with progress("synthesising, percent") as advance:
-        made = make_set(
-            folder,
-            [word],
-            clips=SYNTHETIC_CLIPS,
-            negatives_minutes=SYNTHETIC_MINUTES,
-            progress=lambda done, _what: advance(round(100 * done), 100),
-        )
-    mixed = mixed_recording(folder, seconds=MIXED_SECONDS)
-    data = {"positives": [str(made.positives.resolve())], "negatives": [str(made.negatives.resolve())]}
-    recipe = _recipe(word, data, calibrate={"false_accepts_per_hour": FALSE_ACCEPTS_PER_HOUR})
-    return Material(recipe, mixed.path, [(spoken.start, spoken.end) for spoken in mixed.words])
+    typed = _recipe(word, {"synthesise": True})
+    positives, *confusables = spoken_material(typed, takes=SYNTHETIC_CLIPS, test=SYNTHETIC_TESTS, confusables=CONFUSABLES)
+    real = default.are_at_hand()
+    data: dict[str, Any]
+    if real:
+        data = {kind: list(map(str, paths)) for kind, paths in default.manifests().items()} | {"negative_minutes": REAL_MINUTES}
+    else:
+        say("The other recordings are synthesised, too. `speechtl train --synthesise` takes real ones and gives a better detector.")
+        data = {"negatives": [str(make_negatives(out / "recordings", [word], SYNTHETIC_MINUTES).resolve())]}
+    others = [clip for clip in _test_clips(Path(data["negatives"][0])) if word.lower() not in (clip.text or "").lower()]
+    data |= {"positives": [str(positives)], "negatives": [*data["negatives"], *map(str, confusables)]}
+    recipe = _recipe(word, data, **({} if real else {"calibrate": {"false_accepts_per_hour": FALSE_ACCEPTS_PER_HOUR}}))
+    return Material(recipe, *_mix(out / "mixed.wav", _test_clips(positives), others))
 
 
 def _recipe(word: str, data: dict[str, Any], **sections: dict[str, Any]) -> Recipe:

@@ -32,15 +32,15 @@ RECIPES: tuple[tuple[str, type[BaseModel], str], ...] = (  # title, model, and a
     ("Recipes for pictures", ImageRecipe, "leaves"),
     ("Recipes for pretraining", PretrainingRecipe, "phones"),
 )
-# Examples for keys that have no default; those in OPTIONAL are shown as comments.
-REQUIRED = {"positives": ["recordings/marvin"], "negatives": ["recordings/other"], "train": ["pictures/leaves"]}
+# Examples for keys that have no default, or an empty one; those in OPTIONAL are shown as comments.
+SHOWN = {"positives": ["recordings/marvin"], "negatives": ["recordings/other"], "train": ["pictures/leaves"]}
 OPTIONAL = {"negative_minutes": 50.0, "examples": 100, "keep": "fire7", "start": "runs/phones/encoder.safetensors"}
 COMMENT_COLUMN = 41
 ALL_KEYS = """# Recipes
 
-All keys with their defaults, written by `python training/reference.py` from the recipe models. Required are only `name`, `positives` and
-`negatives`, or `name` and `train` for pictures. An unknown key is an error that suggests the nearest one. `words/`, `pictures/` and
-`pretraining/` have recipes to start from.
+All keys with their defaults, written by `python training/reference.py` from the recipe models. Required are only `name` and `positives`
+(or `synthesise = true`), or `name` and `train` for pictures. An unknown key is an error that suggests the nearest one. `words/`,
+`pictures/` and `pretraining/` have recipes to start from.
 """
 INTRODUCTION = """# Commands
 
@@ -86,7 +86,7 @@ def _toml(model: type[BaseModel], example: str) -> str:
 
 
 def _line(key: str, field: FieldInfo, example: str = "") -> str:
-    default = REQUIRED.get(key, example) if field.is_required() else field.get_default(call_default_factory=True)
+    default = SHOWN.get(key, example) if field.is_required() or key in SHOWN else field.get_default(call_default_factory=True)
     about = " ".join((field.description or "").split())
     if default is None:
         return _commented(f"# {key} = {json.dumps(OPTIONAL.get(key, ''))}", about)

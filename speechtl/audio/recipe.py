@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from speechtl.audio.encoders import ENCODERS, from_folder, load_encoder, own_weights, parts_of, short_name
 from speechtl.audio.encoders.torchaudio_pipelines import check_pipeline, is_pipeline
 from speechtl.audio.network.heads import HEADS
+from speechtl.audio.pronunciation import is_pronunciation
 from speechtl.errors import RecipeError, RunError
 from speechtl.files import at_home
 from speechtl.settings import Name, Precision, Section, accepted, checked, known, read_recipe_file
@@ -23,11 +25,14 @@ TRAINED = "speech-embedding"  # and where some of its layers learn, too
 class DataSection(Section):
     """Recordings: manifests, tables, folders or single files. Paths are relative to the recipe."""
 
-    positives: list[Path] = Field(min_length=1)
-    """recordings of the word; the sub-folders of a folder are its speakers"""
+    synthesise: bool = False
+    """also speak the word with synthesised voices, and words that sound like it as negatives"""
 
-    negatives: list[Path] = Field(min_length=1)
-    """recordings of anything else"""
+    positives: list[Path] = Field(default=None, validate_default=True)
+    """recordings of the word, in a sub-folder for each speaker; not required if it is synthesised"""
+
+    negatives: list[Path] = Field(default_factory=list)
+    """recordings of anything else; default: speech under CC-BY, downloaded once, with noise and music"""
 
     noise: list[Path] = Field(default_factory=list)
     """background noise, in addition to synthetic noise"""
@@ -40,6 +45,13 @@ class DataSection(Section):
 
     negative_minutes: float | None = Field(default=None, gt=0)
     """upper limit of what is drawn from the negatives; default: all of them"""
+
+    @field_validator("positives", mode="before")
+    @classmethod
+    def _something_to_learn(cls, value: Any, info: ValidationInfo) -> Any:
+        if not info.data.get("synthesise") and value in (None, []):
+            raise PydanticCustomError("missing" if value is None else "too_short", "give recordings")
+        return [] if value is None else value
 
 
 class TransferSection(Section):
@@ -156,7 +168,7 @@ class Recipe(Section):
     """name of the run and of its events"""
 
     phrases: list[str] = Field(default_factory=list)
-    """what is spoken; default: the name"""
+    """what is spoken, or how, as in "/mɑːvɪn/"; default: the name"""
 
     data: DataSection
     transfer: TransferSection = TransferSection()
@@ -165,8 +177,17 @@ class Recipe(Section):
 
     @property
     def spoken(self) -> list[str]:
-        """The phrases, or the name in words where none are given."""
-        return self.phrases or [self.name.replace("_", " ").replace("-", " ").lower()]
+        """The phrases without pronunciations, or the name in words where there are none."""
+        return [phrase for phrase in self.phrases if not is_pronunciation(phrase)] or [self._name_in_words]
+
+    @property
+    def pronounced(self) -> list[str]:
+        """What synthesised voices say: the phrases and pronunciations, or the name in words."""
+        return self.phrases or [self._name_in_words]
+
+    @property
+    def _name_in_words(self) -> str:
+        return self.name.replace("_", " ").replace("-", " ").lower()
 
 
 def read_recipe(path: Path | str, replacing: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:

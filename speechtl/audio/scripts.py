@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from speechtl.audio.pronunciation import is_pronunciation
 from speechtl.errors import AudioError
 
 ENGLISH = "en"
@@ -82,7 +83,12 @@ def scripts(text: str) -> list[str]:
 
 
 def language_of(phrase: str) -> tuple[str, str]:
-    """The language that a phrase is spoken in, for eSpeak NG and by name; raise `AudioError` where no voice reads its script."""
+    """The language that a phrase is spoken in, for eSpeak NG and by name; raise `AudioError` where no voice reads its script.
+
+    Pronunciations are spoken by English voices.
+    """
+    if is_pronunciation(phrase):
+        return LANGUAGES[LATIN]
     own = scripts(phrase)
     silent = [script for script in own if script not in LANGUAGES]
     if silent:

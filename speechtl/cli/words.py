@@ -79,7 +79,10 @@ def train(
     name: Annotated[str | None, typer.Option(help="Without a recipe: the name of the wake word.")] = None,
     phrase: Annotated[list[str] | None, typer.Option(metavar="TEXT...", help="Spoken phrases; default: the name.")] = None,
     positives: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="The word, in a sub-folder for each speaker.")] = None,
-    negatives: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Anything else, short or long.")] = None,
+    synthesise: Annotated[bool, typer.Option("--synthesise", help="Also speak the word with synthesised voices.")] = False,
+    negatives: Annotated[
+        list[Path] | None, typer.Option(metavar=SOURCES, help="Anything else, short or long; default: speech under CC-BY, downloaded once.")
+    ] = None,
     noise: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Noise to mix in.")] = None,
     music: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Music to mix in.")] = None,
     encoder: EncoderOption = None,
@@ -100,7 +103,8 @@ def train(
 
     data = {"positives": positives, "negatives": negatives, "noise": noise, "music": music}
     sections: dict[str, dict[str, Any]] = {
-        "data": {key: [str(path.absolute()) for path in paths] for key, paths in data.items() if paths},
+        "data": {key: [str(path.absolute()) for path in paths] for key, paths in data.items() if paths}
+        | ({"synthesise": True} if synthesise else {}),
         "transfer": _given(encoder=encoder, head=head, policy=policy),
         "train": _given(seed=seed),
     }
@@ -123,16 +127,28 @@ def _recipe(path: Path | None, word: dict[str, Any], sections: dict[str, dict[st
     own = {"positives", "negatives"} & set(sections["data"])
     if path is not None and (word or own):
         raise RecipeError("A recipe has its own name, phrases, positives and negatives; leave out those options, or the recipe.")
-    missing = [f"--{key}" for key in ("name", "positives", "negatives") if key not in {*word, *own}]
+    given = {*word, *own, *({"positives"} if "synthesise" in sections["data"] else ())}
+    missing = [f"--{key}" for key in ("name", "positives") if key not in given]
     if path is None and missing:
-        problem = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: " if len(missing) < 3 else ""
-        raise RecipeError(f"{problem}Give a recipe, or --name with --positives and --negatives. See: speechtl train --help")
+        problem = f"{missing[0]} is missing: " if len(missing) == 1 else ""
+        raise RecipeError(f"{problem}Give a recipe, or --name with --positives or --synthesise. See: speechtl train --help")
+    if "synthesise" in sections["data"]:
+        word = _typed(word)
     transfer = sections["transfer"]
     if "encoder" in transfer:
         transfer["encoder"] = from_folder(transfer["encoder"], Path())
     if path is None:
         return make_recipe({**word, **sections}, base=Path(), source="The command line")
     return read_recipe(path, sections)
+
+
+def _typed(word: dict[str, Any]) -> dict[str, Any]:
+    """The name and phrases of a word that was typed: a text that cannot be a name is a phrase, and its words make the name."""
+    from speechtl.settings import name_from
+
+    typed = word.get("name", "")
+    name = name_from(typed)
+    return word if not name or name == typed else {"phrases": [typed], **word, "name": name}
 
 
 @contextmanager
@@ -161,6 +177,9 @@ def evaluate(
     word: Annotated[str | None, typer.Option(help="Which word of a bundle with several words.")] = None,
     graph: GraphOption = None,
     engine: EngineOption = None,
+    confusables: Annotated[
+        bool, typer.Option("--confusables", help="Also speak words that sound like it, and list those that are taken for it.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.", callback=output_folder)] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -176,7 +195,12 @@ def evaluate(
 
     around = (noise or (), talk or (), music or (), rooms or ())
     plan = Plan(positives, negatives, *around, snr_db=snr or (), preset=conditions, split=split)
-    report = run_evaluation(open_model(model, threshold, word=word, graph=graph, engine=engine), plan, say)
+    opened = open_model(model, threshold, word=word, graph=graph, engine=engine)
+    report = run_evaluation(opened, plan, say)
+    if confusables:
+        from speechtl.audio.spelling.fired import taken_for
+
+        report["confusables"] = taken_for(opened)
     if out is not None:
         write_report(out, report)
     echo_json(report, indent=2) if as_json else echo(evaluation_summary(report))

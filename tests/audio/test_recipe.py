@@ -62,7 +62,6 @@ def test_every_wrong_key_and_value_is_in_one_message(tmp_path):
         "r.toml",
         "'nmae'",
         "'name' is missing",
-        "'data.negatives' is missing",
         "data.positives",
         "train.epochs",
         "'many'",
@@ -105,6 +104,21 @@ def test_single_keys_can_be_replaced(tmp_path):
     )
     assert (recipe.train.epochs, recipe.train.steps, recipe.transfer.policy) == (5, 7, "all")
     assert recipe.train.fit_settings().epochs == 5
+
+
+def test_only_a_synthesised_word_needs_no_recordings_and_none_needs_negatives(tmp_path):
+    given = {"name": "a", "data": {"synthesise": True}}
+    recipe = make_recipe(given, base=tmp_path, source="here")
+    assert (recipe.data.positives, recipe.data.negatives) == ([], [])
+    with pytest.raises(RecipeError, match=r"The key 'data.positives' is missing"):
+        make_recipe({"name": "a", "data": {"negatives": ["n"]}}, base=tmp_path, source="here")
+
+
+def test_pronunciations_are_spoken_but_not_looked_for_in_texts(tmp_path):
+    recipe = read_recipe(write(tmp_path, 'phrases = ["mar-vin", "/mɑːvɪn/"]\n' + SMALL))
+    assert (recipe.spoken, recipe.pronounced) == (["mar-vin"], ["mar-vin", "/mɑːvɪn/"])
+    only = read_recipe(write(tmp_path, 'phrases = ["/mɑːvɪn/"]\n' + SMALL))
+    assert (only.spoken, only.pronounced) == (["word"], ["/mɑːvɪn/"])
 
 
 def test_a_section_that_is_no_table_is_refused_in_words(tmp_path):

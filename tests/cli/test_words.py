@@ -141,10 +141,10 @@ def test_an_untouched_bundle_verifies_and_an_altered_one_is_exit_code_1(tiny_bun
 
 def test_bad_recipes_are_one_sentence(tmp_path, call):
     assert_one_sentence(call("train", tmp_path / "none.toml"), "does not exist")
-    (tmp_path / "r.toml").write_text('nmae = "x"\n[data]\npositives = ["p"]\n')
+    (tmp_path / "r.toml").write_text('nmae = "x"\n[data]\nnegatives = ["n"]\n')
     done = call("train", tmp_path / "r.toml")
     assert_one_sentence(done, "did you mean 'name'?")
-    assert "'data.negatives' is missing" in done.stderr
+    assert "'data.positives' is missing" in done.stderr
     (tmp_path / "r.toml").write_text("name = ")
     assert_one_sentence(call("train", tmp_path / "r.toml"), "not valid TOML")
     (tmp_path / "r.jsonl").write_text("{}\n")
@@ -169,8 +169,17 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
 
 def test_a_recipe_and_a_name_exclude_each_other(tmp_path, call):
     assert_one_sentence(call("train", tmp_path / "r.toml", "--name", "x"), "leave out those options")
-    assert_one_sentence(call("train", "--name", "x"), "--positives and --negatives are missing: ")
-    assert_one_sentence(call("train"), "Give a recipe, or --name with --positives and --negatives")
+    assert_one_sentence(call("train", "--name", "x"), "--positives is missing: ")
+    assert_one_sentence(call("train"), "Give a recipe, or --name with --positives or --synthesise")
+
+
+def test_a_typed_word_needs_neither_recordings_nor_a_name_without_spaces(tmp_path, monkeypatch, call):
+    made = []
+    monkeypatch.setattr("speechtl.audio.training.train.train", lambda recipe, out, resume: made.append(recipe) or {"name": "x"})
+    call("train", "--name", "hey marvin", "--synthesise", "--json", cwd=tmp_path)
+    call("train", "--name", "marvin", "--synthesise", "--phrase", "mar-vin", "/mɑːvɪn/", "--json", cwd=tmp_path)
+    assert [(recipe.name, recipe.phrases) for recipe in made] == [("hey_marvin", ["hey marvin"]), ("marvin", ["mar-vin", "/mɑːvɪn/"])]
+    assert all(recipe.data.synthesise and not recipe.data.negatives for recipe in made)
 
 
 def test_options_of_train_take_several_values(tmp_path, monkeypatch, call):

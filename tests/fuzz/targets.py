@@ -440,7 +440,7 @@ def _given(name: str, folder: Path) -> Target:
 def _rounds(name: str, folder: Path) -> Target:
     import torch
 
-    from speechtl.audio.training.batches import read_round
+    from speechtl.audio.training.rounds import read_round
     from speechtl.transfer import save_tensors
 
     made = {"inputs": torch.zeros(4, 1, 20, 8), "words": torch.zeros(4, dtype=torch.int64), "folds": torch.zeros(4, dtype=torch.int64)}

@@ -60,6 +60,19 @@ def pull(
     Raises `CheckFailedError` with all recordings that could not be fetched, `SpeechtlError` when the disk is full.
     """
     clips = read_manifests(paths)
+    return pull_clips(clips, workers=workers, attempts=attempts, backoff=backoff, timeout=timeout, progress=progress)
+
+
+def pull_clips(
+    clips: Sequence[Clip],
+    *,
+    workers: int = 4,
+    attempts: int = 4,
+    backoff: float = 1.0,
+    timeout: float = TIMEOUT,
+    progress: Advance | None = None,
+) -> Pulled:
+    """Fetch the recordings of some clips, as `pull` does."""
     absent = [clip for clip in clips if clip.path is None]
     if absent:
         cache_folder()  # raises if there is no place for one

@@ -14,6 +14,7 @@ from speechtl.audio.data.align import LONGEST_CLIP, find_word
 from speechtl.audio.data.manifest import TOLERANCE, Clip, fault, missing
 from speechtl.audio.data.takes import Limits, cuts, has_word, repetitions
 from speechtl.audio.phrases import words
+from speechtl.audio.synthesis.base import SYNTHESISED
 from speechtl.errors import AudioError, ManifestError
 from speechtl.progress import Log, tracked
 from speechtl.runtime.samples import SAMPLE_RATE, Int16, Samples, from_int16, to_int16
@@ -70,6 +71,11 @@ class Recording:
     def samples(self, part: slice = slice(None)) -> Samples:
         """All samples, or a part of them, as float32 in [-1, 1]."""
         return from_int16(self.pcm[part])
+
+    @property
+    def synthesised(self) -> bool:
+        """Whether the program spoke it."""
+        return self.clip.source == SYNTHESISED
 
     @property
     def seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ def evaluation_summary(report: Mapping[str, Any]) -> str:
     ]
     if delay["p50"] is not None:
         lines.append(("delay", f"{delay['p50']:.0f} ms from the end of the word to the event (95 %: {delay['p95']:.0f} ms)"))
+    if "confusables" in report:
+        lines.append(("taken for it", _confusables(report["confusables"])))
     width = max(len(label) for label, _ in lines) + 2
     return "\n".join(
         [f"{report['name']} at a threshold of {report['threshold']:.4g}:", *(f"  {label:<{width}}{text}" for label, text in lines)]
@@ -68,6 +70,13 @@ def _rate(counts: Mapping[str, Any]) -> str:
         f"{counts['events']} in {counts['hours']:.2f} h = {counts['per_hour']:.2f} per hour "
         f"(at most {counts['per_hour_high']:.2f} with 95 % confidence)"
     )
+
+
+def _confusables(found: Sequence[Mapping[str, Any]]) -> str:
+    """The texts that were taken for the word, with the number of takes that were."""
+    fired = [f"{one['text']} ({one['events']} of {one['takes']})" for one in found if one["events"]]
+    takes = sum(one["takes"] for one in found)
+    return f"{', '.join(fired) or 'none'}, of {len(found)} words that sound like it, spoken {takes} times"
 
 
 def _percent(counts: Mapping[str, Any]) -> str:

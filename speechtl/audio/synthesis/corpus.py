@@ -40,7 +40,7 @@ from speechtl.audio.synthesis.base import (
     rate_and_pitch,
 )
 from speechtl.audio.synthesis.sentences import sentences
-from speechtl.audio.synthesis.speak import find_synthesizers, speak_many
+from speechtl.audio.synthesis.speak import find_synthesizers, speak_all
 from speechtl.audio.synthesis.texts import single_words, spoken_texts, usable_words
 from speechtl.errors import AudioError, SpeechtlError
 from speechtl.files import locked, parse_json, read_json, replace_folder, sha256_of, write_json, write_text
@@ -298,25 +298,16 @@ def _make_shard(beside: Path, name: str, plan: CorpusPlan, index: int) -> None:
 def _takes(plan: CorpusPlan, index: int) -> tuple[list[SpokenText], Mapping[int, Samples | AudioError]]:
     """The utterances of a shard and the speech or error of each; a take that cannot be right is said again by another voice."""
     utterances = plan.utterances(index, SHARD)
-    spoken = _spoken(utterances, plan.synthesizers)
+    spoken = speak_all(utterances, plan.synthesizers)
     for turn in range(OTHER_VOICES):
         poor = [number for number, speech in spoken.items() if isinstance(speech, UnlikelyTakeError)]
         if not poor:
             break
         for number in poor:
             utterances[number] = plan.with_another_voice(utterances[number], index, number, turn)
-        again = _spoken([utterances[number] for number in poor], plan.synthesizers)
+        again = speak_all([utterances[number] for number in poor], plan.synthesizers)
         spoken |= {number: again[place] for place, number in enumerate(poor)}
     return utterances, spoken
-
-
-def _spoken(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> dict[int, Samples | AudioError]:
-    """The speech or error of every text by its index; each synthesiser speaks all of its texts in one call."""
-    spoken: dict[int, Samples | AudioError] = {}
-    for synthesizer in synthesizers:
-        own = [number for number, utterance in enumerate(utterances) if utterance.voice.synthesizer == synthesizer.name]
-        spoken |= zip(own, speak_many(synthesizer, [utterances[number] for number in own]), strict=True)
-    return spoken
 
 
 def _absurd(utterance: SpokenText, speech: Samples) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from speechtl.audio.pronunciation import is_pronunciation, mnemonics
 from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.synthesis import espeak_process as espeak
 from speechtl.audio.synthesis.base import PLAIN, SECONDS_TO_WAIT, RawSpeech, SpokenText, Synthesizer, Voice, run, run_partly, speak_singly
@@ -51,7 +52,7 @@ class EspeakLibrary:
     def speak(self, utterance: SpokenText) -> RawSpeech:
         """22.05 kHz samples."""
         command = [*self._command, utterance.voice.variant, *_settings(utterance)]
-        sample_rate, _, sound = run(command, utterance.text, self._folder).partition(b"\n")
+        sample_rate, _, sound = run(command, _read_out(utterance), self._folder).partition(b"\n")
         return _samples(sound), int(sample_rate)
 
     def speak_many(self, utterances: Iterable[SpokenText]) -> list[RawSpeech | AudioError]:
@@ -62,7 +63,7 @@ class EspeakLibrary:
         left = list(utterances)
         spoken: list[RawSpeech | AudioError] = []
         while left:
-            lines = ["\t".join((each.voice.variant, *_settings(each), " ".join(each.text.split()))) for each in left]
+            lines = ["\t".join((each.voice.variant, *_settings(each), " ".join(_read_out(each).split()))) for each in left]
             output, failure = run_partly([*self._command, espeak.MANY], "\n".join(lines), self._folder, SECONDS_TO_WAIT + len(left))
             answers = _answers(output)[: len(left)]
             if len(answers) < len(left):
@@ -99,7 +100,7 @@ class EspeakProgram:
         """22.05 kHz samples."""
         words_per_minute, pitch_setting = _settings(utterance)
         settings = ["-v", utterance.voice.variant, "-s", words_per_minute, "-p", pitch_setting, "-a", str(espeak.VOLUME)]
-        wave = run([self._program, *settings, "--stdin", "--stdout"], utterance.text)
+        wave = run([self._program, *settings, "--stdin", "--stdout"], _read_out(utterance))
         # The header announces 2 GB, since its writer could not know the length: read the rate and skip to the samples.
         start = wave.find(b"data") + 8
         return _samples(wave[start:]), int.from_bytes(wave[24:28], "little")
@@ -135,6 +136,11 @@ def _spread(language: str, accents: Sequence[str], timbres: Sequence[str]) -> li
         for turn in turns
         for position, timbre in enumerate(known_timbres)
     ]
+
+
+def _read_out(utterance: SpokenText) -> str:
+    """What eSpeak NG is given to read: a text, or the mnemonics of a pronunciation."""
+    return mnemonics(utterance.text) if is_pronunciation(utterance.text) else utterance.text
 
 
 def _settings(utterance: SpokenText) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 AUDIO_OUTPUT_SYNCHRONOUS = 2
 INITIALIZE_DONT_EXIT = 0x8000
 CHARACTERS_UTF8 = 1
+PHONEME_INPUT = 0x100  # texts in double brackets are mnemonics
 POSITION_CHARACTER = 1
 SEPARATED = ord("_") << 8  # phonemes as eSpeak NG's mnemonics with this sign between them
 TIED = 0x82 | ord("^") << 8  # phonemes of the International Phonetic Alphabet with this sign within a phoneme
@@ -85,7 +86,8 @@ class Library:
         self._seed_noise()
         encoded = text.encode() + b"\0"
         size = ctypes.c_size_t(len(encoded))
-        if self._library.espeak_Synth(encoded, size, 0, POSITION_CHARACTER, 0, CHARACTERS_UTF8, None, None) != 0:
+        flags = CHARACTERS_UTF8 | (PHONEME_INPUT if text.startswith("[[") else 0)
+        if self._library.espeak_Synth(encoded, size, 0, POSITION_CHARACTER, 0, flags, None, None) != 0:
             raise RuntimeError("eSpeak NG refused the text.")
         self._library.espeak_Synchronize()
         return bytes(sound)

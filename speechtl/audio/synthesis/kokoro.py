@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from speechtl.audio.pronunciation import is_pronunciation, tied
 from speechtl.audio.scripts import ENGLISH
 from speechtl.audio.synthesis import kokoro_files
 from speechtl.audio.synthesis.base import BLEND, KOKORO, RawSpeech, SpokenText, Synthesizer, UnlikelyTakeError, Voice, speak_alone
@@ -93,7 +94,7 @@ class Kokoro:
 
     def _phonemes(self, utterances: Sequence[SpokenText]) -> list[str]:
         """The phonemes of every text, with the marks between its clauses, from one process for each accent."""
-        cut = [clauses(utterance.text) for utterance in utterances]
+        cut = [[] if is_pronunciation(utterance.text) else clauses(utterance.text) for utterance in utterances]
         known: dict[tuple[str, str], str] = {}
         for accent in (AMERICAN, BRITISH):
             own = (pieces for utterance, pieces in zip(utterances, cut, strict=True) if utterance.voice.accent == accent)
@@ -102,6 +103,8 @@ class Kokoro:
                 known |= {(accent, text): respelled(ipa, accent) for text, ipa in zip(texts, transcribed, strict=True)}
         return [
             " ".join(f"{known.get((utterance.voice.accent, text), '')}{mark}" for text, mark in pieces)
+            if pieces or not is_pronunciation(utterance.text)
+            else f"{respelled(tied(utterance.text), utterance.voice.accent)}."
             for utterance, pieces in zip(utterances, cut, strict=True)
         ]
 

@@ -61,6 +61,11 @@ def place() -> Path | None:
     return cache / "weights" / _FOLDER if cache else None
 
 
+def place_is_cache() -> bool:
+    """Whether the files are looked for in the cache, where a download puts them."""
+    return not os.environ.get(PLACE) and cache_if_any() is not None
+
+
 def paths() -> tuple[Path, Path] | None:
     """The network and the voices, unchecked, or None where one of them is not on this machine."""
     folder = place()

@@ -29,6 +29,7 @@ from speechtl.audio.synthesis.speak import speak, voices, voices_for
 from speechtl.audio.synthetic_noise import coloured
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.files import sha256_of, write_text, writing
+from speechtl.progress import progress as stage
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.sound.files import describe, read_audio
 
@@ -121,7 +122,7 @@ def make_set(
     """
     folder = Path(folder)
     _check_settings(phrases, clips, negatives_minutes, test_share)
-    splits = _split_voices(_voices_by_language(phrases) if speakers is None else {ENGLISH: speakers}, seed, test_share)
+    splits = split_voices(voices_by_language(phrases) if speakers is None else {ENGLISH: speakers}, seed, test_share)
     report = progress or (lambda _fraction, _what: None)
     share = clips / (clips + 30 * negatives_minutes)  # of the work: a minute of sentences costs about as much as thirty phrases
     plan = list(_plan_positives(phrases, splits, seed, clips, test_share))
@@ -137,6 +138,17 @@ def make_set(
     return SyntheticSet(_write_manifest(folder / "positives.jsonl", positives), _write_manifest(folder / "negatives.jsonl", negatives))
 
 
+def make_negatives(folder: Path, phrases: Sequence[str], minutes: float, *, seed: int = 0, test_share: float = 0.25) -> Path:
+    """Write sentences without the phrases as FLAC, and their manifest `negatives.jsonl`, as `make_set` does."""
+    splits = split_voices(voices_by_language(phrases), seed, test_share)
+    lines = []
+    with stage("speaking other sentences, percent") as advance:
+        for line, done in _make_negatives(folder, _negative_texts(seed, phrases, (), list(splits)), splits, seed, 60 * minutes, test_share):
+            lines.append(line)
+            advance(round(100 * done), 100)
+    return _write_manifest(folder / "negatives.jsonl", lines)
+
+
 def mixed_recording(folder: Path | str, *, seed: int = 0, seconds: float = 40.0, name: str = "mixed.wav") -> MixedRecording:
     """Write one WAV file with the test phrases of a set between its test sentences, over quiet noise.
 
@@ -146,7 +158,7 @@ def mixed_recording(folder: Path | str, *, seed: int = 0, seconds: float = 40.0,
     random = np.random.default_rng([seed, 4])
     kinds = {kind: _shuffled_test_lines(folder / f"{kind}.jsonl", random) for kind in ("negatives", "positives")}
     length = round(seconds * SAMPLE_RATE)
-    recording = _noise(length, random) * np.float32(10 ** (-60 / 20))
+    recording = coloured_noise(length, random) * np.float32(10 ** (-60 / 20))
     words = []
     at = SAMPLE_RATE
     for sentence, phrase in zip(kinds["negatives"], kinds["positives"], strict=False):
@@ -178,7 +190,7 @@ def _check_settings(phrases: Sequence[str], clips: int, negatives_minutes: float
         raise SpeechtlError(f"test_share must be between 0 and 1; got {test_share:g}.")
 
 
-def _voices_by_language(phrases: Sequence[str]) -> Mapping[str, Sequence[Voice]]:
+def voices_by_language(phrases: Sequence[str]) -> Mapping[str, Sequence[Voice]]:
     spoken = {ENGLISH: voices(), **{language_of(phrase)[0]: voices_for(phrase) for phrase in phrases}}
     if len(spoken) == 1:
         return spoken
@@ -186,7 +198,7 @@ def _voices_by_language(phrases: Sequence[str]) -> Mapping[str, Sequence[Voice]]
     return {language: [voice for voice in found if not voice.is_natural] for language, found in spoken.items()}
 
 
-def _split_voices(speakers: Mapping[str, Sequence[Voice]], seed: int, test_share: float) -> dict[str, Splits]:
+def split_voices(speakers: Mapping[str, Sequence[Voice]], seed: int, test_share: float) -> dict[str, Splits]:
     """Divide the voices of each language so that no timbre, in whatever accent or language, is in both splits."""
     speaking = [{voice.person for voice in spoken} for spoken in speakers.values()]
     everywhere = set.intersection(*speaking)  # so that both splits have voices of every language
@@ -319,13 +331,13 @@ def _samples(clip: _Clip) -> Samples:
     speech = speak(clip.text, clip.voice, rate=clip.rate, pitch=clip.pitch)
     loudness, gain = loudness_and_gain(speech, clip.level)
     random = np.random.default_rng((*clip.seed, 1))
-    samples = _noise(clip.lead + len(speech) + clip.tail, random) * np.float32(gain * loudness * 10 ** (clip.noise / 20))
+    samples = coloured_noise(clip.lead + len(speech) + clip.tail, random) * np.float32(gain * loudness * 10 ** (clip.noise / 20))
     samples[clip.lead : clip.lead + len(speech)] += speech * np.float32(gain)
     samples.clip(-1, 1, out=samples)
     return samples
 
 
-def _noise(length: int, random: np.random.Generator) -> Samples:
+def coloured_noise(length: int, random: np.random.Generator) -> Samples:
     """Noise of root mean square 1 of a random colour between white and brown."""
     return coloured(random.standard_normal(length), random.uniform(0.0, 2.0), lowest=50.0).astype(np.float32)
 

@@ -114,6 +114,15 @@ def speak_many(synthesizer: Synthesizer, utterances: Sequence[SpokenText]) -> li
     return finished
 
 
+def speak_all(utterances: Sequence[SpokenText], synthesizers: Sequence[Synthesizer]) -> dict[int, Samples | AudioError]:
+    """The speech or error of every text by its index; each synthesiser speaks all of its texts in one call."""
+    spoken: dict[int, Samples | AudioError] = {}
+    for synthesizer in synthesizers:
+        own = [number for number, utterance in enumerate(utterances) if utterance.voice.synthesizer == synthesizer.name]
+        spoken |= zip(own, speak_many(synthesizer, [utterances[number] for number in own]), strict=True)
+    return spoken
+
+
 def _checked(utterance: SpokenText) -> SpokenText:
     spoken = "".join(character if character.isprintable() else " " for character in speakable(utterance.text)).strip()
     if not plain(spoken):

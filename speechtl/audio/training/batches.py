@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,16 +14,15 @@ from speechtl.audio.augment import mask
 from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training.examples import TAPE_SECONDS, ExampleMaker, Round
 from speechtl.audio.training.mining import MOMENTS, Moment, load_moments, save_moments
-from speechtl.errors import RunError
+from speechtl.audio.training.rounds import Kept, Stored, TensorOnDisk, in_layout, read_if_whole, write_round
 from speechtl.progress import tracked
 from speechtl.runtime.features import Features, WaveformSettings
-from speechtl.transfer import Batch, TransferNetwork, load_tensors, save_tensors
+from speechtl.transfer import Batch, TransferNetwork
 
 FROZEN_BATCH = 4  # examples that run through the frozen layers at a time: small enough for the processor's cache
 MASKED_BATCH = 64 * FROZEN_BATCH  # examples that are masked at a time
 MINED = 0.3  # of the epochs, after which the network looks for hard negatives
 HARD_FILE = "hard.json"
-DTYPES = {"F16": np.float16, "F32": np.float32}  # by their names in safetensors
 
 Search = Callable[[], list[Moment]]
 
@@ -51,6 +47,7 @@ class RoundBatches:
         rounds_kept: int = 24,
         folder: Path | None = None,
         mine: Callable[[], Search] | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.maker = maker
         self.network = network
@@ -59,6 +56,7 @@ class RoundBatches:
         self.rounds_kept = rounds_kept
         self.folder = folder
         self.mine = mine
+        self.kept = kept
         self.mined = max(round(MINED * settings.epochs), 1) if mine else settings.epochs  # the epoch during which that happens
         self._moments: list[Moment] | None = None
         self._rounds: dict[int, Stored] = {}
@@ -109,7 +107,7 @@ class RoundBatches:
                 for one, start, first, last in zip(rounds, starts[:-1], limits[:-1], limits[1:], strict=True)
                 if last > first
             ]
-            yield _in_layout(torch.cat(parts).float()), words[chosen], folds[chosen]
+            yield in_layout(torch.cat(parts).float()), words[chosen], folds[chosen]
 
     def _made(self, number: int) -> Stored:
         if self._next is not None and self._next[0] == number:
@@ -135,18 +133,17 @@ class RoundBatches:
     def round(self, number: int) -> Batch:
         """Round `number` after the frozen layers, from disk if it is there."""
         path = self._path(number)
-        if path is not None and path.exists():
-            try:
-                return read_round(path)
-            except RunError:
-                path.unlink()  # only a cache
+        if path is not None and (found := read_if_whole(path)):
+            return found
         parts = [self._after_frozen(self.maker.render_positives(number), (number, 2)), self.negatives(number)]
+        if self.maker.spoken:
+            parts.append(self._after_frozen(self.maker.render_spoken(number), (number, 9)))
         if number > self.mined:
             parts.append(self._after_frozen(self.maker.render_hard(number, self.moments()), (number, 6)))
         inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
-        inputs = _in_layout(inputs)
+        inputs = in_layout(inputs)
         if path is not None:
-            save_tensors(path, {"inputs": inputs, "words": words, "folds": folds}, {})
+            write_round(path, (inputs, words, folds))
         return inputs, words, folds
 
     def moments(self) -> list[Moment]:
@@ -156,8 +153,12 @@ class RoundBatches:
         return self._moments
 
     def negatives(self, number: int) -> Batch:
-        """The negatives of round `number` after the frozen layers; they depend on no positive."""
-        return self._after_frozen(self.maker.render_negatives(number), (number, 3))
+        """The recorded negatives of round `number` after the frozen layers; they depend on no positive."""
+
+        def made() -> Batch:
+            return self._after_frozen(self.maker.render_negatives(number), (number, 3))
+
+        return self.kept.batch(number, made) if self.kept else made()
 
     def _after_frozen(self, rendered: Round, seed: tuple[int, ...]) -> Batch:
         random = np.random.default_rng([self.maker.seed, *seed])
@@ -181,56 +182,6 @@ class RoundBatches:
             group.eval()
         moved = features.to(self.network.device, memory_format=torch.channels_last)
         return self.network.run_first(moved, self.frozen_groups).cpu()
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A round whose inputs are in memory or on disk."""
-
-    words: Tensor
-    folds: Tensor
-    rows: Tensor | TensorOnDisk
-
-    def inputs(self, indices: npt.NDArray[np.intp]) -> Tensor:
-        """The inputs of some examples."""
-        return self.rows[indices]
-
-
-class TensorOnDisk:
-    """A tensor in a safetensors file, read row by row: a memory map would fill memory page by page."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            about = json.loads(file.read(size))[name]
-        self._path = path
-        self._dtype = np.dtype(DTYPES[about["dtype"]])
-        self._shape = about["shape"][1:]
-        self._start = 8 + size + about["data_offsets"][0]
-
-    def __getitem__(self, indices: npt.NDArray[np.intp]) -> Tensor:
-        rows = np.empty((len(indices), *self._shape), self._dtype)
-        size = rows[:1].nbytes
-        with self._path.open("rb", buffering=0) as file:
-            for row, index in zip(rows, indices.tolist(), strict=True):
-                file.seek(self._start + index * size)
-                if file.readinto(row.data) != size:
-                    raise RunError(f"{self._path} is truncated: it was changed during the training; run again with --resume.")
-        return torch.from_numpy(rows)
-
-
-def read_round(path: Path) -> Batch:
-    """A round that an earlier training left on disk; raises `RunError` if it is damaged."""
-    tensors, _ = load_tensors(path)
-    inputs, words, folds = (tensors.get(name) for name in ("inputs", "words", "folds"))
-    if inputs is None or words is None or folds is None or not inputs.dim() == 4 or not len(inputs) == len(words) == len(folds):
-        raise RunError(f"{path} is damaged: it does not contain a round of examples.")
-    return _in_layout(inputs), words, folds
-
-
-def _in_layout(inputs: Tensor) -> Tensor:
-    """Inputs in one memory layout, whether new or from disk: layers round differently in another layout."""
-    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _mask_sizes(features: Features) -> dict[str, int]:

@@ -29,6 +29,7 @@ TAIL = 0.5  # seconds after a word, at least
 TAPE_SECONDS = 3600.0  # of negatives in a round at most, drawn again for each round
 MOST_POSITIVES = 4096  # examples of the word in a round, drawn again for each round if there are more; an epoch takes about 2,000
 FADE = SAMPLE_RATE // 50  # samples
+EQUAL_TAKES = 10  # real takes that have as many examples as all synthesised ones together
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ class ExampleMaker:
     ) -> None:
         self.positives = positives
         self.negatives = negatives
-        self.by_fold: dict[int, list[Recording]] = {}
-        for recording in negatives:
-            self.by_fold.setdefault(recording.fold, []).append(recording)
+        recorded = [recording for recording in negatives if not recording.synthesised] or negatives
+        self.by_fold = _by_fold(recorded)
+        self.spoken = _by_fold([recording for recording in negatives if recording.synthesised] if recorded is not negatives else ())
         self.augmenter = augmenter
         self.surroundings = Surroundings(augmenter.noises, music, self.by_fold, augmenter.rooms, seed)
         self.front_end = front_end(features)
@@ -97,20 +98,28 @@ class ExampleMaker:
 
         If there are more than `MOST_POSITIVES`, that many are drawn.
         """
-        count = len(self.positives) * self.repeats
-        indices = np.arange(count)
-        if count > MOST_POSITIVES:
-            random = np.random.default_rng([self.seed, number, 4])
-            indices = np.sort(random.choice(count, MOST_POSITIVES, replace=False))
-        jobs = [(self.positives[index % len(self.positives)], index) for index in indices.tolist()]
+        random = np.random.default_rng([self.seed, number, 4])
+        chosen = weighed(self.positives, self.repeats, random)
+        if len(chosen) > MOST_POSITIVES:
+            chosen = [chosen[index] for index in np.sort(random.choice(len(chosen), MOST_POSITIVES, replace=False))]
+        jobs = [(self.positives[place], index) for place, index in chosen]
         return self._render(jobs, (self.seed, number, 0), self.surroundings.behind(number, words=True), workers)
 
     def render_negatives(self, number: int, workers: int = 2) -> Round:
-        """The windows of all negatives of round `number`."""
-        random = np.random.default_rng([self.seed, number])
-        windows = [window for fold, negatives in sorted(self.by_fold.items()) for window in self._tape(fold, negatives, random)]
+        """The windows of all recorded negatives of round `number`, which are the same for every word."""
+        return self._render_tapes(self.by_fold, number, (self.seed, number), (self.seed, number, 1), workers)
+
+    def render_spoken(self, number: int, workers: int = 2) -> Round:
+        """The windows of all synthesised negatives of round `number`, where there are recorded ones, too."""
+        return self._render_tapes(self.spoken, number, (self.seed, number, 8), (self.seed, number, 9), workers)
+
+    def _render_tapes(
+        self, by_fold: Mapping[int, list[Recording]], number: int, order: tuple[int, ...], seed: tuple[int, ...], workers: int
+    ) -> Round:
+        random = np.random.default_rng(order)
+        windows = [window for fold, negatives in sorted(by_fold.items()) for window in self._tape(fold, negatives, random)]
         behind = self.surroundings.behind(number, words=False)
-        return self._render([(window, index) for index, window in enumerate(windows)], (self.seed, number, 1), behind, workers)
+        return self._render([(window, index) for index, window in enumerate(windows)], seed, behind, workers)
 
     def render_hard(self, number: int, moments: Sequence[Moment], workers: int = 2) -> Round:
         """A window around each of some moments of the negatives, in round `number`."""
@@ -197,6 +206,36 @@ class ExampleMaker:
             part = other[: self.length - shift]
             tape[shift : shift + len(part)] = part
         return tape
+
+
+def _by_fold(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
+    folds: dict[int, list[Recording]] = {}
+    for recording in recordings:
+        folds.setdefault(recording.fold, []).append(recording)
+    return folds
+
+
+def share_of_real(takes: int) -> float:
+    """The share of real takes among the examples of the word, beside synthesised ones."""
+    return takes / (takes + EQUAL_TAKES)
+
+
+def weighed(positives: Sequence[Recording], repeats: int, random: np.random.Generator) -> list[tuple[int, int]]:
+    """The index of a positive and a number of its own for each example of the word in a round: each positive `repeats` times.
+
+    Where real takes and synthesised ones meet, each kind has its share of these examples, however many takes it has.
+    """
+    count = len(positives) * repeats
+    real = [index for index, recording in enumerate(positives) if not recording.synthesised]
+    synthesised = [index for index, recording in enumerate(positives) if recording.synthesised]
+    if not real or not synthesised:
+        return [(index % len(positives), index) for index in range(count)]
+    of_real = round(share_of_real(len(real)) * count)
+    chosen: list[int] = []
+    for own, number in ((real, of_real), (synthesised, count - of_real)):
+        whole, rest = divmod(number, len(own))
+        chosen += own * whole + [own[index] for index in random.permutation(len(own))[:rest]]
+    return [(place, index) for index, place in enumerate(chosen)]
 
 
 def _fade_out(samples: Samples) -> Samples:

@@ -26,6 +26,7 @@ from speechtl.progress import Tally, progress
 from speechtl.runtime.samples import Doubles, Floats
 
 MOMENTS = 200  # that are repeated in a round, which has about 1,500 windows of an hour of negatives
+SYNTHESISED_MOMENTS = 50  # beside them, of synthesised negatives
 EACH = 3  # of one recording
 APART = 1.0  # seconds in which only the highest score counts
 MOST_SECONDS = 24 * 3600.0  # of negatives that are heard
@@ -56,7 +57,7 @@ def hard_moments(listening: Mapping[int, WakeWordNetwork], negatives: Sequence[R
         order = np.random.default_rng(0).permutation(len(negatives)).tolist()
     index_of = {id(recording): index for index, recording in enumerate(negatives)}
     chosen = drawn(negatives, order, MOST_SECONDS)
-    found: list[tuple[float, Moment]] = []
+    found: dict[bool, list[tuple[float, Moment]]] = {False: [], True: []}  # in recordings, and in synthesised speech
     with progress("looking for hard negatives, recording") as advance:
         tally = Tally(advance, len(chosen))
         for fold, network in listening.items():
@@ -65,8 +66,10 @@ def hard_moments(listening: Mapping[int, WakeWordNetwork], negatives: Sequence[R
             starts = np.array([start for start, _, _ in stream.passages])
             for score, time in _peaks(stream.scores, stream.times, round(APART / stream.step_seconds)):
                 place = int(np.searchsorted(starts, time, side="right")) - 1
-                found.append((score, Moment(index_of[id(own[place])], round(time - float(starts[place]), 3))))
-    return _highest(found)
+                moment = Moment(index_of[id(own[place])], round(time - float(starts[place]), 3))
+                found[own[place].synthesised].append((score, moment))
+    # Synthesised words that sound like the word score high, and would leave no room for what people say.
+    return _highest(found[False], MOMENTS) + _highest(found[True], SYNTHESISED_MOMENTS if found[False] else MOMENTS)
 
 
 def _peaks(scores: Floats, times: Doubles, window: int) -> list[tuple[float, float]]:
@@ -76,14 +79,14 @@ def _peaks(scores: Floats, times: Doubles, window: int) -> list[tuple[float, flo
     return list(zip(scores[steps].tolist(), times[steps].tolist(), strict=True))
 
 
-def _highest(found: Sequence[tuple[float, Moment]]) -> list[Moment]:
+def _highest(found: Sequence[tuple[float, Moment]], most: int) -> list[Moment]:
     taken: Counter[int] = Counter()
     moments = []
     for _, moment in sorted(found, key=lambda one: -one[0]):
         if taken[moment.recording] < EACH:
             taken[moment.recording] += 1
             moments.append(moment)
-        if len(moments) == MOMENTS:
+        if len(moments) == most:
             break
     return moments
 

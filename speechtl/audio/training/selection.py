@@ -14,6 +14,7 @@ from speechtl.audio.data.clips import is_marked, named, read_clips, says
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, log_cuts
 from speechtl.audio.recipe import Recipe
+from speechtl.audio.synthesis.base import SYNTHESISED
 from speechtl.audio.training.kinds import shares
 from speechtl.errors import ManifestError
 from speechtl.progress import Log
@@ -72,8 +73,9 @@ def prepare(recipe: Recipe, log: Log) -> Data:
     marked = is_marked(positives)
     folds: dict[str, int] = {}
     if recipe.calibrate.enabled or marked:
-        folds, negatives = _folds(positives, negatives, random, log)
+        folds, negatives = _folds(positives, negatives, recipe.train.seed, log)
     words = _in_folds(words, folds)
+    random = np.random.default_rng([recipe.train.seed, 3])  # the same for every word
     noise, music = (heard_only(_load(_enough_files(usable[kind]), recipe, log), "any sound", log) for kind in ("noise", "music"))
     data = Data(
         _spread(words) if folds and not marked else words,
@@ -106,14 +108,15 @@ def _in_folds(recordings: Sequence[Recording], folds: Mapping[str, int]) -> list
     return [replace(recording, fold=folds.get(_key(recording.clip, folds), 0)) for recording in recordings]
 
 
-def _folds(
-    positives: Sequence[Clip], negatives: Sequence[Clip], random: np.random.Generator, log: Log
-) -> tuple[dict[str, int], list[Clip]]:
+def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], seed: int, log: Log) -> tuple[dict[str, int], list[Clip]]:
     """The fold of every speaker, and the negatives, divided into parts where there are too few speakers to fill the folds.
 
     Folds have similar lengths. If positives have lines with split "validation", these are the held-out fold, and all others are
-    training data.
+    training data. The folds of recorded negatives are the same for every word, and those of synthesised ones follow.
     """
+    recorded = [clip for clip in negatives if clip.source != SYNTHESISED] or negatives
+    spoken = [clip for clip in negatives if clip.source == SYNTHESISED] if recorded is not negatives else []
+    negatives = recorded
     marked = is_marked(positives)
     speakers = {_speaker_key(clip) for clip in positives}
     divided = speakers if len(speakers) < FOLDS and not marked else set()
@@ -128,18 +131,19 @@ def _folds(
     def key(clip: Clip) -> str:
         return _file_key(clip) if _speaker_key(clip) in divided else _speaker_key(clip)
 
-    folds = _deal(positives, key, {}, marked, random)
+    folds = _deal(positives, key, {}, marked, np.random.default_rng([seed, 1]))
     validated = {HELD_OUT} if marked else set(folds.values())
     for unit, key_of in _UNITS.items():
         if unit == "part":
             negatives = [part for clip in negatives for part in (_parts(clip, FOLDS) if key(clip) not in folds else [clip])]
         settled = {clip: key(clip) if unit == "speaker" or key(clip) in folds else key_of(clip) for clip in negatives}
-        dealt = _deal(negatives, settled.__getitem__, folds, marked, random)
+        dealt = _deal(negatives, settled.__getitem__, folds, marked, np.random.default_rng([seed, 2]))
         if (marked and is_marked(negatives)) or _is_enough(negatives, settled.__getitem__, dealt, validated):
             break
     if unit != "speaker" and _is_enough(negatives, settled.__getitem__, dealt, validated):
         log(f"The negatives have too few speakers to hold speakers out, so each {unit} is either in training or in validation.")
-    return dealt, list(negatives)
+    dealt = _deal(spoken, key, dealt, marked, np.random.default_rng([seed, 4]))
+    return dealt, [*negatives, *spoken]
 
 
 def _deal(

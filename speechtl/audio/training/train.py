@@ -19,12 +19,15 @@ from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import save_run
+from speechtl.audio.spelling.material import completed
+from speechtl.audio.spelling.negatives import manifests
 from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches, Search
 from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_sensitivity, fit_tail, median_delay
 from speechtl.audio.training.examples import ExampleMaker
 from speechtl.audio.training.mining import hard_moments, listeners
+from speechtl.audio.training.rounds import Kept
 from speechtl.audio.training.selection import Data, prepare
 from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validate
 from speechtl.files import check_room, size_of
@@ -60,7 +63,7 @@ class Training:
 
     def __init__(self, recipe: Recipe, work: Path) -> None:
         self.started = time.monotonic()
-        self.recipe = recipe
+        self.recipe = recipe = completed(recipe)
         self.work = work
         self.data = prepare(recipe, say)
         _describe(self.data)
@@ -134,7 +137,16 @@ class Training:
             seed=settings.seed,
         )
         frozen = self.policy.frozen_groups(self.network, settings.epochs)
-        return RoundBatches(maker, self.network, frozen, settings, folder=self.work / "rounds", mine=self._mine)
+        return RoundBatches(maker, self.network, frozen, settings, folder=self.work / "rounds", mine=self._mine, kept=self._kept(frozen))
+
+    def _kept(self, frozen: int) -> Kept | None:
+        """The place of outputs of frozen layers for default negatives, which other words are trained against, too."""
+        recorded = [recording for recording in self.data.negatives if not recording.synthesised]
+        default = manifests()["negatives"]
+        if not frozen or not all(recording.clip.manifest in default for recording in recorded) or self.recipe.data.rooms != "simulated":
+            return None
+        settings = [self.recipe.train.seed, ROOMS, self.network.context_seconds, self.network.encoder.features.to_json()]
+        return Kept(self.network, frozen, [recorded, self.data.noise, self.data.music], settings)
 
     def _mine(self) -> Search:
         negatives = self.data.negatives
@@ -227,5 +239,6 @@ def _provenance(data: Data) -> dict[str, Any]:
         "speakers_apart": data.apart,
         "licences": sorted({clip.license or "unknown" for clip in clips}),
         "sources": sorted({(clip.source or "own recordings").split("@")[0] for clip in clips}),
+        "synthesised": sum(recording.synthesised for recording in data.positives),
         "recordings": " ".join(sorted({clip.short_hash for clip in clips if clip.short_hash})),  # a list would be twice as long
     }

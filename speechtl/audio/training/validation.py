@@ -94,8 +94,9 @@ class _Scenes:
     def __init__(self, data: Data, folds: Sequence[int], seed: int) -> None:
         self.folds = folds
         self._seed = seed
-        self._words = {fold: [recording for recording in data.positives if recording.fold == fold] for fold in folds}
-        others = {fold: [recording for recording in data.negatives if recording.fold == fold] for fold in folds}
+        words = _real(data.positives)
+        self._words = {fold: [recording for recording in words if recording.fold == fold] for fold in folds}
+        others = {fold: [recording for recording in _real(data.negatives) if recording.fold == fold] for fold in folds}
         self._people = {fold: enough_talkers(recordings) for fold, recordings in others.items()}
         self._plain = {fold: self._some(recordings, MOST_SECONDS) for fold, recordings in others.items()}
         self._changed = {fold: self._some(recordings, CHANGED_SECONDS) for fold, recordings in self._plain.items()}
@@ -144,6 +145,11 @@ class _Scenes:
             return recordings
         order = np.random.default_rng([self._seed, 7]).permutation(len(recordings))
         return drawn(recordings, order, most / len(self.folds))
+
+
+def _real(recordings: Sequence[Recording]) -> list[Recording]:
+    """The recordings of people, or all where there are none: synthesised words that sound like the word are no everyday speech."""
+    return [recording for recording in recordings if not recording.synthesised] or list(recordings)
 
 
 def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:

@@ -14,7 +14,7 @@ import soundfile
 
 from speechtl.audio.synthesis.base import UnlikelyTakeError
 from speechtl.audio.synthesis.espeak import ACCENTS, TIMBRES, find_espeak
-from speechtl.audio.synthesis.positives import SyntheticSet, Voice, _split_voices, make_set, mixed_recording, speak, voices
+from speechtl.audio.synthesis.positives import SyntheticSet, Voice, make_set, mixed_recording, speak, split_voices, voices
 from speechtl.audio.synthesis.sentences import PATTERNS, contains_phrase, sentences
 from speechtl.errors import AudioError, ManifestError, MissingExtraError, SpeechtlError
 from tests.audio.synthesis.tiny_kokoro import tiny_kokoro
@@ -270,7 +270,7 @@ def test_natural_voices_say_every_second_recording_and_no_blend_crosses_the_spli
     lines = read_manifest(small_set(tmp_path / "set", negatives_minutes=0.1, speakers=speakers).positives)
     said = [line["speaker"] for line in lines if line["split"] == "train"]
     assert sum(speaker.startswith("kokoro") for speaker in said) == len(said) / 2
-    splits = _split_voices({"en": speakers}, 0, 0.25)["en"]
+    splits = split_voices({"en": speakers}, 0, 0.25)["en"]
     people = {split: {person for voice in several for person in voice.people} for split, several in splits.items()}
     assert people["train"].isdisjoint(people["test"])
     assert any(len(voice.people) == 2 for voice in splits["train"])

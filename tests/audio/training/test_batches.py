@@ -1,5 +1,6 @@
 import copy
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,17 @@ def test_negatives_depend_on_no_positive(maker, tiny_network):
     other_words = copy.copy(maker)
     other_words.positives = maker.positives[:2]
     assert same([batches(other_words, tiny_network).negatives(1)], [batches(maker, tiny_network).negatives(1)])
+
+
+def test_synthesised_negatives_are_rendered_beside_recorded_ones_that_stay_the_same(maker, tiny_network):
+    word = maker.negatives[0]
+    spoken = replace(word, clip=replace(word.clip, source="synthesised"))
+    with_spoken = ExampleMaker(maker.positives, [*maker.negatives, spoken], Augmenter([], []), LogMelSettings(), 0.5, partial=0.0, seed=3)
+    assert same([batches(with_spoken, tiny_network).negatives(1)], [batches(maker, tiny_network).negatives(1)])
+    sizes = [len(batches(one, tiny_network).round(1)[1]) for one in (maker, with_spoken)]
+    assert sizes[0] < sizes[1] <= 2 * sizes[0]
+    only = ExampleMaker(maker.positives, [spoken] * 3, Augmenter([], []), LogMelSettings(), 0.5, partial=0.0, seed=3)
+    assert len(batches(only, tiny_network).negatives(1)[1]) > 0
 
 
 def test_a_damaged_round_on_disk_is_rendered_again(maker, tiny_network, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from speechtl.audio.augment import Augmenter, AugmentSettings
 from speechtl.audio.data.recordings import Recording
 from speechtl.audio.training import examples
-from speechtl.audio.training.examples import SECONDS, ExampleMaker, Round
+from speechtl.audio.training.examples import SECONDS, ExampleMaker, Round, weighed
 from speechtl.audio.training.mining import Moment
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
 
@@ -40,6 +40,29 @@ def rendered(made: ExampleMaker, number: int = 0, **options) -> Round:
     """Return a whole round: its positives, then its negatives."""
     parts = made.render_positives(number, **options), made.render_negatives(number, **options)
     return Round(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "words", "folds")))
+
+
+def synthesised(recording: Recording) -> Recording:
+    return replace(recording, clip=replace(recording.clip, source="synthesised"))
+
+
+@pytest.mark.parametrize(("real", "share"), [(3, 3 / 13), (10, 0.5), (40, 0.8)])
+def test_real_takes_weigh_by_kind_and_not_by_count(recording_of, real, share):
+    word = recording_of(np.zeros(RATE, np.float32))
+    positives = [*[synthesised(word)] * 60, *[word] * real]
+    chosen = weighed(positives, 3, np.random.default_rng(0))
+    assert len(chosen) == 3 * len(positives)
+    assert sum(place >= 60 for place, _ in chosen) == round(share * len(chosen))
+    assert len({number for _, number in chosen}) == len(chosen)
+    times = np.bincount([place for place, _ in chosen], minlength=60 + real)
+    assert times[60:].max() - times[60:].min() <= 1
+    assert times[:60].max() - times[:60].min() <= 1
+
+
+def test_takes_of_one_kind_come_as_often_as_asked(recording_of):
+    word = recording_of(np.zeros(RATE, np.float32))
+    for positives in ([word] * 4, [synthesised(word)] * 4):
+        assert weighed(positives, 2, np.random.default_rng(0)) == [(index % 4, index) for index in range(8)]
 
 
 def test_the_same_seed_renders_the_same_round(maker):

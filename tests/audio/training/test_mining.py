@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,15 @@ def test_a_fold_is_heard_by_its_own_network_and_one_recording_gives_few_moments(
     found = hard_moments(networks, recordings)
     assert heard == list(networks.values())
     assert [sum(moment.recording == index for moment in found) for index in (0, 1)] == [mining.EACH] * 2
+
+
+def test_synthesised_negatives_leave_room_for_recordings(tiny, recording_of, bursts, monkeypatch):
+    monkeypatch.setattr(mining, "MOMENTS", 4)
+    monkeypatch.setattr(mining, "SYNTHESISED_MOMENTS", 2)
+    loud, quieter = (recording_of(factor * bursts(np.arange(1.0, 9.0, 1.5), 10.0)) for factor in (1.0, 0.5))
+    spoken = [replace(loud, clip=replace(loud.clip, source="synthesised", audio_filepath=f"{index}")) for index in range(3)]
+    found = hard_moments({0: tiny()}, [*spoken, quieter, replace(quieter, clip=replace(quieter.clip, audio_filepath="b"))])
+    assert [moment.recording < 3 for moment in found] == [False] * 4 + [True] * 2
 
 
 def test_each_fold_has_the_members_held_out_from_it_and_without_any_all_of_them(tiny, recording_of):

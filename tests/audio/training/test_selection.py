@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -392,3 +393,16 @@ def test_words_of_one_file_stay_in_its_fold_where_there_are_enough_files(manifes
     data = prepare(recipe(tmp_path / "words", negatives), lambda _: None)
     assert len(data.positives) == 15
     assert len({(recording.clip.audio_filepath, recording.fold) for recording in data.positives}) == 5
+
+
+def test_the_folds_of_recorded_negatives_are_the_same_for_every_word(manifest):
+    negatives = manifest("negatives", talk(9))
+    spoken = manifest("spoken", [{"speaker": f"v{index}", "source": "synthesised"} for index in range(3)])
+    folds = []
+    for name, persons, others in (("one", 5, []), ("two", 7, [str(spoken)])):
+        made = recipe(manifest(name, people(persons)), negatives)
+        data = made.data.model_copy(update={"negatives": [*made.data.negatives, *map(Path, others)]})
+        chosen = prepare(made.model_copy(update={"data": data}), lambda text: None)
+        folds.append({one.clip.audio_filepath: one.fold for one in chosen.negatives if not one.synthesised})
+    assert folds[0] == folds[1]
+    assert len(set(folds[0].values())) == 4

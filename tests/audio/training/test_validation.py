@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,24 @@ def unmarked(corpus) -> None:
     """Take the validation marks out: every fold is then held out from some members."""
     for path in (corpus / "positives.jsonl", corpus / "negatives.jsonl"):
         path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
+
+
+def test_words_are_validated_on_people_and_similar_synthesised_words_not_at_all(recipe, corpus, tiny_network):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+
+    def spoken(recordings):
+        return [replace(one, clip=replace(one.clip, source="synthesised")) for one in recordings]
+
+    mixed = replace(
+        data, positives=[*data.positives[:3], *spoken(data.positives)], negatives=[*data.negatives, *spoken(data.negatives[:2])]
+    )
+    held_out = held_out_folds(HeadOnly(), data)
+    tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
+    heard = validate(tiny_network, held_out, mixed, 0)
+    assert sum(len(stream.words) for stream in heard.words) == 3 * round(heard.copies.words)
+    hours = [sum(stream.hours for stream in validate(tiny_network, held_out, one, 0).negatives) for one in (data, mixed)]
+    assert hours[0] == hours[1]
 
 
 def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):
