@@ -11,8 +11,8 @@ import typer
 
 from speechtl import __version__
 from speechtl.cli import bench, data, device, image, study, words
-from speechtl.cli.studio import studio
 from speechtl.cli.options import Command
+from speechtl.cli.studio import studio
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
 from speechtl.text import echo, one_line
 

@@ -147,5 +147,3 @@ def peaks(samples: Samples) -> list[int]:
     """Peaks of equal parts, from 0 to 100; none of nothing."""
     parts = np.array_split(np.abs(samples), BARS) if len(samples) else []
     return [round(100.0 * min(float(part.max(initial=0.0)), 1.0)) for part in parts]
-
-

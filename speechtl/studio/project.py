@@ -1,11 +1,11 @@
 """The folder of a project: one folder for each wake word. It is the only state of the studio, so windows cannot disagree about it.
 
-    PROJECT/WORD/recordings/SPEAKER/*.wav   the word
-    PROJECT/WORD/negatives/SPEAKER/*.wav    anything else
-    PROJECT/WORD/kept/...                   both of what is kept for the test
-    PROJECT/WORD/runs/                      trainings
-    PROJECT/WORD/clips/                     from devices, and sorted into word, not-word and unsure
-    PROJECT/WORD/WORD.wake                  the bundle
+PROJECT/WORD/recordings/SPEAKER/*.wav   the word
+PROJECT/WORD/negatives/SPEAKER/*.wav    anything else
+PROJECT/WORD/kept/...                   both of what is kept for the test
+PROJECT/WORD/runs/                      trainings
+PROJECT/WORD/clips/                     from devices, and sorted into word, not-word and unsure
+PROJECT/WORD/WORD.wake                  the bundle
 """
 
 from __future__ import annotations

@@ -5,26 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speechtl.errors import RunError
 from speechtl.files import read_json
 from speechtl.runs import ABOUT, is_run
-from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.runtime.bundle.choice import BUNDLES_OWN, MOST_PER_DAY, PerWord
+from speechtl.runtime.bundle.document import Field
+from speechtl.runtime.bundle.sensitivity import Sensitivity, Setting, read_sensitivity
 from speechtl.studio.project import Word, inside
 from speechtl.studio.refusals import RefusedError, missing
 
 REPORT = "report.html"
 HOURS = 24.0  # a day
+STOPS = 41  # of the slider
+LEAST_SHARE = 0.25  # the slider goes below the rates that the data support, to a quarter of them
 
 
 def result(word: Word, run: str) -> dict[str, Any]:
     """The result of a training, as its page shows it."""
     about = description(word, run)
-    points = [_point(point) for point in about["operating_points"]]
+    told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
+    aimed = about["recipe"]["calibrate"]["false_accepts_per_hour"] * HOURS
     report = word.runs / f"{run}.report" / REPORT
     return {
         "run": run,
-        "points": points,
-        "aimed_per_day": about["recipe"]["calibrate"]["false_accepts_per_hour"] * HOURS,
+        "points": [] if told is None else [_point(told.at_rate(rate), rate) for rate in rates(told, aimed)],
+        "hours": None if told is None else told.hours,
+        "aimed_per_day": aimed,
         "chosen_per_day": word.about.get("false_accepts_per_day"),
         "data": {kind: about["data"].get(kind) for kind in ("positives", "negatives")},
         "speakers_apart": about["data"]["speakers_apart"],
@@ -45,6 +53,14 @@ def description(word: Word, run: str) -> dict[str, Any]:
     return dict(about)
 
 
+def rates(told: Sensitivity, aimed: float) -> list[float]:
+    """False accepts per day from which a person chooses, the lowest first: where the word is heard at all, and the aimed rate."""
+    lowest = max(told.least_per_day * LEAST_SHARE, told.deaf_per_day * 1.05, 1e-3)
+    highest = min(told.most_per_day, MOST_PER_DAY)
+    spread = np.geomspace(min(lowest, highest), highest, STOPS).tolist()
+    return sorted({*spread, min(max(aimed, spread[0]), spread[-1])})
+
+
 def report_file(word: Word, run: str, path: str) -> Path:
     """A file of the report of a run."""
     if not word.runs.is_dir():
@@ -59,22 +75,18 @@ def report_file(word: Word, run: str, path: str) -> Path:
 
 def choose(word: Word, per_day: Any) -> None:
     """Keep the false accepts per day at which the word is tried and shipped; None goes back to those of its training."""
-    if per_day is not None and not (isinstance(per_day, int | float) and 0.0 < per_day <= 1000.0):
-        raise RefusedError(422, "False accepts per day must be a number from 0 to 1000.")
+    if per_day is not None and not (isinstance(per_day, int | float) and 0.0 < per_day <= MOST_PER_DAY):
+        raise RefusedError(422, f"False accepts per day must be a number above 0, and at most {MOST_PER_DAY:.0f}.")
     word.update(false_accepts_per_day=per_day)
 
 
-def chosen_threshold(word: Word) -> float | None:
-    """The threshold of the bundle at the false accepts per day that were chosen; None for that of its training."""
+def chosen(word: Word) -> PerWord:
+    """The false accepts per day that were chosen for a word; nothing for those of its training."""
     per_day = word.about.get("false_accepts_per_day")
-    if per_day is None or not word.bundle.is_file():
-        return None
-    points = open_bundle(word.bundle).about.get("operating_points") or []
-    nearest = min(points, key=lambda point: abs(float(point["false_accepts_per_hour"]) * HOURS - per_day), default=None)
-    return None if nearest is None else float(nearest["threshold"])
+    return PerWord(float(per_day)) if isinstance(per_day, int | float) else BUNDLES_OWN
 
 
-def _point(point: dict[str, Any]) -> dict[str, Any]:
-    """An operating point, per day."""
-    kept = {key: point[key] for key in ("threshold", "clips", "detected", "recall", "recall_low", "recall_high", "hours", "events")}
-    return {**kept, "per_day": point["false_accepts_per_hour"] * HOURS, "per_day_high": point["per_hour_high"] * HOURS}
+def _point(setting: Setting, asked: float) -> dict[str, Any]:
+    """A stop of the slider."""
+    limits = {"recall": setting.recall, "recall_low": setting.recall_low, "recall_high": setting.recall_high}
+    return {"per_day": asked, "per_day_high": setting.per_day_high, "threshold": setting.threshold, **limits, "beyond": setting.beyond}

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.files import in_megabytes
+from speechtl.runtime.bundle.choice import Choice
 from speechtl.runtime.bundle.wake_word import open_bundle
+from speechtl.studio import result
 from speechtl.studio.project import Word
 from speechtl.studio.refusals import RefusedError, missing
 
@@ -33,11 +35,21 @@ def certificate(word: Word) -> dict[str, Any]:
     path = bundle_of(word)
     bundle = open_bundle(path)
     about = bundle.about
+    chosen = Choice(per_day=result.chosen(word))
     keys = ("parity", "licence", "data", "encoder", "versions")
     stated = {key: about[key] for key in keys if key in about}
-    words = [{"name": one.name, "phrases": list(one.phrases), "threshold": one.trigger.threshold} for one in bundle.words]
+    words = [{"name": one.name, "phrases": list(one.phrases), "threshold": one.trigger.threshold} for one in chosen.words(bundle)]
     size = path.stat().st_size
-    return {"file": path.name, "size": in_megabytes(size), "words": words, "graphs": list(bundle.graphs), "stated": stated}
+    per_day = result.chosen(word).common
+    option = "" if per_day is None else f"--false-accepts-per-day {per_day:.3g}"
+    return {
+        "option": option,
+        "file": path.name,
+        "size": in_megabytes(size),
+        "words": words,
+        "graphs": list(bundle.graphs),
+        "stated": stated,
+    }
 
 
 def copy(word: Word, host: Any, *, install: bool = False) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 JOB, LOG, RECIPE = "job.json", "log.txt", "recipe.toml"
+ADAPT = "adapt-"  # begins the names of adaptations
+REFUSED = 1  # exit code of an adaptation that is not better
 TAIL_BYTES = 20_000  # of a log
 # Lines of speechtl.progress: "training, step: 35 of 570, about 4 min left", "loading: at work, 20 s so far".
 COUNTED = re.compile(r"^(?P<stage>[^:\n]+): (?:still )?(?P<done>\d+) of (?P<total>\d+)(?P<rest>.*)$")
@@ -46,6 +49,7 @@ class TrainingSettings:
     effort: str = "quick"
     false_accepts_per_day: float = 7.2  # 0.3 an hour, as recipes have it
     seed: int = 0
+    synthesise: bool = False
 
     @classmethod
     def of(cls, given: Any) -> TrainingSettings:
@@ -59,7 +63,7 @@ class TrainingSettings:
             raise RefusedError(422, f"The effort must be one of {', '.join(EPOCHS)}; got {made.effort!r}.")
         if not 0.01 <= rate <= 240.0 or not 0 <= seed < 2**31:
             raise RefusedError(422, "False accepts per day must be from 0.01 to 240, and the seed a whole number from 0.")
-        return cls(made.effort, rate, seed)
+        return cls(made.effort, rate, seed, made.synthesise is True)
 
 
 class Trainings:
@@ -79,6 +83,17 @@ class Trainings:
             write_json(job / JOB, {"settings": asdict(settings), "steps": steps(word, str(number), resume=False), "step": 0, "code": None})
             self._spawn(word, str(number))
         return str(number)
+
+    def adapt(self, word: Word) -> str:
+        """Start adapting the bundle of a word to its labelled clips; return the name of that work."""
+        if not word.bundle.is_file():
+            raise missing(f"The bundle of {word.name}; train the word first, it")
+        with self._lock:
+            number = 1 + max((int(name.removeprefix(ADAPT)) for name in self._names(word) if name.startswith(ADAPT)), default=0)
+            name = f"{ADAPT}{number}"
+            write_json(_job(word, name) / JOB, {"settings": {}, "steps": [adapting(word)], "step": 0, "code": None})
+            self._spawn(word, name)
+        return name
 
     def resume(self, word: Word, run: str) -> None:
         """Continue a training that was stopped, or whose machine was switched off."""
@@ -141,14 +156,13 @@ class Trainings:
     def _state(self, word: Word, run: str, running: bool) -> dict[str, Any]:
         job = read_json(_job(word, run) / JOB) if (_job(word, run) / JOB).is_file() else {"steps": [], "step": 0, "code": 0}
         tail = _tail(_job(word, run) / LOG)
-        done = is_run(word.runs / run) and job["code"] in (0, None)
-        state = "running" if running else "done" if done else "stopped" if begun(word.runs / run) else "failed"
+        state = "running" if running else _ended(word, run, job["code"])
         settings = job.get("settings", {})
         step = job["steps"][job["step"]]["title"] if job["steps"] else ""
         about: dict[str, Any] = {"run": run, "state": state, "settings": settings, "step": step}
         if state == "running":
             about["progress"] = progress_of(tail, EPOCHS.get(settings.get("effort"), 0))
-        if state in ("failed", "stopped"):
+        if state in ("failed", "stopped", "refused"):
             about["reason"] = last_sentence(tail)
         return about
 
@@ -171,12 +185,13 @@ class Trainings:
 
 def recipe(project: Project, word: Word, settings: TrainingSettings) -> str:
     """The recipe of a training (TOML), with paths relative to its folder; JSON's texts and lists are TOML's, too."""
-    others = ["../../negatives"] if word.kind("other").is_dir() else []
+    others = ["../../negatives"] if any(word.kind("other").rglob("*.*")) else []
     values: dict[str, Any] = {
         "name": word.name,
         "phrases": word.about["phrases"],
-        "data.positives": ["../../recordings"],
-        "data.negatives": [*others, *(str(path) for path in project.negatives)],
+        "data.synthesise": settings.synthesise or None,
+        "data.positives": ["../../recordings"] if any(word.kind("word").rglob("*.*")) else None,
+        "data.negatives": [*others, *(str(path) for path in project.negatives)] or None,
         "data.negative_minutes": MINUTES.get(settings.effort),
         "train.epochs": EPOCHS[settings.effort],
         "train.seed": settings.seed,
@@ -198,6 +213,17 @@ def steps(word: Word, run: str, *, resume: bool, trained: bool = False) -> list[
     return listed
 
 
+def adapting(word: Word) -> dict[str, Any]:
+    """The command that adapts a bundle to the labelled clips, and keeps the bundle that it replaces."""
+    given = ["adapt", str(word.bundle), "--clips", str(word.clips), "--out", str(word.bundle), "--keep-previous"]
+    return {"title": "Adapting", "command": [sys.executable, "-m", "speechtl", *given]}
+
+
+def can_adapt() -> bool:
+    """Whether this speechtl has `speechtl adapt`."""
+    return find_spec("speechtl.adapt") is not None
+
+
 def progress_of(log: str, epochs: int) -> dict[str, Any]:
     """Stage, number done, total and time left, from the last line of progress in a log."""
     for line in reversed(log.splitlines()):
@@ -217,6 +243,15 @@ def last_sentence(log: str) -> str:
     """What a program said at its end."""
     lines = [line for line in log.splitlines() if line.strip() and not COUNTED.match(line) and not AT_WORK.match(line)]
     return lines[-1].removeprefix("speechtl: ") if lines else ""
+
+
+def _ended(word: Word, run: str, code: int | None) -> str:
+    """The state of a training or an adaptation that does not run."""
+    if run.startswith(ADAPT):
+        return {0: "done", REFUSED: "refused"}.get(code if code is not None else -1, "failed")
+    if is_run(word.runs / run) and code in (0, None):
+        return "done"
+    return "stopped" if begun(word.runs / run) else "failed"
 
 
 def _job(word: Word, run: str) -> Path:

@@ -10,7 +10,8 @@ def device(word, tiny_bundle, tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
     for name in ("scp", "ssh"):
         program = tmp_path / "bin" / name
-        program.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >> {tmp_path}/calls\n[ ! -e {tmp_path}/{name}-fails ] || {{ echo "no route" >&2; exit 255; }}\n')
+        fails = f'[ ! -e {tmp_path}/{name}-fails ] || {{ echo "no route" >&2; exit 255; }}'
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >> {tmp_path}/calls\n{fails}\n')
         program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     return tmp_path

@@ -106,7 +106,14 @@ def test_a_training_that_fails_says_why(client, word, monkeypatch):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"effort": "huge"}, {"false_accepts_per_day": 0}, {"false_accepts_per_day": "x"}, {"seed": -1}, {"other": 1}, {"false_accepts_per_day": None}],
+    [
+        {"effort": "huge"},
+        {"false_accepts_per_day": 0},
+        {"false_accepts_per_day": "x"},
+        {"seed": -1},
+        {"other": 1},
+        {"false_accepts_per_day": None},
+    ],
 )
 def test_settings_that_cannot_be_used_are_refused_before_anything_starts(client, word, settings):
     answer = client.post(BASE, json=settings)
@@ -152,6 +159,20 @@ def test_what_is_kept_for_the_test_is_measured_at_the_end(word):
     assert [step["title"] for step in steps(word, "1", resume=True, trained=True)] == ["Making the bundle", "Testing"]
 
 
+def test_an_adaptation_is_refused_where_it_is_no_better(client, word, monkeypatch):
+    def refusing(_word):
+        code = "import sys; print('speechtl: Nothing was written: recall is lower.'); sys.exit(1)"
+        return {"title": "Adapting", "command": [sys.executable, "-S", "-c", code]}
+
+    assert client.post("/api/words/burst/adapt").status_code == 404
+    word.bundle.write_bytes(b"a bundle")
+    monkeypatch.setattr("speechtl.studio.training.adapting", refusing)
+    assert client.post("/api/words/burst/adapt").json() == {"run": "adapt-1"}
+    about = wait(client, lambda one: one["state"] != "running")
+    assert (about["run"], about["state"], about["reason"]) == ("adapt-1", "refused", "Nothing was written: recall is lower.")
+    assert word.bundle.read_bytes() == b"a bundle"
+
+
 @pytest.mark.parametrize("kind", ["training", "export", "evaluate"])
 def test_the_commands_have_only_options_that_exist(word, kind):
     import typer
@@ -167,11 +188,11 @@ def test_the_commands_have_only_options_that_exist(word, kind):
         pass
 
 
-def test_a_result_has_its_points_by_day(client, word):
-    point = {"false_accepts_per_hour": 0.5, "threshold": 0.7, "clips": 10, "detected": 9, "recall": 0.9, "recall_low": 0.6, "recall_high": 0.99}
-    point |= {"hours": 1.0, "events": 0, "per_hour": 0.0, "per_hour_high": 3.0}
+def test_a_result_has_its_thresholds_by_false_accepts_a_day(client, word):
+    recalls = [{"logit": 0.0, "recall": 0.9, "low": 0.6, "high": 0.99}, {"logit": 8.0, "recall": 0.0, "low": 0.0, "high": 0.1}]
+    tail = {"start": 0.0, "scale": 1.0, "rate": 10.0}
     about = {
-        "operating_points": [point],
+        "sensitivity": {"tail": tail, "high": {**tail, "rate": 20.0}, "hours": 2.0, "recalls": recalls},
         "recipe": {"calibrate": {"false_accepts_per_hour": 0.3}},
         "data": {"positives": {"clips": 10}, "negatives": {"clips": 4}, "speakers_apart": True},
         "licence": {"commercial": "yes", "reasons": []},
@@ -180,7 +201,13 @@ def test_a_result_has_its_points_by_day(client, word):
     (word.runs / "1").mkdir(parents=True)
     (word.runs / "1" / "run.json").write_text(json.dumps(about))
     result = client.get("/api/words/burst/results/1").json()
-    assert (result["points"][0]["per_day"], result["aimed_per_day"], result["minutes"], result["report"]) == (12.0, pytest.approx(7.2), 2.0, None)
+    assert (result["aimed_per_day"], result["minutes"], result["report"]) == (pytest.approx(7.2), 2.0, None)
+    by_rate = {round(point["per_day"], 3): point for point in result["points"]}
+    assert list(by_rate) == sorted(by_rate)
+    assert by_rate[7.2]["threshold"] == pytest.approx(1.0 / (1.0 + 0.3 / 10.0))  # the logit is log(10 an hour / 0.3 an hour)
+    assert by_rate[7.2]["per_day_high"] == pytest.approx(14.4)
+    assert max(by_rate) == 240.0
+    assert all(point["recall"] > 0.0 for point in result["points"])
     (word.runs / "1.report").mkdir()
     (word.runs / "1.report" / "report.html").write_text("<script>alert(1)</script>")
     address = client.get("/api/words/burst/results/1").json()["report"]

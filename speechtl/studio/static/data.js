@@ -32,7 +32,7 @@ export async function show(page, { word, project, keys, current }) {
         h("div", { className: "row" }, h("h2", { className: "grow" }, TITLES[kind]), h("small", {}, `${counted(files.length, "recording")}, ${seconds(total)}`)),
         people.length ? people.map(person) : h("p", { className: "soft" }, kind === "word" ? "Nothing yet: record it, or upload recordings above." :
           project.negatives.length ? `Only what the studio was started with: ${project.negatives.join(", ")}.` :
-          "Nothing yet. A detector has to hear what is not the word: record some minutes, upload recordings, or start the studio with --negatives."));
+          "Nothing yet: training takes speech that anybody may use. Some minutes of your own rooms and voices help more: record or upload them."));
     }));
   }
 

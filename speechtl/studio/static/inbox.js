@@ -5,7 +5,7 @@ import { address, attempt, command, counted, get, h, icon, peaksOf, play, post, 
 const VERDICTS = [["word", "The word", "w", "→"], ["not-word", "Not the word", "n", "←"], ["unsure", "Unsure", "u", "↓"]];
 const ARROWS = { arrowright: "word", arrowleft: "not-word", arrowdown: "unsure" };
 
-export async function show(page, { word, keys, current }) {
+export async function show(page, { word, project, keys, current }) {
   const base = (...rest) => address(word.name, "inbox", ...rest);
   const counts = h("p", {});
   const place = h("div");
@@ -22,7 +22,7 @@ export async function show(page, { word, keys, current }) {
     const labelled = about.labelled;
     counts.textContent = `${counted(about.total, "clip")} to hear · ${labelled.word} the word · ${labelled["not-word"]} not · ${labelled.unsure} unsure`;
     place.replaceChildren(clips.length ? card(clips[0]) : nothing());
-    if (Object.values(labelled).some(Boolean)) place.append(adapting());
+    if (project.adapts && Object.values(labelled).some(Boolean)) place.append(adapting());
   }
 
   function card(clip) {
@@ -86,15 +86,41 @@ export async function show(page, { word, keys, current }) {
       h("button", { onclick: () => attempt(load) }, "Look again"));
   }
 
+  // ---- learning from the labels
+  let work = null, timer = 0;
+  async function follow() {
+    clearTimeout(timer);
+    const { trainings } = await get(address(word.name, "trainings"));
+    if (!current()) return;
+    const before = work?.state;
+    work = trainings.filter((one) => one.run.startsWith("adapt-")).sort((one, other) => Number(other.run.slice(6)) - Number(one.run.slice(6)))[0] || null;
+    if (work?.state === "running") timer = setTimeout(() => attempt(follow), 2000);
+    if (before !== work?.state || work?.state === "running") draw();
+  }
+
   function adapting() {
-    return h("section", { className: "card" }, h("h2", {}, "Learn from them"),
-      h("p", { className: "soft" }, `${counted(about.labelled.word, "clip")} of the word and ${about.labelled["not-word"]} of what is not can teach the detector.`));
+    const { word: yes, "not-word": no } = about.labelled;
+    const begin = async () => {
+      await attempt(async () => { const { run } = await post(address(word.name, "adapt")); toast(`Adapting has begun (${run}).`); });
+      await attempt(follow);
+    };
+    const states = { done: ["good", "The adapted bundle is in use; the previous one is kept beside it."], refused: ["", "Not taken: "], failed: ["bad", ""], stopped: ["", "Stopped. "] };
+    const card = h("section", { className: "card" }, h("h2", {}, "Learn from them"),
+      h("p", { className: "soft" }, `${counted(yes, "clip")} of the word and ${no} of what is not teach the detector; it is replaced only if it gets better.`));
+    if (work?.state === "running") {
+      card.append(h("p", {}, `At work: ${work.progress.stage}…`), h("button", { onclick: () => attempt(() => post(address(word.name, "trainings", work.run, "stop"))) }, "Stop"));
+    } else {
+      if (work) card.append(h("div", { className: `note ${states[work.state][0]}` }, states[work.state][1] + (work.reason || "")));
+      card.append(h("button", { className: "primary", onclick: begin, disabled: !(yes + no) }, icon("train"), "Adapt"));
+    }
+    return card;
   }
 
   const labels = Object.fromEntries(VERDICTS.map(([label, , key]) => [key, () => give(label)]));
   const arrows = Object.fromEntries(Object.entries(ARROWS).map(([key, label]) => [key, () => give(label)]));
   keys({ ...labels, ...arrows, space: () => clips[0] && play(base(clips[0].name), button), z: undo });
   await load();
-  const timer = setInterval(() => { if (!clips.length && !document.hidden) load().catch(() => {}); }, 5000);
-  return () => clearInterval(timer);
+  if (project.adapts) await follow();
+  const looking = setInterval(() => { if (!clips.length && !document.hidden) load().catch(() => {}); }, 5000);
+  return () => { clearInterval(looking); clearTimeout(timer); };
 }

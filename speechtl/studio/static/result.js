@@ -6,7 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export async function show(page, { word, rest, keys, current }) {
   const { trainings } = await get(address(word.name, "trainings"));
-  const done = trainings.filter((one) => one.state === "done");
+  const done = trainings.filter((one) => one.state === "done" && !one.run.startsWith("adapt-"));
   const head = h("div", { className: "head" }, h("h1", {}, "Result"));
   page.append(head);
   if (!done.length) {
@@ -40,6 +40,7 @@ function balance(word, result) {
   const nearest = (value) => points.reduce((best, point, index) => (Math.abs(Math.log(point.per_day / value)) < Math.abs(Math.log(points[best].per_day / value)) ? index : best), 0);
   const aimed = nearest(result.aimed_per_day);
   const slider = h("input", { type: "range", min: 0, max: points.length - 1, step: 1, value: nearest(result.chosen_per_day || result.aimed_per_day), "aria-label": "False accepts per day", oninput: draw, onchange: save });
+  const beyond = h("strong", {});
   const figures = h("div", { className: "figures" });
   const picture = document.createElementNS(SVG, "svg");
   picture.setAttribute("viewBox", "0 0 600 210");
@@ -51,9 +52,10 @@ function balance(word, result) {
     const point = points[slider.value];
     figures.replaceChildren(
       h("div", { className: "figure" }, h("strong", {}, percent(point.recall)), h("span", {}, `heard of the words: ${limits(point)}`)),
-      h("div", { className: "figure" }, h("strong", {}, rate(point.per_day)), h("span", {}, "false accepts a day aimed at")),
+      h("div", { className: "figure" }, h("strong", {}, rate(point.per_day)), h("span", {}, `false accepts a day (with 95 % confidence at most ${rate(point.per_day_high)})`)),
       h("div", { className: "figure" }, h("strong", {}, Number(point.threshold.toPrecision(3)).toString()), h("span", {}, `threshold${Number(slider.value) === aimed ? ", as trained" : ""}`)));
     slider.setAttribute("aria-valuetext", `${rate(point.per_day)} false accepts a day, recall ${percent(point.recall)}`);
+    beyond.textContent = point.beyond;
     plot(picture, points, Number(slider.value));
   }
   async function save() {
@@ -66,7 +68,7 @@ function balance(word, result) {
     h("h2", {}, "How sensitive"), figures, picture, slider,
     h("div", { className: "ends" }, h("span", {}, "fires less by mistake"), h("span", {}, "misses less")),
     h("p", { className: "soft" }, h("small", {}, `Measured in validation, on ${result.speakers_apart ? "speakers" : "recordings"} that the training did not learn from; limits are 95 %. `,
-      points[aimed].hours ? `${counted(points[aimed].events, "false accept")} in ${points[aimed].hours.toFixed(1)} h there: at most ${rate(points[aimed].per_day_high)} a day.` : "")));
+`${result.hours.toFixed(1)} h of anything else were heard. `, beyond)));
 }
 
 function limits(point) {

@@ -4,11 +4,11 @@ import { address, attempt, get, h, icon, post, toast } from "./ui.js";
 
 const EFFORTS = { quick: ["Quick", "some minutes"], normal: ["Normal", "a quarter of an hour or more"], thorough: ["Thorough", "twice as long"] };
 const RATES = [[0.5, "one in two days"], [1, "one a day"], [2.4, "one in ten hours"], [7.2, "one in three hours"], [24, "one an hour"]];
-const STATES = { running: ["running", "fair"], done: ["done", "good"], stopped: ["stopped", "fair"], failed: ["failed", "bad"] };
+const STATES = { running: ["running", "fair"], done: ["done", "good"], stopped: ["stopped", "fair"], refused: ["not better", "fair"], failed: ["failed", "bad"] };
 
 export async function show(page, { word, project, keys, current, refresh }) {
   const base = (...rest) => address(word.name, "trainings", ...rest);
-  const chosen = { effort: "quick", false_accepts_per_day: 7.2, seed: 0 };
+  const chosen = { effort: "quick", false_accepts_per_day: 7.2, seed: 0, synthesise: false };
   let timer = 0, last = "", logOpen = false, stopping = 0;
   const settings = h("section", { className: "card" });
   const running = h("section", { className: "card", hidden: true });
@@ -43,6 +43,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
       elsewhere ? h("div", { className: "note" }, `${elsewhere} is being trained; one training runs at a time.`) : "",
       h("div", { className: "field" }, efforts),
       h("label", { className: "field" }, h("span", {}, "It may fire by mistake"), select),
+      h("label", { className: "check" }, h("input", { type: "checkbox", checked: chosen.synthesise, onchange: (event) => { chosen.synthesise = event.target.checked; } }), "Also speak the word with synthesised voices"),
       h("details", {}, h("summary", {}, "More"), h("label", { className: "field" }, h("span", {}, "Random seed"), seed),
         h("small", {}, "All other settings: the recipe of the training, in its folder, for speechtl train.")),
       h("button", { className: "primary", disabled: Boolean(elsewhere), onclick: start }, icon("train"), "Train", h("kbd", {}, "T")));
@@ -85,7 +86,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
         h("div", { className: "row" },
           h("strong", {}, one.run), h("span", { className: `badge ${look}` }, text),
           h("small", { className: "grow" }, one.settings.effort ? `${one.settings.effort}, ${one.settings.false_accepts_per_day} a day` : ""),
-          one.state === "done" ? h("a", { className: "button", href: `#/${encodeURIComponent(word.name)}/result/${encodeURIComponent(one.run)}` }, "Result") : null,
+          one.state === "done" && !one.run.startsWith("adapt-") ? h("a", { className: "button", href: `#/${encodeURIComponent(word.name)}/result/${encodeURIComponent(one.run)}` }, "Result") : null,
           one.state === "stopped" ? h("button", { onclick: () => attempt(async () => { await post(base(one.run, "resume")); await load(); }) }, "Resume") : null),
         one.reason ? h("p", { className: one.state === "failed" ? "note bad" : "soft" }, one.reason) : null,
         h("details", { ontoggle: (event) => event.target.open && attempt(async () => { more.textContent = (await get(base(one.run, "log"))).log; }) }, h("summary", {}, h("small", {}, "Log")), more));
@@ -94,7 +95,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
 
   if (!project.negatives.length) {
     const all = await get(address(word.name, "data"));
-    if (!all.other.length) page.insertBefore(h("div", { className: "note" }, "There is nothing yet that is not the word, and training needs some minutes of it: record or upload it, or start the studio with --negatives FOLDER."), running);
+    if (!all.other.length) page.insertBefore(h("div", { className: "note" }, "Nothing is here that is not the word, so the training takes speech that anybody may use, and downloads it once. What sounds in your own rooms helps more: record some minutes of it."), running);
   }
   keys({ t: start });
   await load();

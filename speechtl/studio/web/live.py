@@ -27,8 +27,8 @@ MOST_STREAMS = 8
 class Stream:
     """The detector of one browser; samples of its rate in, messages out."""
 
-    def __init__(self, bundle: Path, rate: int, threshold: float | None) -> None:
-        self._detector = Detector.of(open_bundle(bundle), Choice(PerWord(threshold)))
+    def __init__(self, bundle: Path, rate: int, per_day: PerWord) -> None:
+        self._detector = Detector.of(open_bundle(bundle), Choice(per_day=per_day))
         self._detector.on_score = self._keep
         self._resample = resampler(rate)
         self._peak: tuple[float, float] | None = None  # the highest score since the last message, and the threshold
@@ -45,7 +45,9 @@ class Stream:
         message: dict[str, Any] = {"seconds": round(self._heard / SAMPLE_RATE, 2)}
         if self._peak is not None:
             message |= {"score": round(self._peak[0], 4), "threshold": self._peak[1]}
-        return message | {"events": [{"name": event.name, "time": round(event.time, 2), "score": round(event.score, 4)} for event in events]}
+        return message | {
+            "events": [{"name": event.name, "time": round(event.time, 2), "score": round(event.score, 4)} for event in events]
+        }
 
     def _keep(self, scored: Event, threshold: float) -> None:
         if self._peak is None or scored.score > self._peak[0]:
@@ -59,7 +61,7 @@ class Live:
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "speechtl-live"))
     streams: int = 0
 
-    async def serve(self, socket: WebSocket, bundle: Path, threshold: float | None) -> None:
+    async def serve(self, socket: WebSocket, bundle: Path, per_day: PerWord) -> None:
         """Serve one browser until it leaves; what is wrong becomes a message."""
         await socket.accept()
         if self.streams >= MOST_STREAMS:
@@ -67,7 +69,7 @@ class Live:
             return
         self.streams += 1
         try:
-            await self._exchange(socket, bundle, threshold)
+            await self._exchange(socket, bundle, per_day)
         except WebSocketDisconnect:
             pass
         except SpeechtlError as error:
@@ -75,10 +77,10 @@ class Live:
         finally:
             self.streams -= 1
 
-    async def _exchange(self, socket: WebSocket, bundle: Path, threshold: float | None) -> None:
+    async def _exchange(self, socket: WebSocket, bundle: Path, per_day: PerWord) -> None:
         loop = asyncio.get_running_loop()
         rate = _rate(socket.query_params.get("rate", ""))
-        stream = await loop.run_in_executor(self.pool, Stream, bundle, rate, threshold)
+        stream = await loop.run_in_executor(self.pool, Stream, bundle, rate, per_day)
         await socket.send_json({"ready": True})
         while True:
             data = (await socket.receive()).get("bytes")

@@ -24,7 +24,7 @@ from speechtl.studio import inbox, result, ship, takes
 from speechtl.studio.checks import Checks
 from speechtl.studio.project import KINDS, Project, Word
 from speechtl.studio.refusals import RefusedError, missing, status_and_sentence
-from speechtl.studio.training import Trainings, TrainingSettings
+from speechtl.studio.training import Trainings, TrainingSettings, can_adapt
 from speechtl.studio.web.guard import Guard
 from speechtl.studio.web.live import Live, fail
 
@@ -32,7 +32,9 @@ STATIC = Path(__file__).parents[1] / "static"
 MOST_JSON = 100_000  # bytes of a request's document
 MOST_CLIP = 20_000_000  # bytes of a clip that a device sends
 # Reports come from files; nothing in them may run.
-REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self' data:; frame-ancestors 'self'"
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self' data:; frame-ancestors 'self'"
+)
 TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".m4a": "audio/mp4"}
 REPORT_TYPES = {".html": "text/html", ".json": "application/json", ".png": "image/png", ".svg": "image/svg+xml", **TYPES}
 Handler: TypeAlias = Callable[["Studio", Request], Awaitable[Response]]
@@ -80,6 +82,7 @@ def application(studio: Studio, token: str, cookie: str) -> Guard:
             ("PUT", "/api/words/{word}/inbox/{name}", _receive_clip),
             ("GET", "/api/words/{word}/inbox/{name}", _clip),
             ("POST", "/api/words/{word}/inbox/{name}", _label),
+            ("POST", "/api/words/{word}/adapt", _adapt),
             ("GET", "/api/words/{word}/certificate", _certificate),
             ("GET", "/api/words/{word}/bundle", _bundle),
             ("POST", "/api/words/{word}/copy", _copy),
@@ -93,11 +96,12 @@ def application(studio: Studio, token: str, cookie: str) -> Guard:
     async def listen(socket: WebSocket) -> None:
         try:
             word = studio.project.word(socket.path_params["word"])
-            bundle, threshold = ship.bundle_of(word), result.chosen_threshold(word)
+            bundle, per_day = ship.bundle_of(word), result.chosen(word)
         except RefusedError as error:
             await socket.accept()
-            return await fail(socket, str(error))
-        await studio.live.serve(socket, bundle, threshold)
+            await fail(socket, str(error))
+            return
+        await studio.live.serve(socket, bundle, per_day)
 
     sockets = [WebSocketRoute("/api/words/{word}/live", listen)]
     pages = [Route("/", page), Mount("/static", StaticFiles(directory=STATIC))]
@@ -157,7 +161,7 @@ async def _project(studio: Studio, _request: Request) -> Response:
     words = [{"name": word.name, "phrases": word.about["phrases"], "bundle": word.bundle.is_file()} for word in studio.project.words()]
     about = {"folder": str(studio.project.folder), "version": __version__, "phone": studio.phone, "most_bytes": takes.MOST_BYTES}
     negatives = [str(path) for path in studio.project.negatives]
-    return JSONResponse({**about, "words": words, "negatives": negatives, "training": studio.trainings.running()})
+    return JSONResponse({**about, "words": words, "negatives": negatives, "training": studio.trainings.running(), "adapts": can_adapt()})
 
 
 async def _add_word(studio: Studio, request: Request) -> Response:
@@ -286,6 +290,11 @@ async def _label(studio: Studio, request: Request) -> Response:
     given = await _document(request)
     inbox.label(_word(studio, request), request.path_params["name"], given.get("label", ""), given.get("expected", ""))
     return JSONResponse({})
+
+
+async def _adapt(studio: Studio, request: Request) -> Response:
+    """Start adapting the bundle to the labelled clips."""
+    return JSONResponse({"run": studio.trainings.adapt(_word(studio, request))}, 201)
 
 
 async def _certificate(studio: Studio, request: Request) -> Response:

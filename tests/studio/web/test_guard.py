@@ -12,7 +12,9 @@ def test_addresses_and_this_machines_name_are_answered(host):
     assert own_host(host)
 
 
-@pytest.mark.parametrize("host", ["", "evil.example", "evil.example:8300", "localhost.evil.example", "127.0.0.1.evil.example", "[::1", "a]b"])
+@pytest.mark.parametrize(
+    "host", ["", "evil.example", "evil.example:8300", "localhost.evil.example", "127.0.0.1.evil.example", "[::1", "a]b"]
+)
 def test_a_name_that_somebody_else_may_point_at_this_machine_is_not(host):
     assert host == "[::1" or not own_host(host)
 

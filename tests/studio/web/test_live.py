@@ -39,12 +39,14 @@ def test_the_browsers_microphone_is_heard_by_the_same_detector(client, trained, 
     assert answers[-1]["seconds"] == pytest.approx(5.0, abs=0.1)
 
 
-def test_the_threshold_that_was_chosen_is_used(client, trained, remake, bursts):
-    points = [{"false_accepts_per_hour": rate, "threshold": threshold} for rate, threshold in ((0.1, 0.99999), (1.0, 0.4))]
-    trained.bundle.write_bytes(remake({"operating_points": points}).read_bytes())
+def test_the_false_accepts_that_were_chosen_set_the_threshold(client, trained, remake, bursts):
+    recalls = [{"logit": -5.0, "recall": 1.0, "low": 0.9, "high": 1.0}, {"logit": 12.0, "recall": 0.5, "low": 0.4, "high": 0.6}]
+    tail = {"start": 0.0, "scale": 1.0, "rate": 10.0}
+    trained.bundle.write_bytes(remake({"sensitivity": {"tail": tail, "high": tail, "hours": 1.0, "recalls": recalls}}).read_bytes())
     assert client.post("/api/words/burst/threshold", json={"per_day": 2.4}).status_code == 200
     answers = heard(client, pcm(bursts((1.0,), 2.0)), 16_000)
-    assert {answer["threshold"] for answer in answers if "threshold" in answer} == {0.99999}
+    expected = 1.0 / (1.0 + 0.1 / 10.0)  # the logit is log(10 an hour / 0.1 an hour)
+    assert {answer["threshold"] for answer in answers if "threshold" in answer} == {pytest.approx(expected)}
 
 
 @pytest.mark.parametrize("rate", ["", "0", "-1", "16e3", "999999999", "٣٢٠٠٠"])

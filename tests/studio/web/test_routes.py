@@ -128,7 +128,12 @@ def test_nothing_outside_of_the_project_is_readable(client, word, take, name):
     secret.write_bytes(take)
     client.put(f"{TAKES}/anna/a.wav", content=take)
     (word.folder / "recordings" / "anna" / "link.wav").symlink_to(secret)
-    for path in (f"{TAKES}/anna/{name}", f"{TAKES}/{name}/secret.wav", f"/report/burst/1/{name}", f"/api/words/{name}/data/word/x/secret.wav"):
+    for path in (
+        f"{TAKES}/anna/{name}",
+        f"{TAKES}/{name}/secret.wav",
+        f"/report/burst/1/{name}",
+        f"/api/words/{name}/data/word/x/secret.wav",
+    ):
         assert client.get(path).status_code == 404
     assert client.delete(f"{TAKES}/anna/{name}").status_code in (404, 405)
     assert client.get(f"/static/{name}").status_code == 404
