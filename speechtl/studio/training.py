@@ -77,6 +77,7 @@ class Trainings:
     def start(self, word: Word, settings: TrainingSettings) -> str:
         """Start a new training of a word; return the name of its run."""
         with self._lock:
+            self._check_idle()
             number = 1 + max((int(name) for name in self._names(word) if name.isdecimal()), default=0)
             job = _job(word, str(number))
             write_text(job / RECIPE, recipe(self.project, word, settings))
@@ -89,6 +90,7 @@ class Trainings:
         if not word.bundle.is_file():
             raise missing(f"The bundle of {word.name}; train the word first, it")
         with self._lock:
+            self._check_idle()
             number = 1 + max((int(name.removeprefix(ADAPT)) for name in self._names(word) if name.startswith(ADAPT)), default=0)
             name = f"{ADAPT}{number}"
             write_json(_job(word, name) / JOB, {"settings": {}, "steps": [adapting(word)], "step": 0, "code": None})
@@ -99,6 +101,7 @@ class Trainings:
         """Continue a training that was stopped, or whose machine was switched off."""
         with self._lock:
             job = self._existing(word, run)
+            self._check_idle()
             done = is_run(word.runs / run)
             if not done and not begun(word.runs / run):
                 raise conflict(f"Training {run} has nothing to continue; start a new one.")
@@ -166,6 +169,11 @@ class Trainings:
             about["reason"] = last_sentence(tail)
         return about
 
+    def _check_idle(self) -> None:
+        """Raise `RefusedError` where a training runs."""
+        if (busy := self.running()) is not None:
+            raise conflict(f"A training of {busy['word'] or 'a word'} is running; stop it, or wait for its end.")
+
     def _spawn(self, word: Word, run: str) -> None:
         """Start the program of a job, which inherits the lock."""
         if fcntl is None:
@@ -173,8 +181,7 @@ class Trainings:
         path, job = self._running_path, _job(word, run)
         with path.open("a+", encoding="utf-8") as lock, (job / LOG).open("ab") as log:
             if not _take(lock.fileno()):
-                busy = self.running() or {}
-                raise conflict(f"A training of {busy.get('word') or 'a word'} is running; stop it, or wait for its end.")
+                self._check_idle()
             lock.truncate(0)
             command = [sys.executable, "-m", "speechtl.studio.work", str(job / JOB)]
             self._child = subprocess.Popen(

@@ -141,6 +141,7 @@ def test_the_recipe_is_one_that_speechtl_train_takes(project, phrase):
     word.update(phrases=[phrase])
     for kind in ("word", "other"):
         word.kind(kind).mkdir(parents=True, exist_ok=True)
+        (word.kind(kind) / "a.wav").touch()
     path = word.runs / "1.job" / "recipe.toml"
     path.parent.mkdir(parents=True)
     path.write_text(recipe(project, word, TrainingSettings("quick", 2.4, 3)), encoding="utf-8")

@@ -21,7 +21,7 @@ export async function show(page, { word, project, keys, current }) {
   function draw() {
     const labelled = about.labelled;
     counts.textContent = `${counted(about.total, "clip")} to hear · ${labelled.word} the word · ${labelled["not-word"]} not · ${labelled.unsure} unsure`;
-    place.replaceChildren(clips.length ? card(clips[0]) : nothing());
+    place.replaceChildren(clips.length ? card(clips[0]) : nothing(), back());
     if (project.adapts && Object.values(labelled).some(Boolean)) place.append(adapting());
   }
 
@@ -35,7 +35,7 @@ export async function show(page, { word, project, keys, current }) {
         h("span", { className: `badge ${clip.near ? "fair" : "good"}` }, clip.near ? "near miss" : "it fired")),
       wave,
       h("div", { className: "verdicts" }, VERDICTS.map(([label, title, key, arrow]) => h("button", { onclick: () => give(label), disabled: busy }, title, h("kbd", {}, `${key.toUpperCase()}  ${arrow}`)))),
-      h("p", { className: "soft" }, h("small", {}, h("kbd", {}, "Space"), " plays, ", h("kbd", {}, "Z"), " takes the last label back. Seconds before and after the moment are in each clip.")));
+      h("p", { className: "soft keys" }, h("small", {}, h("kbd", {}, "Space"), " plays, ", h("kbd", {}, "Z"), " takes the last label back.")));
   }
 
   async function drawWave(clip, wave) {
@@ -78,6 +78,8 @@ export async function show(page, { word, project, keys, current }) {
     clips.unshift(clip);
     draw();
   }
+
+  const back = () => (done.length ? h("p", {}, h("button", { className: "plain", onclick: undo }, "Take the last label back")) : "");
 
   function nothing() {
     return h("section", { className: "card empty" }, h("h2", {}, "Nothing to hear"),

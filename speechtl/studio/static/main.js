@@ -48,9 +48,11 @@ async function show() {
   page.replaceChildren();
   if (!word) return welcome(page);
   const shown = h("div");
-  page.append(shown);
+  const loading = h("p", { className: "loading" }, "Loading…");
+  page.append(shown, loading);
   const context = { word, project, rest: at.rest, keys: (map) => { keys = map; }, refresh: show, current: () => shown.isConnected };
   leave = (await attempt(() => module.show(shown, context))) || null;
+  loading.remove();
   if (!shown.isConnected) leave?.();
 }
 

@@ -2,6 +2,7 @@
 
 import { address, attempt, counted, get, h, percent, post, rate, toast } from "./ui.js";
 
+const WIDTH = 420, HEIGHT = 190;
 const SVG = "http://www.w3.org/2000/svg";
 
 export async function show(page, { word, rest, keys, current }) {
@@ -40,11 +41,11 @@ function balance(word, result) {
   const nearest = (value) => points.reduce((best, point, index) => (Math.abs(Math.log(point.per_day / value)) < Math.abs(Math.log(points[best].per_day / value)) ? index : best), 0);
   const aimed = nearest(result.aimed_per_day);
   const slider = h("input", { type: "range", min: 0, max: points.length - 1, step: 1, value: nearest(result.chosen_per_day || result.aimed_per_day), "aria-label": "False accepts per day", oninput: draw, onchange: save });
-  const beyond = h("strong", {});
+  const beyond = h("strong", {}), chosen = h("span", {});
   const figures = h("div", { className: "figures" });
   const picture = document.createElementNS(SVG, "svg");
-  picture.setAttribute("viewBox", "0 0 600 210");
-  picture.setAttribute("class", "scope");
+  picture.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  picture.setAttribute("class", "curve");
   picture.setAttribute("role", "img");
   picture.setAttribute("aria-label", "Recall by false accepts per day, with 95 % limits");
 
@@ -52,8 +53,8 @@ function balance(word, result) {
     const point = points[slider.value];
     figures.replaceChildren(
       h("div", { className: "figure" }, h("strong", {}, percent(point.recall)), h("span", {}, `heard of the words: ${limits(point)}`)),
-      h("div", { className: "figure" }, h("strong", {}, rate(point.per_day)), h("span", {}, `false accepts a day (with 95 % confidence at most ${rate(point.per_day_high)})`)),
-      h("div", { className: "figure" }, h("strong", {}, Number(point.threshold.toPrecision(3)).toString()), h("span", {}, `threshold${Number(slider.value) === aimed ? ", as trained" : ""}`)));
+      h("div", { className: "figure" }, h("strong", {}, rate(point.per_day)), h("span", {}, `false accepts a day (with 95 % confidence at most ${rate(point.per_day_high)})`)));
+    chosen.textContent = `Threshold ${Number(point.threshold.toPrecision(3))}${Number(slider.value) === aimed ? ", as trained" : ""}. `;
     slider.setAttribute("aria-valuetext", `${rate(point.per_day)} false accepts a day, recall ${percent(point.recall)}`);
     beyond.textContent = point.beyond;
     plot(picture, points, Number(slider.value));
@@ -67,7 +68,7 @@ function balance(word, result) {
   return h("section", { className: "card" },
     h("h2", {}, "How sensitive"), figures, picture, slider,
     h("div", { className: "ends" }, h("span", {}, "fires less by mistake"), h("span", {}, "misses less")),
-    h("p", { className: "soft" }, h("small", {}, `Measured in validation, on ${result.speakers_apart ? "speakers" : "recordings"} that the training did not learn from; limits are 95 %. `,
+    h("p", { className: "soft" }, h("small", {}, chosen, `Measured in validation, on ${result.speakers_apart ? "speakers" : "recordings"} that the training did not learn from; limits are 95 %. `,
 `${result.hours.toFixed(1)} h of anything else were heard. `, beyond)));
 }
 
@@ -76,7 +77,7 @@ function limits(point) {
 }
 
 function plot(picture, points, chosen) {
-  const left = 46, right = 590, top = 10, bottom = 176;
+  const left = 46, right = WIDTH - 10, top = 10, bottom = HEIGHT - 30;
   const logs = points.map((point) => Math.log(point.per_day));
   const x = (index) => (points.length === 1 ? (left + right) / 2 : left + ((logs[index] - logs[0]) / (logs[logs.length - 1] - logs[0])) * (right - left));
   const y = (recall) => bottom - recall * (bottom - top);

@@ -92,7 +92,7 @@ class Live:
 
 
 def _rate(text: str) -> int:
-    if not text.isdecimal() or int(text) not in RATES:
+    if not (text.isascii() and text.isdecimal()) or int(text) not in RATES:
         raise SpeechtlError(f"The sample rate must be from {RATES[0]} to {RATES[-1]} Hz; got {text!r}.")
     return int(text)
 
