@@ -21,7 +21,7 @@ const TEXT = "The kettle had just begun to sing when the postman came up the pat
   "We put it on the table, made room between the newspapers, and asked him to sit down for a while. He told us about the bridge, the " +
   "flood of last autumn, and a cousin who repairs clocks in Geneva, and left when it grew dark.";
 
-export async function show(page, { word, keys, current }) {
+export async function show(page, { word, project, keys, current }) {
   const phrase = word.phrases[0];
   const state = { speaker: localStorage.getItem("speaker") || "", mode: "word", kind: "room", live: null, series: false, left: 0, speakers: new Map(), newest: [] };
   const base = (kind, ...rest) => address(word.name, "data", kind, ...rest);
@@ -43,7 +43,7 @@ export async function show(page, { word, keys, current }) {
   page.append(
     h("div", { className: "head" }, h("h1", {}, "Record"), h("p", {}, `Ten takes by each of a few people make “${phrase}” work for others, too.`)),
     why ? h("div", { className: "note bad" }, why) : "",
-    chips, modes, stage, h("div", { className: "card" }, heading, list));
+    chips, modes, stage, h("div", { className: "card" }, heading, list), phones());
   button.disabled = Boolean(why);
 
   // ---- what is there
@@ -107,6 +107,13 @@ export async function show(page, { word, keys, current }) {
       waveform(take.check?.wave || take.wave || [], `Waveform, ${label}`),
       h("span", { className: "what" }, label, ...problems.map((one) => h("span", { className: "problem", title: `${one.text} ${one.remedy}` }, h("br"), one.kind))),
       h("button", { className: "plain danger", onclick: () => remove(take), "aria-label": "Remove" }, icon("remove")));
+  }
+
+  function phones() {
+    if (!project.phone) return "";
+    return h("details", { className: "card" }, h("summary", {}, "Record with a phone"),
+      h("p", { className: "soft" }, "Scan this with a phone in the same network. It warns once, because this computer made the certificate itself; the terminal of the studio shows its fingerprint."),
+      h("img", { className: "code", src: "/api/phone.svg", alt: `QR code of ${project.phone}` }));
   }
 
   // ---- people

@@ -62,6 +62,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
     const log = logOpen ? (await get(base(run, "log"))).log : "";
     const pre = h("pre", { className: "log", tabIndex: 0 }, log);
     const bar = h("i");
+    const focused = running.contains(document.activeElement) ? document.activeElement.tagName : "";
     running.replaceChildren(
       h("h2", {}, `${step}: ${word.phrases[0]}`),
       h("div", { className: progress.total ? "bar" : "bar unknown", role: "progressbar", "aria-valuenow": Math.round(part), "aria-valuemin": 0, "aria-valuemax": 100 }, bar),
@@ -74,6 +75,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
       h("details", { open: logOpen, ontoggle: (event) => { if (event.target.open !== logOpen) { logOpen = event.target.open; attempt(load); } } }, h("summary", {}, "Log"), pre));
     if (progress.total) bar.style.width = `${part}%`;
     pre.scrollTop = pre.scrollHeight;
+    if (focused) running.querySelector(focused)?.focus();
   }
 
   function drawList(trainings) {

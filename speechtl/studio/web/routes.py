@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -65,6 +66,7 @@ def application(studio: Studio, token: str, cookie: str) -> Guard:
         Route(path, _answering(studio, handler), methods=[method])
         for method, path, handler in (
             ("GET", "/api/project", _project),
+            ("GET", "/api/phone.svg", _code),
             ("POST", "/api/words", _add_word),
             ("GET", "/api/words/{word}/data", _data),
             ("PUT", "/api/words/{word}/data/{kind}/{speaker}/{name}", _store),
@@ -162,6 +164,17 @@ async def _project(studio: Studio, _request: Request) -> Response:
     about = {"folder": str(studio.project.folder), "version": __version__, "phone": studio.phone, "most_bytes": takes.MOST_BYTES}
     negatives = [str(path) for path in studio.project.negatives]
     return JSONResponse({**about, "words": words, "negatives": negatives, "training": studio.trainings.running(), "adapts": can_adapt()})
+
+
+async def _code(studio: Studio, _request: Request) -> Response:
+    """The address for phones as a QR code."""
+    if studio.phone is None:
+        raise missing("An address for phones; start the studio with --lan: it")
+    import segno
+
+    picture = io.BytesIO()
+    segno.make(studio.phone, error="l", micro=False).save(picture, kind="svg", scale=6, light="white")
+    return Response(picture.getvalue(), media_type="image/svg+xml")
 
 
 async def _add_word(studio: Studio, request: Request) -> Response:

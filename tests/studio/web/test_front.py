@@ -27,14 +27,16 @@ async def exchange(pair, request: bytes, context: ssl.SSLContext | None) -> byte
 
     inner = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     inner.load_cert_chain(*pair)
-    async with await asyncio.start_server(hello, "127.0.0.1", 0, ssl=inner) as server:
-        async with await front("127.0.0.1", 0, server.sockets[0].getsockname()[1]) as door:
-            port = door.sockets[0].getsockname()[1]
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-            writer.write(request)
-            answer = await asyncio.wait_for(reader.read(), 10.0)
-            writer.close()
-            return answer
+    async with (
+        await asyncio.start_server(hello, "127.0.0.1", 0, ssl=inner) as server,
+        await front("127.0.0.1", 0, server.sockets[0].getsockname()[1]) as door,
+    ):
+        port = door.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(request)
+        answer = await asyncio.wait_for(reader.read(), 10.0)
+        writer.close()
+        return answer
 
 
 def test_an_encrypted_connection_goes_through_with_a_certificate_for_this_machine(pair):

@@ -183,6 +183,21 @@ def test_a_mistake_of_ours_is_told_in_the_terminal_and_not_to_the_page(client, m
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
+def test_phones_find_the_studio_by_a_code_only_with_lan(client):
+    assert client.get("/api/phone.svg").status_code == 404
+
+
+def test_the_code_of_a_studio_in_the_network_is_a_picture(project):
+    import asyncio
+    from types import SimpleNamespace
+
+    from speechtl.studio.web.routes import _code
+
+    answer = asyncio.run(_code(SimpleNamespace(phone="https://192.168.1.7:8300/?token=abc"), None))
+    assert answer.body.startswith(b"<?xml")
+    assert b"<path" in answer.body
+
+
 def test_the_bundle_is_downloaded_with_what_it_states(client, word, tiny_bundle):
     missing = client.get("/api/words/burst/bundle")
     assert (missing.status_code, "train the word first" in missing.json()["error"]) == (404, True)
