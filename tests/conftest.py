@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-PLUGINS = ("microphone", "pictures", "programs", "sounds", *(("networks",) if importlib.util.find_spec("torch") else ()))
+PLUGINS = ("browser", "microphone", "pictures", "programs", "sounds", *(("networks",) if importlib.util.find_spec("torch") else ()))
 pytest_plugins = [f"tests.fixtures.{name}" for name in PLUGINS]
 
 ROOT = Path(__file__).parents[1]

@@ -58,6 +58,7 @@ ARROWS = {
     "export": ("bench", "study", "cli"),
     "adapt": ("image", "bench", "study", "cli"),
     "study": ("export", "bench", "cli"),
+    "studio": ("transfer", "image", "export", "bench", "study", "cli"),
 }
 
 

@@ -12,6 +12,7 @@ import typer
 from speechtl import __version__
 from speechtl.cli import adapt, bench, data, device, image, ready, record, study, words
 from speechtl.cli.options import Command
+from speechtl.cli.studio import studio
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
 from speechtl.text import echo, one_line
 
@@ -123,6 +124,7 @@ for command, example in (
         adapt.adapt,
         "speechtl adapt computer.wake --clips clips -o computer.wake --keep-previous   or, to go back: speechtl adapt computer.wake --undo",
     ),
+    (studio, "speechtl studio words --lan"),
     (study.advise, "speechtl advise training/recipes/words/computer.toml"),
     (study.look, "speechtl look speech-embedding data_manifests/wake_computer.jsonl --out looks"),
 ):

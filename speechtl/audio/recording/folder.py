@@ -23,7 +23,7 @@ from speechtl.audio.phrases import name_key
 from speechtl.errors import SpeechtlError
 from speechtl.files import check_room, locked, sha256_of, writing
 from speechtl.runtime.samples import SAMPLE_RATE, Array, Int16, to_int16
-from speechtl.runtime.sound.files import load_soundfile
+from speechtl.runtime.sound.files import describe, load_soundfile
 
 CONSENT = "training and testing of wake-word detectors"  # what a speaker agrees to
 OWN_LICENCE = "LicenseRef-own-recordings"  # recorded for this detector, and not published
@@ -103,9 +103,17 @@ class TakeFolder:
             check_room(path, pcm.nbytes)
             with writing(path) as beside:
                 load_soundfile().write(beside, pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-            clip = self._line(name, pcm, speaker, how, word)
+            clip = self._line(name, len(pcm) / SAMPLE_RATE, speaker, how, word)
             write_manifest(self.folder / MANIFEST, [*clips, clip])
         return clip
+
+    def describe(self, path: Path, speaker: Speaker, how: Circumstances) -> None:
+        """Add the line of a file that another program put into the folder of its speaker; nothing to do where it has one."""
+        name = path.relative_to(self.folder).as_posix()
+        with self._changing():
+            clips = self.clips()
+            if all(clip.audio_filepath != name for clip in clips):
+                write_manifest(self.folder / MANIFEST, [*clips, self._line(name, describe(path)[2], speaker, how, None)])
 
     def remove(self, clip: Clip) -> None:
         """Remove a take, its line and then its file."""
@@ -117,11 +125,11 @@ class TakeFolder:
                 (self.folder / MANIFEST).unlink(missing_ok=True)  # an empty one would be an error
             (self.folder / clip.audio_filepath).unlink(missing_ok=True)
 
-    def _line(self, name: str, pcm: Int16, speaker: Speaker, how: Circumstances, word: tuple[float, float] | None) -> Clip:
+    def _line(self, name: str, seconds: float, speaker: Speaker, how: Circumstances, word: tuple[float, float] | None) -> Clip:
         path = self.folder / name
         about = {"consent": speaker.consent, "device": how.device, "rate": how.rate, "recorded": _now(), **how.more}
         about = {key: value for key, value in about.items() if value != ""}
-        clip = Clip(name, round(len(pcm) / SAMPLE_RATE, 4), text=self.label, label=self.label, speaker=speaker.name)
+        clip = Clip(name, round(seconds, 4), text=self.label, label=self.label, speaker=speaker.name)
         clip = replace(clip, license=speaker.licence or None)
         clip = replace(clip, sha256=sha256_of(path), extra=about, path=path, manifest=self.folder / MANIFEST)
         return clip if word is None else replace(clip, word_start=round(word[0], 3), word_end=round(word[1], 3))

@@ -1,0 +1,77 @@
+"""Clips that devices saved around events and near misses, and what people say of them: word, not the word, or unsure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from speechtl.studio.project import Word, inside
+from speechtl.studio.refusals import RefusedError, conflict, missing
+
+LABELS = ("word", "not-word", "unsure")
+PAGE = 50  # clips listed at a time
+# Names that `listen --save-clips` gives: 20261121T093012.345Z_computer_near_0.41.wav
+NAME = re.compile(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.\d{3}Z_(.*?)(_near)?_(\d\.\d\d)\.wav$")
+
+
+def listed(word: Word, before: str = "") -> dict[str, Any]:
+    """The newest clips that have no label, those whose names come before another one, and how many there are."""
+    names = _names(word.clips)
+    page = [name for name in names if not before or name < before][:PAGE]
+    labelled = {label: len(_names(word.clips / label)) for label in LABELS}
+    return {"clips": [describe(name) for name in page], "total": len(names), "labelled": labelled, "folder": str(word.clips)}
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What the name of a clip tells: time (UTC), whether it was a near miss, score."""
+    found = NAME.match(name)
+    if not found:
+        return {"name": name, "at": None, "near": False, "score": None}
+    year, month, day, hour, minute, second, _, near, score = found.groups()
+    return {"name": name, "at": f"{year}-{month}-{day}T{hour}:{minute}:{second}Z", "near": bool(near), "score": float(score)}
+
+
+def clip(word: Word, name: str) -> Path:
+    """A clip, with or without a label."""
+    for folder in (word.clips, *(word.clips / label for label in LABELS)):
+        if folder.is_dir() and name in _names(folder):
+            return inside(folder, name)
+    raise missing(f"The clip {name!r}")
+
+
+def is_known(word: Word, name: str) -> bool:
+    """Whether a clip came already, with or without a label."""
+    return any(name in _names(folder) for folder in (word.clips, *(word.clips / label for label in LABELS)))
+
+
+def clip_name(name: str) -> str:
+    """The name of a clip that a device sends; raises `RefusedError` for names that `listen --save-clips` does not give."""
+    if not NAME.match(name) or Path(name).name != name or "\\" in name or not name.isprintable():
+        raise RefusedError(422, "A clip must have the name that `speechtl listen --save-clips` gave it.")
+    return name
+
+
+def label(word: Word, name: str, given: str, expected: str = "") -> None:
+    """Move a clip to its label; `expected` is the label that the window shows, '' for a clip in the inbox, as also for `given`.
+
+    Raises `RefusedError` where another window labelled it otherwise in the meantime.
+    """
+    if given not in ("", *LABELS) or expected not in ("", *LABELS):
+        raise RefusedError(422, f"A label must be one of {', '.join(LABELS)}; got {given!r}.")
+    path = clip(word, name)
+    now = path.parent.name if path.parent != word.clips else ""
+    if now == given:
+        return
+    if now != expected:
+        raise conflict(f"Another window labelled this clip {now.replace('-', ' ')!r}; it keeps that label.")
+    target = word.clips / given / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(target)
+
+
+def _names(folder: Path) -> list[str]:
+    """The names of the clips in a folder, the newest first; their names begin with the time."""
+    if not folder.is_dir():
+        return []
+    return sorted((path.name for path in folder.iterdir() if path.suffix == ".wav" and path.name[0] != "."), reverse=True)

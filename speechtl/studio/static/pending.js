@@ -1,0 +1,56 @@
+// Takes that the studio has not confirmed: kept in the browser's own storage, so that neither a crash nor a lost connection loses one.
+
+import { request } from "./ui.js";
+
+const STORE = "takes";
+let opened = null;
+
+function database() {
+  opened ??= new Promise((resolve, reject) => {
+    const opening = indexedDB.open("speechtl-studio", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "path" });
+    opening.onsuccess = () => resolve(opening.result);
+    opening.onerror = () => reject(opening.error);
+  });
+  return opened;
+}
+
+async function inStore(mode, work) {
+  const store = (await database()).transaction(STORE, mode).objectStore(STORE);
+  return new Promise((resolve, reject) => {
+    const asked = work(store);
+    asked.onsuccess = () => resolve(asked.result);
+    asked.onerror = () => reject(asked.error);
+  });
+}
+
+const kept = (work) => work.catch(() => undefined); // private windows may have no storage; then only the connection protects a take
+
+export async function send(path, blob) {
+  await kept(inStore("readwrite", (store) => store.put({ path, blob })));
+  return deliver(path, blob);
+}
+
+async function deliver(path, blob) {
+  try {
+    const answer = await request("PUT", path, blob, "audio/wav");
+    await kept(inStore("readwrite", (store) => store.delete(path)));
+    return answer;
+  } catch (error) {
+    // What the studio refuses for good would be refused again; a full disk or a silent studio will not stay so.
+    if (error.status && error.status < 500) await kept(inStore("readwrite", (store) => store.delete(path)));
+    throw error;
+  }
+}
+
+export async function waiting() {
+  return (await kept(inStore("readonly", (store) => store.getAll()))) || [];
+}
+
+export async function sendAll() {
+  let sent = 0;
+  for (const { path, blob } of await waiting()) {
+    try { await deliver(path, blob); sent++; } catch (error) { if (error.silent) break; }
+  }
+  return sent;
+}

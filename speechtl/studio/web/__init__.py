@@ -1,0 +1,1 @@
+"""The web server of the studio: routes, who may use them, and encryption."""

@@ -1,0 +1,326 @@
+"""The routes of the studio: JSON for its page, recordings, uploads, and the bundle."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from speechtl import __version__
+from speechtl.progress import say
+from speechtl.studio import inbox, result, ship, takes
+from speechtl.studio.checks import Checks
+from speechtl.studio.project import KINDS, Project, Word
+from speechtl.studio.refusals import RefusedError, missing, status_and_sentence
+from speechtl.studio.training import Trainings, TrainingSettings, can_adapt
+from speechtl.studio.web.guard import Guard
+from speechtl.studio.web.live import Live, fail
+
+STATIC = Path(__file__).parents[1] / "static"
+MOST_JSON = 100_000  # bytes of a request's document
+MOST_CLIP = 20_000_000  # bytes of a clip that a device sends
+# Reports come from files; nothing in them may run.
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self' data:; frame-ancestors 'self'"
+)
+TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".m4a": "audio/mp4"}
+REPORT_TYPES = {".html": "text/html", ".json": "application/json", ".png": "image/png", ".svg": "image/svg+xml", **TYPES}
+Handler: TypeAlias = Callable[["Studio", Request], Awaitable[Response]]
+
+
+@dataclass
+class Studio:
+    """A project, and what works on it."""
+
+    project: Project
+    phone: str | None = None  # address for phones
+    checks: Checks = field(default_factory=Checks)
+    live: Live = field(default_factory=Live)
+
+    def __post_init__(self) -> None:
+        self.trainings = Trainings(self.project)
+
+
+def application(studio: Studio, token: str, cookie: str) -> Guard:
+    """The guarded application."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        studio.checks.close()
+
+    api = [
+        Route(path, _answering(studio, handler), methods=[method])
+        for method, path, handler in (
+            ("GET", "/api/project", _project),
+            ("GET", "/api/phone.svg", _code),
+            ("POST", "/api/words", _add_word),
+            ("GET", "/api/words/{word}/data", _data),
+            ("PUT", "/api/words/{word}/data/{kind}/{speaker}/{name}", _store),
+            ("GET", "/api/words/{word}/data/{kind}/{speaker}/{name}", _recording),
+            ("DELETE", "/api/words/{word}/data/{kind}/{speaker}/{name}", _remove),
+            ("POST", "/api/words/{word}/data/{kind}/{speaker}/{name}/restore", _restore),
+            ("POST", "/api/words/{word}/data/{kind}/{speaker}/keep", _keep),
+            ("GET", "/api/words/{word}/trainings", _trainings),
+            ("POST", "/api/words/{word}/trainings", _start),
+            ("POST", "/api/words/{word}/trainings/{run}/{action}", _steer),
+            ("GET", "/api/words/{word}/trainings/{run}/log", _log),
+            ("GET", "/api/words/{word}/results/{run}", _result),
+            ("POST", "/api/words/{word}/threshold", _choose),
+            ("GET", "/api/words/{word}/inbox", _inbox),
+            ("PUT", "/api/words/{word}/inbox/{name}", _receive_clip),
+            ("GET", "/api/words/{word}/inbox/{name}", _clip),
+            ("POST", "/api/words/{word}/inbox/{name}", _label),
+            ("POST", "/api/words/{word}/adapt", _adapt),
+            ("GET", "/api/words/{word}/certificate", _certificate),
+            ("GET", "/api/words/{word}/bundle", _bundle),
+            ("POST", "/api/words/{word}/copy", _copy),
+            ("GET", "/report/{word}/{run}/{path:path}", _report),
+        )
+    ]
+
+    async def page(_request: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def listen(socket: WebSocket) -> None:
+        try:
+            word = studio.project.word(socket.path_params["word"])
+            bundle, per_day = ship.bundle_of(word), result.chosen(word)
+        except RefusedError as error:
+            await socket.accept()
+            await fail(socket, str(error))
+            return
+        await studio.live.serve(socket, bundle, per_day)
+
+    sockets = [WebSocketRoute("/api/words/{word}/live", listen)]
+    pages = [Route("/", page), Mount("/static", StaticFiles(directory=STATIC))]
+    return Guard(Starlette(routes=[*pages, *api, *sockets], lifespan=lifespan), token, cookie)
+
+
+def _answering(studio: Studio, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """A handler whose errors become answers with a sentence."""
+
+    @wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(studio, request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:  # noqa: BLE001  # every error is an answer, and unknown ones are printed
+            status, sentence = status_and_sentence(error)
+            if status == 500:
+                import traceback
+
+                say("".join(traceback.format_exception(error)))
+            return JSONResponse({"error": sentence}, status)
+
+    return answer
+
+
+def _word(studio: Studio, request: Request) -> Word:
+    return studio.project.word(request.path_params["word"])
+
+
+async def _document(request: Request) -> dict[str, Any]:
+    """The JSON object of a request, of a limited size."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_JSON:
+            raise RefusedError(413, "This request is too large.")
+    try:
+        document = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"This request is no JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise RefusedError(400, "This request must be an object.")
+    return document
+
+
+def _announced(request: Request) -> int:
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isdecimal() else 0
+
+
+def _take(request: Request) -> tuple[str, str, str]:
+    return request.path_params["kind"], request.path_params["speaker"], request.path_params["name"]
+
+
+async def _project(studio: Studio, _request: Request) -> Response:
+    words = [{"name": word.name, "phrases": word.about["phrases"], "bundle": word.bundle.is_file()} for word in studio.project.words()]
+    about = {"folder": str(studio.project.folder), "version": __version__, "phone": studio.phone, "most_bytes": takes.MOST_BYTES}
+    negatives = [str(path) for path in studio.project.negatives]
+    return JSONResponse({**about, "words": words, "negatives": negatives, "training": studio.trainings.running(), "adapts": can_adapt()})
+
+
+async def _code(studio: Studio, _request: Request) -> Response:
+    """The address for phones as a QR code."""
+    if studio.phone is None:
+        raise missing("An address for phones; start the studio with --lan: it")
+    import segno
+
+    picture = io.BytesIO()
+    segno.make(studio.phone, error="l", micro=False).save(picture, kind="svg", scale=6, light="white")
+    return Response(picture.getvalue(), media_type="image/svg+xml")
+
+
+async def _add_word(studio: Studio, request: Request) -> Response:
+    phrase = (await _document(request)).get("phrase")
+    if not isinstance(phrase, str):
+        raise RefusedError(422, "A new word needs what is spoken: phrase.")
+    return JSONResponse({"name": studio.project.add(phrase).name}, 201)
+
+
+async def _data(studio: Studio, request: Request) -> Response:
+    word = _word(studio, request)
+    return JSONResponse(await run_in_threadpool(_listed, studio, word))
+
+
+def _listed(studio: Studio, word: Word) -> dict[str, Any]:
+    """All recordings by kind and speaker, with the checks that are done."""
+    phrases = word.about["phrases"]
+    there = {kind: dict(word.speakers(kind)) for kind in KINDS}
+    different = studio.checks.differing({**there["word"]}, phrases)
+
+    def about(kind: str, path: Path) -> dict[str, Any]:
+        check = studio.checks.soon(path, phrases if kind.endswith("word") else ())
+        if check is not None and path in different:
+            check = {**check, "problems": [*check["problems"], different[path]]}
+        return {"name": path.name, "check": check}
+
+    return {
+        kind: [{"speaker": name, "files": [about(kind, path) for path in paths if path.exists()]} for name, paths in speakers.items()]
+        for kind, speakers in there.items()
+    }
+
+
+async def _store(studio: Studio, request: Request) -> Response:
+    word, (kind, speaker, name) = _word(studio, request), _take(request)
+    target = takes.place_for(word, kind, speaker, name)
+    new = await takes.store(target, _announced(request), request.stream())
+    if (rate := request.query_params.get("rate", "")).isdecimal():  # recorded here
+        await run_in_threadpool(takes.note, word, kind, target, request.query_params.get("device", "browser")[:200], int(rate))
+    check = await run_in_threadpool(studio.checks.now, target, word.about["phrases"] if kind.endswith("word") else ())
+    return JSONResponse({"speaker": target.parent.name, "name": target.name, "check": check}, 201 if new else 200)
+
+
+async def _recording(studio: Studio, request: Request) -> Response:
+    return _sound(_word(studio, request).file(*_take(request)))
+
+
+def _sound(path: Path) -> Response:
+    return FileResponse(path, media_type=TYPES.get(path.suffix.lower(), "application/octet-stream"))
+
+
+async def _remove(studio: Studio, request: Request) -> Response:
+    takes.remove(_word(studio, request), *_take(request))
+    return JSONResponse({})
+
+
+async def _restore(studio: Studio, request: Request) -> Response:
+    takes.restore(_word(studio, request), *_take(request))
+    return JSONResponse({})
+
+
+async def _keep(studio: Studio, request: Request) -> Response:
+    takes.change_side(_word(studio, request), request.path_params["kind"], request.path_params["speaker"])
+    return JSONResponse({})
+
+
+async def _trainings(studio: Studio, request: Request) -> Response:
+    word = _word(studio, request)
+    return JSONResponse({"trainings": studio.trainings.listed(word), "running": studio.trainings.running()})
+
+
+async def _start(studio: Studio, request: Request) -> Response:
+    settings = TrainingSettings.of(await _document(request))
+    return JSONResponse({"run": studio.trainings.start(_word(studio, request), settings)}, 201)
+
+
+async def _steer(studio: Studio, request: Request) -> Response:
+    word, run, action = _word(studio, request), request.path_params["run"], request.path_params["action"]
+    if action == "resume":
+        studio.trainings.resume(word, run)
+    elif action in ("stop", "kill"):
+        studio.trainings.stop(word, run, now=action == "kill")
+    else:
+        raise missing(f"The action {action!r}")
+    return JSONResponse({})
+
+
+async def _log(studio: Studio, request: Request) -> Response:
+    return JSONResponse({"log": studio.trainings.log(_word(studio, request), request.path_params["run"])})
+
+
+async def _result(studio: Studio, request: Request) -> Response:
+    return JSONResponse(result.result(_word(studio, request), request.path_params["run"]))
+
+
+async def _report(studio: Studio, request: Request) -> Response:
+    path = result.report_file(_word(studio, request), request.path_params["run"], request.path_params["path"])
+    kind = REPORT_TYPES.get(path.suffix.lower(), "application/octet-stream")
+    return FileResponse(path, media_type=kind, headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+async def _choose(studio: Studio, request: Request) -> Response:
+    result.choose(_word(studio, request), (await _document(request)).get("per_day"))
+    return JSONResponse({})
+
+
+async def _inbox(studio: Studio, request: Request) -> Response:
+    before = request.query_params.get("before", "")
+    return JSONResponse(await run_in_threadpool(inbox.listed, _word(studio, request), before))
+
+
+async def _receive_clip(studio: Studio, request: Request) -> Response:
+    """Store a clip that a device sends; a clip that was labelled meanwhile is not stored again."""
+    word = _word(studio, request)
+    name = inbox.clip_name(request.path_params["name"])
+    if inbox.is_known(word, name):
+        return JSONResponse({"name": name})
+    await takes.store(word.clips / name, _announced(request), request.stream(), MOST_CLIP)
+    return JSONResponse({"name": name}, 201)
+
+
+async def _clip(studio: Studio, request: Request) -> Response:
+    return _sound(inbox.clip(_word(studio, request), request.path_params["name"]))
+
+
+async def _label(studio: Studio, request: Request) -> Response:
+    given = await _document(request)
+    inbox.label(_word(studio, request), request.path_params["name"], given.get("label", ""), given.get("expected", ""))
+    return JSONResponse({})
+
+
+async def _adapt(studio: Studio, request: Request) -> Response:
+    """Start adapting the bundle to the labelled clips."""
+    return JSONResponse({"run": studio.trainings.adapt(_word(studio, request))}, 201)
+
+
+async def _certificate(studio: Studio, request: Request) -> Response:
+    return JSONResponse(await run_in_threadpool(ship.certificate, _word(studio, request)))
+
+
+async def _bundle(studio: Studio, request: Request) -> Response:
+    path = ship.bundle_of(_word(studio, request))
+    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+
+
+async def _copy(studio: Studio, request: Request) -> Response:
+    given = await _document(request)
+    word = _word(studio, request)
+    done = await run_in_threadpool(lambda: ship.copy(word, given.get("host"), install=given.get("install") is True))
+    return JSONResponse({"done": done})
