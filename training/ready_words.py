@@ -33,7 +33,7 @@ RECIPES = ROOT / "training" / "recipes" / "words"
 ENCODER = "conv-ctc"
 GRAPHS = (ONNX_INT8, TFLITE_INT8)
 MOST_BYTES = 2_500_000
-POSITIVES = "data_manifests/wake_{}.jsonl"
+MANIFESTS = "data_manifests"
 OTHERS = {
     "negatives": ("speechocean762", "common_voice", "wuw_calls"),
     "noise": ("noise_effects", "noise_esc10", "noise_esc50"),
@@ -48,13 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train what is missing, export, evaluate, and write bundle and cards."""
     options = _options(argv)
     runs = [_run(path, options.work / path.stem) for path in options.recipes]
-    bundle = options.out / ready.BUNDLE.name
+    out = options.out or ready.FOLDER
+    bundle = out / ready.BUNDLE.name
     export_runs(runs, bundle, options.graphs, golden=False)
     if (size := bundle.stat().st_size) > MOST_BYTES:
         raise CheckFailedError(f"{bundle} has {in_megabytes(size)}; at most {in_megabytes(MOST_BYTES)} are wanted in the package.")
     for run in runs:
         report = evaluate(open_model(bundle, word=run.name), _plan(run.name), say)
-        write_text(options.out / f"{run.name}.md", "\n".join(card(run.about, report)) + "\n")
+        write_text(out / f"{run.name}.md", "\n".join(card(run.about, report)) + "\n")
     echo(f"{bundle}: {in_megabytes(size)}, SHA-256 {sha256_of(bundle)}")
 
 
@@ -62,7 +63,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=output_folder, default=Path("runs/ready"), help="folder of the runs (default %(default)s)")
     parser.add_argument("recipes", type=Path, nargs="*", default=sorted(RECIPES.glob("*.toml")), metavar="RECIPE")
-    parser.add_argument("--out", type=output_folder, default=ready.FOLDER, help="default: the package's own folder")
+    parser.add_argument("--out", type=output_folder, help="default: the package's own folder")
     parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), help="default: %(default)s")
     return parser.parse_args(argv)
 
@@ -87,11 +88,11 @@ def _plan(name: str) -> Plan:
 
 
 def _positives(name: str) -> Path:
-    return ROOT / POSITIVES.format(name.replace(" ", "_"))
+    return _manifest(f"wake_{name.replace(' ', '_')}")
 
 
 def _manifest(name: str) -> Path:
-    return ROOT / "data_manifests" / f"{name}.jsonl"
+    return ROOT / MANIFESTS / f"{name}.jsonl"
 
 
 def card(about: Json, report: Json) -> Iterator[str]:
@@ -138,7 +139,7 @@ def _data_lines(data: Json) -> Iterator[str]:
 def _commands(name: str) -> Iterator[str]:
     yield "python training/ready_words.py"
     parts = [f"speechtl evaluate '{name}'", f"--positives {_positives(name).relative_to(ROOT)}"]
-    parts += [f"--{option} {' '.join(f'data_manifests/{one}.jsonl' for one in names)}" for option, names in OTHERS.items()]
+    parts += [f"--{option} {' '.join(f'{MANIFESTS}/{one}.jsonl' for one in names)}" for option, names in OTHERS.items()]
     yield " \\\n  ".join([*parts, "--conditions world"])
 
 
