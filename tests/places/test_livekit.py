@@ -73,6 +73,14 @@ def test_a_gate_passes_frames_on_after_the_word_and_tells_it(detector, frames):
 
 
 @real
+def test_a_gate_closes_after_its_seconds_of_sound(detector, frames):
+    async def pass_on():
+        return [frame async for frame in WakeWordGate(detector, awake_seconds=0.6).frames(one_by_one(frames[:250]))]
+
+    assert len(asyncio.run(pass_on())) == 60
+
+
+@real
 def test_the_gate_is_what_an_agent_takes_for_its_speech_recognition(detector, frames):
     agents = pytest.importorskip("livekit.agents", reason="livekit-agents is not installed")
     gate = WakeWordGate(detector, awake_seconds=60.0)
