@@ -50,24 +50,24 @@ class WakeWordGate:
         """The frames of `audio` after each word."""
         incoming = LiveIncoming(self._detector)
         async for item in audio:
-            chunk = _chunk(item)
-            for event in await incoming.feed(*chunk):
+            frame = _frame(item)
+            for event in await incoming.feed(frame.data, frame.sample_rate, frame.num_channels):
                 self._gate.open()
                 if self._on_word is not None:
                     await self._on_word(event)
-            if self._gate.passes(len(chunk.content) / chunk.channels / chunk.rate):
+            if self._gate.passes(frame.samples_per_channel / frame.sample_rate):
                 yield item
 
 
 async def _chunks(audio: AsyncIterable[Any]) -> AsyncIterator[Chunk]:
     async for item in audio:
-        yield _chunk(item)
+        frame = _frame(item)
+        yield Chunk(frame.data, frame.sample_rate, frame.num_channels)
 
 
-def _chunk(item: Any) -> Chunk:
-    """An `rtc.AudioFrame`, or the event with which an `rtc.AudioStream` delivers one."""
-    frame = getattr(item, "frame", item)
-    return Chunk(frame.data, frame.sample_rate, frame.num_channels)
+def _frame(item: Any) -> Any:
+    """An `rtc.AudioFrame`, which an `rtc.AudioStream` delivers within an event."""
+    return getattr(item, "frame", item)
 
 
 def _require() -> None:

@@ -54,14 +54,14 @@ def test_a_gate_holds_audio_back_until_the_word(detector, frames):
     out = passed(WakeWordProcessor(detector, awake_seconds=60.0), frames)
     audio = [frame for frame in out if not isinstance(frame, WakeWordFrame)]
     assert audio == frames[-len(audio) :]
-    assert 0.6 * len(frames) < len(audio) < 0.9 * len(frames)  # the first word ends after 1.4 s of 5
+    assert 0.6 * len(frames) < len(audio) < 0.9 * len(frames)  # the first word is detected after 1.06 s of 5
 
 
 @real
 def test_a_gate_closes_after_its_time_and_an_answer_prolongs_it(detector, frames):
     from pipecat.frames.frames import BotStoppedSpeakingFrame
 
-    first, second = frames[:85], frames[85:145]  # the word ends after 1.4 s, and 1.7 s are sent before the answer
+    first, second = frames[:70], frames[70:130]  # the word is detected after 1.06 s, and 1.4 s are sent before the answer
     out = passed(WakeWordProcessor(detector, awake_seconds=0.6), [*first, BotStoppedSpeakingFrame(), *second])
     audio = [frame for frame in out if not isinstance(frame, WakeWordFrame | BotStoppedSpeakingFrame)]
     assert audio[-1] is second[29]  # 0.6 s after the answer
