@@ -5,10 +5,10 @@ pipeline = Pipeline([transport.input(), WakeWordProcessor(Detector.open("compute
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
+from speechtl.places.gate import Gate
 from speechtl.places.packages import require
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.listen.stream import LiveIncoming
@@ -34,38 +34,34 @@ class WakeWordFrame(SystemFrame):
 class WakeWordProcessor(FrameProcessor):
     """Pushes a `WakeWordFrame` after the audio in which a word was detected, and calls the handlers of `on_wake_word`.
 
-    With `awake_seconds`, audio is passed on only for so long after a word; an answer, and the user's next turn, begin the time anew.
+    With `awake_seconds`, only so much audio is passed on after a word; an answer, and the user's next turn, begin the time anew.
     """
 
     def __init__(self, detector: Detector, *, awake_seconds: float | None = None, **options: Any) -> None:
         require("The processor for Pipecat", "pipecat", "pipecat-ai", LEAST)
         super().__init__(**options)
         self._incoming = LiveIncoming(detector)
-        self._awake_seconds = awake_seconds
-        self._until = 0.0
+        self._gate = None if awake_seconds is None else Gate(awake_seconds)
         self._register_event_handler("on_wake_word")
 
     @property
     def awake(self) -> bool:
         """True while audio is passed on."""
-        return self._awake_seconds is None or time.monotonic() < self._until
+        return self._gate is None or self._gate.is_open
 
     async def process_frame(self, frame: Any, direction: Any) -> None:
         """Detect in input audio; every other frame is passed on."""
         await super().process_frame(frame, direction)
-        if isinstance(frame, UserStoppedSpeakingFrame | BotStoppedSpeakingFrame) and self.awake:
-            self._stay_awake()
+        if isinstance(frame, UserStoppedSpeakingFrame | BotStoppedSpeakingFrame) and self._gate is not None and self._gate.is_open:
+            self._gate.open()
         if not isinstance(frame, InputAudioRawFrame) or direction is not FrameDirection.DOWNSTREAM:
             await self.push_frame(frame, direction)
             return
         events = await self._incoming.feed(frame.audio, frame.sample_rate, frame.num_channels)
-        if events:
-            self._stay_awake()
-        if self.awake:
+        if events and self._gate is not None:
+            self._gate.open()
+        if self._gate is None or self._gate.passes(frame.num_frames / frame.sample_rate):
             await self.push_frame(frame, direction)
         for event in events:
             await self.push_frame(WakeWordFrame(event.name, event.time, event.score))
             await self._call_event_handler("on_wake_word", event)
-
-    def _stay_awake(self) -> None:
-        self._until = time.monotonic() + (self._awake_seconds or 0.0)

@@ -68,8 +68,16 @@ def test_a_gate_passes_frames_on_after_the_word_and_tells_it(detector, frames):
     awake, passed = asyncio.run(pass_on())
     assert told == ["burst", "burst"]
     assert passed == frames[-len(passed) :]
-    assert 0.6 * len(frames) < len(passed) < 0.9 * len(frames)  # the first word ends after 1.4 s of 5
+    assert 0.6 * len(frames) < len(passed) < 0.9 * len(frames)  # the first word is detected after 1.06 s of 5
     assert not awake
+
+
+@real
+def test_a_gate_closes_after_its_seconds_of_sound(detector, frames):
+    async def pass_on():
+        return [frame async for frame in WakeWordGate(detector, awake_seconds=0.6).frames(one_by_one(frames[:250]))]
+
+    assert len(asyncio.run(pass_on())) == 60
 
 
 @real

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from speechtl.errors import AudioError, BundleError, SpeechtlError
+from speechtl.errors import AudioError, SpeechtlError
 from speechtl.places import porcupine
 from speechtl.places.porcupine import create, threshold_at
 from speechtl.runtime import Detector
@@ -69,7 +69,7 @@ def test_wrong_arguments_are_one_sentence(tiny_bundle, arguments, sentence):
 
 
 def test_a_word_that_is_not_there_is_an_error():
-    with pytest.raises(BundleError):
+    with pytest.raises(SpeechtlError, match="no such word"):
         create(keywords=["no such word"])
 
 

@@ -12,7 +12,7 @@ from speechtl.errors import AudioError
 from speechtl.progress import say
 from speechtl.runtime.detect_files import TAIL_SECONDS
 from speechtl.runtime.detector import Detector, Event
-from speechtl.runtime.samples import SAMPLE_RATE, Samples, to_float
+from speechtl.runtime.samples import SAMPLE_RATE, Array, Samples, to_float
 from speechtl.runtime.sound.files import resampler
 from speechtl.runtime.sound.raw import RawFormat
 
@@ -74,7 +74,7 @@ class Incoming:
     def _mono(self, content: Sound) -> Samples:
         if isinstance(content, bytes | bytearray) or (isinstance(content, memoryview) and content.format == "B"):
             return self._raw.mono(bytes(content))
-        array, channels = np.asarray(content), self._raw.channels
+        array, channels = _array(content), self._raw.channels
         if channels == 1 and array.shape[1:] != (1,):
             return to_float(array)
         if array.ndim == 1:
@@ -106,9 +106,19 @@ def pieces(samples: Samples) -> Iterator[Samples]:
         yield samples[start : start + PIECE]
 
 
-def _check(rate: int, channels: int) -> None:
-    least, most = RATES
-    if isinstance(rate, bool) or rate != int(rate) or not least <= rate <= most:
-        raise AudioError(f"The rate of sound must be a whole number from {least} to {most} Hz; got {rate!r}.")
-    if isinstance(channels, bool) or channels != int(channels) or not 1 <= channels <= MOST_CHANNELS:
+def _array(content: Sound) -> Array:
+    try:
+        return np.asarray(content)
+    except (ValueError, TypeError, OverflowError):
+        return to_float(content)  # raises the sentence
+
+
+def _check(rate: object, channels: object) -> None:
+    if not _is_between(rate, *RATES):
+        raise AudioError(f"The rate of sound must be a whole number from {RATES[0]} to {RATES[1]} Hz; got {rate!r}.")
+    if not _is_between(channels, 1, MOST_CHANNELS):
         raise AudioError(f"The number of channels must be from 1 to {MOST_CHANNELS}; got {channels!r}.")
+
+
+def _is_between(given: object, least: int, most: int) -> bool:
+    return isinstance(given, int | np.integer) and not isinstance(given, bool) and least <= given <= most

@@ -83,6 +83,11 @@ def test_a_stream_that_has_ended_is_followed_by_a_new_one(detector, sound, expec
     [
         (b"", {"rate": 500}, "must be a whole number from 1000 to 384000 Hz; got 500"),
         (b"", {"rate": 16_000.5}, "got 16000.5"),
+        (b"", {"rate": float("nan")}, "got nan"),
+        (b"", {"rate": "16000"}, "got '16000'"),
+        (b"", {"rate": None}, "got None"),
+        ([[1, 2], [3]], {"channels": 2}, "this cannot be converted"),
+        (5, {}, "must be one-dimensional"),
         (b"", {"channels": 0}, "must be from 1 to 64; got 0"),
         (np.zeros((10, 3), np.int16), {"channels": 2}, r"must have the shape \(samples, 2\); got \(10, 3\)"),
         (np.zeros(11, np.int16), {"channels": 2}, "ends within a frame: it has 11 samples"),

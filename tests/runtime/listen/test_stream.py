@@ -132,7 +132,7 @@ def test_a_consumer_that_is_too_slow_is_counted_and_told_once_and_loses_nothing(
         found = []
         async for event in stream:
             found.append(event)
-            while not said:  # until the next events have found no room
+            while not any("wait to be taken" in sentence for sentence in said):
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
         return stream, found
@@ -140,10 +140,10 @@ def test_a_consumer_that_is_too_slow_is_counted_and_told_once_and_loses_nothing(
     stream, found = asyncio.run(hear())
     assert len(found) == 4
     assert stream.late >= 2
-    assert stream.stalled > 0.04
-    assert len(said) == 2
-    assert "1 events of the stream wait to be taken, so its source waits" in said[0]
-    assert "what is done between two events of the stream takes too long" in said[1]
+    assert stream.stalled > 0.0
+    stalled, late = sorted(said)
+    assert "1 events of the stream wait to be taken, so its source waits" in stalled
+    assert "what is done between two events of the stream takes too long" in late
 
 
 def test_a_stream_is_iterated_once(detector):
