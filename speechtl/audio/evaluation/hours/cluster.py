@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -72,9 +72,9 @@ def on_cluster(address: str, ears: Ears, note: Log) -> Iterator[Hearing]:
             with _while_there(address):
                 _prepare(client, address, ears, note)
             yield partial(_hear, client, address, ears)
-        finally:
-            with suppress(Exception):  # the scheduler may be gone
+            with _while_there(address):
                 client.unregister_worker_plugin(f"speechtl-{ears.key}")
+        finally:
             client.close(timeout=1.0)
 
 
