@@ -33,7 +33,9 @@ def test_the_limit_of_a_rate_is_that_of_the_tables(events, hours, limit):
     assert rate_high(events, hours) == pytest.approx(limit, abs=1e-3)
 
 
-@pytest.mark.parametrize(("events", "hours", "limit"), [(0, 5.0, 0.0), (1, 1.0, 0.0513), (3, 1.0, 0.8177), (3, 10.0, 0.0818), (1, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("events", "hours", "limit"), [(0, 5.0, 0.0), (1, 1.0, 0.0513), (3, 1.0, 0.8177), (3, 10.0, 0.0818), (1, 0.0, 0.0)]
+)
 def test_the_lower_limit_of_a_rate_is_that_of_the_tables(events, hours, limit):  # Garwood 1936
     assert rate_low(events, hours) == pytest.approx(limit, abs=1e-4)
 

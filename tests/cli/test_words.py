@@ -326,8 +326,10 @@ def test_an_evaluation_that_misses_a_floor_ends_with_exit_code_1_and_its_report(
 
 
 def test_a_floor_of_no_slice_is_one_sentence_before_anything_is_played(evaluated, corpus, monkeypatch):
-    (corpus / "floors.toml").write_text(FLOORS.replace("negatives", "accent").replace("per_hour_high", "recall").replace("at_most", "at_least"))
-    monkeypatch.setattr("speechtl.audio.evaluation.evaluate.play", pytest.fail)
+    (corpus / "floors.toml").write_text(
+        FLOORS.replace("negatives", "accent").replace("per_hour_high", "recall").replace("at_most", "at_least")
+    )
+    monkeypatch.setattr("speechtl.audio.evaluation.hours.negatives._hear", pytest.fail)
     done = evaluated("--require", "floors.toml")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(

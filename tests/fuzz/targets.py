@@ -517,7 +517,7 @@ def _evaluation_report(name: str, folder: Path) -> Target:
     plan = {key: ["a.jsonl"] for key in ("positives", "negatives", "noise", "talk", "music", "rooms")}
     plan |= {"snr_db": [5.0], "preset": "given", "split": "test", "others": None, "strangers": False}
     stated = {"model_sha256": "ab", "plan": plan, "folder": "/", "seeds": {"streams": 1}, "versions": {"numpy": "2"}, "machine": {}}
-    texts = {key: "x" for key in ("model", "graph", "name", "split", "threshold_source")}
+    texts = dict.fromkeys(("model", "graph", "name", "split", "threshold_source"), "x")
     counts = {key: {"clips": 1} for key in ("detector", "positives", "negatives", "delay_ms")}
     moments = {key: [{"file": "a.wav", "time": 1.0}] for key in ("missed", "false_accepts")}
     sources = [{"source": "a.jsonl", "sha256": None, "files": {"a.wav": "ab"}}]

@@ -218,12 +218,18 @@ def _parse_text(text: str, path: Path, problems: list[str]) -> list[Clip]:
         return []
     clips = []
     for number, entry in reader(text, path) if reader else json_lines(text):
-        found: list[str] = []
-        clip = _parse_entry(entry, path, number, found, measured=reader is not None)
-        problems += [f"{path}:{number}: {sentence}" for sentence in found]
+        clip = parse_entry(entry, path, number, problems, measured=reader is not None)
         if clip is not None:
-            clips.append(dataclasses.replace(clip, path=resolve(clip)))
+            clips.append(clip)
     return clips
+
+
+def parse_entry(entry: Any, path: Path, number: int, problems: list[str], *, measured: bool = False) -> Clip | None:
+    """The clip of a line, with its file where that is on this machine; None for a wrong line, whose problems are added to the list."""
+    found: list[str] = []
+    clip = _parse_entry(entry, path, number, found, measured=measured)
+    problems += [f"{path}:{number}: {sentence}" for sentence in found]
+    return None if clip is None else dataclasses.replace(clip, path=resolve(clip))
 
 
 def is_table(path: PathLike) -> bool:

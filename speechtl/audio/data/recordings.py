@@ -118,7 +118,7 @@ def load_recordings(
     problems = [f"{clip.where}: {found}" for clip, found in zip(clips, loaded, strict=True) if isinstance(found, AudioError)]
     recordings = [recording for found in loaded if not isinstance(found, AudioError) for recording in found]
     if clips and not recordings:
-        raise _none_left(clips, problems)
+        raise none_left(len(clips), clips[0].manifest, problems)
     for problem in problems:
         on_skip(problem)
     return recordings
@@ -133,21 +133,24 @@ def present(clips: Sequence[Clip], on_skip: Log) -> list[Clip]:
     for clip in clips:
         if clip.path is None:
             absent.setdefault(clip.manifest, []).append(clip)
-    reports = [
-        f"{first.where}: {missing(first)}"
-        if not others
-        else f"{manifest}: {1 + len(others):,} recordings are missing; the first: {missing(first)}"
-        for manifest, (first, *others) in absent.items()
-    ]
+    reports = [are_missing(first, 1 + len(others)) for first, *others in absent.values()]
     if clips and sum(map(len, absent.values())) == len(clips):
-        raise _none_left(clips, reports)
+        raise none_left(len(clips), clips[0].manifest, reports)
     for report in reports:
         on_skip(report)
     return [clip for clip in clips if clip.path is not None]
 
 
-def _none_left(clips: Sequence[Clip], problems: Sequence[str]) -> ManifestError:
-    return ManifestError(f"{none_can_be_used(len(clips), 'recording')}, of {clips[0].manifest}; the first:", problems[:1])
+def are_missing(first: Clip, number: int) -> str:
+    """The sentence for recordings of a manifest that are not on this machine."""
+    if number == 1:
+        return f"{first.where}: {missing(first)}"
+    return f"{first.manifest}: {number:,} recordings are missing; the first: {missing(first)}"
+
+
+def none_left(number: int, manifest: Path, problems: Sequence[str]) -> ManifestError:
+    """The error for recordings of which none can be used."""
+    return ManifestError(f"{none_can_be_used(number, 'recording')}, of {manifest}; the first:", problems[:1])
 
 
 def heard_only(recordings: Sequence[Recording], what: str, log: Log) -> list[Recording]:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy as np
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording
 from speechtl.audio.evaluation.conditions import SEED
-from speechtl.audio.evaluation.material import Material, Plan, gather
+from speechtl.audio.evaluation.hours.negatives import Machines, hear_negatives
+from speechtl.audio.evaluation.material import Material, Plan, conditions_of, spoken_of
 from speechtl.audio.evaluation.model import Model
 from speechtl.audio.evaluation.scoring import Counts, ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
@@ -22,9 +24,9 @@ from speechtl.audio.evidence.slices import (
     CONDITION,
     delays,
     expected,
+    negative_slices,
     rates,
     recall_of,
-    sound_slices,
     source_slices,
     word_slice,
     word_slices,
@@ -64,35 +66,50 @@ class Prepared:
 Check = Callable[[Prepared], None]  # raises an error to stop an evaluation before anything is played
 
 
-def evaluate(model: Model, plan: Plan, note: Log) -> dict[str, Any]:
-    """The report on recordings that the model was not trained on.
+def evaluate(model: Model, plan: Plan, note: Log, machines: Machines | None = None) -> dict[str, Any]:
+    """The report on recordings that the model was not trained on, with any number of negatives in little memory.
 
-    Of manifests with splits, the lines of the plan's split are taken; recordings used in training or validation are left out.
+    Of manifests with splits, the lines of the plan's split are taken; recordings used in training or validation are left out. Each
+    negative is a stream of its own, so the report is the same for every number of `machines`.
     """
-    return listen_to(model, plan, note).report
+    return listen_to(model, plan, note, machines=machines).report
 
 
 @progress("evaluating")
-def listen_to(model: Model, plan: Plan, note: Log, checks: Iterable[Check] = ()) -> Evaluation:
-    """The evaluation of a plan, after `checks` of what will be played."""
-    material = gather(plan, model, note)
-    words, negatives = ([one.clip for one in part] for part in (material.spoken, material.silent))
-    statement = make_statement(model, plan, [*words, *negatives, *material.around])
-    prepared = Prepared(statement, expected([one.name for one in material.conditions], words, negatives))
-    for check in checks:
-        check(prepared)
-    played = play(model, material)
-    return Evaluation(report(model, played, plan.split) | {"statement": statement}, moments_of(model, played))
+def listen_to(model: Model, plan: Plan, note: Log, checks: Iterable[Check] = (), machines: Machines | None = None) -> Evaluation:
+    """The evaluation of a plan, as `evaluate` makes it, after `checks` of what will be played."""
+    spoken = spoken_of(plan, model, note)
+    around: list[Clip] = []
+    surroundings = conditions_of(plan, model, note, around)
+    prepared: list[Prepared] = []
+
+    def check(listed: Iterable[Clip]) -> None:
+        words = [one.clip for one in spoken]
+        statement = make_statement(model, plan, chain(words, listed, around))
+        prepared.append(Prepared(statement, expected([one.name for one in surroundings], words, listed)))
+        for one in checks:
+            one(prepared[0])
+
+    lowest = min(model.trigger.threshold, *DET_THRESHOLDS)
+    with hear_negatives(plan, model, spoken, lowest, machines or Machines(), note, check) as (silent, others):
+        material = Material(spoken, silent, surroundings)
+        played = Played(material, _play_words(model, material), others)
+        return Evaluation(report(model, played, plan.split) | {"statement": prepared[0].statement}, moments_of(model, played))
 
 
 def play(model: Model, material: Material) -> Played:
-    """Play the word in every condition, and everything else as it is."""
+    """Play the word in every condition, and everything else as it is, all as one stream with all its scores."""
+    words = _play_words(model, material)
+    others = _score(model, without_words(material.silent, Condition(), SEED), len(material.silent), "playing negatives")
+    return Played(material, words, others)
+
+
+def _play_words(model: Model, material: Material) -> dict[str, ScoredStream]:
     words = {}
     for one in material.conditions:
         passages = words_in_background(material.spoken, one, SEED)
         words[one.name] = _score(model, passages, len(material.spoken), f"playing positives, {one.name}")
-    others = _score(model, without_words(material.silent, Condition(), SEED), len(material.silent), "playing negatives")
-    return Played(material, words, others)
+    return words
 
 
 def report(model: Model, played: Played, split: str) -> dict[str, Any]:
@@ -115,8 +132,7 @@ def report(model: Model, played: Played, split: str) -> dict[str, Any]:
         "det": det(clean, played.others, model.trigger),
         "slices": [
             *(word_slice(CONDITION, name, count(stream, model.trigger).detected) for name, stream in played.words.items()),
-            *sound_slices(_heard(played, model.trigger)),
-            *false_accepts_by_kind(played, model.trigger),
+            *negative_slices(_heard(played, model.trigger)),
             *word_slices([one.clip for one in played.material.spoken], counts.detected),
         ],
         "missed": [moment.to_json() for moment in moments.missed],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +61,30 @@ class Material:
     """Recordings of the word and of anything else, and the conditions that the word is played in."""
 
     spoken: list[Recording]
-    silent: list[Recording]  # without the word
+    silent: Sequence[Recording]  # without the word
     conditions: list[Condition]  # clean first
-    around: list[Clip] = field(default_factory=list)  # backgrounds and rooms
 
 
 def gather(plan: Plan, model: Model, note: Log) -> Material:
     """Load the recordings of a plan that the model was not trained on; whatever is left out is noted."""
+    spoken = spoken_of(plan, model, note)
+    split, phrases = plan.others or plan.split, model.phrases
+    silent = choose(plan.negatives, split, model, note, without=phrases, apart=spoken, strangers=plan.strangers)
+    return Material(spoken, silent, conditions_of(plan, model, note))
+
+
+def spoken_of(plan: Plan, model: Model, note: Log) -> list[Recording]:
+    """The recordings of the word."""
     spoken = choose(plan.positives, plan.split, model, note, find_words=True)
     log_silent(spoken, note)
     log_cuts(spoken, note)
-    split, phrases = plan.others or plan.split, model.phrases
-    silent = choose(plan.negatives, split, model, note, without=phrases, apart=spoken, strangers=plan.strangers)
-    heard: list[Clip] = []
-    around = _surroundings(plan, model, note, heard)
-    return Material(spoken, silent, [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)], heard)
+    return spoken
+
+
+def conditions_of(plan: Plan, model: Model, note: Log, heard: list[Clip] | None = None) -> list[Condition]:
+    """The conditions of a plan, clean first; the recordings of backgrounds and rooms are added to `heard`."""
+    around = _surroundings(plan, model, note, [] if heard is None else heard)
+    return [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)]
 
 
 def _surroundings(plan: Plan, model: Model, note: Log, heard: list[Clip]) -> Surroundings:
@@ -124,27 +134,63 @@ def choose(
     recordings of people whom the model was trained on. Raises `ManifestError` if nothing is left.
     """
     clips = read_clips(paths, note)
-    known = {clip.person for clip in clips if clip.person and clip.short_hash in model.trained_on} if strangers else set()
-    played = _Played(apart)
-    left_out: list[str] = []
-    reasons: dict[str, Callable[[Clip], bool]] = {
-        f"of another split than {split!r}": lambda clip: clip.split not in (split, None),
-        f"that {model.name} was trained or validated on": lambda clip: clip.short_hash in model.trained_on,
-        f"of people whom {model.name} was trained on": lambda clip: clip.person in known,
-        "that are also given as positives": lambda clip: clip in played,
-        "whose text has the wake word": lambda clip: says(clip, without),
-    }
-    for reason, holds in reasons.items():
-        kept = [clip for clip in clips if not holds(clip)]
-        if len(kept) < len(clips):
-            left_out.append(f"{counted(len(clips) - len(kept), 'recording')} {reason}")
-        clips = kept
+    known = people_known(clips, model) if strangers else set()
+    sieve = Sieve(model, split, without=without, apart=apart, known=known)
+    clips = [clip for clip in clips if sieve.keeps(clip)]
     if not clips:
-        raise ManifestError(f"No recording of {', '.join(map(str, paths))} is left to evaluate on. Left out: {', '.join(left_out)}.")
-    for what in left_out:
-        if "another split" not in what:
-            note(f"Left out {what}.")
+        raise sieve.nothing_left(paths)
+    sieve.report(note)
     return _load(clips, model, note, find_words)
+
+
+def people_known(clips: Iterable[Clip], model: Model) -> set[str]:
+    """The people whom the model was trained on."""
+    return {clip.person for clip in clips if clip.person and clip.short_hash in model.trained_on}
+
+
+class Sieve:
+    """What decides which recordings are evaluated on, and counts the others by reason."""
+
+    def __init__(
+        self,
+        model: Model,
+        split: str,
+        *,
+        without: Sequence[str] = (),
+        apart: Sequence[Recording] = (),
+        known: Collection[str] = (),
+    ) -> None:
+        played = _Played(apart)
+        self._reasons: dict[str, Callable[[Clip], bool]] = {
+            f"of another split than {split!r}": lambda clip: clip.split not in (split, None),
+            f"that {model.name} was trained or validated on": lambda clip: clip.short_hash in model.trained_on,
+            f"of people whom {model.name} was trained on": lambda clip: clip.person in known,
+            "that are also given as positives": lambda clip: clip in played,
+            "whose text has the wake word": lambda clip: says(clip, without),
+        }
+        self._left_out: Counter[str] = Counter()
+
+    def keeps(self, clip: Clip) -> bool:
+        """Whether a recording is evaluated on."""
+        reason = next((reason for reason, holds in self._reasons.items() if holds(clip)), None)
+        if reason is not None:
+            self._left_out[reason] += 1
+        return reason is None
+
+    def report(self, note: Log) -> None:
+        """Note what was left out, except for other splits."""
+        for sentence in self._sentences():
+            if "another split" not in sentence:
+                note(f"Left out {sentence}.")
+
+    def nothing_left(self, paths: Paths) -> ManifestError:
+        """The error for manifests of which everything was left out."""
+        return ManifestError(
+            f"No recording of {', '.join(map(str, paths))} is left to evaluate on. Left out: {', '.join(self._sentences())}."
+        )
+
+    def _sentences(self) -> list[str]:
+        return [f"{counted(self._left_out[reason], 'recording')} {reason}" for reason in self._reasons if self._left_out[reason]]
 
 
 def _load(clips: Sequence[Clip], model: Model, note: Log, find_words: bool) -> list[Recording]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from speechtl.audio.network.model import scorer_of
-from speechtl.audio.run import load_run
 from speechtl.errors import BundleError, RunError, did_you_mean
 from speechtl.runtime.bundle.wake_word import Word, open_bundle
 from speechtl.runtime.detector import Scorer
@@ -42,9 +41,7 @@ def open_model(
     if path.is_dir():
         if word or graph or engine:
             raise RunError(f"{path} is a run, which has one word and no graphs; leave out --word, --graph and --engine, or give a bundle.")
-        run = load_run(path)
-        run.network.to_accelerator()
-        words, about, scorer = [Word(run.name, tuple(run.about["phrases"]), run.trigger)], run.about, scorer_of(run.network)
+        words, about, scorer = _open_run(path)
     else:
         bundle = open_bundle(path)
         opened = open_engine(bundle, graph, engine)
@@ -57,6 +54,15 @@ def open_model(
     source = "calibrated" if threshold is None else "given"
     trained_on = frozenset(about.get("data", {}).get("recordings", "").split())
     return Model(path, name, scorer, trigger, source, trained_on, phrases, column, runs)
+
+
+def _open_run(path: Path) -> tuple[list[Word], Mapping[str, Any], Scorer]:
+    from speechtl.audio.network.model import scorer_of  # a bundle needs no PyTorch, which takes 200 MB
+    from speechtl.audio.run import load_run
+
+    run = load_run(path)
+    run.network.to_accelerator()
+    return [Word(run.name, tuple(run.about["phrases"]), run.trigger)], run.about, scorer_of(run.network)
 
 
 def _column(path: Path, names: Sequence[str], word: str | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +31,7 @@ class ScoredStream:
     step_seconds: float
     seconds: float  # of recordings without the word; the quiet between them, and around words, is not counted
     words: list[PlayedWord] = field(default_factory=list)
-    passages: list[tuple[float, str, float]] = field(default_factory=list)  # start, file, and where its first sample would be (seconds)
+    passages: Sequence[tuple[float, str, float]] = ()  # start, file, and where its first sample would be (seconds)
 
     @property
     def hours(self) -> float:
@@ -52,12 +52,13 @@ def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> 
     scorer.reset()
     scores = [np.zeros((0, scorer.words), np.float32)]
     samples = 0
-    stream = ScoredStream(np.zeros(0, np.float32), np.zeros(0), scorer.step_seconds, 0.0)
+    played: list[tuple[float, str, float]] = []
+    stream = ScoredStream(np.zeros(0, np.float32), np.zeros(0), scorer.step_seconds, 0.0, passages=played)
     for index, passage in enumerate(passages):
         start = samples / SAMPLE_RATE
         clip = passage.recording.clip
         lead = passage.word[0] - passage.recording.word[0] if passage.word is not None else 0.0
-        stream.passages.append((start, clip.audio_filepath, start + lead - clip.offset))
+        played.append((start, clip.audio_filepath, start + lead - clip.offset))
         if passage.word is not None:
             stream.words.append(PlayedWord(start + passage.word[0], start + passage.word[1], index))
         else:

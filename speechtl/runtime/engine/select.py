@@ -20,7 +20,7 @@ from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.engine.passed import trial_name
 from speechtl.runtime.engine.session import INPUT, MAX_REASON, OUTPUT, Session
 from speechtl.runtime.engine.trial import try_once
-from speechtl.runtime.samples import Floats
+from speechtl.runtime.samples import Array, Floats
 
 
 def _onnxruntime(content: bytes) -> Session:
@@ -111,6 +111,11 @@ class Engine:
         with _refusal(bundle, graph, runtime, "run"):
             self.run(np.full((bundle.silent_steps * self._frames, bundle.features.bands), bundle.features.silence, np.float32))
         self._silent = self._session.save()
+
+    @property
+    def silent_states(self) -> list[Array]:
+        """The states of a stream preceded by silence, in the order of the bundle's."""
+        return list(self._silent)
 
     def reset(self) -> None:
         """Go back to the states of a stream preceded by silence."""

@@ -283,7 +283,10 @@ def test_requirements_that_are_not_met_stand_first():
 def test_misses_and_false_accepts_have_players_of_files_beside_the_page():
     players = {"missed": ["report-audio/missed-001.wav", None], "false_accepts": ["report-audio/false-accepts-001.wav"]}
     read = Reader(page(make_report(events=3), players))
-    assert [value for key, value in read.attributes if key == "src"] == ["report-audio/missed-001.wav", "report-audio/false-accepts-001.wav"]
+    assert [value for key, value in read.attributes if key == "src"] == [
+        "report-audio/missed-001.wav",
+        "report-audio/false-accepts-001.wav",
+    ]
     assert read.tags.count("audio") == 2
     assert [key for key, _ in read.attributes].count("preload") == 2  # nothing is loaded before someone plays it
     assert ("aria-label", "words/0.opus at 0.75 s") in read.attributes

@@ -133,7 +133,7 @@ def test_what_is_no_report_of_this_schema_is_a_sentence(tmp_path, text, sentence
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(SpeechtlError, match=sentence):
         read_report(tmp_path / "report.json")
-    with pytest.raises(SpeechtlError, match="does not exist; give the report.json"):
+    with pytest.raises(SpeechtlError, match="does not exist; give the report"):
         read_report(tmp_path / "none.json")
 
 

@@ -62,7 +62,9 @@ def test_floors_and_ceilings_are_held_against_what_they_name(written):
 
 def test_a_failure_says_by_how_much_and_with_which_limits(written):
     notes: list[str] = []
-    floors = required("recall", "at_least = 0.95", 'kind = "speaker"', 'name = "Ann"') + required("per_hour", "at_most = 1", 'kind = "sound"')
+    floors = required("recall", "at_least = 0.95", 'kind = "speaker"', 'name = "Ann"') + required(
+        "per_hour", "at_most = 1", 'kind = "sound"'
+    )
     with pytest.raises(CheckFailedError, match=r"^2 of 3 requirements are not met\.$"):
         check_verdicts(judge(written(floors), REPORT), notes.append)
     assert notes == [
@@ -94,7 +96,11 @@ SLICES = {"condition": ["clean", "babble at 5 dB"], "sound": ["music", "read"]}
 @pytest.mark.parametrize(
     ("kind", "name", "sentence"),
     [
-        ("condition", "babble at 5 db", r"no condition 'babble at 5 db' \(did you mean 'babble at 5 dB'\?\); it will have: babble at 5 dB, clean\."),
+        (
+            "condition",
+            "babble at 5 db",
+            r"no condition 'babble at 5 db' \(did you mean 'babble at 5 dB'\?\); it will have: babble at 5 dB, clean\.",
+        ),
         ("age", None, r"no slice of kind 'age'; it has slices of condition, sound\."),
     ],
 )
