@@ -275,7 +275,8 @@ def test_requirements_that_are_not_met_stand_first():
     failed = {"kind": "sound", "name": "music", "measure": "per_hour", "at_most": 1.0, "value": 8.0, "ok": False}
     text = Reader(page(make_report() | {"requirements": [met, failed]})).text
     assert "Requirements: 1 of 2 not met" in text
-    assert "sound music per_hour at most 1 8 no overall recall at least 0.9 0.97 yes" in text
+    assert "Slice Required Found sound music false accepts per hour at most 1 8 1 met" in text
+    assert "overall recall at least 90.0 % 97.0 %" in text
     assert "Requirements: all 1 met" in Reader(page(make_report() | {"requirements": [met]})).text
     assert "Requirements" not in page(make_report())
 
