@@ -61,6 +61,8 @@ def evaluate(
     split: str = "test",
     threshold: float | None = None,
     word: str | None = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
     out: PathLike | None = None,
 ) -> dict[str, Any]:
     """Measure the shipped detector on continuous audio; the same as `speechtl evaluate`.
@@ -72,11 +74,13 @@ def evaluate(
         talk, rooms: the same of speech, of which talk of several people and of one is made; and of impulse responses of rooms.
         snr_db: signal-to-noise ratios; by default 10 dB, or 20 to -5 dB with "world".
         conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
+        jobs, scheduler: processes that hear the negatives, by default one a core, or the address of a Dask scheduler.
         split, out: split to use, of manifests with splits; folder for `report.json` and `report.html` with its sounds.
 
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.
     """
     from speechtl.audio.evaluation.evaluate import listen_to
+    from speechtl.audio.evaluation.hours.negatives import Machines
     from speechtl.audio.evaluation.material import Plan
     from speechtl.audio.evaluation.model import open_model
     from speechtl.audio.evaluation.report import write_report
@@ -84,7 +88,7 @@ def evaluate(
 
     around = _paths(noise), _paths(talk), _paths(music), _paths(rooms)
     plan = Plan(_paths(positives), _paths(negatives), *around, snr_db=snr_db, preset=conditions, split=split)
-    done = listen_to(open_model(_folder(model), threshold, word=word), plan, say)
+    done = listen_to(open_model(_folder(model), threshold, word=word), plan, say, machines=Machines(jobs, scheduler))
     if out is not None:
         write_report(Path(out), done.report, done.moments)
     return done.report

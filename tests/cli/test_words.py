@@ -195,7 +195,7 @@ def test_options_of_evaluate_take_several_values_once_the_model_is_named(tiny_bu
     played = []
     empty = SimpleNamespace(report={})
     listen_to = "speechtl.audio.evaluation.evaluate.listen_to"
-    monkeypatch.setattr(listen_to, lambda model, plan, note, checks: played.append((plan.positives, plan.negatives)) or empty)
+    monkeypatch.setattr(listen_to, lambda model, plan, note, checks, machines: played.append((plan.positives, plan.negatives)) or empty)
     done = call("evaluate", *(tiny_bundle if word == "MODEL" else word for word in arguments), "--json")
     assert done.returncode == 0, done.stderr
     assert [[str(path) for path in paths] for paths in played[0]] == [["a", "b"], ["c", "d"]]

@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from speechtl.audio.evaluation.conditions import kind_and_snr
-from speechtl.audio.evaluation.streams import AFTER, BEFORE, BETWEEN
+from speechtl.audio.evaluation.hours.hearing import AFTER as QUIET
+from speechtl.audio.evaluation.streams import AFTER, BEFORE
 from speechtl.audio.evidence.requirements import MEASURES, shown
 from speechtl.audio.evidence.slices import CONDITION, NEGATIVES, SOUND, SPEAKER, by_kind, worst_first, worst_of_words
 from speechtl.limits import rate_high
@@ -76,7 +77,7 @@ def page(report: Mapping[str, Any], players: Mapping[str, Sequence[str | None]] 
         "LISTED": LISTED,
         "BEFORE": BEFORE,
         "AFTER": AFTER,
-        "BETWEEN": BETWEEN,
+        "QUIET": QUIET,
         "GRACE": GRACE,
     }
     # The threshold in use may read like another, so rows are kept once.

@@ -264,7 +264,7 @@ def test_what_manifests_tell_of_people_has_sections_and_a_worst_line():
     report = make_report()
     report["slices"] += [part("20 to 39", "age", 30, 30), part("under 13", "age", 20, 30), part("kitchen", "room", 10, 12)]
     text = Reader(page(report)).text
-    assert "Worst age: with under 13 it misses 10 of 30" in text
+    assert "Worst age, under 13 : it misses 10 of 30" in text
     assert "Worst room" not in text  # there is one only
     assert text.index("By age, the worst first") < text.index("By room, the worst first")
     assert text.rindex("under 13") < text.rindex("20 to 39")

@@ -63,11 +63,11 @@ class Ears:
             return self._of_bundle(Path(file.name))
 
     def _of_bundle(self, path: Path) -> Scorer:
-        from speechtl.audio.evaluation.hours.steps import many_steps
+        from speechtl.audio.evaluation.hours.steps import ManySteps
 
         bundle = open_bundle(path)
         engine = open_engine(bundle, self.graph, self.engine)
-        runs = engine if self.wide is None else many_steps(self.wide, bundle, engine)
+        runs = engine if self.wide is None else ManySteps(self.wide, bundle, engine)
         return Scorer(bundle.features, bundle.frames_per_step, runs, len(bundle.words))
 
 
@@ -87,8 +87,8 @@ class Listener:
             clip = clip_of(line)
             try:
                 length, scores = self._play(clip)
-            except AudioError as error:
-                gone = clip.path is not None and not is_file(clip.path)
+            except (AudioError, OSError) as error:
+                gone = isinstance(error, OSError) or (clip.path is not None and not is_file(clip.path))
                 skipped.append(Skipped(index, f"{clip.where}: {missing(clip) if gone else error}", gone))
                 length, scores = np.nan, np.zeros(0, np.float32)
             seconds.append(length)

@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from speechtl import __version__
 from speechtl.audio.data.manifest import Clip
@@ -24,7 +26,7 @@ from speechtl.audio.evaluation.hours.steps import widened
 from speechtl.audio.evaluation.material import Plan
 from speechtl.audio.evaluation.model import Model
 from speechtl.audio.evaluation.scoring import ScoredStream
-from speechtl.errors import StoppedError
+from speechtl.errors import MissingExtraError, StoppedError
 from speechtl.files import sha256_of
 from speechtl.progress import Log, progress
 from speechtl.runtime.bundle.wake_word import open_bundle
@@ -49,6 +51,8 @@ class Machines:
         """The function that hears parts."""
         if self.scheduler is None:
             return local(ears, self.jobs or cores(), seconds)
+        if find_spec("distributed") is None:
+            raise MissingExtraError("A Dask cluster", "cluster")
         from speechtl.audio.evaluation.hours.cluster import on_cluster
 
         return on_cluster(self.scheduler, ears, note)
@@ -73,7 +77,7 @@ def hear_negatives(
         try:
             listed = list_negatives(new / LIST, plan, model, apart, note)
             check(listed)
-            ears = _ears(model, lowest, sha256_of(new / LIST))
+            ears = ears_of(model, lowest, sha256_of(new / LIST))
             if not (folder / ears.key).exists():
                 new.rename(folder / ears.key)
         finally:
@@ -81,11 +85,14 @@ def hear_negatives(
         listed.path = folder / ears.key / LIST
         parts = Parts(listed)
         with alone_with(folder / ears.key, len(parts)) as kept:
-            _hear(parts, kept, machines, ears, note)
-            yield _joined(listed, kept, model, ears.reach, note)
+            try:
+                _hear(parts, kept, machines, ears, note)
+                yield _joined(listed, kept, model, ears.reach, note)
+            except KeyboardInterrupt:
+                raise StoppedError("Stopped. What was heard is kept, and the same command continues from here.") from None
 
 
-def _ears(model: Model, lowest: float, recordings: str) -> Ears:
+def ears_of(model: Model, lowest: float, recordings: str) -> Ears:
     """What the processes need, with a key that is the hash of everything on which their answers depend."""
     floor = lowest * (1.0 - BELOW)
     reach = model.trigger.smoothing + refractory_steps(model.trigger, model.scorer.step_seconds)
@@ -112,14 +119,11 @@ def _hear(parts: Parts, kept: Kept, machines: Machines, ears: Ears, note: Log) -
     with progress("playing negatives, minute") as advance:
         done = total - left
         advance(_minutes(done), _minutes(total))
-        try:
-            with machines.hearing(ears, left, note) as hear:
-                for heard in hear(parts[number] for number in missing):
-                    kept.add(heard)
-                    done += parts.seconds(heard.number)
-                    advance(_minutes(done), _minutes(total))
-        except KeyboardInterrupt:
-            raise StoppedError("Stopped. What was heard is kept, and the same command continues from here.") from None
+        with machines.hearing(ears, left, note) as hear:
+            for heard in hear(parts[number] for number in missing):
+                kept.add(heard)
+                done += parts.seconds(heard.number)
+                advance(_minutes(done), _minutes(total))
 
 
 def _minutes(seconds: float) -> int:
@@ -129,7 +133,7 @@ def _minutes(seconds: float) -> int:
 class HeardRecordings(Sequence[Recording]):
     """The recordings that were heard, each made from its line when it is asked for."""
 
-    def __init__(self, listed: Listed, indices: Sequence[int], seconds: Doubles) -> None:
+    def __init__(self, listed: Listed, indices: npt.NDArray[np.int64], seconds: Doubles) -> None:
         self._listed, self._indices, self._seconds = listed, indices, seconds
 
     def __len__(self) -> int:
@@ -138,7 +142,7 @@ class HeardRecordings(Sequence[Recording]):
     def __getitem__(self, number: int) -> Recording:  # type: ignore[override]  # no slices of it are needed
         if not 0 <= number < len(self):
             raise IndexError(number)
-        clip, seconds = self._listed.clip(self._indices[number]), float(self._seconds[number])
+        clip, seconds = self._listed.clip(int(self._indices[number])), float(self._seconds[number])
         assert clip.path is not None
         pcm = OnDisk(clip.path, clip.offset, clip.duration or None, round(seconds * SAMPLE_RATE), clip.channel)
         return Recording(clip, pcm, (0.0, seconds))
@@ -170,7 +174,7 @@ class _Joined:
     times: list[Doubles] = field(default_factory=lambda: [np.zeros(0)])
     starts: list[Doubles] = field(default_factory=lambda: [np.zeros(0)])
     seconds: list[Doubles] = field(default_factory=lambda: [np.zeros(0)])
-    indices: list[Doubles] = field(default_factory=lambda: [np.zeros(0, np.int64)])
+    indices: list[npt.NDArray[np.int64]] = field(default_factory=lambda: [np.zeros(0, np.int64)])
 
     def add(self, heard: Heard) -> None:
         """Add a part; `reach` steps of silence before the scores of each recording make it a stream of its own."""

@@ -15,8 +15,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 
-from speechtl.audio.evaluation.hours.hearing import Ears, hear
+from speechtl.audio.evaluation.hours.hearing import Ears, Listener
 from speechtl.audio.evaluation.hours.parts import Heard, Part
 from speechtl.errors import SpeechtlError, sentence_of
 
@@ -37,7 +38,7 @@ def local(ears: Ears, jobs: int, seconds: float) -> Iterator[Hearing]:
     processes = min(jobs, round(seconds / WORTH_SECONDS))
     if processes <= 1:
         with _one_thread() if ears.graph is None else nullcontext():
-            yield lambda parts: (hear(ears, part) for part in parts)
+            yield partial(map, Listener(ears).hear)
         return
     crew = _Crew(ears, processes)
     try:
@@ -166,13 +167,15 @@ def serve() -> None:
     answers = sys.stdout.buffer
     sys.stdout = sys.stderr
     ears = pickle.load(sys.stdin.buffer)
+    listener: Listener | None = None
     while True:
         try:
             part = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         try:
-            answer: Heard | SpeechtlError = hear(ears, part)
+            listener = listener or Listener(ears)
+            answer: Heard | SpeechtlError = listener.hear(part)
         except SpeechtlError as error:
             answer = SpeechtlError(sentence_of(error))  # other kinds cannot all be pickled
         pickle.dump(answer, answers)
