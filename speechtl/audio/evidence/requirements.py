@@ -79,7 +79,7 @@ def _requirement(entry: Any, where: str) -> Requirement:
             f"{where}: the key {unknown[0]!r} is not known{did_you_mean(unknown[0], known)}; known here: {', '.join(known)}."
         )
     measure, kind, name = entry.get("measure"), entry.get("kind"), entry.get("name")
-    if measure not in MEASURES:
+    if not isinstance(measure, str) or measure not in MEASURES:
         raise SpeechtlError(
             f"{where}: 'measure' must be one of {', '.join(MEASURES)}; got {measure!r}{did_you_mean(str(measure), MEASURES)}."
         )

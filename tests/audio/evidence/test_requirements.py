@@ -123,6 +123,7 @@ def test_requirements_on_slices_that_there_are_pass(written):
         ("x = 1\n[[require]]\n", "must hold one or more"),
         ("require = [1]\n", "must be a table"),
         (required("recal", "at_least = 0.5"), r"got 'recal' \(did you mean 'recall'\?\)"),
+        ("[[require]]\nmeasure = [1]\n", r"got \[1\]"),
         (required("recall", "at_leest = 0.5"), r"'at_leest' is not known \(did you mean 'at_least'\?\)"),
         (required("recall", "at_least = 95"), "must be a proportion from 0 to 1; got 95"),
         (required("recall", "at_least = true"), "got True"),
