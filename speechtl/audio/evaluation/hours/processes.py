@@ -138,7 +138,8 @@ class _Crew:
                 raise SpeechtlError("The processes have ended.")
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
             self._processes.add(process)
-        _send(process, self._ears)
+        with suppress(OSError):  # of a process that has ended already, as the first part will show
+            _send(process, self._ears)
         return process
 
 
