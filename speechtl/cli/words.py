@@ -33,6 +33,8 @@ from speechtl.progress import progress, say
 from speechtl.text import counted, echo, echo_json, one_line
 
 if TYPE_CHECKING:
+    from speechtl.audio.evaluation.evaluate import Evaluation
+    from speechtl.audio.evidence.repeat import Repetition
     from speechtl.audio.recipe import Recipe
     from speechtl.runtime.detector import Event
 
@@ -183,8 +185,6 @@ def evaluate(
     confusables: Annotated[
         bool, typer.Option("--confusables", help="Also speak words that sound like it, and list those that are taken for it.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that hear the negatives.", show_default="one a core")] = None,
-    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers hear the negatives.")] = None,
     require: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Floors and ceilings of slices; exit code 1 if one is not kept.")
     ] = None,
@@ -197,6 +197,8 @@ def evaluate(
             help="Run this report again on the same model and recordings, which need not be named; exit code 1 if a result differs.",
         ),
     ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that hear the negatives.", show_default="one a core")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers hear the negatives.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.", callback=output_folder)] = None,
     audio: Annotated[bool, typer.Option("--audio/--no-audio", help="With --out: sound of misses and false accepts to play.")] = True,
     as_json: JsonOption = False,
@@ -206,15 +208,19 @@ def evaluate(
     An option that takes several values can also be repeated. An evaluation that was interrupted continues where it was.
     """
     if repeat is not None:
-        only_beside(context, "--repeat", ("model", "repeat", "out", "audio", "as_json"))
-        _repeat(repeat, model, out, audio=audio, as_json=as_json)
+        only_beside(context, "--repeat", ("model", "repeat", "jobs", "scheduler", "out", "audio", "as_json"))
+        again = _repeat(repeat, model, jobs, scheduler)
+        if out is not None:
+            _write(out, again.evaluation, again.evaluation.report, audio)
+        echo_json(again.to_json(), indent=2) if as_json else echo(str(again))
+        again.check()
         return
     with progress("loading"):
         from speechtl.audio.evaluation.evaluate import listen_to
         from speechtl.audio.evaluation.hours.negatives import Machines
         from speechtl.audio.evaluation.material import Plan
         from speechtl.audio.evaluation.model import open_model
-        from speechtl.audio.evaluation.report import evaluation_summary, write_report
+        from speechtl.audio.evaluation.report import evaluation_summary
         from speechtl.audio.evidence.requirements import check_names, check_verdicts, judge, read_requirements
 
     required = read_requirements(require) if require is not None else []
@@ -229,23 +235,24 @@ def evaluate(
 
         report["confusables"] = taken_for(opened)
     if out is not None:
-        write_report(out, report, done.moments if audio else None)
+        _write(out, done, report, audio)
     echo_json(report, indent=2) if as_json else echo(evaluation_summary(report))
     check_verdicts(verdicts, say)
 
 
-def _repeat(report: Path, model: Path | None, out: Path | None, *, audio: bool, as_json: bool) -> None:
-    """Run the evaluation of a report again; raises `CheckFailedError` where a result differs."""
+def _repeat(report: Path, model: Path | None, jobs: int | None, scheduler: str | None) -> Repetition:
+    """The evaluation of a report, run again."""
     with progress("loading"):
-        from speechtl.audio.evaluation.report import write_report
+        from speechtl.audio.evaluation.hours.negatives import Machines
         from speechtl.audio.evidence.repeat import repeat
 
-    again = repeat(report, model, say)
-    if out is not None:
-        write_report(out, again.evaluation.report, again.evaluation.moments if audio else None)
-    echo_json(again.to_json(), indent=2) if as_json else echo(str(again))
-    if again.differences:
-        raise CheckFailedError(f"{report} was not repeated: {counted(len(again.differences), 'result')} changed.")
+    return repeat(report, model, say, Machines(jobs, scheduler))
+
+
+def _write(out: Path, done: Evaluation, report: dict[str, Any], audio: bool) -> None:
+    from speechtl.audio.evaluation.report import write_report
+
+    write_report(out, report, done.moments if audio else None)
 
 
 def export(

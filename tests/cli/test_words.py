@@ -335,7 +335,7 @@ def test_an_evaluation_that_misses_a_floor_ends_with_exit_code_1_and_its_report(
     done = evaluated("--require", "floors.toml", "--out", "report")
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert [line for line in lines if line.startswith("Not met: negatives negatives: per_hour_high is ")]
+    assert [line for line in lines if line.startswith("Not met: negatives negatives: upper limit of false accepts per hour ")]
     assert lines[-1] == "speechtl: 1 of 2 requirements is not met."
     verdicts = json.loads((corpus / "report" / "report.json").read_text())["requirements"]
     assert [verdict["ok"] for verdict in verdicts] == [True, False]
@@ -347,7 +347,7 @@ def test_a_floor_of_no_slice_is_one_sentence_before_anything_is_played(evaluated
     (corpus / "floors.toml").write_text(
         FLOORS.replace("negatives", "accent").replace("per_hour_high", "recall").replace("at_most", "at_least")
     )
-    monkeypatch.setattr("speechtl.audio.evaluation.evaluate.play", pytest.fail)
+    monkeypatch.setattr("speechtl.audio.evaluation.hours.negatives._hear", pytest.fail)
     done = evaluated("--require", "floors.toml")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(

@@ -24,9 +24,9 @@ from speechtl.audio.evidence.slices import (
     CONDITION,
     delays,
     expected,
+    negative_slices,
     rates,
     recall_of,
-    sound_slices,
     source_slices,
     word_slice,
     word_slices,
@@ -77,23 +77,24 @@ def evaluate(model: Model, plan: Plan, note: Log, machines: Machines | None = No
 
 @progress("evaluating")
 def listen_to(model: Model, plan: Plan, note: Log, checks: Iterable[Check] = (), machines: Machines | None = None) -> Evaluation:
-    """The evaluation of a plan, after `checks` of what will be played; `machines` as in `evaluate`."""
+    """The evaluation of a plan, as `evaluate` makes it, after `checks` of what will be played."""
     spoken = spoken_of(plan, model, note)
-    surroundings, around = conditions_of(plan, model, note)
-    statement: dict[str, Any] = {}
+    around: list[Clip] = []
+    surroundings = conditions_of(plan, model, note, around)
+    prepared: list[Prepared] = []
 
-    def before(negatives: Sequence[Clip]) -> None:
+    def check(listed: Iterable[Clip]) -> None:
         words = [one.clip for one in spoken]
-        statement.update(make_statement(model, plan, chain(words, negatives, around)))
-        prepared = Prepared(statement, expected([one.name for one in surroundings], words, negatives))
-        for check in checks:
-            check(prepared)
+        statement = make_statement(model, plan, chain(words, listed, around))
+        prepared.append(Prepared(statement, expected([one.name for one in surroundings], words, listed)))
+        for one in checks:
+            one(prepared[0])
 
     lowest = min(model.trigger.threshold, *DET_THRESHOLDS)
-    with hear_negatives(plan, model, spoken, lowest, machines or Machines(), note, before) as (silent, others):
-        material = Material(spoken, silent, surroundings, around)
+    with hear_negatives(plan, model, spoken, lowest, machines or Machines(), note, check) as (silent, others):
+        material = Material(spoken, silent, surroundings)
         played = Played(material, _play_words(model, material), others)
-        return Evaluation(report(model, played, plan.split) | {"statement": statement}, moments_of(model, played))
+        return Evaluation(report(model, played, plan.split) | {"statement": prepared[0].statement}, moments_of(model, played))
 
 
 def play(model: Model, material: Material) -> Played:
@@ -131,8 +132,7 @@ def report(model: Model, played: Played, split: str) -> dict[str, Any]:
         "det": det(clean, played.others, model.trigger),
         "slices": [
             *(word_slice(CONDITION, name, count(stream, model.trigger).detected) for name, stream in played.words.items()),
-            *sound_slices(_heard(played, model.trigger)),
-            *false_accepts_by_kind(played, model.trigger),
+            *negative_slices(_heard(played, model.trigger)),
             *word_slices([one.clip for one in played.material.spoken], counts.detected),
         ],
         "missed": [moment.to_json() for moment in moments.missed],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,6 @@ class Material:
     spoken: list[Recording]
     silent: Sequence[Recording]  # without the word
     conditions: list[Condition]  # clean first
-    around: list[Clip] = field(default_factory=list)  # backgrounds and rooms
 
 
 def gather(plan: Plan, model: Model, note: Log) -> Material:
@@ -71,7 +70,7 @@ def gather(plan: Plan, model: Model, note: Log) -> Material:
     spoken = spoken_of(plan, model, note)
     split, phrases = plan.others or plan.split, model.phrases
     silent = choose(plan.negatives, split, model, note, without=phrases, apart=spoken, strangers=plan.strangers)
-    return Material(spoken, silent, *conditions_of(plan, model, note))
+    return Material(spoken, silent, conditions_of(plan, model, note))
 
 
 def spoken_of(plan: Plan, model: Model, note: Log) -> list[Recording]:
@@ -82,11 +81,10 @@ def spoken_of(plan: Plan, model: Model, note: Log) -> list[Recording]:
     return spoken
 
 
-def conditions_of(plan: Plan, model: Model, note: Log) -> tuple[list[Condition], list[Clip]]:
-    """The conditions of a plan, clean first, and the recordings that are heard in them."""
-    heard: list[Clip] = []
-    around = _surroundings(plan, model, note, heard)
-    return [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)], heard
+def conditions_of(plan: Plan, model: Model, note: Log, heard: list[Clip] | None = None) -> list[Condition]:
+    """The conditions of a plan, clean first; the recordings of backgrounds and rooms are added to `heard`."""
+    around = _surroundings(plan, model, note, [] if heard is None else heard)
+    return [Condition(), *conditions(around, plan.ratios, world=plan.preset == WORLD)]
 
 
 def _surroundings(plan: Plan, model: Model, note: Log, heard: list[Clip]) -> Surroundings:

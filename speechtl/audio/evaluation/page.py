@@ -19,6 +19,7 @@ from markupsafe import Markup
 from speechtl.audio.evaluation.conditions import kind_and_snr
 from speechtl.audio.evaluation.hours.hearing import AFTER as QUIET
 from speechtl.audio.evaluation.streams import AFTER, BEFORE
+from speechtl.audio.evidence.requirements import MEASURES, shown
 from speechtl.audio.evidence.slices import CONDITION, NEGATIVES, SOUND, SPEAKER, by_kind, worst_first, worst_of_words
 from speechtl.limits import rate_high
 from speechtl.runtime.trigger import GRACE
@@ -67,6 +68,8 @@ def page(report: Mapping[str, Any], players: Mapping[str, Sequence[str | None]] 
         "rate": _rate,
         "delay": _delay,
         "basename": _basename,
+        "value": _value,
+        "measure": _measure,
     }
     constants = {
         "SHOWN": SHOWN,
@@ -139,6 +142,15 @@ def _delay(delays: Mapping[str, float | None]) -> str:
     """The median and, in parentheses, the 95 % of delays."""
     most = "" if delays["p95"] is None else f" ({delays['p95']:.0f})"
     return "none" if delays["p50"] is None else f"{delays['p50']:.0f} ms{most}"
+
+
+def _measure(name: str) -> str:
+    """A measure of requirements for people."""
+    return MEASURES[name]
+
+
+def _value(value: float, measure: str) -> str:
+    return shown(measure, value)
 
 
 def _basename(path: str) -> str:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.audio.evaluation.evaluate import Evaluation, Prepared, listen_to
+from speechtl.audio.evaluation.hours.negatives import Machines
 from speechtl.audio.evaluation.material import Plan
 from speechtl.audio.evaluation.model import Model, open_model
 from speechtl.audio.evidence.report_file import PATHS, read_report
 from speechtl.audio.evidence.statement import model_hash
-from speechtl.errors import SpeechtlError
+from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.progress import Log
 from speechtl.text import counted, first_few
 
@@ -41,6 +42,11 @@ class Repetition:
         rows = [dict(zip(("what", "before", "now"), row, strict=True)) for row in self.differences]
         return {"repeats": str(self.path), "same": not rows, "differences": rows, "notes": self.elsewhere, "report": self.evaluation.report}
 
+    def check(self) -> None:
+        """Raise `CheckFailedError` if a result changed."""
+        if self.differences:
+            raise CheckFailedError(f"{self.path} was not repeated: {counted(len(self.differences), 'result')} changed.")
+
     def __str__(self) -> str:
         """The outcome, with a table of what differs."""
         if not self.differences:
@@ -55,7 +61,7 @@ class Repetition:
         return "\n".join([f"{counted(len(self.differences), 'result')} of {self.path} changed:", *lines, *rest, *self.elsewhere])
 
 
-def repeat(path: Path, model: Path | None, note: Log) -> Repetition:
+def repeat(path: Path, model: Path | None, note: Log, machines: Machines | None = None) -> Repetition:
     """Run the evaluation of a report again; `model` is the place of its bundle or run, if it is elsewhere now.
 
     Raises `SpeechtlError` for a report of another schema, and where the model or a recording is gone or has changed.
@@ -64,7 +70,8 @@ def repeat(path: Path, model: Path | None, note: Log) -> Repetition:
     stated = before["statement"]
     folders = [Path(), Path(stated["folder"]), path.parent]
     opened = _open(before, model or _found(before["model"], folders, path), path)
-    done = listen_to(opened, _plan(stated["plan"], folders, path), note, [partial(_check_files, stated["sources"], path)])
+    plan = _plan(stated["plan"], folders, path)
+    done = listen_to(opened, plan, note, [partial(_check_files, stated["sources"], path)], machines)
     return Repetition(path, done, differences(before, done.report), _elsewhere(stated, done.report["statement"]))
 
 

@@ -25,9 +25,20 @@ from speechtl.toml_files import read_toml
 
 OVERALL = "overall"
 FLOOR, CEILING = "at_least", "at_most"
-WORDS = ("recall", "recall_low", "clips", "delay_ms_p50", "delay_ms_p95")  # measures of slices of the word
-RATES = ("per_hour", "per_hour_high", "events", "hours")  # of negatives
-MEASURES = (*WORDS, *RATES)
+WORDS = {  # measures of slices of the word, with what they are
+    "recall": "recall",
+    "recall_low": "lower limit of recall",
+    "clips": "words",
+    "delay_ms_p50": "median of the delay",
+    "delay_ms_p95": "95 % of the delays",
+}
+RATES = {  # of negatives
+    "per_hour": "false accepts per hour",
+    "per_hour_high": "upper limit of false accepts per hour",
+    "events": "false accepts",
+    "hours": "hours",
+}
+MEASURES = WORDS | RATES
 FLOORS = ("recall", "recall_low", "clips", "hours")  # the more, the better; the others have ceilings
 PROPORTIONS = ("recall", "recall_low")
 DELAYS = {"delay_ms_p50": "p50", "delay_ms_p95": "p95"}
@@ -68,7 +79,7 @@ def _requirement(entry: Any, where: str) -> Requirement:
             f"{where}: the key {unknown[0]!r} is not known{did_you_mean(unknown[0], known)}; known here: {', '.join(known)}."
         )
     measure, kind, name = entry.get("measure"), entry.get("kind"), entry.get("name")
-    if measure not in MEASURES:
+    if not isinstance(measure, str) or measure not in MEASURES:
         raise SpeechtlError(
             f"{where}: 'measure' must be one of {', '.join(MEASURES)}; got {measure!r}{did_you_mean(str(measure), MEASURES)}."
         )
@@ -134,13 +145,13 @@ class Verdict:
     def __str__(self) -> str:
         """What was found, against what is required."""
         one = self.requirement
-        required = f"{_shown(one.measure, one.limit)} {'at least' if one.floor else 'at most'}"
+        required = f"{shown(one.measure, one.limit)} {'at least' if one.floor else 'at most'}"
         if self.value is None:
             why = "no word was detected" if "recall" in self.part else "nothing of it was played"
-            return f"{self.slice}: {one.measure} is unknown, because {why}; required: {required}"
+            return f"{self.slice}: {MEASURES[one.measure]} unknown, because {why}; required: {required}"
         apart = _difference(one.measure, abs(self.value - one.limit))
         by = "" if self.ok else f", {apart} too {'low' if one.floor else 'high'}"
-        return f"{self.slice}: {one.measure} is {_shown(one.measure, self.value)}{by}; required: {required} ({_counts(self.part)})"
+        return f"{self.slice}: {MEASURES[one.measure]} {shown(one.measure, self.value)}{by}; required: {required} ({_counts(self.part)})"
 
 
 def judge(requirements: Sequence[Requirement], report: Mapping[str, Any]) -> list[Verdict]:
@@ -173,14 +184,15 @@ def _verdict(one: Requirement, part: Mapping[str, Any]) -> Verdict:
     return Verdict(one, part, value, ok)
 
 
-def _shown(measure: str, value: float) -> str:
+def shown(measure: str, value: float) -> str:
+    """A value of a measure, for people."""
     if measure in PROPORTIONS:
         return f"{100 * value:.1f} %"
     return f"{value:.0f} ms" if measure in DELAYS else f"{value:.4g}"
 
 
 def _difference(measure: str, value: float) -> str:
-    return f"{100 * value:.1f} points" if measure in PROPORTIONS else _shown(measure, value)
+    return f"{100 * value:.1f} points" if measure in PROPORTIONS else shown(measure, value)
 
 
 def _counts(part: Mapping[str, Any]) -> str:

@@ -66,22 +66,26 @@ def _grouped(kind: str, names: Sequence[str | None], detected: Detected) -> list
     return worst_first([word_slice(kind, name, group) for name, group in sorted(groups.items())])
 
 
-def sound_slices(heard: Iterable[Heard]) -> list[Part]:
-    """Slices of negatives by kind of sound, the worst first."""
-    seconds: dict[str, float] = defaultdict(float)
-    events: Counter[str] = Counter()
+def negative_slices(heard: Iterable[Heard]) -> list[Part]:
+    """Slices of negatives by kind of sound, the worst first, and by manifest or folder; recordings are not kept in memory."""
+    totals: dict[tuple[str, Path], tuple[float, int]] = {}
     for clip, length, number in heard:
-        kind = sound(clip)
-        seconds[kind] += length
-        events[kind] += number
-    return worst_first([{"name": kind, "kind": SOUND, **rates(events[kind], length / 3600.0)} for kind, length in seconds.items()])
+        key = sound(clip), clip.manifest
+        seconds, events = totals.get(key, (0.0, 0))
+        totals[key] = seconds + length, events + number
+    kinds: dict[str, tuple[float, int]] = {}
+    for (kind, _), (length, number) in totals.items():
+        seconds, events = kinds.get(kind, (0.0, 0))
+        kinds[kind] = seconds + length, events + number
+    sounds = [{"name": kind, "kind": SOUND, **rates(events, seconds / 3600.0)} for kind, (seconds, events) in kinds.items()]
+    return [*worst_first(sounds), *source_slices((path, *total) for (_, path), total in totals.items())]
 
 
-def source_slices(manifests: Iterable[tuple[Path, float, int]]) -> list[Part]:
-    """Slices of negatives by manifest or folder, from (manifest, seconds, events) of each recording."""
+def source_slices(heard: Iterable[tuple[Path, float, int]]) -> list[Part]:
+    """Slices of negatives by manifest or folder, from (manifest, seconds, events)."""
     seconds: dict[Path, float] = defaultdict(float)
     events: Counter[Path] = Counter()
-    for path, length, number in manifests:
+    for path, length, number in heard:
         seconds[path] += length
         events[path] += number
     names = Counter(path.stem for path in seconds)
@@ -120,12 +124,11 @@ def worst_of_words(slices: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mappi
     return [(kind, part) for kind, part in worst if part["recall"] < 1.0]
 
 
-def expected(conditions: Sequence[str], words: Sequence[Clip], negatives: Sequence[Clip]) -> dict[str, list[str]]:
+def expected(conditions: Sequence[str], words: Sequence[Clip], negatives: Iterable[Clip]) -> dict[str, list[str]]:
     """The names by kind of the slices that a report on these recordings will have, before anything is played."""
     slices = [
         *(word_slice(CONDITION, name, ()) for name in conditions),
         *word_slices(words, [None] * len(words)),
-        *sound_slices((clip, 1.0, 0) for clip in negatives),
-        *source_slices((clip.manifest, 1.0, 0) for clip in negatives),
+        *negative_slices((clip, 1.0, 0) for clip in negatives),
     ]
     return {kind: [str(part["name"]) for part in parts] for kind, parts in by_kind(slices).items()}

@@ -65,8 +65,17 @@ def _sources(clips: Iterable[Clip]) -> list[dict[str, Any]]:
             files.setdefault(clip.manifest, {})[clip.audio_filepath] = clip.path
     paths = list(dict.fromkeys(path for listed in files.values() for path in listed.values()))
     with ThreadPoolExecutor(workers_by_default()) as pool:
-        hashes = dict(zip(paths, tracked("hashing recordings", pool.map(sha256_of, paths), len(paths)), strict=True))
-    return [_source(manifest, {name: hashes[path] for name, path in listed.items()}) for manifest, listed in files.items()]
+        hashes = dict(zip(paths, tracked("hashing recordings", pool.map(_hash, paths), len(paths)), strict=True))
+    known = {manifest: {name: digest for name, path in listed.items() if (digest := hashes[path])} for manifest, listed in files.items()}
+    return [_source(manifest, listed) for manifest, listed in known.items()]
+
+
+def _hash(path: Path) -> str | None:
+    """SHA-256 of a recording; None if it has just gone: then it is not heard either."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
 
 
 def _source(manifest: Path, files: Mapping[str, str]) -> dict[str, Any]:

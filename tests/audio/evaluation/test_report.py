@@ -264,7 +264,7 @@ def test_what_manifests_tell_of_people_has_sections_and_a_worst_line():
     report = make_report()
     report["slices"] += [part("20 to 39", "age", 30, 30), part("under 13", "age", 20, 30), part("kitchen", "room", 10, 12)]
     text = Reader(page(report)).text
-    assert "Worst age: with under 13 it misses 10 of 30" in text
+    assert "Worst age, under 13 : it misses 10 of 30" in text
     assert "Worst room" not in text  # there is one only
     assert text.index("By age, the worst first") < text.index("By room, the worst first")
     assert text.rindex("under 13") < text.rindex("20 to 39")
@@ -275,7 +275,8 @@ def test_requirements_that_are_not_met_stand_first():
     failed = {"kind": "sound", "name": "music", "measure": "per_hour", "at_most": 1.0, "value": 8.0, "ok": False}
     text = Reader(page(make_report() | {"requirements": [met, failed]})).text
     assert "Requirements: 1 of 2 not met" in text
-    assert "sound music per_hour at most 1 8 no overall recall at least 0.9 0.97 yes" in text
+    assert "Slice Required Found sound music false accepts per hour at most 1 8 1 met" in text
+    assert "overall recall at least 90.0 % 97.0 %" in text
     assert "Requirements: all 1 met" in Reader(page(make_report() | {"requirements": [met]})).text
     assert "Requirements" not in page(make_report())
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from speechtl.audio.data.manifest import read_manifest
 from speechtl.audio.evaluation.evaluate import listen_to
 from speechtl.audio.evaluation.material import Plan
 from speechtl.audio.evaluation.model import open_model
 from speechtl.audio.evidence.repeat import differences, repeat
 from speechtl.audio.evidence.report_file import read_report
-from speechtl.audio.evidence.statement import model_hash
+from speechtl.audio.evidence.statement import make_statement, model_hash
 from speechtl.errors import SpeechtlError
 
 
@@ -133,8 +134,16 @@ def test_what_is_no_report_of_this_schema_is_a_sentence(tmp_path, text, sentence
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(SpeechtlError, match=sentence):
         read_report(tmp_path / "report.json")
-    with pytest.raises(SpeechtlError, match=r"does not exist; give the report\.json"):
+    with pytest.raises(SpeechtlError, match="does not exist; give the report"):
         read_report(tmp_path / "none.json")
+
+
+def test_a_recording_that_goes_while_it_is_hashed_is_no_part_of_a_statement(tiny_bundle, corpus):
+    clips = [clip for clip in read_manifest(corpus / "positives.jsonl") if clip.split == "test"]
+    (corpus / "positives" / "9.wav").unlink()
+    plan = Plan([corpus / "positives.jsonl"], [])
+    (source,) = make_statement(open_model(tiny_bundle), plan, clips)["sources"]
+    assert list(source["files"]) == ["positives/8.wav", "positives/10.wav"]
 
 
 def test_a_run_has_a_hash_of_its_own(recorded_run, tmp_path):

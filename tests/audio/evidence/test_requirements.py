@@ -68,8 +68,9 @@ def test_a_failure_says_by_how_much_and_with_which_limits(written):
     with pytest.raises(CheckFailedError, match=r"^2 of 3 requirements are not met\.$"):
         check_verdicts(judge(written(floors), REPORT), notes.append)
     assert notes == [
-        "Not met: speaker Ann: recall is 80.0 %, 15.0 points too low; required: 95.0 % at least (4 of 5, 95 % limits 20.0 to 90.0 %).",
-        "Not met: sound music: per_hour is 6, 5 too high; required: 1 at most (3 in 0.50 h, at most 9.00 per hour with 95 % confidence).",
+        "Not met: speaker Ann: recall 80.0 %, 15.0 points too low; required: 95.0 % at least (4 of 5, 95 % limits 20.0 to 90.0 %).",
+        "Not met: sound music: false accepts per hour 6, 5 too high; required: 1 at most "
+        "(3 in 0.50 h, at most 9.00 per hour with 95 % confidence).",
     ]
 
 
@@ -122,6 +123,7 @@ def test_requirements_on_slices_that_there_are_pass(written):
         ("x = 1\n[[require]]\n", "must hold one or more"),
         ("require = [1]\n", "must be a table"),
         (required("recal", "at_least = 0.5"), r"got 'recal' \(did you mean 'recall'\?\)"),
+        ("[[require]]\nmeasure = [1]\n", r"got \[1\]"),
         (required("recall", "at_leest = 0.5"), r"'at_leest' is not known \(did you mean 'at_least'\?\)"),
         (required("recall", "at_least = 95"), "must be a proportion from 0 to 1; got 95"),
         (required("recall", "at_least = true"), "got True"),

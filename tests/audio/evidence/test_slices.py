@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest, chi2
 
 from speechtl.audio.data.manifest import Clip
-from speechtl.audio.evidence.slices import delays, expected, sound_slices, source_slices, word_slices, worst_first, worst_of_words
+from speechtl.audio.evidence.slices import delays, expected, negative_slices, word_slices, worst_first, worst_of_words
 
 
 def clip(speaker=None, manifest="words.jsonl", **extra) -> Clip:
@@ -49,20 +49,20 @@ def test_false_accepts_are_counted_by_kind_of_sound_and_by_manifest():
         (clip(manifest="librispeech.jsonl"), 7200.0, 1),
         (clip(manifest="librispeech.jsonl", kind="television-like"), 720.0, 3),
     ]
-    sounds = sound_slices(heard)
+    made = negative_slices(heard)
+    sounds = [part for part in made if part["kind"] == "sound"]
     assert [(part["name"], part["events"], part["hours"]) for part in sounds] == [
         ("television-like", 3, 0.2),
         ("noise", 2, 1.0),
         ("read", 1, 2.0),
     ]
     assert sounds[1]["per_hour_high"] == pytest.approx(chi2.ppf(0.95, 6) / 2)
-    sources = source_slices((one.manifest, seconds, events) for one, seconds, events in heard)
-    assert {part["name"]: part["events"] for part in sources} == {"noise_a": 0, "noise_b": 2, "librispeech": 4}
+    assert {part["name"]: part["events"] for part in made if part["kind"] == "negatives"} == {"noise_a": 0, "noise_b": 2, "librispeech": 4}
 
 
 def test_without_an_event_the_sound_that_was_heard_least_is_the_worst():
     heard = [(clip(manifest="noise.jsonl"), 36000.0, 0), (clip(manifest="music.jsonl"), 60.0, 0)]
-    assert [part["name"] for part in sound_slices(heard)] == ["music", "noise"]
+    assert [part["name"] for part in negative_slices(heard)][:2] == ["music", "noise"]
 
 
 def test_the_worst_of_a_kind_needs_another_to_be_worse_than():

@@ -26,8 +26,8 @@ LOOK_BYTES = 1 << 16  # at the beginning of a file, to tell what it is
 MOST_PROBLEMS = 1000  # that are kept of a manifest in which every line is wrong
 
 
-class Listed(Sequence[Clip]):
-    """The clips of recordings in a file of JSON lines, read from it when they are asked for."""
+class Listed:
+    """Recordings in a file of JSON lines, read from it when they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,18 +45,20 @@ class Listed(Sequence[Clip]):
                 self._starts.append(self._starts[-1] + size)
                 self.durations.append(clip.duration)
 
+    def __iter__(self) -> Iterator[Clip]:
+        """The clips of all recordings, one at a time."""
+        with self.path.open("rb") as file:
+            yield from map(clip_of, file)
+
     def lines(self, first: int, last: int) -> list[bytes]:
         """The lines of the recordings from `first` up to `last`."""
         with self.path.open("rb") as file:
             file.seek(self._starts[first])
             return file.read(self._starts[last] - self._starts[first]).splitlines()
 
-    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]  # no slices of it are needed
+    def clip(self, index: int) -> Clip:
+        """A recording's clip."""
         return clip_of(self.lines(index, index + 1)[0])
-
-    def __iter__(self) -> Iterator[Clip]:
-        with self.path.open("rb") as file:
-            yield from map(clip_of, file)
 
 
 def _line(clip: Clip) -> bytes:

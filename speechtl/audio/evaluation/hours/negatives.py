@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -66,16 +66,17 @@ def hear_negatives(
     lowest: float,
     machines: Machines,
     note: Log,
-    before: Callable[[Sequence[Clip]], None] = lambda clips: None,
+    check: Callable[[Iterable[Clip]], None] = lambda listed: None,
 ) -> Iterator[tuple[Sequence[Recording], ScoredStream]]:
     """The negatives of a plan and their scores, exact for thresholds from `lowest` up; both until the block ends.
 
-    `before` is called with the clips before anything is heard. What was heard is kept when the block raises an error.
+    What was heard is kept when the block raises an error. `check` is called before anything is heard.
     """
     with workshop(note) as folder:
         new = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
         try:
             listed = list_negatives(new / LIST, plan, model, apart, note)
+            check(listed)
             ears = ears_of(model, lowest, sha256_of(new / LIST))
             if not (folder / ears.key).exists():
                 new.rename(folder / ears.key)
@@ -85,7 +86,6 @@ def hear_negatives(
         parts = Parts(listed)
         with alone_with(folder / ears.key, len(parts)) as kept:
             try:
-                before(listed)
                 _hear(parts, kept, machines, ears, note)
                 yield _joined(listed, kept, model, ears.reach, note)
             except KeyboardInterrupt:
@@ -142,7 +142,7 @@ class HeardRecordings(Sequence[Recording]):
     def __getitem__(self, number: int) -> Recording:  # type: ignore[override]  # no slices of it are needed
         if not 0 <= number < len(self):
             raise IndexError(number)
-        clip, seconds = self._listed[int(self._indices[number])], float(self._seconds[number])
+        clip, seconds = self._listed.clip(int(self._indices[number])), float(self._seconds[number])
         assert clip.path is not None
         pcm = OnDisk(clip.path, clip.offset, clip.duration or None, round(seconds * SAMPLE_RATE), clip.channel)
         return Recording(clip, pcm, (0.0, seconds))
@@ -201,7 +201,7 @@ def _joined(listed: Listed, kept: Kept, model: Model, reach: int, note: Log) -> 
         made.add(heard)
         skipped += [one.why for one in heard.skipped]
     if len(skipped) == len(listed):
-        raise none_left(len(listed), listed[0].manifest, skipped)
+        raise none_left(len(listed), listed.clip(0).manifest, skipped)
     for problem in first_few(skipped):
         note(f"Skipped: {problem}")
     seconds = np.concatenate(made.seconds)

@@ -32,15 +32,15 @@ def test_scores_are_those_of_the_detector(ears, listed, model, recording_of):
     all_kept = dataclasses.replace(ears, floor=0.0, key="all")
     heard = hear(all_kept, Part(0, 0, listed.lines(0, 1)))
     model.scorer.reset()
-    (passage,) = without_words([recording_of(read_audio(listed[0].path))], Condition(), 1)
+    (passage,) = without_words([recording_of(read_audio(listed.clip(0).path))], Condition(), 1)
     expected = model.scorer.feed(passage.samples)[:, 0]
     np.testing.assert_allclose(heard.scores[:495], expected[:495], atol=1e-6)
 
 
 def test_a_recording_that_has_gone_away_or_is_cut_is_skipped(ears, listed):
-    listed[1].path.unlink()
-    content = listed[2].path.read_bytes()
-    listed[2].path.write_bytes(content[: len(content) // 2])
+    listed.clip(1).path.unlink()
+    content = listed.clip(2).path.read_bytes()
+    listed.clip(2).path.write_bytes(content[: len(content) // 2])
     heard = hear(ears, Part(0, 0, listed.lines(0, 3)))
     assert np.isnan(heard.seconds).tolist() == [False, True, True]
     assert [(one.recording, one.gone) for one in heard.skipped] == [(1, True), (2, False)]
@@ -52,7 +52,7 @@ def test_a_recording_that_has_gone_away_or_is_cut_is_skipped(ears, listed):
 def test_a_disk_that_has_gone_away_ends_the_work(ears, listed):
     lines = listed.lines(0, 6) * 2
     for index in range(6):
-        listed[index].path.unlink()
+        listed.clip(index).path.unlink()
     with pytest.raises(SpeechtlError, match="None of the 12 recordings can be used any more; the first:"):
         hear(ears, Part(0, 0, lines))
 

@@ -35,7 +35,7 @@ def test_clips_are_those_of_the_manifest(listing, corpus, kind):
     path = corpus / {"lines": "negatives.jsonl", "folder": "negatives", "array": "a.json", "recording": "negatives/0.wav"}[kind]
     expected = [clip for clip in read_clips([path]) if clip.split in ("train", None)]
     listed, _ = listing(path, split="train")
-    given = [listed[index] for index in range(len(listed))]
+    given = [listed.clip(index) for index in range(len(listed))]
     assert given == expected
     assert [(clip.path, clip.where) for clip in given] == [(clip.path, clip.where) for clip in expected]
     assert list(listed.durations) == [clip.duration for clip in expected]
@@ -46,8 +46,8 @@ def test_a_missing_hash_is_computed_and_other_keys_stay(listing, corpus):
         {key: value for key, value in line.items() if key != "sha256"} | {"room": "hall"} for line in lines_of(corpus / "negatives.jsonl")
     ]
     listed, _ = listing(write(corpus / "n.jsonl", lines))
-    assert listed[0].sha256 == lines_of(corpus / "negatives.jsonl")[8]["sha256"]
-    assert listed[0].extra == {"room": "hall"}
+    assert listed.clip(0).sha256 == lines_of(corpus / "negatives.jsonl")[8]["sha256"]
+    assert listed.clip(0).extra == {"room": "hall"}
 
 
 def test_wrong_lines_are_all_reported_with_their_numbers(listing, corpus, monkeypatch):
