@@ -26,7 +26,7 @@ def steps(*values, like=0, amount=0.0, seed=0):
 
 @pytest.fixture
 def old():
-    words = [steps(value, seed=index) for index, value in enumerate(np.linspace(-1.0, 6.0, 60))]
+    words = [steps(value, seed=index) for index, value in enumerate(np.linspace(-1.0, 12.0, 60))]
     others = [steps(value, seed=100 + index) for index, value in enumerate(np.linspace(-6.0, -0.5, 80))]
     memory = Memory(words, [index // 3 for index in range(60)], others, 0.5)
     return SimpleNamespace(layer=LAYER, threshold=0.0, trigger=TriggerSettings(), scorer=SimpleNamespace(step_seconds=0.08), memory=memory)
