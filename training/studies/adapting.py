@@ -143,6 +143,7 @@ def _with_threshold(stage: Stage, threshold: float) -> Stage:
     """The stage with a bundle of that threshold."""
     about = {key: value for key, value in stage.bundle.about.items() if key not in ("schema", "files")}
     about["detector"] = {**about["detector"], "threshold": float(1.0 / (1.0 + np.exp(-threshold)))}
+    stage.folder.mkdir(parents=True, exist_ok=True)
     path = stage.folder / "lowered.wake"
     write_bundle(path, about, dict(stage.bundle.files))
     return replace(stage, bundle=open_bundle(path))
