@@ -19,7 +19,7 @@ from speechtl.runtime.samples import Doubles, Floats
 
 MARGIN = 1.5  # log-odds beyond the threshold that a clip is moved to
 CLIPS = 3.0  # weight of all clips of a label, however few
-HELD = 20.0  # weight of the remembered words, and of everything else that is remembered
+HELD, SILENT = 20.0, 60.0  # weights of the remembered words, and of everything else that is remembered
 SAFE = 2.0  # log-odds above the threshold from which on a remembered word counts less
 LEAST = 0.1  # weight of one far above it
 STIFF = 0.02  # weight of the mean squared change of log-odds
@@ -81,7 +81,7 @@ def _solve(layer: Layer, threshold: float, words: Doubles, others: Doubles, held
             (words, np.minimum(words @ change - short, 0.0), CLIPS, 1.0),
             (others, np.maximum(others @ change + long, 0.0), CLIPS, 1.0),
             (kept_words, np.minimum(kept_words @ change, 0.0), HELD, endangered),
-            (kept_others, np.maximum(kept_others @ change, 0.0), HELD, 1.0),
+            (kept_others, np.maximum(kept_others @ change, 0.0), SILENT, 1.0),
             (everything, everything @ change, STIFF, 1.0),
         )
         value, slope = RIDGE * float(change @ change), 2.0 * RIDGE * change

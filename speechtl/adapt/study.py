@@ -29,9 +29,7 @@ SNR_DB = (15.0, 5.0)  # of the noisy copies of clips that are learned
 MOST_COPIED = 200  # clips, beyond which there are no noisy copies
 UNLIKE = 8.0  # log-odds below the threshold at which nothing in a clip resembles the word
 HELD = 600  # moments without the word that hold the layer
-TAIL = 40  # highest scores without the word, from which the threshold is extrapolated
-LEAST_SCALE = 0.05  # log-odds, of their mean excess
-RARER = 7.0  # natural logarithm of the rates over which that is done, at most: a thousand times rarer
+TAIL = 20  # highest scores without the word: the threshold rises with their mean
 REMEMBERED = 100  # of the new clips of each label, for the next adaptation
 SILENCED = 0.1  # share of the false alarms that may still fire, if words allow it
 HIGHER, TRIED = 3.0, 31  # log-odds by which the threshold may rise to silence alarms, and values that are tried
@@ -104,23 +102,17 @@ class Study:
         return chosen
 
     def _rise(self, layers: Sequence[Layer]) -> float:
-        """By how much the threshold has to rise so that anything else reaches it as rarely as before, in log-odds.
+        """By how much the highest scores without the word rise, in log-odds, with layers that have not learned from them."""
+        return self._tail(layers) - self._tail([self.old.layer] * FOLDS)
 
-        The rate beyond the highest scores that are remembered is extrapolated by an exponential tail, as in the calibration.
-        """
-        (start, scale), (new_start, new_scale) = self._tail([self.old.layer] * FOLDS), self._tail(layers)
-        beyond = min(max(self.old.threshold - start, 0.0) / scale, RARER)
-        return new_start - start + (new_scale - scale) * beyond
-
-    def _tail(self, layers: Sequence[Layer]) -> tuple[float, float]:
-        """Start and mean excess of the highest scores without the word, of layers that have not learned from them."""
+    def _tail(self, layers: Sequence[Layer]) -> float:
+        """The mean of the highest scores without the word, each second's by the layer of its fold."""
         memory, seconds = self.old.memory, self.old.scorer.step_seconds
-        peaks = []
+        peaks: list[float] = []
         for fold, layer in enumerate(layers):
             own = [stream for stream, of in zip(memory.others, memory.other_folds, strict=True) if of == fold]
-            peaks += [float(layer.logits(moment)[0]) for moment in highest(layer, own, seconds, TAIL + 1)]
-        top = np.sort(peaks)[-TAIL - 1 :]
-        return float(top[0]), max(float((top - top[0]).sum()) / max(len(top) - 1, 1), LEAST_SCALE)
+            peaks += [float(layer.logits(moment)[0]) for moment in highest(layer, own, seconds, TAIL)]
+        return float(np.mean(sorted(peaks)[-TAIL:]))
 
     def _compare(self, layers: Sequence[Layer], threshold: float) -> list[Line]:
         before = [self.old.layer] * FOLDS

@@ -1,6 +1,6 @@
 import pytest
 
-from speechtl.adapt import study
+from speechtl.adapt import compare, study
 from speechtl.adapt.adapt import adapt
 from speechtl.adapt.keep import previous, undo
 from speechtl.adapt.memory import unpack
@@ -43,13 +43,13 @@ def test_the_new_bundle_says_what_it_learned_and_remembers_it(remembering, alarm
     assert len(unpack(after).others) == len(unpack(before).others) + len(SOFT)
 
 
-def test_words_that_were_labelled_as_anything_else_make_it_worse_so_nothing_is_written(remembering, save, bursts, tmp_path):
-    for scale in (0.8, 0.85, 0.9, 0.95, 1.0):
-        folder = save("not-word", bursts((1.0,), 2.0) * scale)
-    report = adapt(remembering, tmp_path / "new.wake", clips=folder)
-    assert not report["written"]
-    assert report["reasons"]
-    assert not (tmp_path / "new.wake").exists()
+def test_what_is_worse_is_not_written_and_the_old_bundle_stays(remembering, alarms, monkeypatch):
+    monkeypatch.setattr(compare, "MOST_LOST", -1.0)  # nothing is good enough
+    old = remembering.read_bytes()
+    report = adapt(remembering, remembering, clips=alarms, keep_previous=True)
+    assert (report["written"], report["reasons"][0].split(":")[0]) == (False, "training")
+    assert remembering.read_bytes() == old
+    assert not previous(remembering).exists()
 
 
 def test_clips_that_are_right_already_change_nothing_and_nothing_is_written(remembering, save, bursts, tmp_path):
