@@ -157,7 +157,8 @@ class Trainings:
         return inside(word.runs, f"{run}.job")
 
     def _state(self, word: Word, run: str, running: bool) -> dict[str, Any]:
-        job = read_json(_job(word, run) / JOB) if (_job(word, run) / JOB).is_file() else {"steps": [], "step": 0, "code": 0}
+        path = _job(word, run) / JOB
+        job: dict[str, Any] = read_json(path) if path.is_file() else {"steps": [], "step": 0, "code": 0}
         tail = _tail(_job(word, run) / LOG)
         state = "running" if running else _ended(word, run, job["code"])
         settings = job.get("settings", {})
