@@ -57,9 +57,9 @@ class TrainingSettings:
         try:
             made = cls(**given)
             rate, seed = float(made.false_accepts_per_day), int(made.seed)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise RefusedError(422, f"The settings cannot be used: {error}.") from error
-        if made.effort not in EPOCHS:
+        if not isinstance(made.effort, str) or made.effort not in EPOCHS:
             raise RefusedError(422, f"The effort must be one of {', '.join(EPOCHS)}; got {made.effort!r}.")
         if not 0.01 <= rate <= 240.0 or not 0 <= seed < 2**31:
             raise RefusedError(422, "False accepts per day must be from 0.01 to 240, and the seed a whole number from 0.")
