@@ -13,7 +13,26 @@ from speechtl.text import counted
 
 # Folders that systems and programs create; people keep no recordings or pictures in them.
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "$recycle.bin", "lost+found", "system volume information"}
-SOUNDS = {".3g2", ".3gp", ".3gpp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".webm", ".wma", ".wv"}
+SOUNDS = {
+    ".3g2",
+    ".3ga",
+    ".3gp",
+    ".3gpp",
+    ".aac",
+    ".ac3",
+    ".amr",
+    ".ape",
+    ".awb",
+    ".m4a",
+    ".m4b",
+    ".mka",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".webm",
+    ".wma",
+    ".wv",
+}
 PICTURES = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".png", ".svg", ".tif", ".tiff", ".webp"}
 TEXTS = {".csv", ".htm", ".html", ".json", ".jsonl", ".md", ".pdf", ".rtf", ".toml", ".tsv", ".txt", ".xml"}
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from speechtl import __version__
-from speechtl.cli import bench, data, device, image, study, words
+from speechtl.cli import bench, data, device, image, record, study, words
 from speechtl.cli.options import Command
 from speechtl.cli.studio import studio
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
@@ -102,6 +102,7 @@ def options(
 # `--help` lists the commands in this order.
 for command, example in (
     (words.demo, "speechtl demo"),
+    (record.record, "speechtl record computer --takes 20   or: speechtl record computer --negatives"),
     (words.train, "speechtl train training/recipes/words/computer.toml --out runs/computer"),
     (
         words.evaluate,

@@ -1,4 +1,4 @@
-"""`speechtl data ...`: check, download, count and align the recordings of manifests."""
+"""`speechtl data ...`: check, download, count, align and cut recordings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechtl.cli.options import JsonOption
+from speechtl.cli.options import JsonOption, output_folder
 from speechtl.errors import CheckFailedError
 from speechtl.progress import progress as progress_of
-from speechtl.progress import say
+from speechtl.progress import say, tracked
 from speechtl.text import counted, echo, echo_json, first_few, one_line, were
 
 if TYPE_CHECKING:
     from speechtl.audio.data.check import Problem
     from speechtl.audio.data.folder_check import FolderReport
+    from speechtl.audio.data.manifest import Clip
     from speechtl.audio.data.stats import SplitStats
+    from speechtl.audio.recording.split import FoundTake
 
-app = typer.Typer(name="data", help="Manifests: check, download, count and align recordings.", no_args_is_help=True)
+app = typer.Typer(name="data", help="Recordings: check, download, count, align and cut them.", no_args_is_help=True)
 
 Manifests = Annotated[
     list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests: JSON lines, one recording per line.", show_default=False)
@@ -146,6 +148,71 @@ def align(manifests: Manifests, as_json: JsonOption = False) -> None:
     else:
         for path, aligned in done.items():
             echo(f"{path}: {aligned.found} found, {aligned.kept} unchanged, {len(aligned.not_found)} not found.")
+
+
+@app.command(epilog="Example: speechtl data split ann.m4a --word computer --speaker Ann --out recordings/computer")
+def split(
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Long recordings by one speaker.", show_default=False)],
+    word: Annotated[str, typer.Option(metavar="WORD", help="The word or phrase that is said again and again.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the takes.", show_default=False, callback=output_folder)],
+    speaker: Annotated[str, typer.Option(metavar="NAME", help="Who speaks.")] = "speaker-1",
+    licence: Annotated[str, typer.Option("--license", metavar="SPDX", help="Licence of the recordings, such as CC0-1.0.")] = "",
+    keep_all: Annotated[bool, typer.Option("--all", help="Also write takes with problems.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut long recordings, in which a word is said many times, into takes; prints what was found.
+
+    Takes with problems (clipped, cut off, another word, ...) are listed and left out. Nothing is overwritten: takes are numbered after
+    those in the folder, and the same recording adds nothing a second time. Exit code 1 if a recording has no takes.
+    """
+    with progress_of("loading"):
+        from speechtl.audio.recording.agreement import TakeEncoder
+        from speechtl.audio.recording.folder import Speaker, TakeFolder, speaker_name
+        from speechtl.audio.recording.split import find_takes, keep_takes
+    from speechtl.errors import AudioError
+
+    folder, who = TakeFolder(out, word), Speaker(speaker_name(speaker), "", licence)
+    folder.check_label()
+    encoder, problems = TakeEncoder(), []
+    rows: list[tuple[FoundTake, Clip | None]] = []
+    for path in tracked("cutting recordings", recordings, len(recordings)):
+        try:
+            found = find_takes(path, word, encoder)
+        except AudioError as error:
+            problems.append(str(error))
+            continue
+        rows += zip(found, keep_takes(found, folder, who, say, keep_all=keep_all), strict=True)
+    if as_json:
+        takes = [
+            {"source": str(take.source), "start": round(take.start, 3), "file": clip and str(clip.path), **take.check.to_json()}
+            for take, clip in rows
+        ]
+        echo_json({"takes": takes, "problems": problems}, indent=2)
+    else:
+        _print_takes(rows)
+    if problems:
+        raise CheckFailedError("\n".join(problems))
+
+
+def _print_takes(rows: Sequence[tuple[FoundTake, Clip | None]]) -> None:
+    from speechtl.console import PlainTable, plain_console
+
+    if not rows:
+        return
+    table = PlainTable("recording", "start (s)", "length (s)", "word (s)", "level (dBFS)", "check", "written as", box=None)
+    for take, clip in rows:
+        word = take.check.word
+        times = (f"{take.start:.2f}", f"{take.check.seconds:.2f}", f"{word[1] - word[0]:.2f}" if word else "-")
+        table.add_row(
+            take.source.name,
+            *times,
+            f"{take.check.level_db:.0f}",
+            ", ".join(take.check.kinds) or "good",
+            clip.audio_filepath if clip else "-",
+        )
+    plain_console().print(table)
+    written = sum(clip is not None for _, clip in rows)
+    echo(f"{written} of {counted(len(rows), 'take')} written." + ("" if written == len(rows) else " Write the others, too, with --all."))
 
 
 def _print_table(rows: Sequence[SplitStats]) -> None:

@@ -69,3 +69,25 @@ def test_a_folder_and_a_recording_with_hostile_names_are_lines_of_text(tmp_path)
     assert "\x1b" not in verified + counted
     assert not any(line.startswith(("b", "speechtl: All is well")) for line in (verified + counted).splitlines())
     assert "[red]x[:smile:] \\x1b[2J\\x0ab" in counted
+
+
+def test_a_long_recording_is_cut_into_takes_with_a_table_and_as_json(tmp_path, said):
+    long = tmp_path / "long.wav"
+    words = [said.spoken("oue", pitch) for pitch in (110, 115, 120, 118)]
+    soundfile.write(long, said.with_pauses([*words, said.spoken("iii", 118)], [1.0] * 5, 40.0), 16_000)
+    arguments = ("split", long, "--word", "computer", "--speaker", "Ann", "--out", tmp_path / "out")
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("good") == 4
+    assert "different" in result.stdout
+    assert "4 of 5 takes written" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out" / "Ann").iterdir()) == [f"00{number}.wav" for number in range(1, 5)]
+    document = json.loads(call(*arguments, "--all", "--json").stdout)
+    assert [take["file"] is not None for take in document["takes"]] == [True] * 5
+    assert len(list((tmp_path / "out" / "Ann").iterdir())) == 5
+
+
+def test_a_recording_without_takes_fails_the_cut_with_a_sentence(manifest):
+    result = call("split", manifest.with_name("a.wav"), manifest.with_name("no.wav"), "--word", "hello", "--out", manifest.parent / "out")
+    assert isinstance(result.exception, CheckFailedError)
+    assert "no.wav does not exist" in str(result.exception)

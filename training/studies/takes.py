@@ -1,6 +1,6 @@
 """Checks of takes on real recordings: how often each flags a good take, and how often another word among takes is found.
 
-    python training/studies/takes.py wake_computer=computer wake_jarvis=jarvis wake_smart_mirror="smart mirror" wake_alexa=alexa --split train
+    python training/studies/takes.py wake_computer=computer wake_jarvis=jarvis "wake_smart_mirror=smart mirror" wake_alexa=alexa
 
 Each manifest of `data_manifests` is given with its word. A trial compares a take with others of the word: of the same speaker, of the same
 speaker with another word among them, or of other speakers. The take is a good one, a take of another word (by the same speaker where there
@@ -15,6 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from speechtl.audio.data.clips import read_clips
 from speechtl.audio.recording.agreement import OTHERS_LIMIT, OWN_LIMIT, TakeEncoder, disagreement
 from speechtl.audio.recording.checks import check_take
-from speechtl.console import measurement_table, plain_console
+from speechtl.console import PlainTable, measurement_table, plain_console
 from speechtl.errors import reported
 from speechtl.progress import tracked
 from speechtl.runtime.samples import SAMPLE_RATE, Floats
@@ -70,18 +71,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     plain_console().print(_comparisons(takes))
 
 
-def _comparisons(takes: Sequence[Take]) -> object:
+def _comparisons(takes: Sequence[Take]) -> PlainTable:
     table = measurement_table("compared with", "trials", "good take", "another word", "half of the word")
     for count in COMPARED:
-        table.add_row(f"{count} of the speaker", *_row(takes, lambda take, chosen, n=count: _own(takes, take, chosen, n), OWN_LIMIT))
+        table.add_row(f"{count} of the speaker", *_row(takes, partial(_own, takes, count=count), OWN_LIMIT))
     for count in COMPARED[1:]:
-        table.add_row(
-            f"{count} of the speaker, one of them another word",
-            *_row(takes, lambda take, chosen, n=count: _own(takes, take, chosen, n, 1), OWN_LIMIT),
-        )
-        table.add_row(
-            f"{count} of other speakers", *_row(takes, lambda take, chosen, n=count: _others(takes, take, chosen, n), OTHERS_LIMIT)
-        )
+        mixed = partial(_own, takes, count=count, wrong=1)
+        table.add_row(f"{count} of the speaker, one of them another word", *_row(takes, mixed, OWN_LIMIT))
+        table.add_row(f"{count} of other speakers", *_row(takes, partial(_others, takes, count=count), OTHERS_LIMIT))
     return table
 
 
@@ -105,14 +102,14 @@ def _row(takes: Sequence[Take], compared: Callable[[Take, random.Random], list[T
     for take in takes:
         by_speaker[take.speaker, take.word].append(take)
     chosen = random.Random(0)
-    flagged: list[tuple[bool, bool, bool]] = []
+    flagged: list[list[bool]] = []
     for own in by_speaker.values():
         for _ in range(TRIALS):
             take = chosen.choice(own)
             others = [one.whole for one in compared(take, chosen)]
             if others:
                 tried = (take.whole, chosen.choice(_wrong(takes, take)).whole, take.half)
-                flagged.append(tuple(disagreement(one, others) > limit for one in tried))  # type: ignore[arg-type]
+                flagged.append([disagreement(one, others) > limit for one in tried])
     shares = np.mean(flagged, axis=0) if flagged else np.zeros(3)
     return [str(len(flagged)), *(f"{100 * share:.1f} %" for share in shares)]
 

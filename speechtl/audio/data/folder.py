@@ -15,7 +15,6 @@ from speechtl.runtime.sound import media
 from speechtl.runtime.sound.files import describe, readable
 from speechtl.text import are, counted
 
-
 MANIFEST = "manifest.jsonl"  # in a folder of recordings: what is known about them
 
 

@@ -11,13 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.encoders import load_encoder
+from speechtl.audio.phrases import name_key
 from speechtl.audio.recording.checks import TakeProblem
+from speechtl.audio.recording.folder import TakeFolder
+from speechtl.errors import AudioError
 from speechtl.runtime.features import LogMel, LogMelSettings
 from speechtl.runtime.samples import SAMPLE_RATE, Floats, Samples
+from speechtl.runtime.sound.files import read_audio
 
 ENCODER = "conv-ctc"
-FEWEST = 3  # takes to compare with
+FEWEST, MOST = 3, 12  # takes to compare with
 LEAD, LAG = 0.05, 0.1  # seconds after the start and the end of the word between which an output ends: it hears nothing of the future
 # Measured by training/studies/takes.py: of the same speaker's takes, and where there are too few of them of others'.
 OWN_LIMIT, OTHERS_LIMIT = 0.12, 0.14
@@ -71,3 +76,37 @@ def disagreeing(takes: Sequence[Floats]) -> list[int]:
     if len(takes) <= FEWEST:
         return []
     return [index for index, take in enumerate(takes) if disagreement(take, [*takes[:index], *takes[index + 1 :]]) > OWN_LIMIT]
+
+
+class KeptTakes:
+    """The takes of a folder, with which new ones are compared; embeddings of earlier ones are computed when they are needed."""
+
+    def __init__(self, takes: TakeFolder) -> None:
+        self._takes = takes
+        self._encoder = TakeEncoder()
+        self._known: dict[str, Floats | None] = {}
+
+    def problem(self, samples: Samples, word: tuple[float, float], speaker: str) -> TakeProblem | None:
+        """The problem of a take of a speaker that disagrees with the kept ones, as in `disagreement_problem`."""
+        clips = self._takes.clips()
+        own = self._embeddings([clip for clip in clips if clip.person == name_key(speaker)])
+        others = [] if len(own) >= FEWEST else self._embeddings([clip for clip in clips if clip.person != name_key(speaker)])
+        return disagreement_problem(self._encoder.embed(samples, word), own, others)
+
+    def _embeddings(self, clips: Sequence[Clip]) -> list[Floats]:
+        """Those of the last takes in which there is a word."""
+        found = [self._embedding(clip) for clip in clips[-MOST:]]
+        return [embedding for embedding in found if embedding is not None]
+
+    def _embedding(self, clip: Clip) -> Floats | None:
+        if clip.sha256 not in self._known or clip.sha256 is None:
+            self._known[clip.sha256 or ""] = self._embed(clip)
+        return self._known[clip.sha256 or ""]
+
+    def _embed(self, clip: Clip) -> Floats | None:
+        if clip.path is None or clip.word_start is None or clip.word_end is None:
+            return None
+        try:
+            return self._encoder.embed(read_audio(clip.path, clip.offset, clip.duration, clip.channel), (clip.word_start, clip.word_end))
+        except AudioError:
+            return None  # `speechtl data verify` reports it

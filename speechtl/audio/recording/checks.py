@@ -36,6 +36,11 @@ class TakeProblem:
         return f"{self.sentence} {self.remedy}"
 
 
+DIFFERENT = TakeProblem(
+    "different", "The take sounds different from the others.", "Listen to it: was the whole word said, and nothing else?"
+)
+
+
 @dataclass(frozen=True)
 class TakeCheck:
     """Measurements of a take (seconds, dBFS, dB, share of clipped samples) and its problems; `word` is None if none was found."""
@@ -57,6 +62,10 @@ class TakeCheck:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of the problems."""
         return tuple(problem.kind for problem in self.problems)
+
+    def with_problem(self, problem: TakeProblem) -> TakeCheck:
+        """The check with one more problem."""
+        return replace(self, problems=(*self.problems, problem))
 
     def to_json(self) -> dict[str, Any]:
         """The check for a program to read; levels of digital silence are null."""

@@ -34,7 +34,7 @@ _changes = threading.Lock()
 
 @dataclass(frozen=True)
 class Speaker:
-    """A speaker's name, what he or she agreed to, and the licence (SPDX) of the recordings."""
+    """A speaker's name, what he or she agreed to, and the licence (SPDX) of the recordings; both are empty if unknown."""
 
     name: str
     consent: str = CONSENT
@@ -43,7 +43,7 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """How a take was recorded: the device and its rate (hertz), the channel's name or other keys of the manifest in `more`."""
+    """How a take was recorded: the device (empty if unknown) and its rate (hertz); `more` are other keys of the manifest."""
 
     device: str
     rate: int
@@ -118,13 +118,19 @@ class TakeFolder:
     def remove(self, clip: Clip) -> None:
         """Remove a take, its line and then its file."""
         with self._changing():
-            write_manifest(self.folder / MANIFEST, [one for one in self.clips() if one.audio_filepath != clip.audio_filepath])
+            left = [one for one in self.clips() if one.audio_filepath != clip.audio_filepath]
+            if left:
+                write_manifest(self.folder / MANIFEST, left)
+            else:
+                (self.folder / MANIFEST).unlink(missing_ok=True)  # an empty one would be an error
             (self.folder / clip.audio_filepath).unlink(missing_ok=True)
 
     def _line(self, name: str, seconds: float, speaker: Speaker, how: Circumstances, word: tuple[float, float] | None) -> Clip:
         path = self.folder / name
         about = {"consent": speaker.consent, "device": how.device, "rate": how.rate, "recorded": _now(), **how.more}
-        clip = Clip(name, round(seconds, 4), text=self.label, label=self.label, speaker=speaker.name, license=speaker.licence)
+        about = {key: value for key, value in about.items() if value != ""}
+        clip = Clip(name, round(seconds, 4), text=self.label, label=self.label, speaker=speaker.name)
+        clip = replace(clip, license=speaker.licence or None)
         clip = replace(clip, sha256=sha256_of(path), extra=about, path=path, manifest=self.folder / MANIFEST)
         return clip if word is None else replace(clip, word_start=round(word[0], 3), word_end=round(word[1], 3))
 

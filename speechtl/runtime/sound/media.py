@@ -15,7 +15,8 @@ import numpy as np
 from speechtl.errors import AudioError
 from speechtl.runtime.samples import Samples
 
-SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".webm", ".mka", ".amr", ".3gp", ".wma", ".caf"})  # which libsndfile does not read
+# Which libsndfile does not read: recorders and cameras of phones, browsers.
+SUFFIXES = frozenset({".m4a", ".mp4", ".mov", ".aac", ".webm", ".mka", ".amr", ".awb", ".3gp", ".3gpp", ".3ga", ".wma", ".caf"})
 
 MOST_BAD = 10  # one packet in so many at most
 

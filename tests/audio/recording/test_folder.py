@@ -90,6 +90,9 @@ def test_undo_removes_the_file_and_its_line(takes, sound):
     takes.remove(undone)
     assert [clip.audio_filepath for clip in read_manifest(takes.folder / "manifest.jsonl")] == [kept.audio_filepath]
     assert not undone.path.exists()
+    takes.remove(kept)
+    assert takes.clips() == []
+    assert takes.add(sound(3), ANN, HOW).audio_filepath == "Ann/001.wav"
 
 
 def test_sound_of_a_kind_is_numbered_by_itself(takes, sound):
