@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -116,6 +116,11 @@ class Sensitivity:
         logit = min(max(_logit(threshold), LOGITS[0]), LOGITS[1])
         known = logit >= self.tail.start - 1e-6
         return self._setting(threshold, logit, HOURS_A_DAY * self.tail.per_hour(logit) if known else math.inf)
+
+    def moved(self, by: float) -> Sensitivity:
+        """The sensitivity of a detector whose logits are that much higher, for words and everything else alike."""
+        tail, high = (replace(one, start=one.start + by) for one in (self.tail, self.high))
+        return Sensitivity(tail, high, self.hours, tuple(replace(point, logit=point.logit + by) for point in self.recalls))
 
     def _setting(self, threshold: float, logit: float, asked: float) -> Setting:
         found = self._recall(logit)

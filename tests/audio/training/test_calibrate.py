@@ -150,7 +150,7 @@ def test_limits_of_the_tail_count_each_recording_once():
 
 def test_the_upper_limit_is_rarely_exceeded_by_what_comes():
     kept = []
-    for number in range(20):
+    for number in range(6):
         told = fit_sensitivity([spoken([3.0])], {f"{seed}": [background(0.3, 9 * number + seed)] for seed in range(4)}, TRIGGER)
         logit = told.tail.logit_for(1.0)
         kept.append(3750 * stats.expon(loc=-8.0).sf(logit) <= told.high.per_hour(logit))

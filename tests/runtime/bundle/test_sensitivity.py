@@ -68,6 +68,12 @@ def test_less_than_the_hours_support_is_extrapolated_with_a_sentence():
     assert sensitivity(hours=0.001).least_per_day == 240.0  # of minutes, even the beginning of the tail
 
 
+def test_scores_that_are_higher_need_a_threshold_that_is_higher_by_as_much():
+    before, after = (word.at_rate(24.0) for word in (sensitivity(), sensitivity().moved(1.5)))
+    assert math.log(after.threshold / (1 - after.threshold)) == pytest.approx(math.log(before.threshold / (1 - before.threshold)) + 1.5)
+    assert (after.per_day, after.recall, after.recall_low) == pytest.approx((before.per_day, before.recall, before.recall_low))
+
+
 def test_what_is_written_is_read():
     assert json.loads(json.dumps(sensitivity().to_json())) == SENSITIVITY
 
