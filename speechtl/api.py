@@ -61,6 +61,7 @@ def evaluate(
     split: str = "test",
     threshold: float | None = None,
     word: str | None = None,
+    confusables: bool = False,
     out: PathLike | None = None,
 ) -> dict[str, Any]:
     """Measure the shipped detector on continuous audio; the same as `speechtl evaluate`.
@@ -72,6 +73,7 @@ def evaluate(
         talk, rooms: the same of speech, of which talk of several people and of one is made; and of impulse responses of rooms.
         snr_db: signal-to-noise ratios; by default 10 dB, or 20 to -5 dB with "world".
         conditions: "given", or "world" for simulated and far rooms, noise and babble in rooms, telephone, codec and levels, too.
+        confusables: also speak words that sound like it; `report["confusables"]` says which were taken for it.
         split, out: split to use, of manifests with splits; folder for `report.json` and `report.html`.
 
     Returns the report, as `report.json` stores it: `report["positives"]["recall"]`, `report["negatives"]["per_hour"]`.
@@ -84,7 +86,12 @@ def evaluate(
 
     around = _paths(noise), _paths(talk), _paths(music), _paths(rooms)
     plan = Plan(_paths(positives), _paths(negatives), *around, snr_db=snr_db, preset=conditions, split=split)
-    report = run_evaluation(open_model(_folder(model), threshold, word=word), plan, say)
+    opened = open_model(_folder(model), threshold, word=word)
+    report = run_evaluation(opened, plan, say)
+    if confusables:
+        from speechtl.audio.spelling.fired import taken_for
+
+        report["confusables"] = taken_for(opened)
     if out is not None:
         write_report(Path(out), report)
     return report

@@ -127,7 +127,7 @@ def _synthetic(out: Path, word: str) -> Material:
             f"half English sentences, so the result does not show how well the word is distinguished from other {language} speech."
         )
     typed = _recipe(word, {"synthesise": True})
-    positives, *confusables = spoken_material(typed, takes=SYNTHETIC_CLIPS, test=SYNTHETIC_TESTS, confusables=CONFUSABLES)
+    positives, confusables = spoken_material(typed, takes=SYNTHETIC_CLIPS, test=SYNTHETIC_TESTS, confusables=CONFUSABLES)
     real = default.are_at_hand()
     data: dict[str, Any]
     if real:
@@ -136,7 +136,7 @@ def _synthetic(out: Path, word: str) -> Material:
         say("The other recordings are synthesised, too. `speechtl train --synthesise` takes real ones and gives a better detector.")
         data = {"negatives": [str(make_negatives(out / "recordings", [word], SYNTHETIC_MINUTES).resolve())]}
     others = [clip for clip in _test_clips(Path(data["negatives"][0])) if word.lower() not in (clip.text or "").lower()]
-    data |= {"positives": [str(positives)], "negatives": [*data["negatives"], *map(str, confusables)]}
+    data |= {"positives": [str(positives)], "negatives": [*data["negatives"], str(confusables)]}
     recipe = _recipe(word, data, **({} if real else {"calibrate": {"false_accepts_per_hour": FALSE_ACCEPTS_PER_HOUR}}))
     return Material(recipe, *_mix(out / "mixed.wav", _test_clips(positives), others))
 

@@ -9,10 +9,13 @@ pytest.importorskip("espeakng_loader")
 
 
 @pytest.fixture
-def small(monkeypatch, embedding_path):
+def small(monkeypatch, embedding_path, tmp_path):
     """Make the demo's work small: it need not learn the word."""
-    for name, value in {"EPOCHS": 1, "SYNTHETIC_CLIPS": 24, "SYNTHETIC_MINUTES": 5.0, "MIXED_SECONDS": 20.0}.items():
+    little = {"EPOCHS": 1, "SYNTHETIC_CLIPS": 24, "SYNTHETIC_TESTS": 6, "CONFUSABLES": 2, "SYNTHETIC_MINUTES": 5.0, "MIXED_SECONDS": 20.0}
+    for name, value in little.items():
         monkeypatch.setattr(demo, name, value)
+    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SPEECHTL_DATA", raising=False)
 
 
 @pytest.mark.slow

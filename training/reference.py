@@ -39,7 +39,7 @@ COMMENT_COLUMN = 41
 ALL_KEYS = """# Recipes
 
 All keys with their defaults, written by `python training/reference.py` from the recipe models. Required are only `name` and `positives`
-(or `synthesise = true`), or `name` and `train` for pictures. An unknown key is an error that suggests the nearest one. `words/`,
+(unless `synthesise` is true), or `name` and `train` for pictures. An unknown key is an error that suggests the nearest one. `words/`,
 `pictures/` and `pretraining/` have recipes to start from.
 """
 INTRODUCTION = """# Commands

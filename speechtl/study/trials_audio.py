@@ -12,6 +12,7 @@ from speechtl.audio.data.clips import read_clips
 from speechtl.audio.data.manifest import Clip, write_manifest
 from speechtl.audio.encoders import data_input, load_encoder, random_init
 from speechtl.audio.recipe import Recipe, TransferSection, with_weights_from
+from speechtl.audio.spelling.material import completed
 from speechtl.audio.training.train import train
 from speechtl.errors import ManifestError
 from speechtl.settings import checked
@@ -29,6 +30,8 @@ class AudioTrials:
     measure = "recall"
 
     def __init__(self, recipe: Recipe) -> None:
+        recipe = completed(recipe)
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"synthesise": False})})  # its takes are among the others
         self.recipe = recipe.model_copy(update={"calibrate": recipe.calibrate.model_copy(update={"enabled": True})})
         encoder = load_encoder(recipe.transfer.encoder)
         self.encoder: Encoder = encoder

@@ -33,7 +33,19 @@ def _validation(about: Mapping[str, Any]) -> list[str]:
         f"  false accepts  {point['events']} in {point['hours']:.2f} h = {point['per_hour']:.2f} per hour "
         f"(at most {point['per_hour_high']:.1f} with 95 % confidence), aimed at {aim:g} per hour",
         "  (Words were played clean and in noise, everything else also in rooms; the limits count each recording once.)",
+        *_of_synthesised(about["data"]),
     ]
+
+
+def _of_synthesised(data: Mapping[str, Any]) -> list[str]:
+    """Whose words the recall is of, where some are synthesised."""
+    spoken = data.get("synthesised", 0)
+    if not spoken:
+        return []
+    clips = data["positives"]["clips"]
+    if spoken == clips:
+        return ["  (All words are synthesised, and fewer are found of real people: add takes of your own with --positives.)"]
+    return [f"  (The recall is of the {clips - spoken} real takes; {spoken} synthesised ones were only learned from.)"]
 
 
 def evaluation_summary(report: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Samples
 
 REFERENCES = 24  # takes that every take is compared with, over all of them
 NEAR = 0.25  # quantile of the distances to them that counts: people who speak alike are enough
-FAR = 4.0  # deviations (median absolute, as in a normal distribution) above the median: one in thirty thousand by chance
+FAR = 3.0  # deviations (median absolute, as in a normal distribution) above the median: one in a thousand by chance
 FEWEST = 8  # takes from which a deviation can be told
 DEVIATION = 1.4826
 

@@ -1,7 +1,8 @@
 """The recordings that a recipe leaves to the program: takes of its phrases, confusable words, and default negatives.
 
-CACHE/spelling/NAME-1f3a.../positives.jsonl      takes of the phrases
-CACHE/spelling/NAME-1f3a.../confusables.jsonl    takes of words and phrases that sound like them
+CACHE/spelling/NAME-1f3a...-positives.jsonl      takes of the phrases
+CACHE/spelling/NAME-1f3a...-confusables.jsonl    takes of words and phrases that sound like them
+CACHE/spelling/takes/                            the takes of all words
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from speechtl.audio.spelling.confusables import nearest
 from speechtl.audio.spelling.negatives import default_recordings
 from speechtl.audio.spelling.takes import RECIPE, Line, Set, make_takes, speakers
 from speechtl.audio.synthesis import kokoro_files
+from speechtl.audio.synthesis.positives import make_negatives
 from speechtl.audio.synthesis.sentences import plain
 from speechtl.audio.synthesis.speak import voices_for
 from speechtl.errors import AudioError, WeightsError
@@ -35,6 +37,7 @@ from speechtl.text import counted, one_line
 TAKES = 240
 CONFUSABLES, TAKES_EACH = 24, 6
 CONFUSABLE = "confusable"  # label of their takes
+OTHER_MINUTES = 5.0  # of other speech by the same voices, where no similar words are known
 FEWEST_PHONES, MOST_WORDS = 3, 6
 TEST_SEED = 1_000_003  # of takes that no training hears
 
@@ -56,10 +59,17 @@ def completed(recipe: Recipe, log: Log = say) -> Recipe:
     return recipe.model_copy(update={"data": data.model_copy(update=update)}) if update else recipe
 
 
-def spoken_material(recipe: Recipe, log: Log = say, *, takes: int = TAKES, test: int = 0, confusables: int = CONFUSABLES) -> list[Path]:
-    """The manifests of takes of the phrases and, if there are any, of confusable words; `test` takes are of other voices and split."""
+def spoken_material(
+    recipe: Recipe, log: Log = say, *, takes: int | None = None, test: int = 0, confusables: int | None = None
+) -> list[Path]:
+    """The manifests of takes of the phrases, and of confusable words; `test` takes are of other voices and of split "test".
+
+    Where no similar words are known, numbers in the language of the phrase and English sentences are in their place: otherwise a
+    network would learn that synthesised speech is the word.
+    """
     phrases = recipe.pronounced
     check_phrases(phrases)
+    takes, confusables = takes or TAKES, confusables or CONFUSABLES
     natural = _natural_voices(phrases, log)
     seed = recipe.train.seed
     settings = [RECIPE, phrases, recipe.spoken, seed, takes, test, confusables, TAKES_EACH, natural, recipe.transfer.encoder]
@@ -74,9 +84,10 @@ def spoken_material(recipe: Recipe, log: Log = say, *, takes: int = TAKES, test:
         if not made[1].is_file():
             texts = [one.text for one in nearest(recipe.spoken, confusables)]
             log(f"Speaking words that sound like it: {', '.join(texts[:8])} ..." if texts else "There is no dictionary of similar words.")
-            _write(made[1], _confusables(folder, texts, seed, TAKES_EACH))
+            lines = _confusables(folder, texts, seed, TAKES_EACH) if texts else _numbers(folder, name, phrases, seed)
+            _write(made[1], lines)
     log(f"The synthesised recordings are in {made[0]}.")
-    return made if made[1].stat().st_size else made[:1]
+    return made
 
 
 def speak_confusables(phrases: Sequence[str], folder: Path, count: int, each: int) -> Path | None:
@@ -127,9 +138,10 @@ def _natural_voices(phrases: Sequence[str], log: Log) -> bool:
             kokoro_files.VOICES.find()
         except WeightsError as error:
             log(f"Natural voices could not be downloaded: {one_line(str(error))}")
-    natural = any(voice.is_natural for voice in speakers(phrases[0]))
+    found = speakers(phrases[0])
+    natural = any(voice.is_natural for voice in found)
     if not natural:
-        names = sorted({voice.synthesizer for voice in speakers(phrases[0])})
+        names = sorted({voice.synthesizer for voice in found})
         log(
             f"There are no natural voices on this machine: {' and '.join(names)} speak instead, and fewer real people will be understood. "
             f"Get natural voices with: {kokoro_files.COMMAND}"
@@ -162,6 +174,14 @@ def _confusables(folder: Path, texts: Sequence[str], seed: int, each: int) -> li
         return []
     wanted = Set(texts, each * len(texts), label=CONFUSABLE, seed=seed + 1, alone=True)
     return make_takes(folder, wanted, "speaking similar words, dozen takes")
+
+
+def _numbers(folder: Path, name: str, phrases: Sequence[str], seed: int) -> list[Line]:
+    """The lines for training of some minutes of other synthesised speech."""
+    path = make_negatives(folder / name, phrases, OTHER_MINUTES, seed=seed)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    kept = [line for line in lines if line["split"] == "train"]
+    return [{**line, "audio_filepath": f"{name}/{line['audio_filepath']}", "label": CONFUSABLE} for line in kept]
 
 
 def _write(path: Path, lines: Sequence[Line]) -> None:

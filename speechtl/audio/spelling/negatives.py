@@ -13,7 +13,6 @@ from speechtl.errors import CheckFailedError, ManifestError, SpeechtlError
 from speechtl.files import in_megabytes
 from speechtl.progress import Log, progress
 
-NAME = "default"
 SETS: Mapping[str, tuple[str, ...]] = {
     "negatives": ("speechocean762", "librispeech", "speech_commands"),
     "noise": ("noise_esc10", "noise_gsc"),

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,8 @@ FOREIGN = 0.7  # of an accent, of a natural voice of another language
 HESITATING, GOING_ON = 0.12, 0.15  # of words before and after the phrase
 BEFORE = ("um", "uh", "so", "okay", "well", "oh", "and", "er", "hmm", "right")
 AFTER = (
-    *(
-        "what time is it",
-        "turn on the light",
-        "play some music",
-        "stop",
-        "how are you",
-        "set a timer",
-        "what's the weather",
-        "can you hear me",
-    ),
-    *("open the door", "good morning", "next song", "tell me more"),
+    *("what time is it", "turn on the light", "play some music", "stop", "how are you", "set a timer", "what's the weather"),
+    *("can you hear me", "open the door", "good morning", "next song", "tell me more"),
 )
 
 Line = dict[str, Any]  # of a manifest
@@ -61,7 +53,10 @@ Line = dict[str, Any]  # of a manifest
 
 @dataclass(frozen=True)
 class Take:
-    """Everything that decides the samples of one take; `before` and `after` are words around the phrase, or empty."""
+    """Everything that decides the samples of one take; `before` and `after` are words around the phrase, or empty.
+
+    `others` are voices that speak where a take of `voice` cannot be right.
+    """
 
     phrase: str
     said: str  # the phrase with marks, or a pronunciation
@@ -71,11 +66,12 @@ class Take:
     after: str
     seed: tuple[int, ...]
     split: str
+    others: tuple[Voice, ...] = ()
 
     @property
     def digest(self) -> str:
         """A short hash of the samples that will be made."""
-        decides = {key: value for key, value in asdict(self).items() if key not in ("phrase", "split")}
+        decides = {key: value for key, value in asdict(self).items() if key not in ("phrase", "split", "others")}
         return hashlib.sha256(json.dumps([RECIPE, decides], sort_keys=True).encode()).hexdigest()[:12]
 
     def utterances(self) -> list[SpokenText]:
@@ -120,7 +116,8 @@ def make_takes(folder: Path, wanted: Set, title: str) -> list[Line]:
 
 def plan_takes(wanted: Set) -> Iterator[Take]:
     """The takes of a set, those for training first; every person speaks before anyone speaks again."""
-    found = {phrase: speakers(phrase) for phrase in wanted.phrases}
+    known = {language: voices(language) for language in {language_of(phrase)[0] for phrase in wanted.phrases}}
+    found = {phrase: speakers(phrase, known[language_of(phrase)[0]]) for phrase in wanted.phrases}
     told_apart = split_voices(found, wanted.seed, max(wanted.test / wanted.count, 0.15)) if wanted.test else {}
     ipa = _Transcribed(wanted.phrases)
     turns: dict[tuple[str, bool], int] = {}
@@ -134,16 +131,18 @@ def plan_takes(wanted: Set) -> Iterator[Take]:
         pool = [voice for voice in own if voice.is_natural is natural]
         turn = turns.get((split, natural), wanted.seed)
         turns[split, natural] = turn + 1
-        yield _drawn(phrase, pool[turn % len(pool)], ipa, (wanted.seed, 9, index), split, alone=wanted.alone)
+        take = _drawn(phrase, pool[turn % len(pool)], ipa, (wanted.seed, 9, index), split, alone=wanted.alone)
+        following = (pool[(turn + step) % len(pool)] for step in range(1, len(pool)))
+        others = islice((voice for voice in following if voice.synthesizer == take.voice.synthesizer), OTHER_VOICES)
+        yield replace(take, others=tuple(others))
 
 
-def speakers(phrase: str) -> list[Voice]:
-    """The voices that say a phrase, or a pronunciation; raises `AudioError` where there are none."""
-    found = voices(language_of(phrase)[0])
-    if not is_pronunciation(phrase):
-        return found
-    found = [voice for voice in found if voice.is_natural or voice.synthesizer == "espeak"]
-    if not found:
+def speakers(phrase: str, known: Sequence[Voice] | None = None) -> list[Voice]:
+    """The voices that say a phrase, or a pronunciation, of those `known`; raises `AudioError` where there are none."""
+    of_language = voices(language_of(phrase)[0]) if known is None else known
+    pronounced = is_pronunciation(phrase)
+    found = [voice for voice in of_language if not pronounced or voice.is_natural or voice.synthesizer == "espeak"]
+    if pronounced and not found:
         raise AudioError(f"Only eSpeak NG and Kokoro say pronunciations such as {phrase}: pip install 'speechtl[synthesis]'")
     return found
 
@@ -208,8 +207,8 @@ def _made(folder: Path, chunk: Sequence[Take], label: str | None) -> tuple[list[
                 lines[number] = _line(folder, left.pop(number), label)
         spoken = _spoken(list(left.values()))
         for (number, take), speech in zip(list(left.items()), spoken, strict=True):
-            if isinstance(speech, UnlikelyTakeError) and turn < OTHER_VOICES:
-                left[number] = _by_another(take, turn)
+            if isinstance(speech, UnlikelyTakeError) and turn < len(take.others):
+                left[number] = replace(take, voice=take.others[turn])
                 continue
             left.pop(number)
             if isinstance(speech, AudioError):
@@ -233,13 +232,6 @@ def _spoken(takes: Sequence[Take]) -> list[list[Samples] | AudioError]:
         failed = next((part for part in own if isinstance(part, AudioError)), None)
         answers.append(failed or [part for part in own if not isinstance(part, AudioError)])
     return answers
-
-
-def _by_another(take: Take, turn: int) -> Take:
-    """The same take by another person of the same synthesiser, of the same split where the set has one for tests."""
-    others = [voice for voice in speakers(take.phrase) if voice.synthesizer == take.voice.synthesizer]
-    others = [voice for voice in others if voice.person == take.voice.person and voice != take.voice] or others
-    return replace(take, voice=others[(take.seed[-1] + turn) % len(others)])
 
 
 def _composed(take: Take, parts: Sequence[Samples]) -> tuple[Samples, Range]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,11 +112,9 @@ class Kept:
         if found := read_if_whole(path):
             return found
         made = make()
-        try:
+        with suppress(OSError, SpeechtlError):  # the training does not need it
             self._make_room(made)
             write_round(path, made)
-        except (OSError, SpeechtlError):  # the training does not need it
-            path.unlink(missing_ok=True)
         return made
 
     def _make_room(self, batch: Batch) -> None:

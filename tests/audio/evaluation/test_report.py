@@ -300,3 +300,13 @@ def test_the_summary_of_a_training_is_that_of_the_rate_aimed_at(tmp_path):
     assert "1 in 0.50 h = 2.00 per hour (at most 9.5 with 95 % confidence), aimed at 0.5 per hour" in text
     assert "Commercial use: no (first; second; third)" in text
     assert f"speechtl export {tmp_path} -o computer.wake" in text
+    assert "synthesised" not in text
+    for clips, sentence in ((240, "All words are synthesised"), (250, "of the 10 real takes; 240 synthesised ones")):
+        data = {"speakers_apart": True, "synthesised": 240, "positives": {"clips": clips}}
+        assert sentence in training_summary(about | {"data": data}, tmp_path)
+
+
+def test_a_summary_names_the_words_that_are_taken_for_it():
+    found = [{"text": "commuter", "takes": 4, "events": 3}, {"text": "pewter", "takes": 4, "events": 0}]
+    assert "commuter (3 of 4), of 2 words that sound like it, spoken 8 times" in evaluation_summary(make_report() | {"confusables": found})
+    assert "taken for it" not in evaluation_summary(make_report())

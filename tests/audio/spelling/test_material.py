@@ -66,7 +66,7 @@ def test_default_negatives_come_with_noise_and_music_unless_these_are_given(tmp_
     ("phrase", "sentence"),
     [
         ("...", "There is nothing to say in the phrase '...'"),
-        ("a", "The phrase 'a' has 1 sound (AH)"),
+        ("a", "The phrase 'a' has 1 sound ("),
         ("/ɑː/", "The phrase '/ɑː/' has 1 sound (ɑː)"),
         ("word " * 40, "has 40 words; a wake phrase has at most 6"),
         ("ᚠᚢᚦ", "No voice reads the Runic script"),
@@ -100,3 +100,16 @@ def test_confusables_for_a_test_are_other_takes_than_those_of_training(small):
     tested = speak_confusables(["marvin"], small / "test", 3, 2)
     lines = [[json.loads(line) for line in path.read_text().splitlines()] for path in (training, tested)]
     assert not {line["sha256"] for line in lines[0]} & {line["sha256"] for line in lines[1]}
+
+
+def test_of_a_language_without_a_dictionary_numbers_by_the_same_voices_are_negatives(small, monkeypatch):
+    monkeypatch.setattr(material, "nearest", lambda phrases, count: [])
+    monkeypatch.setattr(material, "OTHER_MINUTES", 0.2)
+    recipe = recipe_of(small).model_copy(update={"name": "stop", "phrases": ["стоп"]})
+    positives, others = (
+        [json.loads(line) for line in path.read_text().splitlines()] for path in spoken_material(recipe, lambda text: None)
+    )
+    assert {line["text"] for line in positives} == {"стоп"}
+    assert {line["split"] for line in others} == {"train"}
+    assert all((small / "cache" / "spelling" / line["audio_filepath"]).is_file() for line in others)
+    assert any(line["text"][0].isdigit() for line in others)

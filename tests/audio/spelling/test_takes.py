@@ -79,7 +79,7 @@ def test_a_bad_take_goes_to_another_voice_and_one_that_fails_is_left_out(tmp_pat
     monkeypatch.setattr(takes, "speak_all", speak)
     lines = make_takes(tmp_path, Set(["marvin"], 3, alone=True), "speaking")
     assert len(lines) == 2
-    assert asked[3] not in asked[:3]
+    assert asked[3] != asked[0]
     monkeypatch.setattr(takes, "speak_all", lambda utterances, _: dict.fromkeys(range(len(utterances)), AudioError("It failed.")))
     with pytest.raises(AudioError, match="No voice could say 'other': It failed"):
         make_takes(tmp_path, Set(["other"], 2), "speaking")

@@ -12,6 +12,8 @@ from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import scorer_of
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.run import load_run
+from speechtl.audio.spelling import material
+from speechtl.audio.spelling.confusables import Confusable
 from speechtl.audio.training import train as module
 from speechtl.audio.training import validation
 from speechtl.audio.training.train import Training, train
@@ -61,6 +63,21 @@ def test_without_calibration_only_what_is_shipped_learns_and_there_is_no_operati
     run = load_run(corpus / "run")
     assert run.network.head.ensemble.members == MEMBERS
     assert run.trigger.threshold == 0.5
+
+
+@pytest.mark.slow
+def test_a_synthesised_word_is_learned_beside_real_takes_which_the_recall_is_of(recipe, corpus, monkeypatch):
+    pytest.importorskip("espeakng_loader")
+    monkeypatch.setattr(material, "TAKES", 6)
+    monkeypatch.setattr(material, "TAKES_EACH", 1)
+    monkeypatch.setattr(material, "CONFUSABLES", 2)
+    monkeypatch.setattr(material, "nearest", lambda phrases, count: [Confusable("first", 0.2), Confusable("bust", 0.2)])
+    unmarked(corpus)
+    about = train(recipe.model_copy(update={"data": recipe.data.model_copy(update={"synthesise": True})}), corpus / "run")
+    assert about["data"]["synthesised"] == 6
+    assert about["data"]["positives"]["clips"] == 8 + 6
+    assert {point["clips"] for point in about["operating_points"]} == {3 * 8}
+    assert about["data"]["negatives"]["clips"] > 8
 
 
 def unmarked(corpus) -> None:
