@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from speechtl.errors import BundleError
 from speechtl.files import in_megabytes
 from speechtl.runtime.bundle.choice import Choice
 from speechtl.runtime.bundle.wake_word import open_bundle
@@ -18,6 +19,7 @@ from speechtl.studio.refusals import RefusedError, missing
 
 SECONDS = 60  # that copying may take
 HOST = re.compile(r"(?:[a-z_][a-z0-9_-]{0,31}@)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+STATED = ("parity", "licence", "data", "encoder", "versions")  # of a bundle's description
 # No password or question can be answered here, so ssh must not ask.
 OPTIONS = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
 INSTALL = "sudo -n install -m 0644 {name} /etc/speechtl/ && sudo -n systemctl reload speechtl"  # as device/install.sh has it
@@ -31,25 +33,22 @@ def bundle_of(word: Word) -> Path:
 
 
 def certificate(word: Word) -> dict[str, Any]:
-    """What the bundle states of itself: graphs and whether they give the scores of the network, recordings, licence, thresholds."""
-    path = bundle_of(word)
-    bundle = open_bundle(path)
-    about = bundle.about
-    chosen = Choice(per_day=result.chosen(word))
-    keys = ("parity", "licence", "data", "encoder", "versions")
-    stated = {key: about[key] for key in keys if key in about}
-    words = [{"name": one.name, "phrases": list(one.phrases), "threshold": one.trigger.threshold} for one in chosen.words(bundle)]
-    size = path.stat().st_size
-    per_day = result.chosen(word).common
-    option = "" if per_day is None else f"--false-accepts-per-day {per_day:.3g}"
-    return {
-        "option": option,
-        "file": path.name,
-        "size": in_megabytes(size),
-        "words": words,
-        "graphs": list(bundle.graphs),
-        "stated": stated,
-    }
+    """What the bundle states of itself: graphs and whether they give the scores of the network, recordings, licence, thresholds.
+
+    `note` says why the false accepts per day that were chosen cannot be had, where that is so.
+    """
+    bundle = open_bundle(bundle_of(word))
+    per_day, note = result.chosen(word), ""
+    try:
+        words = Choice(per_day=per_day).words(bundle)
+    except BundleError as error:
+        words, note = bundle.words, str(error)
+    named = [{"name": one.name, "phrases": list(one.phrases), "threshold": one.trigger.threshold} for one in words]
+    option = "" if per_day.common is None or note else f"--false-accepts-per-day {per_day.common:.3g}"
+    stated = {key: bundle.about[key] for key in STATED if key in bundle.about}
+    size = in_megabytes(word.bundle.stat().st_size)
+    about = {"file": word.bundle.name, "size": size, "words": named, "graphs": list(bundle.graphs), "stated": stated}
+    return {**about, "option": option, "note": note}
 
 
 def copy(word: Word, host: Any, *, install: bool = False) -> str:

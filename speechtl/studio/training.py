@@ -57,9 +57,9 @@ class TrainingSettings:
         try:
             made = cls(**given)
             rate, seed = float(made.false_accepts_per_day), int(made.seed)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise RefusedError(422, f"The settings cannot be used: {error}.") from error
-        if made.effort not in EPOCHS:
+        if not isinstance(made.effort, str) or made.effort not in EPOCHS:
             raise RefusedError(422, f"The effort must be one of {', '.join(EPOCHS)}; got {made.effort!r}.")
         if not 0.01 <= rate <= 240.0 or not 0 <= seed < 2**31:
             raise RefusedError(422, "False accepts per day must be from 0.01 to 240, and the seed a whole number from 0.")
@@ -157,7 +157,8 @@ class Trainings:
         return inside(word.runs, f"{run}.job")
 
     def _state(self, word: Word, run: str, running: bool) -> dict[str, Any]:
-        job = read_json(_job(word, run) / JOB) if (_job(word, run) / JOB).is_file() else {"steps": [], "step": 0, "code": 0}
+        path = _job(word, run) / JOB
+        job: dict[str, Any] = read_json(path) if path.is_file() else {"steps": [], "step": 0, "code": 0}
         tail = _tail(_job(word, run) / LOG)
         state = "running" if running else _ended(word, run, job["code"])
         settings = job.get("settings", {})

@@ -112,11 +112,13 @@ def test_a_training_that_fails_says_why(client, word, monkeypatch):
         {"false_accepts_per_day": "x"},
         {"seed": -1},
         {"other": 1},
+        {"effort": []},
+        {"seed": 1e999},
         {"false_accepts_per_day": None},
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_before_anything_starts(client, word, settings):
-    answer = client.post(BASE, json=settings)
+    answer = client.post(BASE, content=json.dumps(settings))
     assert (answer.status_code, answer.json()["error"].endswith(".")) == (422, True)
     assert not word.runs.exists()
 

@@ -13,6 +13,7 @@ export async function show(page, { word, keys }) {
     return undefined;
   }
   page.append(
+    about.note ? h("div", { className: "note" }, about.note, " ", h("a", { href: `#/${encodeURIComponent(word.name)}/result` }, "Choose again")) : "",
     h("section", { className: "card" }, h("div", { className: "row" }, h("div", { className: "grow" }, h("h2", {}, about.file), h("small", {}, about.size)),
       h("a", { className: "button primary", href: address(word.name, "bundle"), download: about.file }, icon("ship"), "Download")),
     h("p", {}), h("p", { className: "soft" }, "On the device:"), command(`speechtl listen ${about.file}${about.option ? ` ${about.option}` : ""}`)),

@@ -113,7 +113,7 @@ def _same_origin(headers: Mapping[str, str], host: str, scheme: str) -> bool:
 
 
 def _cookies(headers: Mapping[str, str]) -> dict[str, str]:
-    cookies = SimpleCookie[str]()
+    cookies = SimpleCookie()
     try:
         cookies.load(headers.get("cookie", ""))
     except CookieError:

@@ -93,7 +93,8 @@ def test_a_word_is_recorded_trained_tried_sorted_and_taken_along(browser, addres
     window.click("10 takes, one after the other", "label")
     window.click("Record", "button")
     window.await_text("10 takes of Anna", 120.0)
-    takes = sorted((project.folder / "burst" / "recordings" / "Anna").glob("*.wav"))
+    window.await_true("!document.body.innerText.includes('saving')")
+    takes = sorted((project.folder / "burst" / "recordings" / "Anna").glob("[!.]*.wav"))
     assert len(takes) == 10
     assert all(0.8 <= soundfile.info(path).duration <= 4.2 for path in takes)
     assert {soundfile.info(path).subtype for path in takes} == {"PCM_16"}
