@@ -157,10 +157,11 @@ def _default(param: Any) -> str:
     shown = getattr(param, "show_default", False)
     if isinstance(shown, str):
         return f"Default: {shown}."
-    if not shown or param.required or param.default is None or (param.is_flag and not param.secondary_opts):
+    is_flag = getattr(param, "is_flag", False)  # arguments have no such attribute
+    if not shown or param.required or param.default is None or (is_flag and not param.secondary_opts):
         return ""
     value = param.default
-    if param.is_flag:
+    if is_flag:
         value = (param.opts if value else param.secondary_opts)[0]
     elif isinstance(value, Mapping | list | tuple):
         value = ", ".join(map(str, value))
