@@ -15,7 +15,7 @@ from speechtl.audio.recording.capture import BEFORE, Capture, Captured, WordSaid
 from speechtl.audio.recording.checks import TakeCheck, TakeProblem, check_take
 from speechtl.audio.recording.folder import CONSENT, OWN_LICENCE, Circumstances, Speaker, TakeFolder, speaker_name
 from speechtl.audio.recording.sentences import to_read
-from speechtl.errors import MicrophoneError, SpeechtlError
+from speechtl.errors import MicrophoneError, SpeechtlError, os_sentence
 from speechtl.runtime.listen.loop import Source
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.text import counted
@@ -93,7 +93,7 @@ class Recorder:
         if done >= number:
             self.screen.say(f"{self.speaker.name} has {counted(done, 'take')} already; ask for more of them with --takes.")
         while done < number and not self.source.ended:
-            self.screen.say(f"Take {done + 1} of {number}: say “{self.phrase}”.")
+            self.screen.say(f"Take {done + 1} of {number}: say {self.phrase!r}.")
             take = self._take()
             if take.lost:
                 self.screen.say("Sound was lost during this take; say it again.")
@@ -162,7 +162,10 @@ class Recorder:
                 self.screen.count(f"{count} ...")
                 time.sleep(COUNT_SECONDS)
             since = time.monotonic() - BEFORE
-        return record(self.source, channel=self.channel, stop=stop, meter=self.screen.meter, log=self.screen.say, since=since)
+        captured = record(self.source, channel=self.channel, stop=stop, meter=self.screen.meter, log=self.screen.say, since=since)
+        if self.live:
+            self.screen.pressed()  # a key that was pressed too early decides nothing
+        return captured
 
     def _describe(self, take: Take) -> None:
         check = take.check
@@ -190,9 +193,9 @@ class Recorder:
         while True:
             key = self.screen.key()
             if key == "k" or (key == "enter" and good):
-                self._keep(take)
-                return True
-            if key in ("enter", "r"):
+                if self._keep(take):
+                    return True
+            elif key in ("enter", "r"):
                 return True
             if key == "q":
                 return False
@@ -201,11 +204,17 @@ class Recorder:
             if key == "u":
                 self._undo()
 
-    def _keep(self, take: Take) -> None:
-        how = Circumstances(self.device, take.rate)
-        clip = self.takes.add(np.asarray(take.samples), self.speaker, how, take.check.word)
+    def _keep(self, take: Take) -> bool:
+        """Keep a take; False, with the reason, where it cannot be written: it is still there to be kept."""
+        try:
+            clip = self.takes.add(take.samples, self.speaker, Circumstances(self.device, take.rate), take.check.word)
+        except (SpeechtlError, OSError) as error:
+            reason = os_sentence(error) if isinstance(error, OSError) else str(error)
+            self.screen.say(f"  The take was not kept: {reason} Press k to try again.")
+            return False
         self.kept.append(clip)
         self.screen.say(f"  Kept as {clip.path}.")
+        return True
 
     def _undo(self) -> None:
         """Remove the last take of this session."""

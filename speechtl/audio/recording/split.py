@@ -51,7 +51,7 @@ def find_takes(path: Path, phrase: str, encoder: TakeEncoder | None = None) -> l
         parts = [(0, len(samples))]
     else:
         raise AudioError(
-            f"{path}: no takes of “{phrase}” were found in its {seconds:.0f} s. "
+            f"{path}: no takes of {phrase!r} were found in its {seconds:.0f} s. "
             "It must be said at least twice, with pauses of half a second or more, and little else."
         )
     takes = [FoundTake(path, first / SAMPLE_RATE, samples[first:last], check_take(samples[first:last], [phrase])) for first, last in parts]

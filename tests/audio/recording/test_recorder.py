@@ -142,6 +142,22 @@ def test_without_an_output_device_takes_are_recorded_without_playback(make, soun
     assert len(recorder.takes.clips()) == 2
 
 
+def test_a_take_that_cannot_be_written_is_still_there_to_be_kept(make, sound, monkeypatch):
+    screen = Script("enter", "k")
+    recorder = make(sound(1), screen)
+    add, failures = recorder.takes.add, [OSError(28, "No space left on device", "001.wav"), None]
+
+    def full(*arguments):
+        if (failure := failures.pop(0)) is not None:
+            raise failure
+        return add(*arguments)
+
+    monkeypatch.setattr(recorder.takes, "add", full)
+    recorder.record_takes(1)
+    assert screen.said("The take was not kept: The disk is full (001.wav)") == 1
+    assert len(recorder.takes.clips()) == 1
+
+
 def test_lost_sound_is_said_and_the_take_is_repeated(make, sound):
     screen = Script("enter")
     recorder = make(sound(2), screen)

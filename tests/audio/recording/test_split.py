@@ -55,7 +55,7 @@ def test_another_word_among_the_takes_is_marked_and_left_out(long, tmp_path):
 def test_a_recording_of_one_take_is_one_take_and_noise_is_an_error(long, tmp_path):
     assert len(find_takes(long(("oue", 110)), "computer")) == 1
     soundfile.write(tmp_path / "noise.wav", 0.01 * np.random.default_rng(0).standard_normal(48_000), 16_000)
-    with pytest.raises(AudioError, match=r"no takes of “computer” were found in its 3 s"):
+    with pytest.raises(AudioError, match=r"no takes of 'computer' were found in its 3 s"):
         find_takes(tmp_path / "noise.wav", "computer")
 
 
