@@ -93,8 +93,7 @@ class Clips:
         if self._words and event.name not in self._words:
             return None
         word = _in_file_name(event.name)
-        now = time.time()
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(event.wall)) + f".{int(event.wall * 1000) % 1000:03d}Z"
         name = f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"
         self._pending.append((event, name))
         return self._folder / name

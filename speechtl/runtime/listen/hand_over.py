@@ -77,6 +77,7 @@ class HandOver:
         self._log = log
         self._span = span
         self._recent = Recent(HELD_SECONDS)
+        speech_after(None)  # loads the detector now, not while a request is heard
         self._request: Request | None = None
         self._sound = Sound()
         self.ignored = 0
@@ -147,6 +148,7 @@ class _Stream:
 
     def __init__(self, detector: Detector, blocks: Iterable[npt.ArrayLike]) -> None:
         detector.reset()
+        speech_after(None)
         self._detector = detector
         self._blocks = iter(blocks)
         self._recent = Recent(HELD_SECONDS)

@@ -1,5 +1,6 @@
 import os
 import time
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def test_the_seconds_around_an_event_are_kept(tmp_path):
     clips.close()
     (path,) = kept(tmp_path / "clips")
     assert path.name.endswith("Z_living_room_0.90.wav")
+    assert abs(datetime.strptime(path.name[:19], "%Y%m%dT%H%M%S.%f").replace(tzinfo=timezone.utc).timestamp() - time.time()) < 60
     sound, rate = soundfile.read(path)
     assert (len(sound), rate) == (4 * RATE, RATE)
     assert sound[0] == pytest.approx(0.02, abs=1e-4)  # the third second before 5.0, as the ramp tells

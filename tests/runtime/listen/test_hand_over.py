@@ -136,6 +136,13 @@ def test_a_command_that_is_slow_or_dies_takes_no_time_of_the_loop():
     assert "stopped reading after" in said[0]
 
 
+def test_nothing_is_loaded_while_a_request_is_heard(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(speech, "by_webrtc", lambda needed_by: loaded.append(needed_by) or speech.by_level(-60.0))
+    HandOver(FakeCommand(), pytest.fail)
+    assert loaded
+
+
 def test_only_the_two_ends_of_a_word_are_known():
     with pytest.raises(SpeechtlError, match="from the word's end or its start; got 'middle'"):
         Span("middle")
