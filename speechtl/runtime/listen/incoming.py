@@ -121,4 +121,4 @@ def _check(rate: object, channels: object) -> None:
 
 
 def _is_between(given: object, least: int, most: int) -> bool:
-    return isinstance(given, int | np.integer) and not isinstance(given, bool) and least <= given <= most
+    return isinstance(given, int | np.integer) and not isinstance(given, bool) and bool(least <= given <= most)
