@@ -18,7 +18,8 @@ from speechtl import __version__
 from speechtl.audio.data.recordings import OnDisk, Recording, none_left
 from speechtl.audio.evaluation.hours.hearing import AFTER, Ears
 from speechtl.audio.evaluation.hours.kept import Kept, alone_with, workshop
-from speechtl.audio.evaluation.hours.listed import Listed, list_negatives
+from speechtl.audio.evaluation.hours.listed import Listed
+from speechtl.audio.evaluation.hours.listing import list_negatives
 from speechtl.audio.evaluation.hours.parts import Heard, Parts
 from speechtl.audio.evaluation.hours.processes import Hearing, cores, local
 from speechtl.audio.evaluation.hours.steps import widened
