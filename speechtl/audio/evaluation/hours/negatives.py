@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -120,7 +121,7 @@ def _hear(parts: Parts, kept: Kept, machines: Machines, ears: Ears, note: Log) -
 
 
 def _minutes(seconds: float) -> int:
-    return round(seconds / 60.0) or 1
+    return math.ceil(round(seconds, 3) / 60.0)
 
 
 class HeardRecordings(Sequence[Recording]):
