@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,8 @@ from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import OnDisk, Recording, none_left
 from speechtl.audio.evaluation.hours.hearing import AFTER, Ears
 from speechtl.audio.evaluation.hours.kept import Kept, alone_with, workshop
-from speechtl.audio.evaluation.hours.listed import Listed, list_negatives
+from speechtl.audio.evaluation.hours.listed import Listed
+from speechtl.audio.evaluation.hours.listing import list_negatives
 from speechtl.audio.evaluation.hours.parts import Heard, Parts
 from speechtl.audio.evaluation.hours.processes import Hearing, cores, local
 from speechtl.audio.evaluation.hours.steps import widened
@@ -127,7 +129,7 @@ def _hear(parts: Parts, kept: Kept, machines: Machines, ears: Ears, note: Log) -
 
 
 def _minutes(seconds: float) -> int:
-    return round(seconds / 60.0) or 1
+    return math.ceil(round(seconds, 3) / 60.0)
 
 
 class HeardRecordings(Sequence[Recording]):

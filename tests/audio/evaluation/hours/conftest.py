@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from speechtl.audio.evaluation.hours import parts
-from speechtl.audio.evaluation.hours.listed import list_negatives
+from speechtl.audio.evaluation.hours.listing import list_negatives
 from speechtl.audio.evaluation.hours.negatives import ears_of
 from speechtl.audio.evaluation.material import Plan
 from speechtl.audio.evaluation.model import open_model

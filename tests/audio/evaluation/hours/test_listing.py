@@ -3,7 +3,7 @@ import json
 import pytest
 
 from speechtl.audio.data.clips import read_clips
-from speechtl.audio.evaluation.hours.listed import list_negatives
+from speechtl.audio.evaluation.hours.listing import list_negatives
 from speechtl.audio.evaluation.material import Plan
 from speechtl.errors import ManifestError
 
@@ -51,7 +51,7 @@ def test_a_missing_hash_is_computed_and_other_keys_stay(listing, corpus):
 
 
 def test_wrong_lines_are_all_reported_with_their_numbers(listing, corpus, monkeypatch):
-    monkeypatch.setattr("speechtl.audio.evaluation.hours.listed.MOST_PROBLEMS", 2)
+    monkeypatch.setattr("speechtl.audio.evaluation.hours.listing.MOST_PROBLEMS", 2)
     good = lines_of(corpus / "negatives.jsonl")[0]
     path = write(corpus / "n.jsonl", [good, "{\n", "\n", {"audio_filepath": "a"}, {"duration": 1}])
     with pytest.raises(ManifestError, match="3 problems in manifests") as error:
