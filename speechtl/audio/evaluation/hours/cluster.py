@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -66,21 +66,37 @@ def on_cluster(address: str, ears: Ears, note: Log) -> Iterator[Hearing]:
 
     Raises `SpeechtlError` where the scheduler cannot be reached, or where its workers run another version.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it logs is said in one sentence
+    with _quiet():
+        client = _connect(address)
+        try:
+            with _while_there(address):
+                _prepare(client, address, ears, note)
+            yield partial(_hear, client, address, ears)
+            with _while_there(address):
+                client.unregister_worker_plugin(f"speechtl-{ears.key}")
+        finally:
+            client.close(timeout=1.0)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Dask log nothing: what happens is said in one sentence."""
+    log = logging.getLogger("distributed")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _connect(address: str) -> Client:
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise SpeechtlError(
             f"No Dask scheduler answers at {address} ({error}). Start one with: dask scheduler. Or leave out --scheduler."
         ) from error
-    try:
-        with _while_there(address):
-            _prepare(client, address, ears, note)
-        yield partial(_hear, client, address, ears)
-    finally:
-        with suppress(Exception):  # the scheduler may be gone
-            client.unregister_worker_plugin(f"speechtl-{ears.key}")
-        client.close(timeout=1.0)
 
 
 @contextmanager

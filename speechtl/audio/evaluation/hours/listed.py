@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from speechtl.text import counted, decode, json_lines
 
 LOOK_BYTES = 1 << 16  # at the beginning of a file, to tell what it is
 MOST_PROBLEMS = 1000  # that are kept of a manifest in which every line is wrong
-EVERY = 500  # recordings, between two signs of progress
 
 
 class Listed:
@@ -86,8 +85,8 @@ def list_negatives(path: Path, plan: Plan, model: Model, apart: Sequence[Any], n
     sieve = Sieve(model, plan.others or plan.split, without=model.phrases, apart=apart, known=known)
     missing = _Missing()
     listed = Listed(path)
-    with progress("listing negatives") as advance:
-        clips = filter(sieve.keeps, _clips(plan.negatives, note, lambda number: advance(number, number)))
+    with progress("listing negatives"):
+        clips = filter(sieve.keeps, _clips(plan.negatives, note))
         listed.write(clip for clip in clips if missing.passes(clip))
     if not missing.looked_at:
         raise sieve.nothing_left(plan.negatives)
@@ -118,18 +117,13 @@ class _Missing:
             note(f"Skipped: {report}")
 
 
-def _clips(paths: Paths, note: Log, advance: Callable[[int], None] = lambda number: None) -> Iterator[Clip]:
+def _clips(paths: Paths, note: Log) -> Iterator[Clip]:
     """The clips of manifests, folders and single recordings in the order of `read_clips`; of JSON lines, one at a time."""
     check_sources(paths)
     recordings = [path for path in paths if path.suffix.lower() in readable() and path.is_file()]
     manifests = distinct(path for path in paths if not path.is_dir() and path not in recordings)
-    number = 0
     for path in (*manifests, *(path for path in paths if path.is_dir())):
-        for clip in _lines(path) if path in manifests and _is_json_lines(path) else read_clips([path], note):
-            number += 1
-            if number % EVERY == 0:
-                advance(number)
-            yield clip
+        yield from _lines(path) if path in manifests and _is_json_lines(path) else read_clips([path], note)
     yield from map(read_recording, recordings)
 
 
