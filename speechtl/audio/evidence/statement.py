@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,11 @@ PACKAGES = ("numpy", "scipy", "onnxruntime", "ai-edge-litert", "tflite-runtime",
 
 
 def make_statement(model: Model, plan: Plan, clips: Iterable[Clip]) -> dict[str, Any]:
-    """The statement of an evaluation on some clips; every recording is read to hash it."""
+    """The statement of an evaluation on some clips; every recording is read to hash it.
+
+    It has no time of day: the same evaluation gives the same report.
+    """
     return {
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model_sha256": model_hash(model.path),
         "plan": plan_json(plan),
         "folder": str(Path.cwd()),

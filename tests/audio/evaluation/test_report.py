@@ -298,7 +298,6 @@ def test_misses_and_false_accepts_have_players_of_files_beside_the_page():
 
 def test_a_page_says_how_to_repeat_its_report():
     stated = {
-        "made": "2026-01-01T00:00:00+00:00",
         "model_sha256": "ab" * 32,
         "sources": [{"source": "sets/words.jsonl", "sha256": None, "files": {"a.wav": "00", "b.wav": "01"}}],
         "versions": {"speechtl": "0.1.0", "numpy": "2.0"},
