@@ -157,7 +157,7 @@ export async function show(page, { word, project, keys, current }) {
       if (speaker === state.speaker) state.speakers.set(speaker, Math.max(state.speakers.get(speaker) || 0, saved));
       if (take.check.problems.length && mode === "word") toast(`${take.check.problems[0].text} ${take.check.problems[0].remedy}`, { undo: () => remove(take) });
     } catch (error) {
-      const waits = !error.status || error.status >= 500;
+      const waits = !error.status || error.status >= 500 || error.status === 409;
       if (!waits) state.newest = state.newest.filter((one) => one !== take);
       toast(error.message + (waits ? " The recording waits in this browser, and is saved as soon as that works." : ""), { bad: true });
     }
