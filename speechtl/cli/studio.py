@@ -16,7 +16,9 @@ PACKAGES = ("starlette", "uvicorn", "websockets", "segno", "cryptography")
 
 
 def studio(
-    folder: Annotated[Path, typer.Argument(help="Folder of the project; made if it is not there.")] = Path("words"),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the project, made if it is not there; default: words.", show_default=False)
+    ] = Path("words"),
     negatives: Annotated[
         list[Path] | None, typer.Option(metavar=SOURCES, help="Recordings of anything else, with which every word is trained.")
     ] = None,

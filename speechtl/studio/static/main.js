@@ -1,7 +1,7 @@
 // The frame of all pages: the word, the tabs, the keys, and which page is shown. The address says where one is: #/WORD/PAGE.
 
 import { ask, attempt, get, h, icon, post, toast } from "./ui.js";
-import { sendAll, waiting } from "./pending.js";
+import { sendAll } from "./pending.js";
 import * as record from "./record.js";
 import * as data from "./data.js";
 import * as train from "./train.js";
@@ -114,8 +114,7 @@ window.addEventListener("keydown", (event) => {
 });
 
 async function deliverWaiting() {
-  const before = (await waiting()).length;
-  const sent = before ? await sendAll() : 0;
+  const sent = await sendAll();
   if (sent) {
     toast(`${sent === 1 ? "A recording that was" : `${sent} recordings that were`} waiting in this browser ${sent === 1 ? "is" : "are"} saved now.`);
     window.dispatchEvent(new Event("delivered"));

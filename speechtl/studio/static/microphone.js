@@ -86,8 +86,8 @@ export function wav(samples, sampleRate) {
   return new Blob([head, whole], { type: "audio/wav" });
 }
 
-// A name that sorts by time and that no other window gives.
+// A name that sorts by time and that no other window gives; the studio keeps names of lower-case letters, digits and _ as they are.
 export function takeName() {
-  const stamp = new Date().toISOString().replace(/[-:]/g, "").replace(/\.(\d+)Z/, "-$1");
-  return `${stamp.toLowerCase()}-${Math.random().toString(36).slice(2, 6)}`;
+  const stamp = new Date().toISOString().toLowerCase().replace(/[-:z]/g, "").replace(".", "_");
+  return `${stamp}_${Math.random().toString(36).slice(2, 6).padEnd(4, "0")}`;
 }

@@ -4,6 +4,7 @@ import { request } from "./ui.js";
 
 const STORE = "takes";
 let opened = null;
+const underway = new Set(); // paths that this window sends at this moment
 
 function database() {
   opened ??= new Promise((resolve, reject) => {
@@ -27,19 +28,24 @@ async function inStore(mode, work) {
 const kept = (work) => work.catch(() => undefined); // private windows may have no storage; then only the connection protects a take
 
 export async function send(path, blob) {
+  underway.add(path);
   await kept(inStore("readwrite", (store) => store.put({ path, blob })));
   return deliver(path, blob);
 }
 
 async function deliver(path, blob) {
+  underway.add(path);
   try {
     const answer = await request("PUT", path, blob, "audio/wav");
     await kept(inStore("readwrite", (store) => store.delete(path)));
     return answer;
   } catch (error) {
-    // What the studio refuses for good would be refused again; a full disk or a silent studio will not stay so.
-    if (error.status && error.status < 500) await kept(inStore("readwrite", (store) => store.delete(path)));
+    // What the studio refuses for good would be refused again. A full disk, a silent studio, or another window that sends the same
+    // take (409) will not stay so.
+    if (error.status && error.status < 500 && error.status !== 409) await kept(inStore("readwrite", (store) => store.delete(path)));
     throw error;
+  } finally {
+    underway.delete(path);
   }
 }
 
@@ -50,6 +56,7 @@ export async function waiting() {
 export async function sendAll() {
   let sent = 0;
   for (const { path, blob } of await waiting()) {
+    if (underway.has(path)) continue;
     try { await deliver(path, blob); sent++; } catch (error) { if (error.silent) break; }
   }
   return sent;

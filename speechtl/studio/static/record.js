@@ -152,10 +152,12 @@ export async function show(page, { word, project, keys, current }) {
     drawTakes();
     try {
       Object.assign(take, await send(`${base(mode, speaker, name)}?rate=${Math.round(rate)}&device=${encodeURIComponent(microphone.label)}`, blob), { sending: false });
-      state.speakers.set(speaker, (state.speakers.get(speaker) || 0) + 1);
+      state.newest = state.newest.filter((one) => one === take || one.name !== take.name); // a listing may have come before the answer
+      const saved = state.newest.filter((one) => !one.sending).length;
+      if (speaker === state.speaker) state.speakers.set(speaker, Math.max(state.speakers.get(speaker) || 0, saved));
       if (take.check.problems.length && mode === "word") toast(`${take.check.problems[0].text} ${take.check.problems[0].remedy}`, { undo: () => remove(take) });
     } catch (error) {
-      const waits = !error.status || error.status >= 500;
+      const waits = !error.status || error.status >= 500 || error.status === 409;
       if (!waits) state.newest = state.newest.filter((one) => one !== take);
       toast(error.message + (waits ? " The recording waits in this browser, and is saved as soon as that works." : ""), { bad: true });
     }
@@ -222,10 +224,10 @@ export async function show(page, { word, project, keys, current }) {
   }
 
   function startMinute() {
-    const name = `${state.kind}-${takeName()}`;
+    const name = `${state.kind}_${takeName()}`;
     let blocks = [], length = 0, total = 0, number = 0;
     const rate = microphone.rate;
-    const flush = () => { if (length > 0.5) save(joined(blocks), `${name}-${++number}.wav`, rate); blocks = []; length = 0; };
+    const flush = () => { if (length > 0.5) save(joined(blocks), `${name}_${++number}.wav`, rate); blocks = []; length = 0; };
     begin({
       hear: (block) => {
         blocks.push(block);

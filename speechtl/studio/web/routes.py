@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from speechtl import __version__
-from speechtl.progress import say
+from speechtl.errors import SpeechtlError, sentence_of
 from speechtl.studio import inbox, result, ship, takes
 from speechtl.studio.checks import Checks
 from speechtl.studio.project import KINDS, Project, Word
@@ -28,6 +28,7 @@ from speechtl.studio.refusals import RefusedError, missing, status_and_sentence
 from speechtl.studio.training import Trainings, TrainingSettings, can_adapt
 from speechtl.studio.web.guard import Guard
 from speechtl.studio.web.live import Live, fail
+from speechtl.text import echo
 
 STATIC = Path(__file__).parents[1] / "static"
 MOST_JSON = 100_000  # bytes of a request's document
@@ -62,35 +63,7 @@ def application(studio: Studio, token: str, cookie: str) -> Guard:
         yield
         studio.checks.close()
 
-    api = [
-        Route(path, _answering(studio, handler), methods=[method])
-        for method, path, handler in (
-            ("GET", "/api/project", _project),
-            ("GET", "/api/phone.svg", _code),
-            ("POST", "/api/words", _add_word),
-            ("GET", "/api/words/{word}/data", _data),
-            ("PUT", "/api/words/{word}/data/{kind}/{speaker}/{name}", _store),
-            ("GET", "/api/words/{word}/data/{kind}/{speaker}/{name}", _recording),
-            ("DELETE", "/api/words/{word}/data/{kind}/{speaker}/{name}", _remove),
-            ("POST", "/api/words/{word}/data/{kind}/{speaker}/{name}/restore", _restore),
-            ("POST", "/api/words/{word}/data/{kind}/{speaker}/keep", _keep),
-            ("GET", "/api/words/{word}/trainings", _trainings),
-            ("POST", "/api/words/{word}/trainings", _start),
-            ("POST", "/api/words/{word}/trainings/{run}/{action}", _steer),
-            ("GET", "/api/words/{word}/trainings/{run}/log", _log),
-            ("GET", "/api/words/{word}/results/{run}", _result),
-            ("POST", "/api/words/{word}/threshold", _choose),
-            ("GET", "/api/words/{word}/inbox", _inbox),
-            ("PUT", "/api/words/{word}/inbox/{name}", _receive_clip),
-            ("GET", "/api/words/{word}/inbox/{name}", _clip),
-            ("POST", "/api/words/{word}/inbox/{name}", _label),
-            ("POST", "/api/words/{word}/adapt", _adapt),
-            ("GET", "/api/words/{word}/certificate", _certificate),
-            ("GET", "/api/words/{word}/bundle", _bundle),
-            ("POST", "/api/words/{word}/copy", _copy),
-            ("GET", "/report/{word}/{run}/{path:path}", _report),
-        )
-    ]
+    api = [Route(path, _answering(studio, handler), methods=[method]) for method, path, handler in API]
 
     async def page(_request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -99,9 +72,9 @@ def application(studio: Studio, token: str, cookie: str) -> Guard:
         try:
             word = studio.project.word(socket.path_params["word"])
             bundle, per_day = ship.bundle_of(word), result.chosen(word)
-        except RefusedError as error:
+        except SpeechtlError as error:
             await socket.accept()
-            await fail(socket, str(error))
+            await fail(socket, sentence_of(error))
             return
         await studio.live.serve(socket, bundle, per_day)
 
@@ -124,7 +97,7 @@ def _answering(studio: Studio, handler: Handler) -> Callable[[Request], Awaitabl
             if status == 500:
                 import traceback
 
-                say("".join(traceback.format_exception(error)))
+                echo("".join(traceback.format_exception(error)), err=True)
             return JSONResponse({"error": sentence}, status)
 
     return answer
@@ -324,3 +297,31 @@ async def _copy(studio: Studio, request: Request) -> Response:
     word = _word(studio, request)
     done = await run_in_threadpool(lambda: ship.copy(word, given.get("host"), install=given.get("install") is True))
     return JSONResponse({"done": done})
+
+
+API: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/api/project", _project),
+    ("GET", "/api/phone.svg", _code),
+    ("POST", "/api/words", _add_word),
+    ("GET", "/api/words/{word}/data", _data),
+    ("PUT", "/api/words/{word}/data/{kind}/{speaker}/{name}", _store),
+    ("GET", "/api/words/{word}/data/{kind}/{speaker}/{name}", _recording),
+    ("DELETE", "/api/words/{word}/data/{kind}/{speaker}/{name}", _remove),
+    ("POST", "/api/words/{word}/data/{kind}/{speaker}/{name}/restore", _restore),
+    ("POST", "/api/words/{word}/data/{kind}/{speaker}/keep", _keep),
+    ("GET", "/api/words/{word}/trainings", _trainings),
+    ("POST", "/api/words/{word}/trainings", _start),
+    ("POST", "/api/words/{word}/trainings/{run}/{action}", _steer),
+    ("GET", "/api/words/{word}/trainings/{run}/log", _log),
+    ("GET", "/api/words/{word}/results/{run}", _result),
+    ("POST", "/api/words/{word}/threshold", _choose),
+    ("GET", "/api/words/{word}/inbox", _inbox),
+    ("PUT", "/api/words/{word}/inbox/{name}", _receive_clip),
+    ("GET", "/api/words/{word}/inbox/{name}", _clip),
+    ("POST", "/api/words/{word}/inbox/{name}", _label),
+    ("POST", "/api/words/{word}/adapt", _adapt),
+    ("GET", "/api/words/{word}/certificate", _certificate),
+    ("GET", "/api/words/{word}/bundle", _bundle),
+    ("POST", "/api/words/{word}/copy", _copy),
+    ("GET", "/report/{word}/{run}/{path:path}", _report),
+)
