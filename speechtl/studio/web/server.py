@@ -39,9 +39,9 @@ def serve(project: Project, served: Served) -> None:
     """Serve a project until Ctrl-C."""
     check_folder(project.folder)
     project.folder.mkdir(parents=True, exist_ok=True)
-    with locked(project.private / "studio.lock", f"Another studio shows {project.folder}", "give another folder"):
-        with suppress(KeyboardInterrupt):  # Ctrl-C, which uvicorn raises again once it has ended
-            _run(project, served)
+    lock = locked(project.private / "studio.lock", f"Another studio shows {project.folder}", "give another folder")
+    with lock, suppress(KeyboardInterrupt):  # Ctrl-C, which uvicorn raises again once it has ended
+        _run(project, served)
     say("The studio has ended. A training goes on, and the studio shows it again when it is started.")
 
 
