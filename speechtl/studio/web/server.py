@@ -107,6 +107,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # before the address is told: whoever is quick waits for the server
     except OSError as error:
         listening.close()
         raise ServerError(f"Port {port} cannot be used ({error.strerror}); give another one with --port, or 0 for any free one.") from error
