@@ -29,7 +29,8 @@ async def front(host: str, port: int, inner: int) -> asyncio.Server:
     """Listen at a port for the server that listens encrypted at the port `inner` of this machine."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+        # Cancelled at the end of the studio: asyncio would print a traceback for each connection.
+        with suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             first = await asyncio.wait_for(reader.readexactly(1), PATIENCE)
             if first == HANDSHAKE:
                 await _pass_on(first, reader, writer, inner)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +39,18 @@ def serve(project: Project, served: Served) -> None:
     """Serve a project until Ctrl-C."""
     check_folder(project.folder)
     project.folder.mkdir(parents=True, exist_ok=True)
-    with locked(project.private / "studio.lock", f"Another studio shows {project.folder}", "give another folder"):
-        if served.lan:
-            asyncio.run(_serve_lan(project, served))
-        else:
-            with _bound(LOOPBACK, served.port) as listening:
-                asyncio.run(_serve_here(project, served, listening))
+    lock = locked(project.private / "studio.lock", f"Another studio shows {project.folder}", "give another folder")
+    with lock, suppress(KeyboardInterrupt):  # Ctrl-C, which uvicorn raises again once it has ended
+        _run(project, served)
     say("The studio has ended. A training goes on, and the studio shows it again when it is started.")
+
+
+def _run(project: Project, served: Served) -> None:
+    if served.lan:
+        asyncio.run(_serve_lan(project, served))
+        return
+    with _bound(LOOPBACK, served.port) as listening:
+        asyncio.run(_serve_here(project, served, listening))
 
 
 async def _serve_here(project: Project, served: Served, listening: socket.socket) -> None:
@@ -101,6 +107,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # before the address is told: whoever is quick waits for the server
     except OSError as error:
         listening.close()
         raise ServerError(f"Port {port} cannot be used ({error.strerror}); give another one with --port, or 0 for any free one.") from error
