@@ -16,6 +16,8 @@ from speechtl.adapt.study import Outcome, study
 from speechtl.errors import SpeechtlError
 from speechtl.files import check_place, writing
 from speechtl.progress import Log, progress, say
+from speechtl.runtime.bundle.document import Field
+from speechtl.runtime.bundle.sensitivity import read_sensitivity
 from speechtl.runtime.trigger import TriggerSettings
 
 NOTHING = "nothing got better: the clips that are right and those that are wrong are the same as before"
@@ -75,15 +77,17 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
 
 
 def _about(old: Adaptable, trigger: TriggerSettings, clips: Sequence[Labelled], report: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes of the description: threshold, operating points, and the recordings that were learned."""
+    """The changes of the description: threshold and what is known of others, and the recordings that were learned."""
     about = old.source.about
     moved = _logit(trigger.threshold) - old.threshold
     points = [{**point, "threshold": _score(_logit(point["threshold"]) + moved)} for point in about.get("operating_points", [])]
     learned = {*about.get("data", {}).get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
     kept = ("words", "others", "held_back", "table")
+    told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
     return {
         "detector": trigger.to_json(),
         "operating_points": points,
+        "sensitivity": told and told.moved(moved).to_json(),
         "data": {**about.get("data", {}), "recordings": " ".join(sorted(learned))},
         "adapted": [*about.get("adapted", []), {key: report[key] for key in kept}],
     }
