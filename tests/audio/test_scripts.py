@@ -12,7 +12,7 @@ from speechtl import demo
 from speechtl.audio.scripts import LANGUAGES, language_of, longest, scripts
 from speechtl.audio.synthesis import speak as synthesizers
 from speechtl.audio.synthesis.base import Voice
-from speechtl.audio.synthesis.positives import _split_voices, make_set
+from speechtl.audio.synthesis.positives import split_voices, make_set
 from speechtl.audio.synthesis.speak import speak, voices_for
 from speechtl.errors import AudioError
 from speechtl.export.golden import golden_audio
@@ -148,5 +148,5 @@ def test_one_voice_for_testing_is_one_that_speaks_every_language_of_a_set() -> N
     both = [Voice("espeak", "cmn", timbre) for timbre in ("f1", "m1")]
     recorded = [Voice("flite", "en-us", name) for name in ("slt", "rms", "kal")]
     for seed in range(8):
-        splits = _split_voices({"en": [*recorded, *both], "cmn": both}, seed, 0.001)
+        splits = split_voices({"en": [*recorded, *both], "cmn": both}, seed, 0.001)
         assert all(voices for by_split in splits.values() for voices in by_split.values())

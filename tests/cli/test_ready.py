@@ -11,6 +11,6 @@ def test_words_shows_a_card(call):
 
 def test_an_unknown_ready_word_is_one_sentence(call):
     done = call("words", "alexia")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean 'alexa'?" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -26,7 +26,7 @@ def measured(name):
     return encoder.eval()
 
 
-@pytest.mark.parametrize(("name", "weights", "millions"), [("conv-ctc", 400_000, 10.0), ("conv-ctc-tiny", 60_000, 2.0)])
+@pytest.mark.parametrize(("name", "weights", "millions"), [("conv-ctc", 1_000_000, 20.0), ("conv-ctc-tiny", 60_000, 2.0)])
 def test_it_is_small(name, weights, millions):
     encoder = conv_ctc.build(name)
     assert sum(values.numel() for values in encoder.parameters()) <= weights
@@ -86,7 +86,7 @@ def test_the_receptive_field_is_the_number_of_frames_that_make_one_output():
         encoder(torch.zeros(1, 1, encoder.receptive_field - 8, 32))
 
 
-@pytest.mark.parametrize(("name", "hours"), [("conv-ctc", 6.06 + 31.99), ("conv-ctc-tiny", 26.04)])
+@pytest.mark.parametrize(("name", "hours"), [("conv-ctc", 12.8 + 11.0), ("conv-ctc-tiny", 26.04)])
 def test_its_weights_come_with_speechtl(name, hours):
     encoder = conv_ctc.load(name)
     assert all(torch.isfinite(values).all() for values in encoder.state_dict().values())
@@ -97,7 +97,7 @@ def test_its_weights_come_with_speechtl(name, hours):
 
 
 def test_the_weights_are_small_together():
-    assert sum(path.stat().st_size for path in conv_ctc.WEIGHTS.glob("*.safetensors")) <= 2_000_000
+    assert sum(path.stat().st_size for path in conv_ctc.WEIGHTS.glob("*.safetensors")) <= 4_000_000
 
 
 def test_weights_of_another_size_are_refused(tmp_path):

@@ -48,10 +48,10 @@ def test_members_listen_to_one_encoder_each_and_keep_to_it_while_they_learn(two)
     first = head[1]
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2, weight_decay=0.1)
     for _ in range(3):
-        head(torch.randn(2, 272, 9, 1)).square().mean().backward()
+        head(torch.randn(2, 336, 9, 1)).square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-    heard = first.weight.abs().amax(dim=(2, 3)).reshape(4, 24, 272) > 0
+    heard = first.weight.abs().amax(dim=(2, 3)).reshape(4, 24, 336) > 0
     assert heard[:2, :, :256].all()
     assert heard[2:, :, 256:].all()
     assert not heard[:2, :, 256:].any()
@@ -59,7 +59,7 @@ def test_members_listen_to_one_encoder_each_and_keep_to_it_while_they_learn(two)
 
 
 def test_what_both_remember_of_the_features_is_one_state(two):
-    network = attach(beside(two), make_head("linear", 272), WakeWordNetwork)
+    network = attach(beside(two), make_head("linear", 336), WakeWordNetwork)
     apart = [ExportStep([attach(encoder, make_head("linear", encoder.info.embedding_size), WakeWordNetwork)]) for encoder in two]
     assert len(ExportStep([network]).states()) == sum(len(step.states()) for step in apart) - 1
 

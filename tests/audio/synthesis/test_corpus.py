@@ -128,7 +128,7 @@ def test_a_finished_corpus_is_not_spoken_again_and_more_hours_extend_it(tmp_path
     long = make_corpus(tmp_path, HOURS, **SETTINGS).read_text(encoding="utf-8")
     assert long.startswith(short)
     assert len(long) > 1.5 * len(short)
-    monkeypatch.setattr(spoken_corpus, "speak_many", lambda *_given: pytest.fail("spoken again"))
+    monkeypatch.setattr(spoken_corpus, "speak_all", lambda *_given: pytest.fail("spoken again"))
     spoken = {path.name for path in tmp_path.iterdir()}
     make_corpus(tmp_path, HOURS / 3, workers=1, **SETTINGS)
     assert {path.name for path in tmp_path.iterdir()} == spoken
@@ -175,7 +175,9 @@ def test_utterances_that_fail_are_left_out_and_reported_by_every_call(tmp_path: 
 
 
 def test_a_synthesiser_that_never_speaks_is_an_error_and_no_endless_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spoken_corpus, "speak_many", lambda _synthesizer, utterances: [AudioError("mute")] * len(utterances))
+    monkeypatch.setattr(
+        spoken_corpus, "speak_all", lambda utterances, _synthesizers: dict.fromkeys(range(len(utterances)), AudioError("mute"))
+    )
     with pytest.raises(AudioError, match=r"None of 12 utterances could be spoken.*mute"):
         make_corpus(tmp_path, HOURS, **SETTINGS)
 

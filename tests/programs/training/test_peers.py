@@ -28,7 +28,7 @@ def no_environments(program, monkeypatch, tmp_path):
 
 def test_a_missing_bundle_is_a_sentence_and_exit_code_2(program, tmp_path, capsys):
     assert program.main([str(tmp_path / "none.wake")]) == 2
-    assert capsys.readouterr().err == f"{tmp_path / 'none.wake'} does not exist.\n"
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'none.wake'} does not exist, and is no ready word")
 
 
 @pytest.mark.parametrize("arguments", [["--repetitions", "0"], ["--seconds", "-1"], ["--against", "snowboy"]])

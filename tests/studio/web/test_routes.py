@@ -209,8 +209,8 @@ def test_the_bundle_is_downloaded_with_what_it_states(client, word, tiny_bundle)
     assert all(one["ok"] for one in about["stated"]["parity"])
 
 
-def test_a_bundle_that_cannot_keep_what_was_chosen_says_so_and_is_still_there(client, word, tiny_bundle):
-    word.bundle.write_bytes(tiny_bundle.read_bytes())
+def test_a_bundle_that_cannot_keep_what_was_chosen_says_so_and_is_still_there(client, word, remake):
+    word.bundle.write_bytes(remake({"sensitivity": None}).read_bytes())
     client.post("/api/words/burst/threshold", json={"per_day": 2.4})
     about = client.get("/api/words/burst/certificate").json()
     assert "does not tell which threshold gives 2.4 false accepts a day" in about["note"]
