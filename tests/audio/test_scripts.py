@@ -12,7 +12,7 @@ from speechtl import demo
 from speechtl.audio.scripts import LANGUAGES, language_of, longest, scripts
 from speechtl.audio.synthesis import speak as synthesizers
 from speechtl.audio.synthesis.base import Voice
-from speechtl.audio.synthesis.positives import split_voices, make_set
+from speechtl.audio.synthesis.positives import make_set, split_voices
 from speechtl.audio.synthesis.speak import speak, voices_for
 from speechtl.errors import AudioError
 from speechtl.export.golden import golden_audio
