@@ -1,6 +1,6 @@
 """python training/ready_words.py [RECIPE...] [--work runs/ready] [--out FOLDER]
 
-Make the ready words of the package: train each recipe over the frozen encoder conv-ctc, export all as one bundle, evaluate it on people,
+Make the ready words of the package: train recipes over the frozen encoder conv-ctc, export all as one bundle, evaluate it on people,
 noises and talkers that no training heard, and write a card for each word. Trainings that are finished in --work are not repeated, and
 interrupted ones go on. The same recordings on the same kind of machine give the same bundle, byte for byte; its hash is printed.
 """
@@ -30,6 +30,7 @@ from speechtl.text import counted, echo
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "training" / "recipes" / "words"
+WORDS = ("alexa", "computer", "smart_mirror")
 ENCODER = "conv-ctc"
 GRAPHS = (ONNX_INT8, TFLITE_INT8)
 MOST_BYTES = 2_500_000
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=output_folder, default=Path("runs/ready"), help="folder of the runs (default %(default)s)")
-    parser.add_argument("recipes", type=Path, nargs="*", default=sorted(RECIPES.glob("*.toml")), metavar="RECIPE")
+    parser.add_argument("recipes", type=Path, nargs="*", default=[RECIPES / f"{name}.toml" for name in WORDS], metavar="RECIPE")
     parser.add_argument("--out", type=output_folder, help="default: the package's own folder")
     parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), help="default: %(default)s")
     return parser.parse_args(argv)

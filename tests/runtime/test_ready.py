@@ -9,7 +9,7 @@ from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.listen.hearing import Hearing
 
-NAMES = ["alexa", "computer", "jarvis", "smart mirror"]
+NAMES = ["alexa", "computer", "smart mirror"]
 
 
 def test_every_ready_word_is_in_the_bundle_and_has_a_card():
@@ -23,11 +23,11 @@ def test_every_ready_word_is_in_the_bundle_and_has_a_card():
 
 def test_a_ready_word_opens_by_its_name_and_only_it_is_reported(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    bundle = open_bundle("jarvis")
+    bundle = open_bundle("computer")
     detector = Detector.of(bundle, Choice())
-    assert detector.names == ["jarvis"]
+    assert detector.names == ["computer"]
     assert bundle.columns == len(NAMES)
-    assert detector.words[0].column == [word.name for word in open_bundle(ready.BUNDLE).words].index("jarvis")
+    assert detector.words[0].column == [word.name for word in open_bundle(ready.BUNDLE).words].index("computer")
 
 
 def test_a_file_of_that_name_comes_before_the_ready_word(monkeypatch, tmp_path):
@@ -40,7 +40,7 @@ def test_a_file_of_that_name_comes_before_the_ready_word(monkeypatch, tmp_path):
 @pytest.mark.parametrize("place", ["computr", "computer+marvin", "marvin.wake"])
 def test_an_unknown_word_is_refused_with_the_words_there_are(place, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BundleError, match=f"{place.replace('+', '.')} does not exist.*alexa, computer, jarvis, smart mirror"):
+    with pytest.raises(BundleError, match=f"{place.replace('+', '.')} does not exist.*alexa, computer, smart mirror"):
         open_bundle(place)
 
 
@@ -53,6 +53,6 @@ def test_several_ready_words_are_heard_in_one_pass(monkeypatch, tmp_path):
 
 def test_a_service_hears_ready_words_in_one_pass(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    hearing = Hearing([Path("jarvis"), Path("alexa")])
-    assert hearing.names == ["alexa", "jarvis"]
+    hearing = Hearing([Path("smart mirror"), Path("alexa")])
+    assert hearing.names == ["alexa", "smart mirror"]
     assert len(hearing.detectors) == 1
