@@ -9,7 +9,7 @@ from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.listen.hearing import Hearing
 
-NAMES = ["alexa", "computer", "smart mirror"]
+NAMES = ["alexa", "computer", "smart_mirror"]
 
 
 def test_every_ready_word_is_in_the_bundle_and_has_a_card():
@@ -40,7 +40,7 @@ def test_a_file_of_that_name_comes_before_the_ready_word(monkeypatch, tmp_path):
 @pytest.mark.parametrize("place", ["computr", "computer+marvin", "marvin.wake"])
 def test_an_unknown_word_is_refused_with_the_words_there_are(place, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BundleError, match=f"{place.replace('+', '.')} does not exist.*alexa, computer, smart mirror"):
+    with pytest.raises(BundleError, match=f"{place.replace('+', '.')} does not exist.*alexa, computer, smart_mirror"):
         open_bundle(place)
 
 
@@ -53,6 +53,6 @@ def test_several_ready_words_are_heard_in_one_pass(monkeypatch, tmp_path):
 
 def test_a_service_hears_ready_words_in_one_pass(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    hearing = Hearing([Path("smart mirror"), Path("alexa")])
-    assert hearing.names == ["alexa", "smart mirror"]
+    hearing = Hearing([Path("smart_mirror"), Path("alexa")])
+    assert hearing.names == ["alexa", "smart_mirror"]
     assert len(hearing.detectors) == 1
