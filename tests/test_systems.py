@@ -155,7 +155,7 @@ def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path):
 def test_every_module_loads_on_a_system_without_what_only_unix_has():
     code = f"""
 import importlib, pkgutil
-import lightning_fabric, matplotlib.pyplot, onnx, onnxruntime, pyroomacoustics, scipy, sounddevice, soundfile, torch, wyoming
+import distributed, lightning_fabric, matplotlib.pyplot, onnx, onnxruntime, pyroomacoustics, scipy, sounddevice, soundfile, torch, wyoming
 {WINDOWS}
 import speechtl
 for module in pkgutil.walk_packages(speechtl.__path__, "speechtl."):

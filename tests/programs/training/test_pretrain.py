@@ -367,10 +367,10 @@ def test_two_hosts_learn_the_same_weights(recipe, tmp_path):
 def test_what_is_synthesised_without_and_what_failed_is_noted(load_program, recipe, tmp_path, monkeypatch):
     from speechtl.audio.synthesis import corpus as spoken_corpus
 
-    speak = spoken_corpus.speak_many
+    speak = spoken_corpus.speak_all
     monkeypatch.setattr("speechtl.audio.pretraining.corpora.missing_synthesizers", lambda: ["festival"])
     monkeypatch.setattr(
-        spoken_corpus, "speak_many", lambda synthesizer, utterances: [AudioError("hoarse"), *speak(synthesizer, utterances)[1:]]
+        spoken_corpus, "speak_all", lambda utterances, synthesizers: {**speak(utterances, synthesizers), 0: AudioError("hoarse")}
     )
     command = [str(recipe), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set", "train.epochs=1"]
     assert load_program("training/pretrain").main([*command, "--set", "speech.hours=0.01"]) == 0
