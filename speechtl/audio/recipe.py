@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -28,7 +28,7 @@ class DataSection(Section):
     synthesise: bool = False
     """also speak the word with synthesised voices, and words that sound like it as negatives"""
 
-    positives: list[Path] = Field(default=None, validate_default=True)
+    positives: list[Path] = Field(default=cast("list[Path]", None), validate_default=True)  # the validator replaces it
     """recordings of the word, in a sub-folder for each speaker; not required if it is synthesised"""
 
     negatives: list[Path] = Field(default_factory=list)
