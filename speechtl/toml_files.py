@@ -23,6 +23,15 @@ def read_toml(path: Path, content: str = "a file", error: type[SpeechtlError] = 
         raise error(f"{path} is not valid TOML: {problem}.") from problem
 
 
+def read_tables(path: Path, content: str, name: str) -> list[Any]:
+    """The entries of a TOML file that holds `[[name]]` tables alone, in order; raises `SpeechtlError` for anything else."""
+    document = read_toml(path, content)
+    entries = document.pop(name, None)
+    if document or not isinstance(entries, list) or not entries:
+        raise SpeechtlError(f"{path} must hold one or more [[{name}]] tables and nothing else.")
+    return entries
+
+
 def parse_toml(text: str) -> dict[str, Any]:
     """The document of a TOML text; raises `ValueError` or `RecursionError`."""
     if sys.version_info >= (3, 11):

@@ -17,7 +17,7 @@ from speechtl.errors import SpeechtlError
 from speechtl.files import check_place, writing
 from speechtl.progress import Log, progress, say
 from speechtl.runtime.bundle.document import Field
-from speechtl.runtime.bundle.sensitivity import read_sensitivity
+from speechtl.runtime.bundle.sensitivity import read_sensitivity, sigmoid
 from speechtl.runtime.trigger import TriggerSettings
 
 NOTHING = "nothing got better: the clips that are right and those that are wrong are the same as before"
@@ -43,7 +43,7 @@ def adapt(
     reasons = outcome.reasons or ([] if outcome.improved else [NOTHING])
     report = _report(model, out, job.clips, inbox, outcome, reasons)
     if not reasons:
-        trigger = replace(old.trigger, threshold=_score(outcome.threshold))
+        trigger = replace(old.trigger, threshold=sigmoid(outcome.threshold))
         about = _about(old, trigger, job.clips, report)
         with writing(out) as beside:
             write_adapted(old, beside, outcome.layer, outcome.memory, about)
@@ -70,7 +70,7 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
             "unlike": len(inbox.clips) - len(clips),
         },
         "held_back": outcome.held_back,
-        "threshold": _score(outcome.threshold),
+        "threshold": sigmoid(outcome.threshold),
         "level": LEVEL,
         "table": [line.to_json() for line in outcome.lines],
     }
@@ -80,7 +80,7 @@ def _about(old: Adaptable, trigger: TriggerSettings, clips: Sequence[Labelled], 
     """The changes of the description: threshold and what is known of others, and the recordings that were learned."""
     about = old.source.about
     moved = _logit(trigger.threshold) - old.threshold
-    points = [{**point, "threshold": _score(_logit(point["threshold"]) + moved)} for point in about.get("operating_points", [])]
+    points = [{**point, "threshold": sigmoid(_logit(point["threshold"]) + moved)} for point in about.get("operating_points", [])]
     learned = {*about.get("data", {}).get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
     kept = ("words", "others", "held_back", "table")
     told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
@@ -91,10 +91,6 @@ def _about(old: Adaptable, trigger: TriggerSettings, clips: Sequence[Labelled], 
         "data": {**about.get("data", {}), "recordings": " ".join(sorted(learned))},
         "adapted": [*about.get("adapted", []), {key: report[key] for key in kept}],
     }
-
-
-def _score(logit: float) -> float:
-    return 1.0 / (1.0 + math.exp(-logit))
 
 
 def _logit(score: float) -> float:

@@ -13,7 +13,7 @@ from speechtl.bench.measures import COSTS, DETECTION, FORMS, ReportForm
 from speechtl.bench.report import MAX_VALUE, SCHEMA, BenchReport, conditions
 from speechtl.errors import SpeechtlError, did_you_mean
 from speechtl.runtime.samples import Json
-from speechtl.toml_files import read_toml
+from speechtl.toml_files import read_tables
 
 MIN_DIVISOR = 1e-12  # smaller measures give no ratio
 
@@ -126,10 +126,7 @@ def compare(first: BenchReport, second: BenchReport, budgets: Sequence[Budget] =
 
 def read_budgets(path: Path) -> list[Budget]:
     """Read budgets (TOML: `[[budget]]` with `measure`, `at_most` and conditions); raise `SpeechtlError` for mistakes."""
-    document = read_toml(path, "a file of budgets")
-    entries = document.pop("budget", None)
-    if document or not isinstance(entries, list) or not entries:
-        raise SpeechtlError(f"{path} must hold one or more [[budget]] tables and nothing else.")
+    entries = read_tables(path, "a file of budgets", "budget")
     return [_budget(entry, f"{path}, budget {number}") for number, entry in enumerate(entries, 1)]
 
 

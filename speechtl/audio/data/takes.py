@@ -147,12 +147,16 @@ def _cepstra(samples: Samples) -> Doubles:
 
 
 def _distance(one: Doubles, other: Doubles) -> float:
-    """Distance of two series of frames along their best alignment (dynamic time warping; Sakoe and Chiba 1978)."""
-    costs = np.sqrt(((one[:, None] - other[None]) ** 2).sum(axis=-1)).tolist()
-    above = [0.0] + [np.inf] * len(other)
-    for row in costs:
+    """Distance of two series of frames along their best alignment."""
+    return aligned_distance(np.sqrt(((one[:, None] - other[None]) ** 2).sum(axis=-1)))
+
+
+def aligned_distance(costs: Doubles) -> float:
+    """Mean distance along the best alignment of two series with these distances (dynamic time warping; Sakoe and Chiba 1978)."""
+    above = [0.0] + [np.inf] * costs.shape[1]
+    for row in costs.tolist():
         here = [np.inf]
         for column, cost in enumerate(row):
             here.append(cost + min(above[column], above[column + 1], here[column]))
         above = here
-    return float(above[-1]) / (len(one) + len(other))
+    return float(above[-1]) / sum(costs.shape)

@@ -21,7 +21,7 @@ from speechtl.audio.evidence.slices import KINDS, OF_WORDS
 from speechtl.errors import CheckFailedError, SpeechtlError, did_you_mean
 from speechtl.progress import Log
 from speechtl.text import are, counted, first_few
-from speechtl.toml_files import read_toml
+from speechtl.toml_files import read_tables
 
 OVERALL = "overall"
 FLOOR, CEILING = "at_least", "at_most"
@@ -63,10 +63,7 @@ class Requirement:
 
 def read_requirements(path: Path) -> list[Requirement]:
     """The requirements of a TOML file; raises `SpeechtlError` for mistakes."""
-    document = read_toml(path, "a file of requirements")
-    entries = document.pop("require", None)
-    if document or not isinstance(entries, list) or not entries:
-        raise SpeechtlError(f"{path} must hold one or more [[require]] tables and nothing else.")
+    entries = read_tables(path, "a file of requirements", "require")
     return [_requirement(entry, f"{path}, requirement {number}") for number, entry in enumerate(entries, 1)]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from speechtl.audio.data.takes import aligned_distance
 from speechtl.audio.encoders.base import AudioEncoder, silence
 from speechtl.progress import tracked
 from speechtl.runtime.features import front_end
@@ -49,11 +50,4 @@ def _embedded(word: Samples, encoder: AudioEncoder) -> Doubles:
 
 def _distance(one: Doubles, other: Doubles) -> float:
     """The mean distance of steps along the best alignment."""
-    costs = np.sqrt(np.maximum((one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T, 0.0)).tolist()
-    above = [0.0] + [np.inf] * len(other)
-    for row in costs:
-        here = [np.inf]
-        for column, cost in enumerate(row):
-            here.append(cost + min(above[column], above[column + 1], here[column]))
-        above = here
-    return float(above[-1]) / (len(one) + len(other))
+    return aligned_distance(np.sqrt(np.maximum((one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T, 0.0)))
