@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from speechtl.files import check_place, writing
 from speechtl.progress import Log, progress, say
 from speechtl.runtime.bundle.document import Field
 from speechtl.runtime.bundle.sensitivity import read_sensitivity, sigmoid
-from speechtl.runtime.trigger import TriggerSettings
+from speechtl.runtime.trigger import TriggerSettings, log_odds_of
 
 NOTHING = "nothing got better: the clips that are right and those that are wrong are the same as before"
 
@@ -79,8 +78,8 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
 def _about(old: Adaptable, trigger: TriggerSettings, clips: Sequence[Labelled], report: Mapping[str, Any]) -> dict[str, Any]:
     """The changes of the description: threshold and what is known of others, and the recordings that were learned."""
     about = old.source.about
-    moved = _logit(trigger.threshold) - old.threshold
-    points = [{**point, "threshold": sigmoid(_logit(point["threshold"]) + moved)} for point in about.get("operating_points", [])]
+    moved = log_odds_of(trigger.threshold) - old.threshold
+    points = [{**point, "threshold": sigmoid(log_odds_of(point["threshold"]) + moved)} for point in about.get("operating_points", [])]
     learned = {*about.get("data", {}).get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
     kept = ("words", "others", "held_back", "table")
     told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
@@ -91,8 +90,3 @@ def _about(old: Adaptable, trigger: TriggerSettings, clips: Sequence[Labelled], 
         "data": {**about.get("data", {}), "recordings": " ".join(sorted(learned))},
         "adapted": [*about.get("adapted", []), {key: report[key] for key in kept}],
     }
-
-
-def _logit(score: float) -> float:
-    bounded = min(max(score, 1e-7), 1.0 - 1e-7)
-    return math.log(bounded) - math.log1p(-bounded)

@@ -53,7 +53,7 @@ class Trigger:
 
     def reset(self) -> None:
         """Begin a new stream."""
-        self._last = deque([_log_odds(0.0)] * self.settings.smoothing, maxlen=self.settings.smoothing)
+        self._last = deque([log_odds_of(0.0)] * self.settings.smoothing, maxlen=self.settings.smoothing)
         self._before = 0.0
         self._since = self._refractory
 
@@ -74,7 +74,7 @@ class Trigger:
         return None
 
     def _mean(self, score: float) -> float:
-        self._last.append(_log_odds(score))
+        self._last.append(log_odds_of(score))
         return 1.0 / (1.0 + math.exp(-sum(self._last) / len(self._last)))
 
 
@@ -101,7 +101,7 @@ def log_odds(scores: Array) -> npt.NDArray[np.float64]:
     return np.asarray(np.log(bounded) - np.log1p(-bounded))
 
 
-def _log_odds(score: float) -> float:
+def log_odds_of(score: float) -> float:
     """Log-odds of a single score, in a tenth of the time."""
     bounded = min(max(score, SURE), 1.0 - SURE)
     return math.log(bounded) - math.log1p(-bounded)
