@@ -80,24 +80,19 @@ def _with_past(step: _Graph, first_call: _Graph, fresh: int, frames: int, layer:
     whole = step.tensor(f"{name}, joined", (1, kept + frames, 1, layer.channels), "INT8", layer.before)
     step.add("CONCATENATION", [past, fresh], [whole], axis=1)
     newest = step.tensor(f"{name}, kept", shape, "INT8", layer.before)
-    limits = [step.integers(f"{name}, {what}", values) for what, values in _slice_of(frames).items()]
-    step.add("STRIDED_SLICE", [whole, *limits], [newest], beginMask=0b1101, endMask=0b1111)
+    # Bits of the masks leave out a limit: everything from frame `frames` on.
+    limits = {"begin": [0, frames, 0, 0], "end": [0, 0, 0, 0], "strides": [1, 1, 1, 1]}
+    given = [step.integers(f"{name}, {what}", values) for what, values in limits.items()]
+    step.add("STRIDED_SLICE", [whole, *given], [newest], beginMask=0b1101, endMask=0b1111)
     step.add("ASSIGN_VARIABLE", [handle, newest], [])
     return whole
-
-
-def _slice_of(first: int) -> dict[str, list[int]]:
-    """All frames from one on; the masks leave out the other limits."""
-    return {"begin": [0, first, 0, 0], "end": [0, 0, 0, 0], "strides": [1, 1, 1, 1]}
 
 
 def _convolved(step: _Graph, flow: int, layer: Int8Layer, name: str) -> int:
     # TFLite's weights: (outputs, kernel, 1, inputs), and (1, kernel, 1, channels) where each channel has its own.
     order, axis = ((1, 2, 0), 3) if layer.depthwise else ((0, 2, 1), 0)
-    values = layer.weights.transpose(order)
-    values = values[:, :, None] if not layer.depthwise else values[:, :, None, :]
-    weights = step.constant(f"{name}, weights", values, _PerChannel(layer.scales, axis))
-    bias = step.constant(f"{name}, bias", layer.bias, _PerChannel((layer.scales * np.float32(layer.before.scale)), 0))
+    weights = step.constant(f"{name}, weights", layer.weights.transpose(order)[:, :, None], _PerChannel(layer.scales, axis))
+    bias = step.constant(f"{name}, bias", layer.bias, _PerChannel(layer.scales * np.float32(layer.before.scale), 0))
     out = step.tensor(name, (1, 1, 1, len(layer.weights)), "INT8", layer.after)
     options = {"padding": 1, "strideH": layer.stride, "strideW": 1, "fusedActivationFunction": int(layer.relu)}
     options |= {"depthMultiplier": 1} if layer.depthwise else {}

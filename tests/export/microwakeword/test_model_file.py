@@ -37,7 +37,7 @@ def test_step_by_step_it_gives_the_probabilities_that_the_student_gives_at_once(
     assert (told["shape"].tolist(), told["dtype"], told["quantization"]) == ([1, 1], np.uint8, (1 / 256, 0))
 
 
-def test_a_stream_begins_as_if_after_silence(model, heard):
+def test_what_is_older_than_the_context_does_not_matter(model, heard):
     silence = np.full((3 * CONTEXT, 40), -128, np.int8)
     begun, _, _ = played(model, heard[1])
     gone_on, _, _ = played(model, np.concatenate([silence, heard[1]]))
