@@ -5,17 +5,18 @@ The examples are those of the run's own training, without the people who are hel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from speechtl.audio.augment import Augmenter, Sound, mask, normalize_room, simulate_rooms
-from speechtl.audio.data.recordings import sounds_of
+from speechtl.audio.data.recordings import Recording, sounds_of
 from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe
@@ -26,17 +27,19 @@ from speechtl.audio.training.selection import HELD_OUT, Data
 from speechtl.audio.training.train import ROOMS
 from speechtl.audio.training.validation import NO_FOLD
 from speechtl.export.microwakeword import features as micro
-from speechtl.export.microwakeword.student import CONTEXT, as_input, step_times
+from speechtl.export.microwakeword.student import CONTEXT, STRIDE, as_input, step_times
 from speechtl.progress import progress, tracked
 from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import Floats, Samples
 from speechtl.runtime.trigger import log_odds
-from speechtl.transfer import Batch
+from speechtl.transfer import Batch, TransferNetwork
 
 BANDS_MASKED, FRAMES_MASKED = 5, 8  # at most
 BATCH = 128  # half of it with the word
 TAUGHT = 2.0  # weight of the teacher's scores beside the recordings' own words
 HARDEST = 5  # steps of an example whose difference from the teacher counts again
+HARD = 1000  # stretches of the negatives that a student gets most wrong
+STRETCHES = 64  # that it hears at a time
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,26 @@ def _taught(samples: Samples, teacher: WakeWordNetwork, times: Floats) -> npt.ND
     log_mel = front_end(teacher.encoder.features).compute(samples)
     own = teacher.step_times(len(log_mel)).numpy()
     return np.where(times < own[0], np.nan, np.interp(times, own, log_odds(teacher.score(log_mel))))
+
+
+@torch.no_grad()
+def hard_lessons(student: TransferNetwork, negatives: Iterable[Recording], frames: int) -> Lessons:
+    """The stretches of all negatives with the highest scores of a student, each of so many frames; of these the teacher is not asked."""
+    front_end = micro.MicroFeatures()
+    held, found, scores = np.zeros((0, micro.BANDS), np.int8), np.zeros((0, frames, micro.BANDS), np.int8), np.zeros(0, np.float32)
+    hop = frames - CONTEXT + STRIDE
+    for recording in negatives:
+        held = np.concatenate([held, front_end.feed(recording.samples())])
+        if len(held) < frames + hop * (STRETCHES - 1):
+            continue
+        stretches = sliding_window_view(held, frames, axis=0)[::hop].transpose(0, 2, 1)
+        held = held[hop * len(stretches) :]
+        found = np.concatenate([found, stretches])
+        scores = np.concatenate([scores, student(as_input(stretches)).flatten(1).amax(dim=1).numpy()])
+        highest = np.argsort(-scores)[:HARD]
+        found, scores = found[highest], scores[highest]
+    steps = len(step_times(frames))
+    return Lessons(found, np.full((len(found), 2), np.nan, np.float32), np.full((len(found), steps), np.nan, np.float16))
 
 
 class LessonBatches:

@@ -4,7 +4,7 @@ import torch
 
 from speechtl.export.microwakeword import lessons as module
 from speechtl.export.microwakeword.lessons import LessonBatches, LessonLoss, Lessons
-from speechtl.export.microwakeword.student import step_times
+from speechtl.export.microwakeword.student import as_input, step_times
 
 
 @pytest.fixture
@@ -24,6 +24,21 @@ def test_the_teacher_is_asked_at_the_students_times(tiny_network, bursts, front_
     assert taught[1] > taught[2] < taught[3]
     own = tiny_network.step_times(398).numpy()
     assert module._taught(samples, tiny_network, own[5:6]) == pytest.approx(module._taught(samples, tiny_network, own)[5], abs=1e-4)
+
+
+def test_hard_lessons_are_the_stretches_with_the_highest_scores(student, recording_of, front_end, monkeypatch):
+    random = np.random.default_rng(0)
+    negatives = [recording_of(random.normal(0, loudness, 32_000)) for loudness in (0.3, 0.001, 0.1, 0.02, 0.3, 0.01)]
+    monkeypatch.setattr(module, "STRETCHES", 4)
+    everything = module.hard_lessons(student, negatives, 200)
+    monkeypatch.setattr(module, "HARD", 3)
+    hardest = module.hard_lessons(student, negatives, 200)
+    assert len(everything.features) > 3
+    np.testing.assert_array_equal(hardest.features, everything.features[:3])
+    scores = student(as_input(everything.features)).flatten(1).amax(dim=1)
+    assert (scores.diff() <= 1e-4).all()
+    assert np.isnan(hardest.words).all()
+    assert hardest.taught.shape == (3, len(step_times(200)))
 
 
 def test_half_of_a_batch_has_the_word_and_masks_differ(lessons, monkeypatch):
