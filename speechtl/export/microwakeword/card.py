@@ -44,7 +44,7 @@ def _table(test: Mapping[str, Any] | None) -> str:
     if test is None:
         return ""
     reports = test["student"], test["teacher"]
-    rows = [("new people", "student", "teacher"), ("---", "---", "---")]
+    rows: list[tuple[str, ...]] = [("new people", "student", "teacher"), ("---", "---", "---")]
     for index, part in enumerate(_conditions(reports[0])):
         rows.append((f"recall, {part['name']}", *(_recall(_conditions(one)[index]) for one in reports)))
     rows.append(("false accepts", *(_accepts(one["negatives"]) for one in reports)))
