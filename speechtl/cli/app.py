@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from speechtl import __version__
-from speechtl.cli import adapt, bench, data, device, image, ready, record, study, words
+from speechtl.cli import adapt, bench, data, device, image, micro, ready, record, study, words
 from speechtl.cli.options import Command
 from speechtl.cli.studio import studio
 from speechtl.errors import INTERRUPTED, MissingExtraError, SpeechtlError, os_sentence, sentence_of
@@ -111,6 +111,7 @@ for command, example in (
     ),
     (words.export, "speechtl export runs/computer -o computer.wake   or: speechtl export runs/computer runs/jarvis -o home.wake"),
     (words.verify, "speechtl verify computer.wake"),
+    (micro.microwakeword, "speechtl microwakeword runs/computer --out esphome"),
     (
         words.detect,
         "speechtl detect computer.wake recording.wav   or: arecord -t raw -f S16_LE -r 16000 | speechtl detect computer.wake -",

@@ -66,7 +66,7 @@ class Validation:
 
 def validate(network: WakeWordNetwork, held_out: list[int], data: Data, seed: int) -> Validation:
     """Score every held-out fold with the members that have not learned from it, in several conditions."""
-    scenes = _Scenes(data, sorted(set(held_out) - {NO_FOLD}), seed)
+    scenes = Scenes(data, sorted(set(held_out) - {NO_FOLD}), seed)
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))  # a thread for each stream: its steps are short
     words: list[Future[ScoredStream]] = []
@@ -88,7 +88,7 @@ def validate(network: WakeWordNetwork, held_out: list[int], data: Data, seed: in
             torch.set_num_threads(threads)
 
 
-class _Scenes:
+class Scenes:
     """The conditions of held-out recordings, with noise, music, rooms and talk that training has not heard."""
 
     def __init__(self, data: Data, folds: Sequence[int], seed: int) -> None:

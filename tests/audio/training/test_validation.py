@@ -28,12 +28,12 @@ def test_words_are_validated_on_people_and_similar_synthesised_words_not_at_all(
     mixed = replace(
         data, positives=[*data.positives[:3], *spoken(data.positives)], negatives=[*data.negatives, *spoken(data.negatives[:2])]
     )
-    scenes = module._Scenes(mixed, range(FOLDS), 0)
+    scenes = module.Scenes(mixed, range(FOLDS), 0)
     words = [passage.recording for fold in range(FOLDS) for passage in next(scenes.words(fold))]
     others = [passage.recording for fold in range(FOLDS) for _, passages in scenes.others(fold) for passage in passages]
     assert len(words) == 3
     assert not any(recording.synthesised for recording in [*words, *others])
-    alone = module._Scenes(replace(data, positives=spoken(data.positives)), range(FOLDS), 0)
+    alone = module.Scenes(replace(data, positives=spoken(data.positives)), range(FOLDS), 0)
     assert sum(len(list(next(alone.words(fold)))) for fold in range(FOLDS)) == len(data.positives)
 
 

@@ -1,0 +1,1 @@
+"""A small network for microWakeWord's listeners (ESP32 with ESPHome), taught by a run: `speechtl microwakeword`."""
