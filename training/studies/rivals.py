@@ -13,6 +13,7 @@ engine comes with and at equal false accepts per hour on these negatives. Draws 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from peers import PEERS
-from rival_curves import Curve, curve_of, draw
+from rival_curves import curve_of, draw
 from rival_engines import Engine, Piece, in_process, joined, peer, shipped, trained
 from rival_heads import TAKES, time_warping, train_heads
 from world import (
@@ -88,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     negatives, kinds = negatives_here(None)
     plan = plan_of(ours, negatives, options)
     runs = train_heads(options.heads, options.out, options.epochs) if options.heads else []
-    known = frozenset().union(*(open_model(path, word=ours.name).trained_on for path in options.bundles))
+    learned = [*(open_model(path, word=ours.name) for path in options.bundles), *map(open_model, runs)]
+    known = frozenset().union(*(model.trained_on for model in learned))
     material = _material(plan, replace(ours, trained_on=known), options)
     engines = list(_engines(ours.name, options, runs))
     if options.heads:
@@ -99,7 +101,11 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     for title, reports in _reports(results, options.at).items():
         echo(f"{title}:\n")
         echo("\n".join([*_table(reports, options.snr), "", *_rates(reports, kinds), ""]))
-    draw(options.out / f"{ours.name.replace(' ', '_')}.png", ours.name, [_curves(one) for one in results])
+    draw(
+        options.out / f"{ours.name.replace(' ', '_')}.png",
+        ours.name,
+        [curve_of(one.model.name, one.played, one.model.trigger, delivered=one.delivered) for one in results],
+    )
     return results
 
 
@@ -113,14 +119,21 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--takes", type=at_least(1), default=TAKES, help=f"for time warping (default {TAKES})")
     parser.add_argument("--snr", type=float, nargs="+", default=[10.0, 5.0, 0.0], help="signal-to-noise ratios in dB (default 10 5 0)")
     parser.add_argument("--conditions", nargs="+", help='kinds of conditions beside clean, such as noise, "measured rooms" (default all)')
-    parser.add_argument("--hours", type=float, default=2.0, help="of negatives at most, some of every kind (default 2)")
+    parser.add_argument("--hours", type=above_zero, default=2.0, help="of negatives at most, some of every kind (default 2)")
     parser.add_argument(
-        "--at", type=float, nargs="+", default=[1.0], help="false accepts per hour at which engines are compared (default 1)"
+        "--at", type=above_zero, nargs="+", default=[1.0], help="false accepts per hour at which engines are compared (default 1)"
     )
     parser.add_argument("--positives", type=Path, nargs="+", help="default: wake_NAME.jsonl of data_manifests")
     parser.add_argument("--out", type=output_folder, default="runs/rivals")
     parser.set_defaults(split="test", others="test")
     return parser.parse_args(argv)
+
+
+def above_zero(text: str) -> float:
+    """A number above 0 on the command line."""
+    if not 0.0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    return float(text)
 
 
 def _material(plan: Plan, ours: Model, options: argparse.Namespace) -> Material:
@@ -230,10 +243,6 @@ def _rates(reports: Sequence[Report], kinds: Kinds) -> Iterator[str]:
         events, duration = by_kind[ALL]
         limits = f"{rate_low(events, duration):.2f} to {rate_high(events, duration):.2f}"
         yield markdown_row(one["name"], *(str(by_kind[name][0]) for name in names), str(events), f"{events / duration:.2f}", limits)
-
-
-def _curves(result: Result) -> Curve:
-    return curve_of(result.model.name, result.played, result.model.trigger, delivered=result.delivered)
 
 
 if __name__ == "__main__":

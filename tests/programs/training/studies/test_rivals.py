@@ -57,7 +57,7 @@ def test_negatives_are_as_many_hours_as_wanted(program, tiny_bundle, corpus):
     assert ours.played.others.seconds == pytest.approx(40.0)  # two of three recordings of 20 s: more than 21.6 s
 
 
-@pytest.mark.parametrize("options", [["--hours", "x"], ["--takes", "0"], ["--against", "snowboy"]])
+@pytest.mark.parametrize("options", [["--hours", "0"], ["--at", "nan"], ["--takes", "0"], ["--against", "snowboy"]])
 def test_options_that_make_no_sense_are_refused(program, options):
     with pytest.raises(SystemExit) as stopped:
         program.main(["a.wake", *options])
