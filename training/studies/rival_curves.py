@@ -57,7 +57,9 @@ def curve_of(name: str, played: Played, trigger: TriggerSettings, *, delivered: 
 
 
 def _rates(played: Played, trigger: TriggerSettings) -> Rates:
-    found = {name: sum(delay is not None for delay in count(stream, trigger).detected) for name, stream in played.words.items()}
+    found: dict[str, float] = {
+        name: sum(delay is not None for delay in count(stream, trigger).detected) for name, stream in played.words.items()
+    }
     clean = next(iter(found))
     others = [number for name, number in found.items() if name != clean]
     return Rates(len(count(played.others, trigger).false_accepts), {CLEAN: found[clean], ELSEWHERE: float(np.mean(others or [0.0]))})

@@ -25,7 +25,7 @@ from speechtl.bench.worker import CHUNK_SAMPLES
 from speechtl.errors import SpeechtlError
 from speechtl.files import read_json, sha256_of, write_json, writing
 from speechtl.runtime.bundle.wake_word import open_bundle
-from speechtl.runtime.samples import SAMPLE_RATE, Floats, Int16, Samples, to_int16
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Floats, Int16, Samples, to_int16
 
 CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE
 BLOCK = 250 * CHUNK_SAMPLES  # samples that a network hears at a time
@@ -149,10 +149,9 @@ class Piece:
         layout = read_json(self._layout)
         with np.load(self._scores(engine)) as kept:
             scores, threshold = kept["scores"], float(kept["threshold"])
-        times = (np.arange(len(scores)) + 1) * CHUNK_SECONDS
         words = [PlayedWord(**word) for word in layout["words"]]
         passages = [(start, path, origin) for start, path, origin in layout["passages"]]
-        stream = ScoredStream(scores, times, CHUNK_SECONDS, layout["seconds"], words, passages)
+        stream = ScoredStream(scores, _ends(len(scores)), CHUNK_SECONDS, layout["seconds"], words, passages)
         return stream, None if math.isnan(threshold) else threshold
 
     @property
@@ -171,5 +170,10 @@ def joined(streams: Sequence[ScoredStream]) -> ScoredStream:
         passages += [(start + at, path, start + origin) for at, path, origin in one.passages]
         whole.seconds += one.seconds
         start += len(one.scores) * CHUNK_SECONDS
-    whole.times = (np.arange(len(whole.scores)) + 1) * CHUNK_SECONDS
+    whole.times = _ends(len(whole.scores))
     return whole
+
+
+def _ends(chunks: int) -> Doubles:
+    """The times at which chunks end."""
+    return np.arange(1.0, chunks + 1.0) * CHUNK_SECONDS
