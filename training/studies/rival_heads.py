@@ -4,9 +4,9 @@
 
 Writes a run for each head, OUT/alexa-dense and OUT/alexa-self-attention, which rivals.py plays beside other engines. *dense* is that of
 openWakeWord: a window of 16 embeddings, flattened, two dense layers, an output. *self-attention* is that of livekit-wakeword: convolutions
-over three embeddings, self-attention over the window, its mean, an output. Both are written after their published descriptions. Examples,
-loss and mined moments are those of `speechtl train`, so that only heads are compared; the second head learns from the rounds of examples
-that were rendered for the first. Thresholds are not calibrated.
+over three embeddings, self-attention over the window, its mean, an output. Both are written after their published descriptions. Examples
+and loss are those of `speechtl train`, but for its search for hard negatives; the second head learns from the rounds of examples that
+were rendered for the first. Thresholds are not calibrated.
 
 `time_warping` needs no training: dynamic time warping to a few takes, as local-wake does it.
 """
@@ -30,7 +30,7 @@ from speechtl.audio.encoders.streaming import TIME, TimeConv
 from speechtl.audio.network.heads import HEADS, Head, MemberMean
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe, read_recipe
-from speechtl.audio.training.batches import HARD_FILE, RoundBatches
+from speechtl.audio.training.batches import RoundBatches
 from speechtl.audio.training.train import Training
 from speechtl.audio.training.validation import NO_FOLD
 from speechtl.errors import reported
@@ -146,11 +146,10 @@ class OneNetwork(Training):
         self.network = attach(self.network.encoder, head, WakeWordNetwork)
 
     def batches(self) -> RoundBatches:
-        """The batches of all epochs; hard negatives are looked for once."""
+        """The batches of all epochs, without hard negatives, which each head would find anew."""
         batches = super().batches()
         batches.folder = self.rounds
-        if (self.rounds / HARD_FILE).exists():
-            batches.mine = None
+        batches.mine, batches.mined = None, self.recipe.train.epochs
         return batches
 
 

@@ -139,6 +139,7 @@ def above_zero(text: str) -> float:
 def _material(plan: Plan, ours: Model, options: argparse.Namespace) -> Material:
     """The word, the conditions that were asked for, and as many hours of negatives, which are read when they are played."""
     spoken = spoken_of(plan, ours, say)
+    options.out.mkdir(parents=True, exist_ok=True)
     silent = [_unread(clip) for clip in list_negatives(options.out / "negatives.jsonl", plan, ours, spoken, say)]
     order = np.random.default_rng(SEED).permutation(len(silent)).tolist()
     clean, *others = conditions_of(plan, ours, say)
