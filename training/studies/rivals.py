@@ -5,9 +5,9 @@
 Plays test recordings of a word in the conditions of world.py, and hours without it, to bundles of the word, to the peers of peers.py that
 have it, to the heads of rival_heads.py trained by the recipe of --heads, and to time warping with takes of people for training. All hear
 the same samples, streaming in chunks of 80 ms: every word after two seconds of its background, in one stream a condition; the negatives
-in streams of half an hour. What was heard is kept in --out, so that an interrupted study goes on, and further engines hear only
-what is new to them. Prints Markdown: recall by condition and delay, and false accepts by kind with 95 % limits, at the threshold that each
-engine comes with and at equal false accepts per hour on these negatives. Draws OUT/WORD.png: miss rate over false accepts per hour.
+in streams of half an hour. What was heard is kept in --out: an interrupted study goes on, and further engines, conditions or hours are
+added to it. Prints Markdown: recall by condition and delay, and false accepts by kind with limits, at the threshold that each engine
+comes with and at equal false accepts per hour on these negatives. Draws OUT/WORD.png: miss rate over false accepts per hour.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from peers import PEERS
@@ -52,7 +51,6 @@ from speechtl.audio.evaluation.model import Model, open_model
 from speechtl.audio.evaluation.scoring import count
 from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.network.model import WakeWordNetwork
-from speechtl.audio.training.kinds import drawn
 from speechtl.errors import SpeechtlError, reported
 from speechtl.files import sha256_of
 from speechtl.limits import rate_high, rate_low
@@ -91,11 +89,11 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     runs = train_heads(options.heads, options.out, options.epochs) if options.heads else []
     learned = [*(open_model(path, word=ours.name) for path in options.bundles), *map(open_model, runs)]
     known = frozenset().union(*(model.trained_on for model in learned))
-    material = _material(plan, replace(ours, trained_on=known), options)
+    material, around = _material(plan, replace(ours, trained_on=known), options)
     engines = list(_engines(ours.name, options, runs))
     if options.heads:
         engines.append(_time_warping(plan.positives, ours, options.takes))
-    pieces = _pieces(material, options.out)
+    pieces = _pieces(material, around, options.out / "heard")
     heard = _listen(pieces, engines)
     results = [_result(engine, pieces, material, ours) for engine in heard]
     for title, reports in _reports(results, options.at).items():
@@ -119,7 +117,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--takes", type=at_least(1), default=TAKES, help=f"for time warping (default {TAKES})")
     parser.add_argument("--snr", type=float, nargs="+", default=[10.0, 5.0, 0.0], help="signal-to-noise ratios in dB (default 10 5 0)")
     parser.add_argument("--conditions", nargs="+", help='kinds of conditions beside clean, such as noise, "measured rooms" (default all)')
-    parser.add_argument("--hours", type=above_zero, default=2.0, help="of negatives at most, some of every kind (default 2)")
+    parser.add_argument("--hours", type=above_zero, default=2.0, help="of negatives, in random order (default 2)")
     parser.add_argument(
         "--at", type=above_zero, nargs="+", default=[1.0], help="false accepts per hour at which engines are compared (default 1)"
     )
@@ -136,15 +134,18 @@ def above_zero(text: str) -> float:
     return float(text)
 
 
-def _material(plan: Plan, ours: Model, options: argparse.Namespace) -> Material:
-    """The word, the conditions that were asked for, and as many hours of negatives, which are read when they are played."""
+def _material(plan: Plan, ours: Model, options: argparse.Namespace) -> tuple[Material, list[Clip]]:
+    """The word, the conditions that were asked for, and as many hours of negatives, read when they are played; clips of backgrounds."""
     spoken = spoken_of(plan, ours, say)
     options.out.mkdir(parents=True, exist_ok=True)
-    silent = [_unread(clip) for clip in list_negatives(options.out / "negatives.jsonl", plan, ours, spoken, say)]
-    order = np.random.default_rng(SEED).permutation(len(silent)).tolist()
-    clean, *others = conditions_of(plan, ours, say)
+    listed = list(list_negatives(options.out / "negatives.jsonl", plan, ours, spoken, say))
+    order = np.random.default_rng(SEED).permutation(len(listed))
+    ends = np.cumsum([listed[index].duration for index in order])
+    silent = [_unread(listed[index]) for index in order[: np.searchsorted(ends, options.hours * 3600.0) + 1]]
+    around: list[Clip] = []
+    clean, *others = conditions_of(plan, ours, say, around)
     asked = [one for one in others if options.conditions is None or kind_and_snr(one.name)[0] in options.conditions]
-    return Material(spoken, drawn(silent, order, options.hours * 3600.0), [clean, *asked])
+    return Material(spoken, silent, [clean, *asked]), around
 
 
 def _unread(clip: Clip) -> Recording:
@@ -172,15 +173,21 @@ def _time_warping(manifests: Sequence[Path], ours: Model, takes: int) -> Engine:
     return in_process(f"time warping, {takes} takes", network, sha256_of(dumps([clip.sha256 for clip in clips]).encode()))
 
 
-def _pieces(material: Material, out: Path) -> dict[str, Piece]:
-    """The streams by name: conditions, and the negatives in parts; their folder is that of these recordings and settings."""
-    recordings = [[clip.clip.audio_filepath, clip.clip.offset, clip.clip.sha256] for clip in (*material.spoken, *material.silent)]
-    folder = out / f"heard-{sha256_of(dumps(recordings).encode())[:12]}"
-    streams: dict[str, Callable[[], Any]] = {
-        one.name: partial(words_in_background, material.spoken, one, SEED) for one in material.conditions
-    }
-    parts = {f"negatives {index}": partial(without_words, part, Condition(), SEED) for index, part in enumerate(_parts(material.silent))}
-    return {name: Piece(folder / name.replace(" ", "-"), passages) for name, passages in (parts | streams).items()}
+def _pieces(material: Material, around: Sequence[Clip], out: Path) -> dict[str, Piece]:
+    """The streams by name: the negatives in parts, and conditions; the folder of each is that of its recordings."""
+    pieces = {}
+    for index, part in enumerate(_parts(material.silent)):
+        folder = out / f"negatives-{index}-{_digest(one.clip for one in part)}"
+        pieces[f"negatives {index}"] = Piece(folder, partial(without_words, part, Condition(), SEED))
+    digest = _digest((*(one.clip for one in material.spoken), *around))
+    for condition in material.conditions:
+        folder = out / f"{condition.name.replace(' ', '-')}-{digest}"
+        pieces[condition.name] = Piece(folder, partial(words_in_background, material.spoken, condition, SEED))
+    return pieces
+
+
+def _digest(clips: Iterable[Clip]) -> str:
+    return sha256_of(dumps([[clip.audio_filepath, clip.offset, clip.sha256] for clip in clips]).encode())[:12]
 
 
 def _parts(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
@@ -231,7 +238,7 @@ def _table(reports: Sequence[Report], snr_db: Sequence[float]) -> Iterator[str]:
     yield from markdown_heading("recall", "threshold", *columns, "delay, median / 95 %, ms")
     for one, recall in zip(reports, recalls, strict=True):
         delay = one["delay_ms"]
-        times = "-" if delay["median"] is None else f"{delay['median']:.0f} / {delay['p95']:.0f}"
+        times = "-" if delay["p50"] is None else f"{delay['p50']:.0f} / {delay['p95']:.0f}"
         yield markdown_row(one["name"], f"{one['threshold']:.4g}", *(recalls_of(names, recall) for names in columns.values()), times)
 
 
