@@ -61,11 +61,11 @@ Kinds = Mapping[str, str]  # from the name of a manifest to the kind of negative
 def main(argv: Sequence[str] | None = None) -> dict[str, list[Report]]:
     """Play, print, and write."""
     options = _options(argv)
-    negatives, kinds = _negatives(options.negatives)
+    negatives, kinds = negatives_here(options.negatives)
     found: dict[str, list[Report]] = {}
     for path in options.models:
         for model in _models(path, options.graph):
-            played = play(model, gather(_plan(model, negatives, options), model, say))
+            played = play(model, gather(plan_of(model, negatives, options), model, say))
             for title, threshold in _thresholds(model, played, kinds, options).items():
                 trigger = replace(model.trigger, threshold=threshold)
                 found.setdefault(title, []).append(report(replace(model, trigger=trigger), played, options.split))
@@ -107,7 +107,8 @@ def _models(path: Path, graph: str | None) -> Iterator[Model]:
         yield open_model(path, word=word.name, graph=graph)
 
 
-def _plan(model: Model, negatives: Sequence[Path], options: argparse.Namespace) -> Plan:
+def plan_of(model: Model, negatives: Sequence[Path], options: argparse.Namespace) -> Plan:
+    """What to play to a model: its word, and test lines of everything else."""
     own = MANIFESTS / f"wake_{model.name.replace(' ', '_')}.jsonl"
     if not (options.positives or own.exists()):
         raise ManifestError(f"{own} does not exist; name the recordings of {model.name!r} with --positives.")
@@ -135,7 +136,7 @@ def _with_split(pattern: str, split: str) -> list[Path]:
     return found
 
 
-def _negatives(given: Sequence[Path] | None) -> tuple[list[Path], Kinds]:
+def negatives_here(given: Sequence[Path] | None) -> tuple[list[Path], Kinds]:
     """The manifests of negatives whose recordings are here, and the kind that each belongs to."""
     words = [path for pattern in WORDS for path in sorted(MANIFESTS.glob(f"{pattern}.jsonl")) if path.stem not in SPEECH]
     listed = list(given or [*(MANIFESTS / f"{name}.jsonl" for name in SPEECH), *words])
@@ -186,7 +187,7 @@ def _above(score: float) -> float:
     return min(float(np.nextafter(score, 2.0)), 1.0)
 
 
-def _by_kind(slices: Sequence[Mapping[str, Any]], kinds: Kinds) -> dict[str, tuple[int, float]]:
+def counts_by_kind(slices: Sequence[Mapping[str, Any]], kinds: Kinds) -> dict[str, tuple[int, float]]:
     """Events and hours of each kind of negatives, and of all."""
     counts: dict[str, tuple[int, float]] = {}
     for part in slices:
@@ -198,15 +199,15 @@ def _by_kind(slices: Sequence[Mapping[str, Any]], kinds: Kinds) -> dict[str, tup
 
 
 def _total(played: Played, trigger: TriggerSettings) -> float:
-    events, hours = _by_kind(false_accepts_by_kind(played, trigger), {})[ALL]
+    events, hours = counts_by_kind(false_accepts_by_kind(played, trigger), {})[ALL]
     return events / hours
 
 
 def _worst(played: Played, trigger: TriggerSettings, kinds: Kinds) -> float:
-    return max(events / hours for events, hours in _by_kind(false_accepts_by_kind(played, trigger), kinds).values())
+    return max(events / hours for events, hours in counts_by_kind(false_accepts_by_kind(played, trigger), kinds).values())
 
 
-def _columns(snr_db: Sequence[float]) -> dict[str, list[str]]:
+def columns_of(snr_db: Sequence[float]) -> dict[str, list[str]]:
     """Headings, and the conditions below them."""
     ratios = " / ".join(f"{snr:g}" for snr in snr_db)
     backgrounds = {"non-speech": NOISE, "babble": BABBLE_NAME, "one talker": TALKER, "music": MUSIC}
@@ -222,28 +223,29 @@ def _columns(snr_db: Sequence[float]) -> dict[str, list[str]]:
 
 
 def _recall_table(reports: Sequence[Report], snr_db: Sequence[float]) -> Iterator[str]:
-    columns = _columns(snr_db)
+    columns = columns_of(snr_db)
     recalls = [{part["name"]: part["recall"] for part in one["slices"] if part["kind"] == "condition"} for one in reports]
-    yield from _heading("", "threshold", *columns, "delay 95 %, ms")
+    yield from markdown_heading("", "threshold", *columns, "delay 95 %, ms")
     for one, recall in zip(reports, recalls, strict=True):
-        cells = (_recalls(names, recall) for names in columns.values())
-        yield _row(one["name"], f"{one['threshold']:.4g}", *cells, _whole(one["delay_ms"]["p95"]))
+        cells = (recalls_of(names, recall) for names in columns.values())
+        yield markdown_row(one["name"], f"{one['threshold']:.4g}", *cells, _whole(one["delay_ms"]["p95"]))
     means = {name: float(np.mean([recall[name] for recall in recalls if name in recall])) for recall in recalls for name in recall}
     delays = [one["delay_ms"]["p95"] for one in reports if one["delay_ms"]["p95"] is not None]
-    yield _row("mean", "", *(_recalls(names, means) for names in columns.values()), _whole(np.mean(delays) if delays else None))
+    yield markdown_row("mean", "", *(recalls_of(names, means) for names in columns.values()), _whole(np.mean(delays) if delays else None))
 
 
 def _rate_table(reports: Sequence[Report], kinds: Kinds) -> Iterator[str]:
-    counts = [_by_kind(one["slices"], kinds) for one in reports]
+    counts = [counts_by_kind(one["slices"], kinds) for one in reports]
     names = [kind for kind in [*dict.fromkeys(kinds.values()), ALL] if any(kind in one for one in counts)]
-    yield from _heading("false accepts", *names, "per hour, at most")
+    yield from markdown_heading("false accepts", *names, "per hour, at most")
     for one, by_kind in zip(reports, counts, strict=True):
-        yield _row(one["name"], *(_rate(by_kind.get(name)) for name in names), f"{rate_high(*by_kind[ALL]):.2f}")
+        yield markdown_row(one["name"], *(_rate(by_kind.get(name)) for name in names), f"{rate_high(*by_kind[ALL]):.2f}")
     sums = {name: tuple(map(sum, zip(*(one[name] for one in counts if name in one), strict=True))) for name in names}
-    yield _row("together", *(_rate(sums[name]) for name in names), f"{rate_high(*sums[ALL]):.2f}")
+    yield markdown_row("together", *(_rate(sums[name]) for name in names), f"{rate_high(*sums[ALL]):.2f}")
 
 
-def _recalls(names: Sequence[str], recall: Mapping[str, float]) -> str:
+def recalls_of(names: Sequence[str], recall: Mapping[str, float]) -> str:
+    """The recall in each of some conditions, as far as they were played."""
     return " / ".join(f"{recall[name]:.2f}" for name in names if name in recall) or "-"
 
 
@@ -255,12 +257,14 @@ def _whole(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}"
 
 
-def _heading(*cells: str) -> Iterator[str]:
-    yield _row(*cells)
-    yield _row(*("---" for _ in cells))
+def markdown_heading(*cells: str) -> Iterator[str]:
+    """The first two lines of a Markdown table."""
+    yield markdown_row(*cells)
+    yield markdown_row(*("---" for _ in cells))
 
 
-def _row(*cells: str) -> str:
+def markdown_row(*cells: str) -> str:
+    """A line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from speechtl.audio.evaluation.streams import Passage
-from speechtl.runtime.detector import Scorer
-from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Floats
+from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Floats, Samples
 from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refractory_steps, smooth
+
+
+class Hears(Protocol):
+    """What gives the scores of a stream: a `Scorer`, or whatever stands for one."""
+
+    words: int
+
+    @property
+    def step_seconds(self) -> float:
+        """The time between two scores."""
+
+    def reset(self) -> None:
+        """Begin a new stream."""
+
+    def feed(self, samples: Samples) -> Floats:
+        """The scores `(steps, words)` that the next samples complete."""
+
+    def time(self, step: int) -> float:
+        """The time of a score, in seconds from the start of the stream."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +66,7 @@ class Counts:
     false_accepts: list[float]  # times in seconds
 
 
-def score_stream(scorer: Scorer, passages: Iterable[Passage], word: int = 0) -> ScoredStream:
+def score_stream(scorer: Hears, passages: Iterable[Passage], word: int = 0) -> ScoredStream:
     """Play passages as one stream and keep all scores of a word, the first by default."""
     scorer.reset()
     scores = [np.zeros((0, scorer.words), np.float32)]

@@ -1,14 +1,15 @@
-"""python training/peers.py NAME.wake... [--against recomputing openwakeword pymicro] [--repetitions 5] [--json] [--audio FILE...]
+"""python training/studies/peers.py NAME.wake... [--against recomputing openwakeword pymicro wakeforge] [--json] [--audio FILE...]
 
 Measure what detection costs, side by side in one run: bundles, the encoder speech-embedding (without a head) recomputing its
-whole window at every step, openWakeWord and pymicro-wakeword. Every contender is a process of its own on one thread, and is handed audio
-in chunks of 80 ms as fast as it takes them; repetitions are interleaved, so that a busy moment of the machine meets all of them.
+whole window at every step, openWakeWord, pymicro-wakeword and wakeforge. Every contender is a process of its own on one thread, and is
+handed audio in chunks of 80 ms as fast as it takes them; repetitions are interleaved, so that a busy moment of the machine meets all of
+them.
 
 CPU is user and system time of the whole process per second of audio, without and with its start; memory is the largest resident size of the
 process; start is the time from the process's creation until it is ready to take audio. Medians over the repetitions, and
 in brackets how many times that of the first row. Weights and multiply-adds per second of audio are those of the convolutions and matrix
 products in the networks' files; features are not among them. The peers are installed once, each into an environment of its own
-in the cache folder. Nothing is said about accuracy: for that see speechtl evaluate.
+in the cache folder. Nothing is said about accuracy: for that see rivals.py.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ HEADINGS = ("weights", "million mult-adds/s", "CPU ms/s", "with start", "peak MB
 
 @dataclass(frozen=True)
 class Peer:
-    """A package that does the same job: its version, its word, and the pip arguments to try in turn."""
+    """A package that does the same job: its version, its words and the one to measure, and the pip arguments to try in turn."""
 
     package: str
     version: str
+    words: tuple[str, ...]  # of its own models, of those that data_manifests has recordings of
     word: str
     ways: tuple[tuple[tuple[str, ...], ...], ...]  # each a sequence of arguments for pip install
     networks: tuple[tuple[str, float], ...]  # files among its modules, and how often a second of audio runs them
@@ -66,6 +68,7 @@ PEERS = {
     "openwakeword": Peer(
         "openwakeword",
         "0.5.1",
+        ("alexa",),
         "alexa",
         (
             (("openwakeword==0.5.1", "numpy<2"),),  # its tflite-runtime was built for numpy 1
@@ -80,9 +83,18 @@ PEERS = {
     "pymicro": Peer(
         "pymicro-wakeword",
         "2.5.0",
+        ("alexa",),
         "alexa",
         ((("pymicro-wakeword==2.5.0",),),),
         (("pymicro_wakeword/models/alexa.tflite", 100 / 3),),  # three frames of 10 ms at a time
+    ),
+    "wakeforge": Peer(
+        "ovos-ww-plugin-wakeforge",
+        "0.7.0a1",
+        ("alexa", "computer", "jarvis"),
+        "alexa",
+        ((("ovos-ww-plugin-wakeforge==0.7.0a1",),),),
+        (),  # the files do not tell how much of the window they are given
     ),
 }
 AGAINST = ("recomputing", *PEERS)
@@ -193,9 +205,9 @@ def recomputing() -> Contender:
 
 
 def cost(networks: Sequence[tuple[str, bytes, float]]) -> GraphCost | None:
-    """The cost of graphs, each with its runs per second of audio; None if the reader of their format is not installed."""
+    """The cost of graphs, each with its runs per second of audio; None for none, or if the reader of their format is not installed."""
     try:
-        return sum((graph_cost(graph, name) * runs for name, graph, runs in networks), GraphCost(0, 0))
+        return sum((graph_cost(graph, name) * runs for name, graph, runs in networks), GraphCost(0, 0)) if networks else None
     except ImportError:
         return None
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "training"
+FOLDER = Path(__file__).parents[4] / "training" / "studies"
 WORKER = FOLDER / "peer_workers" / "play_stream.py"
 
 
 @pytest.fixture
 def program(load_program):
-    return load_program("training/peers")
+    return load_program("training/studies/peers")
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_worker_imports_the_runtime_and_nothing_heavier(tiny_bundle):
 
 
 def test_the_window_is_recomputed_once_every_80_ms(load_program, embedding_path):
-    take = load_program("training/peer_workers/play_stream").open_recomputing(str(embedding_path))
+    take = load_program("training/studies/peer_workers/play_stream").open_recomputing(str(embedding_path)).take
     shapes = [[np.shape(embedding)[-1] for embedding in take(bytes(2 * 1280))] for _ in range(10)]
     assert shapes == [[]] + [[96]] * 9  # the first 80 ms hold 5 frames
 
