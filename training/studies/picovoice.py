@@ -10,7 +10,8 @@ trained on. A recipe is trained once for each fold of the people, and every run 
 Published counting: an event between the start of a clip and 0.5 s after its end is a detection, every other one an alarm; two detections in
 one clip count twice, which 2 s of refractory time mostly prevents. The miss rate is interpolated between the last threshold within the rate
 and the first beyond it. Exact counting: each word counts once, from its start to 1.5 s after its end, every other event is an alarm, at the
-lowest threshold within the rate and at the one that the model is shipped with. Scores are kept in --out, so an interrupted call goes on.
+lowest threshold within the rate and at the one that the model is shipped with. Scores are kept in --out, so an interrupted call goes on;
+give another --out for other weights of an encoder.
 
 --peer plays the same tracks to another engine: COMMAND reads 16 kHz int16 samples and prints in its last line a JSON list with a score for
 every 80 ms, as export/peer_workers/scores.py does, or an object with that list as "scores".
@@ -19,18 +20,14 @@ every 80 ms, as export/peer_workers/scores.py does, or an object with that list 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import shlex
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tracks import Part, Track, make_track
+from tracks import REFRACTORY, Track, hear, make_track, own_engine, peer_engine, short_hash
 
 from speechtl.arguments import at_least, output_folder
 from speechtl.audio.data.clips import read_clips
@@ -38,21 +35,17 @@ from speechtl.audio.data.manifest import Clip, write_manifest
 from speechtl.audio.data.recordings import heard_only, load_recordings
 from speechtl.audio.evaluation.material import choose, people_known
 from speechtl.audio.evaluation.model import Model, open_model
-from speechtl.audio.evaluation.scoring import Counts, PlayedWord, ScoredStream, count
+from speechtl.audio.evaluation.scoring import Counts, ScoredStream, count
 from speechtl.audio.recipe import Recipe, read_recipe
-from speechtl.audio.run import WEIGHTS
 from speechtl.audio.training.train import train
 from speechtl.console import measurement_table, plain_console
-from speechtl.errors import ManifestError, SpeechtlError, reported
-from speechtl.files import sha256_of, writing
+from speechtl.errors import ManifestError, reported
 from speechtl.limits import rate_high, recall_limits
-from speechtl.progress import say, tracked
+from speechtl.progress import say
 from speechtl.runs import begun, is_run
-from speechtl.runtime import ready
 from speechtl.runtime.bundle.wake_word import open_bundle
-from speechtl.runtime.detector import Scorer
-from speechtl.runtime.samples import SAMPLE_RATE, Floats, Int16
-from speechtl.runtime.trigger import TriggerSettings, find_events, refractory_steps, smooth
+from speechtl.runtime.samples import SAMPLE_RATE
+from speechtl.runtime.trigger import TriggerSettings, find_events, refractory_steps
 from speechtl.text import counted, echo
 
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"
@@ -60,24 +53,8 @@ UTTERANCES = ("mini_librispeech", "speechocean762")
 NOISE = ("noise_kitchen", "noise_noisekun", "noise_blanket", "noise_machines", "noise_gsc")  # surroundings, as in DEMAND
 RATE = 0.1  # alarms an hour
 AFTER = 0.5  # seconds after a clip in which an event is its detection
-REFRACTORY = 2.0  # seconds, when counting as published, and of peers
 THRESHOLDS = [float(1.0 / (1.0 + np.exp(-logit))) for logit in np.arange(16.0, -16.0, -0.05)]
-BLOCK = 10 * SAMPLE_RATE  # samples that are scored at a time
-PEER_STEP = 1280  # samples
 PUBLISHED = {"Porcupine": 2.7, "Snowboy": 31.9, "PocketSphinx": 52.0}  # % missed, as published, of six words and 2,293 clips
-
-Listen = Callable[[Int16], Floats]  # the samples of a piece, which begins after silence, to scores
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A detector to measure: how it scores, and what its scores are kept under."""
-
-    name: str
-    trigger: TriggerSettings
-    listen: Listen
-    times: Callable[[int], float]  # from the number of a score to the second at which it is complete
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -151,7 +128,7 @@ def fold_runs(recipe: Recipe, folds: int, out: Path) -> Iterator[Path]:
         raise ManifestError(f"{counted(len(people), 'person', 'people')} say {recipe.name!r}; {folds} folds need {2 * folds}.")
     order = np.random.default_rng(0).permutation(people).tolist()
     for fold in range(folds):
-        run = out / "runs" / f"{recipe.name}-{fold + 1}-of-{folds}"
+        run = out / "runs" / f"{recipe.name}-{short_hash(recipe.model_dump_json().encode())}-{fold + 1}-of-{folds}"
         if not is_run(run):
             manifest = run.with_suffix(".jsonl")
             manifest.parent.mkdir(parents=True, exist_ok=True)
@@ -188,66 +165,9 @@ def measure(model: Model, name: str, positives: Sequence[Path], options: argpars
     track = make_track(spoken, background, noises, options.hours, options.seed)
     say(f"{model.name}: {counted(len(spoken), 'clip')} in {track.hours:.2f} h, of these {track.speech_hours:.2f} h of speech.")
     used = [[one.clip.sha256, one.clip.offset] for one in (*spoken, *background, *noises)]
-    kept = options.out / "scores" / f"{model.name}-{_short(repr([used, options.hours, options.seed]).encode())}"
+    kept = options.out / "scores" / f"{model.name}-{short_hash(repr([used, options.hours, options.seed]).encode())}"
     engines = [own_engine(model, name), *(peer_engine(*rest) for word, *rest in options.peer if word == model.name)]
     return [result(model.name, engine.name, track, hear(engine, track, kept), engine.trigger) for engine in engines]
-
-
-def own_engine(model: Model, name: str) -> Engine:
-    """A model as an engine."""
-    file = model.path / WEIGHTS if model.path.is_dir() else model.path if model.path.exists() else ready.BUNDLE
-    digest = _short(f"{sha256_of(file)} {model.name} {model.graph}".encode())
-    return Engine(name, model.trigger, partial(_listen, model.scorer, model.column), model.scorer.time, digest)
-
-
-def _listen(scorer: Scorer, column: int, samples: Int16) -> Floats:
-    scorer.reset()
-    scores = [scorer.feed(samples[first : first + BLOCK]) for first in range(0, len(samples), BLOCK)]
-    return np.concatenate(scores)[:, column]
-
-
-def peer_engine(name: str, threshold: str, command: str) -> Engine:
-    """Another program as an engine."""
-    trigger = TriggerSettings(float(threshold), refractory=REFRACTORY)
-    return Engine(name, trigger, partial(_ask, command), lambda step: (step + 1) * PEER_STEP / SAMPLE_RATE, _short(command.encode()))
-
-
-def _ask(command: str, samples: Int16) -> Floats:
-    done = subprocess.run(shlex.split(command), input=samples.tobytes(), capture_output=True, check=False)
-    try:
-        answer = json.loads(done.stdout.strip().rpartition(b"\n")[2])
-    except ValueError:
-        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["it printed no JSON"])[-1]
-        raise SpeechtlError(f"{command} failed: {reason}") from None
-    scores = np.asarray(answer["scores"] if isinstance(answer, dict) else answer, np.float32)
-    if scores.shape != (len(samples) // PEER_STEP,):
-        raise SpeechtlError(f"{command} printed scores of the shape {scores.shape}, not {len(samples) // PEER_STEP}: one for every 80 ms.")
-    return scores
-
-
-def _short(content: bytes) -> str:
-    return sha256_of(content)[:12]
-
-
-def hear(engine: Engine, track: Track, kept: Path) -> ScoredStream:
-    """The smoothed scores of an engine on a track, of which finished pieces are kept in a folder."""
-    scores, times = [], []
-    for number, piece in enumerate(tracked(f"playing to {engine.name}, piece", track.pieces, len(track.pieces))):
-        path = kept / engine.digest / f"{number:03d}.npy"
-        if not path.exists():
-            heard = engine.listen(track.samples(piece))
-            with writing(path) as beside, beside.open("wb") as file:
-                np.save(file, heard)
-        scores.append(np.load(path))
-        times.append(piece[0].start / SAMPLE_RATE + np.linspace(engine.times(0), engine.times(len(scores[-1]) - 1), len(scores[-1])))
-    words = [_played(part, index) for index, part in enumerate(track.clips)]
-    smoothed = smooth(np.concatenate(scores), engine.trigger.smoothing).astype(np.float32)
-    return ScoredStream(smoothed, np.concatenate(times), engine.times(1) - engine.times(0), 3600.0 * track.hours, words)
-
-
-def _played(part: Part, index: int) -> PlayedWord:
-    start, end = (part.start / SAMPLE_RATE + limit for limit in part.recording.word)
-    return PlayedWord(start, end, index)
 
 
 def result(word: str, engine: str, track: Track, stream: ScoredStream, trigger: TriggerSettings) -> Result:

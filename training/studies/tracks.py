@@ -1,4 +1,4 @@
-"""Long tracks of a wake word by the published procedure of Picovoice/wake-word-benchmark; read by picovoice.py.
+"""Long tracks of a wake word by the published procedure of Picovoice/wake-word-benchmark, and what engines hear; read by picovoice.py.
 
 A track plays every clip once, in random order, between stretches of equal length. A stretch is a row of utterances, drawn with replacement;
 one in five sounds, the others are as much silence. Noise runs through the whole track: recordings drawn with replacement, each at its own
@@ -7,21 +7,38 @@ peak, without a pause. Each utterance and clip is 10 dB above the noise under it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 import numpy as np
 
 from speechtl.audio.data.recordings import Recording
+from speechtl.audio.evaluation.model import Model
+from speechtl.audio.evaluation.scoring import PlayedWord, ScoredStream
+from speechtl.audio.run import WEIGHTS
+from speechtl.errors import SpeechtlError
+from speechtl.files import sha256_of, writing
 from speechtl.progress import tracked
-from speechtl.runtime.samples import SAMPLE_RATE, Int16, Samples, to_int16
+from speechtl.runtime import ready
+from speechtl.runtime.detector import Scorer
+from speechtl.runtime.samples import SAMPLE_RATE, Floats, Int16, Samples, to_int16
+from speechtl.runtime.trigger import TriggerSettings, smooth
 
 SOUNDING = 0.2  # of the utterances
 SNR_DB = 10.0
 FRAME = 512  # samples
 PIECE = 1800 * SAMPLE_RATE  # samples of a piece, at least
+BLOCK = 10 * SAMPLE_RATE  # samples that are scored at a time
+PEER_STEP = 1280  # samples
+REFRACTORY = 2.0  # seconds, of peers and when counting as published
+
+Listen = Callable[[Int16], Floats]  # the samples of a piece, which begins after silence, to scores
 
 
 @dataclass(frozen=True)
@@ -135,3 +152,72 @@ def largest_energy(samples: Samples) -> float:
     """The largest energy of a frame of 512 samples; 0 for less than a frame."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float64)
     return float((frames**2).sum(axis=1).max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A detector to measure: how it scores, and what its scores are kept under."""
+
+    name: str
+    trigger: TriggerSettings
+    listen: Listen
+    times: Callable[[int], float]  # from the number of a score to the second at which it is complete
+    digest: str
+
+
+def own_engine(model: Model, name: str) -> Engine:
+    """A model as an engine."""
+    file = model.path / WEIGHTS if model.path.is_dir() else model.path if model.path.exists() else ready.BUNDLE
+    digest = short_hash(f"{sha256_of(file)} {model.name} {model.graph}".encode())
+    return Engine(name, model.trigger, partial(_listen, model.scorer, model.column), model.scorer.time, digest)
+
+
+def _listen(scorer: Scorer, column: int, samples: Int16) -> Floats:
+    scorer.reset()
+    scores = [scorer.feed(samples[first : first + BLOCK]) for first in range(0, len(samples), BLOCK)]
+    return np.concatenate(scores)[:, column]
+
+
+def peer_engine(name: str, threshold: str, command: str) -> Engine:
+    """Another program as an engine."""
+    trigger = TriggerSettings(float(threshold), refractory=REFRACTORY)
+    return Engine(name, trigger, partial(_ask, command), lambda step: (step + 1) * PEER_STEP / SAMPLE_RATE, short_hash(command.encode()))
+
+
+def _ask(command: str, samples: Int16) -> Floats:
+    done = subprocess.run(shlex.split(command), input=samples.tobytes(), capture_output=True, check=False)
+    try:
+        answer = json.loads(done.stdout.strip().rpartition(b"\n")[2])
+    except ValueError:
+        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["it printed no JSON"])[-1]
+        raise SpeechtlError(f"{command} failed: {reason}") from None
+    scores = np.asarray(answer["scores"] if isinstance(answer, dict) else answer, np.float32)
+    if scores.shape != (len(samples) // PEER_STEP,):
+        raise SpeechtlError(f"{command} printed scores of the shape {scores.shape}, not {len(samples) // PEER_STEP}: one for every 80 ms.")
+    return scores
+
+
+def short_hash(content: bytes) -> str:
+    """What files are told apart by."""
+    return sha256_of(content)[:12]
+
+
+def hear(engine: Engine, track: Track, kept: Path) -> ScoredStream:
+    """The smoothed scores of an engine on a track, of which finished pieces are kept in a folder."""
+    scores, times = [], []
+    for number, piece in enumerate(tracked(f"playing to {engine.name}, piece", track.pieces, len(track.pieces))):
+        path = kept / engine.digest / f"{number:03d}.npy"
+        if not path.exists():
+            heard = engine.listen(track.samples(piece))
+            with writing(path) as beside, beside.open("wb") as file:
+                np.save(file, heard)
+        scores.append(np.load(path))
+        times.append(piece[0].start / SAMPLE_RATE + np.linspace(engine.times(0), engine.times(len(scores[-1]) - 1), len(scores[-1])))
+    words = [_played(part, index) for index, part in enumerate(track.clips)]
+    smoothed = smooth(np.concatenate(scores), engine.trigger.smoothing).astype(np.float32)
+    return ScoredStream(smoothed, np.concatenate(times), engine.times(1) - engine.times(0), 3600.0 * track.hours, words)
+
+
+def _played(part: Part, index: int) -> PlayedWord:
+    start, end = (part.start / SAMPLE_RATE + limit for limit in part.recording.word)
+    return PlayedWord(start, end, index)
