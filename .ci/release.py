@@ -144,7 +144,7 @@ def _compare(found: set[str], wanted: set[str]) -> str:
 
 
 def licences(wheel: Path) -> str:
-    """The licence of speechtl; cards that allow commercial use beside all weights; and licences of all recordings in manifests."""
+    """The licence of speechtl; cards that allow commercial use beside all weights; and licences of what manifests bring into training."""
     with zipfile.ZipFile(wheel) as archive:
         texts = {name: archive.read(name).decode() for name in archive.namelist() if name.endswith((".md", ".jsonl", "METADATA"))}
         weights = [name for name in archive.namelist() if name.endswith((".safetensors", ".wake"))]
@@ -163,14 +163,16 @@ def _wrong_licences(texts: dict[str, str], weights: Sequence[str], metadata: str
             yield f"{name} has no card"
         yield from (f"{card} does not allow commercial use" for card in cards if not re.search(r"Commercial use: \**yes", texts[card]))
     for name in (name for name in texts if name.endswith(".jsonl")):
-        if wrong := sum(judge(clip.get("licence"))[0] != "yes" for _, clip in json_lines(texts[name])):
+        trained_on = (clip for _, clip in json_lines(texts[name]) if clip.get("split") != "test")
+        if wrong := sum(judge(clip.get("license"))[0] != "yes" for clip in trained_on):
             yield f"{name} has {counted(wrong, 'recording')} without a licence for commercial use"
 
 
 def dependencies(wheel: Path, version: str, folder: Path) -> str:
     """The packages that pip would install, all as wheels."""
     only = ("--dry-run", "--only-binary", ":all:", "--python-version", version, "--target", str(folder / version))
-    return run(sys.executable, "-m", "pip", "install", *only, str(wheel)).splitlines()[-1].removeprefix("Would install ")
+    would = run(sys.executable, "-m", "pip", "install", *only, str(wheel)).splitlines()[-1]
+    return f"{counted(len(would.removeprefix('Would install ').split()), 'package')}, all as wheels"
 
 
 def installed(wheel: Path, python: str, folder: Path, demo: bool) -> str:

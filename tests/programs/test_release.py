@@ -90,14 +90,14 @@ def test_weights_need_cards_and_recordings_licences(program, tmp_path):
         "speechtl/w/net.md": "Commercial use: **yes**.",
         "speechtl/r/ready.wake": "",
         "speechtl/r/a.md": "Commercial use: yes (...).",
-        "speechtl/m.jsonl": '{"licence": "CC0-1.0"}\n',
+        "speechtl/m.jsonl": '{"license": "CC0-1.0"}\n{"license": "CC-BY-NC-4.0", "split": "test"}\n',
     }
     assert program.licences(wheel_of(program, tmp_path, right)).startswith("Apache-2.0; 2 files of weights")
     wrong = {
         **right,
         "speechtl/w/other.safetensors": "",
         "speechtl/r/b.md": "Commercial use: unclear.",
-        "speechtl/m.jsonl": '{"licence": "CC-BY-NC-4.0"}\n{}\n',
+        "speechtl/m.jsonl": '{"license": "CC-BY-NC-4.0"}\n{}\n',
     }
     with pytest.raises(CheckFailedError) as stopped:
         program.licences(wheel_of(program, tmp_path, wrong, "Metadata-Version: 2.4\n\n"))
