@@ -30,7 +30,7 @@ from speechtl.text import counted, echo
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "training" / "recipes" / "words"
-WORDS = ("alexa", "computer", "smart_mirror")
+WORDS = ("alexa", "computer", "jarvis", "smart_mirror")
 ENCODER = "conv-ctc"
 GRAPHS = (ONNX_INT8, TFLITE_INT8)
 MOST_BYTES = 2_500_000

@@ -25,6 +25,7 @@ from speechtl.export.step import ExportStep, share_encoder
 from speechtl.files import check_place, writing
 from speechtl.progress import Advance, progress, say
 from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.document import HASHES
 from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, State, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.parity import TOLERANCE, Parity, verify
@@ -313,11 +314,12 @@ def _describe_words(runs: Sequence[Run]) -> dict[str, Any]:
             "detector": run.trigger.to_json(),
             "sensitivity": run.about.get("sensitivity"),
             "timing": run.about.get("timing"),
-            **{key: run.about[key] for key in ("operating_points", "policy", "data", "licence")},
+            "data": {key: value for key, value in run.about["data"].items() if key != HASHES},  # those of all words stand above
+            **{key: run.about[key] for key in ("operating_points", "policy", "licence")},
         }
         for run in runs
     ]
-    described["data"] = {"recordings": " ".join(sorted({one for run in runs for one in run.about["data"].get("recordings", "").split()}))}
+    described["data"] = {HASHES: " ".join(sorted({one for run in runs for one in run.about["data"].get(HASHES, "").split()}))}
     verdicts = [run.about["licence"] for run in runs]
     described["licence"] = {
         "commercial": min((verdict["commercial"] for verdict in verdicts), key=WORST_FIRST.index),

@@ -30,6 +30,14 @@ def test_the_bundle_lists_its_words_each_with_its_own_settings(home):
     assert len(bundle.about["graphs"]["model.int8.onnx"]["accuracy"]) == 2
 
 
+def test_hashes_of_recordings_are_listed_once_for_all_words(home):
+    about = open_bundle(home[0]).about
+    learned = {one for run in home[1] for one in run.about["data"]["recordings"].split()}
+    assert learned == set(about["data"]["recordings"].split())
+    assert learned
+    assert not any("recordings" in word["data"] for word in about["words"])
+
+
 def test_each_word_scores_as_it_does_alone(home, tmp_path, bursts):
     path, runs = home
     sound = bursts((0.6, 2.0), 3.0)

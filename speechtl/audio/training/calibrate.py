@@ -30,7 +30,7 @@ RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # false accepts per hour with a threshol
 PEAK_SECONDS = 1.0  # window of a stream in which only the highest score counts
 PER_HOUR = 12.0  # peaks from which the tail is estimated; more would reach below the tail (training/studies/README.md)
 FEWEST, MOST = 10, 40  # of these peaks: the more hours there are, the rarer the scores from which the rate is extrapolated
-KEPT = 0.7  # probability that an unseen kind of negatives stays below the aimed rate
+KEPT = 0.9  # probability that an unseen kind of negatives stays below the aimed rate
 SPREAD = 1.0  # half-normal prior of the deviation of the logarithm of rates between kinds: one kind alone does not tell it
 RECALLS = 48  # thresholds at which a bundle tells the recall
 
