@@ -1,7 +1,7 @@
 """`speechtl demo`: train, export and detect in a few minutes, on real recordings if they are on this machine, else on synthesised ones.
 
 A synthesised word is spoken by many people, as `speechtl train --synthesise` does, and learned against real speech where that is on this
-machine; a demo downloads nothing.
+machine. The only download is that of the natural voices.
 """
 
 from __future__ import annotations

@@ -54,10 +54,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     export_runs(runs, bundle, options.graphs, golden=False)
     if (size := bundle.stat().st_size) > MOST_BYTES:
         raise CheckFailedError(f"{bundle} has {in_megabytes(size)}; at most {in_megabytes(MOST_BYTES)} are wanted in the package.")
+    made = sha256_of(bundle)
     for run in runs:
         report = evaluate(open_model(bundle, word=run.name), _plan(run.name), say)
-        write_text(out / f"{run.name}.md", "\n".join(card(run.about, report)) + "\n")
-    echo(f"{bundle}: {in_megabytes(size)}, SHA-256 {sha256_of(bundle)}")
+        write_text(out / f"{run.name}.md", "\n".join(card(run.about, report, made)) + "\n")
+    echo(f"{bundle}: {in_megabytes(size)}, SHA-256 {made}")
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -96,8 +97,8 @@ def _manifest(name: str) -> Path:
     return ROOT / MANIFESTS / f"{name}.jsonl"
 
 
-def card(about: Json, report: Json) -> Iterator[str]:
-    """The lines of a word's card; the first is a summary."""
+def card(about: Json, report: Json, bundle: str) -> Iterator[str]:
+    """The lines of a word's card, for a bundle of this hash; the first is a summary."""
     name, data, negatives = about["name"], about["data"], report["negatives"]
     slices = [part for part in report["slices"] if part["kind"] == "condition"]
     clean = slices[0]
@@ -121,7 +122,9 @@ def card(about: Json, report: Json) -> Iterator[str]:
     )
     yield from (f"- {line}" for line in _data_lines(data))
     verdict = about["licence"]
-    yield from ("", f"Commercial use: {verdict['commercial']} ({'; '.join(verdict['reasons'])}).", "", "## Repeat it", "", "```sh")
+    yield from ("", f"Commercial use: {verdict['commercial']} ({'; '.join(verdict['reasons'])}).", "", "## Repeat it", "")
+    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
+    yield from (f"The bundle is `{ready.BUNDLE.name}`, SHA-256 `{bundle}`, made with {versions}.", "", "```sh")
     yield from (*_commands(name), "```")
 
 

@@ -5,6 +5,7 @@ All machines get the same generated input, as fast as they process it: audio in 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -71,7 +72,7 @@ def bench(
 
 def open_any_bundle(path: Path) -> Bundle | PictureBundle:
     """Read and check a bundle of any kind."""
-    if bundle_kind(path) != PICTURE_KIND:
+    if not _is_of_pictures(path):
         return open_bundle(path)
 
     from speechtl.runtime.bundle.pictures import open_picture_bundle
@@ -81,5 +82,10 @@ def open_any_bundle(path: Path) -> Bundle | PictureBundle:
 
 def check_takes_audio(path: Path) -> None:
     """Raise `SpeechtlError` for a picture bundle, for which recordings make no sense."""
-    if bundle_kind(path) == PICTURE_KIND:
+    if _is_of_pictures(path):
         raise SpeechtlError(f"{path} is a bundle for pictures; leave out --positives and --split, which select recordings of a word.")
+
+
+def _is_of_pictures(path: Path) -> bool:
+    """Whether a bundle is for pictures; what is no file may be a ready word."""
+    return os.path.lexists(path) and bundle_kind(path) == PICTURE_KIND

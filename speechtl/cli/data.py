@@ -103,9 +103,11 @@ def pull(
 @app.command(epilog="Example: speechtl data stats data_manifests/*.jsonl")
 def stats(manifests: Sources, as_json: JsonOption = False) -> None:
     """Count clips, hours, speakers, labels and licences of every split; for a folder, measure lengths, levels and words."""
+    from speechtl.audio.data.clips import check_sources
     from speechtl.audio.data.folder_check import look_at_folders
     from speechtl.audio.data.stats import stats as count
 
+    check_sources(manifests)
     rows = count([path for path in manifests if not path.is_dir()])
     with progress_of("looking at recordings") as progress:
         folders = look_at_folders([path for path in manifests if path.is_dir()], progress)

@@ -17,9 +17,10 @@ from speechtl.cli.options import (
     ThresholdOption,
     clips_folder,
     finite,
+    needing,
     tally_file,
 )
-from speechtl.errors import CheckFailedError, MissingExtraError, SpeechtlError
+from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.progress import say
 from speechtl.text import are, counted, echo, echo_json, one_line, were
 
@@ -266,13 +267,9 @@ def serve(
     """
     from speechtl.runtime.bundle.choice import Choice, rates, refractory_times, thresholds
 
-    try:
+    with needing("serve", "The server"):
         from speechtl.runtime.server.server import ServerSettings
         from speechtl.runtime.server.server import serve as run_server
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "wyoming":
-            raise
-        raise MissingExtraError("The server", "serve") from error
     if zeroconf is not None:
         from speechtl.runtime.server.address import load_zeroconf
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from speechtl.errors import DiskFullError, SpeechtlError
+from speechtl.errors import DiskFullError, MissingExtraError, SpeechtlError
 from speechtl.runtime.bundle.choice import PerWord, rates, refractory_times, thresholds
 
 STDOUT = "-"
@@ -59,6 +59,17 @@ def _read_several(process: Callable[[str, Any], None], name: str, arguments: int
 def _is_option(word: str) -> bool:
     """Whether a word of the command line is an option, not a negative number."""
     return word.startswith("-") and not re.fullmatch(r"-\d+(\.\d*)?", word)
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Import what an extra brings; raises `MissingExtraError` where a package of it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("speechtl"):
+            raise
+        raise MissingExtraError(what, extra) from error
 
 
 def output_file(target: Path | None) -> Path | None:

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from speechtl.cli.options import SOURCES
-from speechtl.errors import MissingExtraError, SpeechtlError
+from speechtl.cli.options import SOURCES, needing
+from speechtl.errors import SpeechtlError
 from speechtl.progress import progress
 
 PORT = 8300
-PACKAGES = ("starlette", "uvicorn", "websockets", "segno", "cryptography")
 
 
 def studio(
@@ -30,13 +29,8 @@ def studio(
     for path in negatives or []:
         if not path.exists():
             raise SpeechtlError(f"--negatives: {path} does not exist; give a folder or a manifest of recordings.")
-    with progress("loading"):
-        try:
-            from speechtl.studio.project import Project
-            from speechtl.studio.web.server import Served, serve
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] not in PACKAGES:
-                raise
-            raise MissingExtraError("The studio", "studio") from error
+    with progress("loading"), needing("studio", "The studio"):
+        from speechtl.studio.project import Project
+        from speechtl.studio.web.server import Served, serve
     others = tuple(path.absolute() for path in negatives or [])
     serve(Project(folder.absolute(), others), Served(port, lan, browser))

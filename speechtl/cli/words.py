@@ -24,6 +24,7 @@ from speechtl.cli.options import (
     RunOption,
     SplitOption,
     ThresholdOption,
+    needing,
     nothing_required,
     only_beside,
     output_folder,
@@ -72,7 +73,7 @@ def demo(
     real: Annotated[bool | None, typer.Option("--real/--synthetic", help="Force real or synthesised recordings.")] = None,
 ) -> None:
     """Run the main job end to end in a few minutes: prepare recordings, train, export, detect, and show the result."""
-    with progress("loading"):
+    with progress("loading"), needing("train,speech-embedding,synthesis", "The demo"):
         from speechtl.demo import run_demo
 
     run_demo(out, word, real)

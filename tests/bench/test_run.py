@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,13 @@ def test_what_cannot_be_measured_is_an_error(bundle, tmp_path):
     cut.write_bytes(bundle.read_bytes()[: bundle.stat().st_size // 2])
     with pytest.raises(BundleError, match="is not a bundle, or was cut short"):
         bench(cut)
+
+
+def test_a_ready_word_is_opened_by_its_name_and_an_unknown_one_is_refused(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert [word.name for word in open_any_bundle(Path("computer")).words] == ["computer"]
+    with pytest.raises(BundleError, match=r"computr does not exist, and is no ready word \(did you mean 'computer'\?\)"):
+        open_any_bundle(Path("computr"))
 
 
 def test_words_are_not_for_pictures(halves):

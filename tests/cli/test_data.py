@@ -54,6 +54,13 @@ def test_a_manifest_that_cannot_be_read_is_another_error_than_a_failed_check(tmp
     assert result.exception.exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["verify", "stats"])
+def test_a_folder_that_is_not_there_is_told(tmp_path, command):
+    result = call(command, tmp_path / "nowhere")
+    assert isinstance(result.exception, ManifestError)
+    assert "nowhere does not exist; give a folder of recordings or a manifest" in str(result.exception)
+
+
 def test_align_writes_the_limits_into_the_manifest(manifest):
     call("align", manifest)
     entry = json.loads(manifest.read_text())

@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from speechtl.cli.app import app, main
-from speechtl.cli.options import CHECKS, clips_folder, output_folder
-from speechtl.errors import DiskFullError, SpeechtlError
+from speechtl.cli.options import CHECKS, clips_folder, needing, output_folder
+from speechtl.errors import DiskFullError, MissingExtraError, SpeechtlError
 
 ROOT = Path(__file__).parents[2]
 # Options that name what is read. Whatever else takes a path, a file or a folder has to be tried before the work.
@@ -139,6 +139,13 @@ def test_every_output_of_every_program_is_tried_when_its_arguments_are_read():
             assert default is None or isinstance(default, ast.Constant), f"{program} {names}: argparse tries only a default that is text"
             tried.append((program, names[-1]))
     assert {("pretrain.py", "--out"), ("to_openwakeword.py", "--out"), ("emulate.py", "--json")} <= set(tried)
+
+
+def test_a_missing_package_names_the_extra_that_brings_it():
+    with pytest.raises(MissingExtraError, match=r"The studio needs .*pip install 'speechtl\[studio\]'"), needing("studio", "The studio"):
+        raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+    with pytest.raises(ModuleNotFoundError), needing("studio", "The studio"):
+        raise ModuleNotFoundError("No module named 'speechtl.nowhere'", name="speechtl.nowhere")
 
 
 def test_negative_numbers_are_values_and_options_are_not(call):

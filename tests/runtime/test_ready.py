@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from speechtl.errors import BundleError
+from speechtl.files import sha256_of
 from speechtl.runtime import ready
 from speechtl.runtime.bundle.choice import Choice
 from speechtl.runtime.bundle.wake_word import open_bundle
@@ -19,6 +20,12 @@ def test_every_ready_word_is_in_the_bundle_and_has_a_card():
     for name in NAMES:
         assert ready.summary(name).startswith(f"{name}: ")
         assert "## Repeat it" in ready.card(name)
+        assert f"SHA-256 `{sha256_of(ready.BUNDLE)}`" in ready.card(name)
+
+
+def test_ready_words_have_no_golden_audio_and_say_so():
+    with pytest.raises(BundleError, match=r"cannot be verified or benchmarked; see: speechtl doctor"):
+        open_bundle("computer").golden()
 
 
 def test_a_ready_word_opens_by_its_name_and_only_it_is_reported(monkeypatch, tmp_path):

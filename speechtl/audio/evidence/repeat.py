@@ -18,6 +18,7 @@ from speechtl.audio.evidence.report_file import PATHS, read_report
 from speechtl.audio.evidence.statement import model_hash
 from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.progress import Log
+from speechtl.runtime import ready
 from speechtl.text import counted, first_few
 
 RESULTS = ("name", "split", "threshold", "detector", "positives", "negatives", "delay_ms", "det", "slices", "missed", "false_accepts")
@@ -69,10 +70,15 @@ def repeat(path: Path, model: Path | None, note: Log, machines: Machines | None 
     before = read_report(path)
     stated = before["statement"]
     folders = [Path(), Path(stated["folder"]), path.parent]
-    opened = _open(before, model or _found(before["model"], folders, path), path)
+    opened = _open(before, model or _found_model(before["model"], folders, path), path)
     plan = _plan(stated["plan"], folders, path)
     done = listen_to(opened, plan, note, [partial(_check_files, stated["sources"], path)], machines)
     return Repetition(path, done, differences(before, done.report), _elsewhere(stated, done.report["statement"]))
+
+
+def _found_model(given: str, folders: Sequence[Path], report: Path) -> Path:
+    """The bundle or run of a report, or its ready word."""
+    return Path(given) if given in ready.names() else _found(given, folders, report)
 
 
 def _found(given: str, folders: Sequence[Path], report: Path) -> Path:
@@ -88,7 +94,7 @@ def _found(given: str, folders: Sequence[Path], report: Path) -> Path:
 def _open(before: Mapping[str, Any], path: Path, report: Path) -> Model:
     """The model of a report, at its threshold and on its graph and runtime."""
     threshold = before["threshold"] if before["threshold_source"] == "given" else None
-    if path.is_file():
+    if not path.is_dir():
         _check_model(before, path, report)
         graph, _, engine = (before["graph"] or "").rpartition(" in ")
         return open_model(path, threshold, word=before["name"], graph=graph or None, engine=engine or None)

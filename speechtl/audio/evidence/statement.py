@@ -12,6 +12,7 @@ from speechtl.audio.data.manifest import Clip, workers_by_default
 from speechtl.audio.evaluation.conditions import ROOM_SEED, SEED
 from speechtl.files import sha256_of
 from speechtl.progress import tracked
+from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.machine import read_machine
 from speechtl.versions import versions
 
@@ -40,9 +41,9 @@ def make_statement(model: Model, plan: Plan, clips: Iterable[Clip]) -> dict[str,
 
 
 def model_hash(path: Path) -> str:
-    """SHA-256 of a bundle; of a run, that of the hashes of its weights and its description."""
-    if path.is_file():
-        return sha256_of(path)
+    """SHA-256 of a bundle, or that with a ready word; of a run, that of the hashes of its weights and its description."""
+    if not path.is_dir():
+        return sha256_of(open_bundle(path).path)
     from speechtl.audio.run import WEIGHTS  # a bundle needs no PyTorch
     from speechtl.runs import ABOUT
 

@@ -49,10 +49,12 @@ def completed(recipe: Recipe, log: Log = say) -> Recipe:
     """
     data = recipe.data
     update: dict[str, list[Path]] = {}
-    spoken = spoken_material(recipe, log) if data.synthesise else []
-    if not data.negatives:
+    if data.synthesise:
+        check_phrases(recipe.pronounced)
+    if not data.negatives:  # before minutes of speaking: without a network this fails
         found = default_recordings(log)
         update = {kind: paths for kind, paths in found.items() if not getattr(data, kind)}
+    spoken = spoken_material(recipe, log) if data.synthesise else []
     for kind, path in zip(("positives", "negatives"), spoken, strict=False):
         own = update.get(kind, getattr(data, kind))
         update[kind] = [*own, *([path] if path not in own else [])]
@@ -143,7 +145,7 @@ def _natural_voices(phrases: Sequence[str], log: Log) -> bool:
     if not natural:
         names = sorted({voice.synthesizer for voice in found})
         log(
-            f"There are no natural voices on this machine: {' and '.join(names)} speak instead, and fewer real people will be understood. "
+            f"There are no natural voices on this machine: {', '.join(names)} speak instead, and fewer real people will be understood. "
             f"Get natural voices with: {kokoro_files.COMMAND}"
         )
     return natural

@@ -16,6 +16,7 @@ from speechtl.audio.evaluation.scoring import ScoredStream, score_stream
 from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.network.heads import MEMBERS
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
+from speechtl.audio.spelling.material import CONFUSABLE
 from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.calibrate import Copies
@@ -148,8 +149,9 @@ class Scenes:
 
 
 def _real(recordings: Sequence[Recording]) -> list[Recording]:
-    """The recordings of people, or all where there are none: synthesised words that sound like the word are no everyday speech."""
-    return [recording for recording in recordings if not recording.synthesised] or list(recordings)
+    """The recordings of people; where there are none, all but the words that sound like the wake word, which are no everyday speech."""
+    real = [recording for recording in recordings if not recording.synthesised]
+    return real or [recording for recording in recordings if recording.clip.label != CONFUSABLE] or list(recordings)
 
 
 def _score(network: WakeWordNetwork, passages: Iterable[Passage]) -> ScoredStream:

@@ -91,6 +91,8 @@ class Bundle:
 
     def golden(self) -> dict[str, Array]:
         """The golden audio and its expected scores."""
+        if GOLDEN not in self.files and self.path == ready.BUNDLE:
+            raise BundleError("Ready words have no golden audio, so they cannot be verified or benchmarked; see: speechtl doctor computer")
         if GOLDEN not in self.files:
             raise BundleError(f"{self.path} has no golden audio; export it again without --no-golden.")
         try:

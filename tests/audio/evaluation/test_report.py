@@ -380,4 +380,8 @@ def test_the_summary_of_a_training_is_that_of_the_rate_aimed_at(tmp_path):
 def test_a_summary_names_the_words_that_are_taken_for_it():
     found = [{"text": "commuter", "takes": 4, "events": 3}, {"text": "pewter", "takes": 4, "events": 0}]
     assert "commuter (3 of 4), of 2 words that sound like it, spoken 8 times" in evaluation_summary(make_report() | {"confusables": found})
+    text = Reader(page(make_report() | {"confusables": found})).text
+    assert "Words that sound like it: 1 of 2 are taken for it" in text
+    assert "commuter" in text
+    assert "sound like it" not in page(make_report())
     assert "taken for it" not in evaluation_summary(make_report())

@@ -16,6 +16,8 @@ from speechtl.audio.evidence.repeat import differences, repeat
 from speechtl.audio.evidence.report_file import read_report
 from speechtl.audio.evidence.statement import make_statement, model_hash
 from speechtl.errors import SpeechtlError
+from speechtl.files import sha256_of
+from speechtl.runtime import ready
 
 
 @pytest.fixture
@@ -51,6 +53,15 @@ def test_a_report_is_repeated_where_it_was_made(report):
     assert done.elsewhere == []
     assert "report.json is repeated" in str(done)
     assert done.to_json()["same"] is True
+
+
+def test_a_report_on_a_ready_word_is_repeated_by_its_name(corpus, monkeypatch):
+    monkeypatch.chdir(corpus)
+    plan = Plan([corpus / "positives.jsonl"], [corpus / "negatives.jsonl"])
+    made = listen_to(open_model("computer"), plan, lambda note: None).report
+    (corpus / "report.json").write_text(json.dumps(made))
+    assert (made["model"], made["name"], made["statement"]["model_sha256"]) == ("computer", "computer", sha256_of(ready.BUNDLE))
+    assert again().differences == []
 
 
 def test_another_place_of_bundle_and_recordings_is_the_same_report(report, corpus, tmp_path_factory, monkeypatch):

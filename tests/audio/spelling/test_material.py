@@ -50,6 +50,22 @@ def test_a_recipe_gets_takes_and_confusables_once(small, monkeypatch):
     assert completed(recipe, said.append) == completed(whole, said.append) == whole
 
 
+def test_nothing_is_spoken_where_the_negatives_cannot_be_had(small, monkeypatch):
+    def offline(log):
+        raise SpeechtlError("no network")
+
+    monkeypatch.setattr(material, "default_recordings", offline)
+    monkeypatch.setattr(material, "make_takes", lambda *_: pytest.fail("spoken"))
+    with pytest.raises(SpeechtlError, match="no network"):
+        completed(recipe_of(small))
+
+
+def test_a_phrase_is_checked_before_anything_is_downloaded(small, monkeypatch):
+    monkeypatch.setattr(material, "default_recordings", lambda log: pytest.fail("downloaded"))
+    with pytest.raises(SpeechtlError, match="has 1 sound"):
+        completed(make_recipe({"name": "a", "data": {"synthesise": True}}, base=small, source="test"))
+
+
 def test_a_recipe_with_everything_stays_as_it_is(tmp_path):
     recipe = make_recipe({"name": "a", "data": {"positives": ["p"], "negatives": ["n"]}}, base=tmp_path, source="test")
     assert completed(recipe) is recipe

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from speechtl.audio.network.heads import MEMBERS, Head, make_head
+from speechtl.audio.spelling.material import CONFUSABLE
 from speechtl.audio.training import validation as module
 from speechtl.audio.training.selection import FOLDS, prepare
 from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validate
@@ -35,6 +36,17 @@ def test_words_are_validated_on_people_and_similar_synthesised_words_not_at_all(
     assert not any(recording.synthesised for recording in [*words, *others])
     alone = module.Scenes(replace(data, positives=spoken(data.positives)), range(FOLDS), 0)
     assert sum(len(list(next(alone.words(fold)))) for fold in range(FOLDS)) == len(data.positives)
+
+
+def test_words_that_sound_like_it_are_not_validated_on_where_everything_is_synthesised(recipe, corpus):
+    unmarked(corpus)
+    data = prepare(recipe, lambda text: None)
+    spoken = [replace(one, clip=replace(one.clip, source="synthesised")) for one in data.negatives]
+    similar = [replace(one, clip=replace(one.clip, label=CONFUSABLE)) for one in spoken[:2]]
+    scenes = module._Scenes(replace(data, negatives=[*spoken[2:], *similar]), range(FOLDS), 0)
+    others = [passage.recording for fold in range(FOLDS) for _, passages in scenes.others(fold) for passage in passages]
+    assert len({id(recording) for recording in others}) == len(spoken) - 2
+    assert not any(recording.clip.label == CONFUSABLE for recording in others)
 
 
 def test_shifted_scores_are_those_of_the_shifted_network(recipe, corpus, tiny_network):

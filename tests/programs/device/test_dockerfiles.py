@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from speechtl.toml_files import read_toml
+
 ROOT = Path(__file__).parents[3]
 # Each with the folder that is sent to the builder.
 FILES = {"device/Dockerfile": ROOT, "device/home-assistant/Dockerfile": ROOT / "device" / "home-assistant"}
@@ -38,6 +40,12 @@ def test_what_is_copied_is_there_and_reaches_the_builder(name):
         assert [source for source in sources if "*" not in source and not (FILES[name] / source).exists()] == []
         if FILES[name] == ROOT:
             assert {f"!{source}" for source in sources} <= set(sent)
+
+
+def test_what_the_wheel_is_built_from_is_copied():
+    wheel = read_toml(ROOT / "pyproject.toml")["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = [source for arguments in of("device/Dockerfile", "COPY") for source in arguments.split()[:-1]]
+    assert {Path(source).parts[0] for source in (*wheel["packages"], *wheel["force-include"])} <= set(copied)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -14,6 +14,7 @@ ABOUT = {
     "phrases": ["smart mirror"],
     "encoder": {"name": "conv-ctc", "licence": "Apache-2.0"},
     "data": {"positives": PART, "negatives": PART, "noise": {**PART, "speakers": 0}, "music": PART, "licences": ["CC-BY-4.0"]},
+    "versions": {"speechtl": "0.1.0", "torch": "2.13.0"},
     "licence": {"commercial": "yes", "reasons": ["name the authors"]},
 }
 
@@ -24,11 +25,12 @@ def program(load_program):
 
 
 def test_a_card_says_how_well_the_word_does_and_what_it_was_made_from(program):
-    lines = list(program.card(ABOUT, REPORT))
+    lines = list(program.card(ABOUT, REPORT, "0f" * 32))
     assert lines[0] == "smart mirror: 9 of 10 found in quiet (56 to 100 %), 1 false accept in 2.5 h (at most 2.23 an hour)"
     assert "| readers | 1 | 2.50 | 2.23 |" in lines
     assert "- positives: 20 recordings, 3 minutes, 5 speakers" in lines
     assert "- noise: 20 recordings, 3 minutes" in lines
+    assert f"The bundle is `ready.wake`, SHA-256 `{'0f' * 32}`, made with speechtl 0.1.0, torch 2.13.0." in lines
     command = "\n".join(lines[lines.index("## Repeat it") :])
     assert "speechtl evaluate 'smart mirror'" in command
     assert "--positives data_manifests/wake_smart_mirror.jsonl" in command

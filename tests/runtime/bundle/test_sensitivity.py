@@ -54,6 +54,11 @@ def test_fewer_false_accepts_never_come_with_a_lower_threshold_or_more_recall(on
     assert few.recall <= many.recall
 
 
+def test_a_setting_is_a_sentence():
+    assert "for 1 false accept a day (at most " in str(sensitivity().at_rate(1.0))
+    assert "for 2.4 false accepts a day (at most " in str(sensitivity().at_rate(2.4))
+
+
 def test_more_than_the_tail_tells_gets_its_beginning_and_a_sentence():
     setting = sensitivity().at_rate(1000.0)
     assert (setting.threshold, setting.per_day) == (pytest.approx(1 / (1 + math.exp(4.0))), pytest.approx(240.0))

@@ -98,16 +98,16 @@ def ears_of(model: Model, lowest: float, recordings: str) -> Ears:
     """What the processes need, with a key that is the hash of everything on which their answers depend."""
     floor = lowest * (1.0 - BELOW)
     reach = model.trigger.smoothing + refractory_steps(model.trigger, model.scorer.step_seconds)
-    engine, content, wide = model.scorer.engine, None, None
+    engine, path, content, wide = model.scorer.engine, model.path, None, None
     if isinstance(engine, Engine):
-        content = model.path.read_bytes()
-        wide = widened(open_bundle(model.path), engine)
+        bundle = open_bundle(path)
+        path, content, wide = bundle.path, bundle.path.read_bytes(), widened(bundle, engine)
         of_model = [sha256_of(content), engine.graph, engine.runtime, version_of(engine.runtime), wide is None]
     else:
-        of_model = [sha256_of(path) for path in sorted(model.path.iterdir()) if path.is_file()]
+        of_model = [sha256_of(file) for file in sorted(path.iterdir()) if file.is_file()]
     key = sha256_of(json.dumps([__version__, of_model, model.column, floor, reach, AFTER, recordings]).encode())[:32]
     graph, runtime = (engine.graph, engine.runtime) if isinstance(engine, Engine) else (None, None)
-    return Ears(__version__, key, model.path.resolve(), content, graph, runtime, wide, model.column, floor, reach)
+    return Ears(__version__, key, path.resolve(), content, graph, runtime, wide, model.column, floor, reach)
 
 
 def _hear(parts: Parts, kept: Kept, machines: Machines, ears: Ears, note: Log) -> None:
