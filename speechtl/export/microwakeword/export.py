@@ -47,7 +47,8 @@ def export_student(run: Run, out: Path, author: str = "speechtl") -> dict[str, A
     """
     check_exportable(run)
     check_folder(out)
-    utilities(), MicroFeatures()  # before the work: it takes minutes
+    utilities()  # missing packages are told before the work, which takes minutes
+    MicroFeatures()
     recipe = _recipe(run)
     data = prepare(recipe, say)
     student, examples = teach(recipe, data, run.network)

@@ -111,7 +111,7 @@ def hard_lessons(student: TransferNetwork, negatives: Iterable[Recording], frame
         held = np.concatenate([held, front_end.feed(recording.samples())])
         if len(held) < frames + hop * (STRETCHES - 1):
             continue
-        stretches = sliding_window_view(held, frames, axis=0)[::hop].transpose(0, 2, 1)
+        stretches = sliding_window_view(held, frames, axis=0)[::hop].transpose(0, 2, 1).copy()
         held = held[hop * len(stretches) :]
         found = np.concatenate([found, stretches])
         scores = np.concatenate([scores, student(as_input(stretches)).flatten(1).amax(dim=1).numpy()])

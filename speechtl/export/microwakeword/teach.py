@@ -21,6 +21,7 @@ MEASURED = 512  # examples on which the ranges of int8 are measured
 
 def teach(recipe: Recipe, data: Data, teacher: WakeWordNetwork) -> tuple[TransferNetwork, Int8]:
     """A student, and examples of what it heard."""
+    teacher.to_accelerator()
     maker = maker_of(recipe, data, teacher)
     lessons = prepare_lessons(maker, teacher, ROUNDS)
     frames = lessons.features.shape[1]
