@@ -180,7 +180,7 @@ def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
     if sum(wrong) > MOST_ALIKE * others:
         raise CheckFailedError(
             f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} have scores as high as the word itself, so the labels of the "
-            f"others are in doubt, too. Listen to them again. If they are right, label them {UNSURE}, and train again with them as negatives."
+            f"others are in doubt, too. Listen to them again; those that are right belong into {UNSURE}, or into a new training."
         )
     used = [not (odd or doubtful) for odd, doubtful in zip(unlike, wrong, strict=True)]
     kept = replace(inbox, clips=list(compress(clips, used)))
