@@ -5,7 +5,8 @@
 
 Only recordings of split "test" are played. The television is speech with music; the threshold is lowered until its first half fires
 `--fires` times, and these alarms are the clips. What is reported are the alarms of both halves, played again, and the word in three
-surroundings by speakers whom no adaptation has heard, with 95 % limits. Each case is written to adapting.csv at once, and a second call continues after it.
+surroundings by speakers whom no adaptation has heard, with 95 % limits. Each case is written to adapting.csv at once, and a second call
+continues after it.
 """
 
 from __future__ import annotations
