@@ -43,7 +43,7 @@ def adapt(
     report = _report(model, out, job.clips, inbox, outcome, reasons)
     if not reasons:
         trigger = replace(old.trigger, threshold=sigmoid(outcome.threshold))
-        about = _about(old, trigger, job.clips, report)
+        about = _about(old, trigger, outcome.rise, job.clips, report)
         with writing(out) as beside:
             write_adapted(old, beside, outcome.layer, outcome.memory, about)
             if keep_previous:
@@ -66,7 +66,7 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
             "contradicting": inbox.contradicting,
             "repeated": inbox.repeated,
             "unusable": len(inbox.problems),
-            "unlike": len(inbox.clips) - len(clips),
+            "doubtful": len(inbox.clips) - len(clips),
         },
         "held_back": outcome.held_back,
         "threshold": sigmoid(outcome.threshold),
@@ -75,18 +75,17 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
     }
 
 
-def _about(old: Adaptable, trigger: TriggerSettings, clips: Sequence[Labelled], report: Mapping[str, Any]) -> dict[str, Any]:
+def _about(old: Adaptable, trigger: TriggerSettings, rise: float, clips: Sequence[Labelled], report: Mapping[str, Any]) -> dict[str, Any]:
     """The changes of the description: threshold and what is known of others, and the recordings that were learned."""
     about = old.source.about
-    moved = log_odds_of(trigger.threshold) - old.threshold
-    points = [{**point, "threshold": sigmoid(log_odds_of(point["threshold"]) + moved)} for point in about.get("operating_points", [])]
+    points = [{**point, "threshold": sigmoid(log_odds_of(point["threshold"]) + rise)} for point in about.get("operating_points", [])]
     learned = {*about.get("data", {}).get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
     kept = ("words", "others", "held_back", "table")
     told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
     return {
         "detector": trigger.to_json(),
         "operating_points": points,
-        "sensitivity": told and told.moved(moved).to_json(),
+        "sensitivity": told and told.moved(rise).to_json(),
         "data": {**about.get("data", {}), "recordings": " ".join(sorted(learned))},
         "adapted": [*about.get("adapted", []), {key: report[key] for key in kept}],
     }

@@ -200,10 +200,18 @@ def _speaker(clip: Labelled) -> str:
     return of.speaker if of.speaker and not from_folder else f"{of.where} {of.offset}"
 
 
-def doubtful(clips: Sequence[Labelled], log: Log) -> None:
+def tell_unlike(clips: Sequence[Labelled], log: Log) -> None:
     """Log clips of the word that resemble it at no moment."""
     if clips:
-        log(
-            f"Left out {counted(len(clips), 'clip')} of the word in which nothing resembles it; listen again to: "
-            f"{', '.join(first_few([clip.recording.clip.audio_filepath for clip in clips]))}."
-        )
+        log(f"Left out {counted(len(clips), 'clip')} of the word in which nothing resembles it; listen again to: {_names(clips)}.")
+
+
+def tell_alike(clips: Sequence[Labelled], log: Log) -> None:
+    """Log clips of anything else that sound like the word itself."""
+    if clips:
+        what = counted(len(clips), "clip")
+        log(f"Left out {what} of anything else with scores as high as the word itself; listen again to: {_names(clips)}.")
+
+
+def _names(clips: Sequence[Labelled]) -> str:
+    return ", ".join(first_few([clip.recording.clip.audio_filepath for clip in clips]))

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from speechtl.audio.run import Run, load_run
 from speechtl.errors import BundleError
 from speechtl.export.bundle import export_run
 from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.document import Field
+from speechtl.runtime.bundle.sensitivity import read_sensitivity
 from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.trigger import TriggerSettings, log_odds
@@ -38,6 +41,15 @@ class Adaptable:
     def threshold(self) -> float:
         """The threshold in log-odds."""
         return float(log_odds(np.array([self.trigger.threshold]))[0])
+
+    @cached_property
+    def highest_threshold(self) -> float:
+        """The highest threshold in log-odds at which recall in validation is within its limits at the present one, if known."""
+        told = read_sensitivity(Field("sensitivity", self.source.about.get("sensitivity")))
+        if told is None:
+            return inf
+        low = told.at_threshold(self.trigger.threshold).recall_low
+        return next((point.logit for point in told.recalls if point.recall < low), inf)
 
     @cached_property
     def memory(self) -> Memory:

@@ -26,7 +26,7 @@ from speechtl.progress import tracked
 from speechtl.runtime.samples import Floats
 
 SEED = 12
-SNR_DB = (10.0, 0.0)  # of words in noise; clean, those of the training are all found, which says nothing of others
+SNR_DB = (10.0, 0.0)  # of words in noise
 BABBLE_SNR_DB = 5.0
 MIXTURES = 6  # of 20 s
 
@@ -81,8 +81,8 @@ def _told(what: str, passages: Iterator[Passage], total: int) -> Iterator[Passag
 
 
 def _around_words(silent: Sequence[Recording]) -> list[Condition]:
-    """Conditions in which words are hard to find."""
-    made = [Condition("noise", snr, synthetic_noises(SEED)) for snr in SNR_DB]
+    """Clean, where clips of the word with the wrong label take score from it first, and conditions in which words are hard to find."""
+    made = [Condition(), *(Condition("noise", snr, synthetic_noises(SEED)) for snr in SNR_DB)]
     people = enough_talkers(silent)
     if len(people) >= BABBLE[0]:
         made.append(Condition("babble", BABBLE_SNR_DB, mixtures(people, BABBLE, MIXTURES, np.random.default_rng(SEED))))

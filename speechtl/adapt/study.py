@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
-from speechtl.adapt.clips import Inbox, Labelled, doubtful
+from speechtl.adapt.clips import NOT_WORD, UNSURE, Inbox, Labelled, tell_alike, tell_unlike
 from speechtl.adapt.compare import NEAR, Counts, Line, fires, words_found
 from speechtl.adapt.detector import Adaptable
 from speechtl.adapt.layer import Heard, Layer, hear
@@ -20,14 +21,17 @@ from speechtl.adapt.solve import Example, Held, adapted
 from speechtl.audio.data.recordings import Recording
 from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
+from speechtl.errors import CheckFailedError
 from speechtl.progress import Log, tracked
 from speechtl.runtime.samples import Floats
 from speechtl.runtime.trigger import find_events, refractory_steps
+from speechtl.text import counted
 
 SEED = 14
 SNR_DB = (15.0, 5.0)  # of the noisy copies of clips that are learned
 MOST_COPIED = 200  # clips, beyond which there are no noisy copies
 UNLIKE = 8.0  # log-odds below the threshold at which nothing in a clip resembles the word
+MOST_ALIKE = 0.2  # share of the clips of anything else that may sound like the word itself: beyond it the labels are in doubt
 HELD = 600  # moments without the word that hold the layer
 TAIL = 20  # highest scores without the word: the threshold rises with their mean
 REMEMBERED = 100  # of the new clips of each label, for the next adaptation
@@ -41,6 +45,7 @@ class Outcome:
 
     layer: Layer
     threshold: float
+    rise: float  # the part of its change that makes up for higher scores
     lines: list[Line]
     memory: Memory
     held_back: bool
@@ -70,9 +75,10 @@ class Study:
         """Adapt, choose the threshold, and compare."""
         layers = [self._adapted(fold) for fold in range(FOLDS)]
         everything = self._adapted(None)
-        moved = self._threshold(layers)
-        lines = self._compare(layers, moved)
-        return Outcome(everything, moved, lines, _extended(self.old.memory, everything, self.examples), self.held_back)
+        rise = max(self._rise(layers), 0.0)
+        threshold = self._threshold(layers, rise)
+        lines = self._compare(layers, threshold)
+        return Outcome(everything, threshold, rise, lines, _extended(self.old.memory, everything, self.examples), self.held_back)
 
     def _adapted(self, without: int | None) -> Layer:
         memory, layer = self.old.memory, self.old.layer
@@ -82,22 +88,18 @@ class Study:
         learned = [one for one, fold in zip(self.examples, self.folds, strict=True) if fold != without or not self.held_back]
         return adapted(layer, self.old.threshold, learned, Held(np.concatenate(words), np.concatenate(others)))
 
-    def _threshold(self, layers: Sequence[Layer]) -> float:
+    def _threshold(self, layers: Sequence[Layer], rise: float) -> float:
         """The new threshold: anything else fires no more often than before, and, where it can, false alarms hardly at all."""
         threshold = self.old.threshold
-        rise = self._rise(layers)
         alarms = [index for index, one in enumerate(self.examples) if not one.is_word and self._peak(self.old.layer, one) >= threshold]
-        if not alarms:
-            return threshold + max(rise, 0.0)
         heard = np.array([self._peak(layers[self.folds[index]], self.examples[index]) for index in alarms])
-        wanted = SILENCED * len(alarms)
-        before = self._words([self.old.layer] * FOLDS, threshold)
-        chosen = start = threshold + max(rise, 0.0)
-        for tried in np.linspace(start, start + HIGHER, TRIED):
-            if words_found("", before, self._words(layers, float(tried)), len(self.old.memory.words)).reason:
+        chosen = threshold + rise
+        for more in np.linspace(0.0, HIGHER, TRIED) if alarms else ():
+            tried = threshold + rise + float(more)
+            if threshold + more > self.old.highest_threshold or any(self._lost(layers, tried, room) for room in (0.0, NEAR)):
                 break
-            chosen = float(tried)
-            if (heard >= tried).sum() <= wanted:
+            chosen = tried
+            if (heard >= tried).sum() <= SILENCED * len(alarms):
                 break
         return chosen
 
@@ -131,6 +133,11 @@ class Study:
             fires(f"{clips}: false alarms", *others),
         ]
 
+    def _lost(self, layers: Sequence[Layer], threshold: float, room: float) -> bool:
+        """Whether a threshold loses words that were found with some room to spare: words of strangers have less room."""
+        before = self._words([self.old.layer] * FOLDS, self.old.threshold + room)
+        return bool(words_found("", before, self._words(layers, threshold + room), len(self.old.memory.words)).reason)
+
     def _words(self, layers: Sequence[Layer], threshold: float) -> Counts:
         """In how many conditions each remembered recording of the word is found."""
         memory = self.old.memory
@@ -156,14 +163,28 @@ class Study:
 
 
 def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
-    """Listen to the clips with a detector; clips of the word that do not resemble it at all are left out."""
+    """Listen to the clips with a detector, and leave out those whose labels are in doubt.
+
+    These are clips of the word that do not resemble it at all, and clips of anything else with scores as high as most words of the
+    training; raises `CheckFailedError` where so many are of the second kind that the labels of the others are in doubt, too.
+    """
     examples = _examples(old, inbox.clips)
-    lowest = old.threshold - UNLIKE
-    unlike = [one.is_word and float(old.layer.logits(one.copies[0]).max()) < lowest for one in examples]
-    doubtful([clip for clip, odd in zip(inbox.clips, unlike, strict=True) if odd], log)
-    kept = replace(inbox, clips=[clip for clip, odd in zip(inbox.clips, unlike, strict=True) if not odd])
-    used = [one for one, odd in zip(examples, unlike, strict=True) if not odd]
-    return Study(old, kept.clips, used, kept.folds, kept.held_back)
+    peaks = [float(old.layer.logits(one.copies[0]).max()) for one in examples]
+    alike = max(float(np.median([old.layer.logits(bag).max() for bag in old.memory.words])), old.threshold + NEAR)
+    clips, pairs = inbox.clips, list(zip(examples, peaks, strict=True))
+    unlike = [one.is_word and peak < old.threshold - UNLIKE for one, peak in pairs]
+    wrong = [not one.is_word and peak >= alike for one, peak in pairs]
+    tell_unlike(list(compress(clips, unlike)), log)
+    tell_alike(list(compress(clips, wrong)), log)
+    others = sum(not one.is_word for one in examples)
+    if sum(wrong) > MOST_ALIKE * others:
+        raise CheckFailedError(
+            f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} have scores as high as the word itself, so the labels of the "
+            f"others are in doubt, too. Listen to them again; those that are right belong into {UNSURE}, or into a new training."
+        )
+    used = [not (odd or doubtful) for odd, doubtful in zip(unlike, wrong, strict=True)]
+    kept = replace(inbox, clips=list(compress(clips, used)))
+    return Study(old, kept.clips, list(compress(examples, used)), kept.folds, kept.held_back)
 
 
 def _examples(old: Adaptable, clips: Sequence[Labelled]) -> list[Example]:

@@ -4,7 +4,7 @@ from speechtl.adapt import compare, study
 from speechtl.adapt.adapt import adapt
 from speechtl.adapt.keep import previous, undo
 from speechtl.adapt.memory import unpack
-from speechtl.errors import SpeechtlError
+from speechtl.errors import CheckFailedError, SpeechtlError
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector
 
@@ -72,8 +72,25 @@ def test_a_clip_of_the_word_that_resembles_it_nowhere_is_left_out(remembering, a
     said = []
     monkeypatch.setattr(study, "UNLIKE", 2.0)
     report = adapt(remembering, tmp_path / "new.wake", clips=alarms, log=said.append)
-    assert report["left_out"]["unlike"] == 1
+    assert report["left_out"]["doubtful"] == 1
     assert any("nothing resembles it" in line for line in said)
+
+
+def test_words_among_many_false_alarms_are_left_out_and_named(remembering, alarms, save, bursts, tmp_path):
+    save("not-word", bursts((1.0,), 2.0), "the-word")
+    said = []
+    report = adapt(remembering, tmp_path / "new.wake", clips=alarms, log=said.append)
+    assert (report["left_out"]["doubtful"], report["written"]) == (1, True)
+    assert any("scores as high as the word itself; listen again to: the-word.wav" in line for line in said)
+    assert fires(tmp_path / "new.wake", bursts())
+
+
+def test_more_words_than_that_with_the_label_of_anything_else_are_refused(remembering, alarms, save, bursts, tmp_path):
+    for scale in (0.8, 1.0):
+        save("not-word", bursts((1.0,), 2.0) * scale)
+    with pytest.raises(CheckFailedError, match="2 of 7 clips labelled not-word have scores as high as the word itself"):
+        adapt(remembering, tmp_path / "new.wake", clips=alarms)
+    assert not (tmp_path / "new.wake").exists()
 
 
 def test_it_needs_clips(remembering, tmp_path):

@@ -14,9 +14,9 @@ def run(recorded_run, known_tiny):
     return recorded_run()
 
 
-def test_a_run_remembers_each_word_in_three_conditions_and_the_highest_moments_of_anything_else(run):
+def test_a_run_remembers_each_word_in_four_conditions_and_the_highest_moments_of_anything_else(run):
     memory = remember(run, Amount(4, 1.0, 16))
-    assert memory.of == [0, 1, 2, 3] * 3
+    assert memory.of == [0, 1, 2, 3] * 4
     assert all(bag.shape == (1, 6) for bag in (*memory.words, *memory.others))
     assert len(memory.others) == 16
     layer = layer_of_network(run.network)

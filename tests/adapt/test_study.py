@@ -29,7 +29,10 @@ def old():
     words = [steps(value, seed=index) for index, value in enumerate(np.linspace(-1.0, 12.0, 60))]
     others = [steps(value, seed=100 + index) for index, value in enumerate(np.linspace(-6.0, -0.5, 80))]
     memory = Memory(words, [index // 3 for index in range(60)], others, 0.5)
-    return SimpleNamespace(layer=LAYER, threshold=0.0, trigger=TriggerSettings(), scorer=SimpleNamespace(step_seconds=0.08), memory=memory)
+    scorer = SimpleNamespace(step_seconds=0.08)
+    return SimpleNamespace(
+        layer=LAYER, threshold=0.0, trigger=TriggerSettings(), scorer=scorer, memory=memory, highest_threshold=float("inf")
+    )
 
 
 def studied(old, examples):
@@ -65,6 +68,15 @@ def test_words_with_the_label_of_anything_else_are_never_shipped(old):
     wrong = [Example(False, [steps(value, seed=400 + index)]) for index, value in enumerate(np.linspace(1.0, 6.0, 20))]
     outcome = studied(old, wrong)
     assert outcome.reasons or not outcome.improved
+
+
+def test_the_threshold_silences_alarms_only_as_far_as_recall_in_validation_stays_within_its_limits(old):
+    alarms = [Example(False, [steps(value, seed=500 + index)]) for index, value in enumerate(np.linspace(0.02, 0.19, 12))]
+    study = Study(old, [], alarms, [index % 4 for index in range(12)], held_back=True)
+    assert study._threshold([LAYER] * 4, 0.0) == pytest.approx(0.2)  # a tenth of them may fire
+    old.highest_threshold = 0.15
+    assert study._threshold([LAYER] * 4, 0.0) == pytest.approx(0.1)
+    assert study._threshold([LAYER] * 4, 0.05) == pytest.approx(0.15)  # the rise makes up for higher scores, so recall does not fall
 
 
 def test_the_threshold_rises_with_the_highest_scores_of_anything_else(old):

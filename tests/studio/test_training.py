@@ -12,7 +12,8 @@ from speechtl.studio.training import Trainings, TrainingSettings, last_sentence,
 BASE = "/api/words/burst/trainings"
 # Stands for `speechtl train`: begins, waits until it is told to end or is interrupted, and then is a finished run.
 TRAINING = """
-import pathlib, sys, time
+import os, pathlib, sys, time
+print("idle threads are", os.environ["OMP_WAIT_POLICY"], flush=True)
 run = pathlib.Path(sys.argv[1])
 partial = run.with_name(run.name + ".partial")
 partial.mkdir(exist_ok=True)
@@ -61,7 +62,9 @@ def test_a_training_runs_beside_the_pages_and_is_done(client, word, quick):
     about = wait(client, begun)
     assert about["progress"] == {"stage": "training, step", "done": 12, "total": 114, "left": "4 min", "epoch": 1, "epochs": 6}
     assert client.get("/api/project").json()["training"]["word"] == "burst"
-    assert "step: 12 of 114" in client.get(f"{BASE}/1/log").json()["log"]
+    log = client.get(f"{BASE}/1/log").json()["log"]
+    assert "idle threads are PASSIVE" in log
+    assert "step: 12 of 114" in log
     second = client.post(BASE, json={})
     assert (second.status_code, second.json()["error"]) == (409, "A training of burst is running; stop it, or wait for its end.")
     (word.runs / "go").touch()

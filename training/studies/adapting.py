@@ -4,8 +4,9 @@
         --speech data_manifests/speechocean762.jsonl data_manifests/common_voice.jsonl --out runs/adapting
 
 Only recordings of split "test" are played. The television is speech with music; the threshold is lowered until its first half fires
-`--fires` times, and these alarms are the clips. What is reported is the other half, and the word in three surroundings by speakers
-whom no adaptation has heard, with 95 % limits. Each case is written to adapting.csv at once, and a second call continues after it.
+`--fires` times, and these alarms are the clips. What is reported are the alarms of both halves, played again, and the word in three
+surroundings by speakers whom no adaptation has heard, with 95 % limits. Each case is written to adapting.csv at once, and a second call
+continues after it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,19 @@ from speechtl.text import echo
 SEED = 31
 MUSIC_SNR_DB, NOISE_SNR_DB, BABBLE_SNR_DB = 12.0, 5.0, 8.0
 TAKES = 5  # of a new speaker
-COLUMNS = ("case", "clips", "written", "alarms_before", "alarms_after", "words", "found_before", "found_after", "why")
+COLUMNS = (
+    "case",
+    "clips",
+    "written",
+    "same_before",
+    "same_after",
+    "other_before",
+    "other_after",
+    "words",
+    "found_before",
+    "found_after",
+    "why",
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "misses": _misses,
         "new speaker": _new_speaker,
         "wrong labels": _wrong_labels,
+        "six wrong labels": partial(_wrong_labels, most=6),
     }
     left = [case for case in cases if case not in done]
     stage = _stage(options) if left else None
@@ -130,7 +144,7 @@ def _tried(stage: Stage, case: str, prepare: Callable[[Stage, Path], list[int]],
     words, before, after = (len(others) * len(stage.words), *(stage.found(*one, others) for one in ((old, lowered.limit), (new, limit))))
     low, high = recall_limits(before / len(stage.words), len(others))
     say(f"{case}: recall {before / words:.3f} ({low:.3f} to {high:.3f}) before, {after / words:.3f} after.")
-    alarms = [len(stage.alarms(*one, 1)) for one in ((old, lowered.limit), (new, limit))]
+    alarms = [len(stage.alarms(*one, half)) for half in (0, 1) for one in ((old, lowered.limit), (new, limit))]
     values = (case, report["words"] + report["others"], report["written"], *alarms, words, before, after, "; ".join(report["reasons"]))
     return dict(zip(COLUMNS, map(str, values), strict=True))
 
@@ -195,9 +209,11 @@ def _new_speaker(stage: Stage, clips: Path) -> list[int]:
     return [index for index in range(len(stage.recordings)) if index not in own[TAKES:]]
 
 
-def _wrong_labels(stage: Stage, clips: Path) -> list[int]:
+def _wrong_labels(stage: Stage, clips: Path, most: int | None = None) -> list[int]:
     """Save words, and label them as anything else."""
     chosen = list(range(0, len(stage.recordings), 2))
+    if most is not None:
+        chosen = chosen[:: max(len(chosen) // most, 1)][:most]
     for index in chosen:
         _save(clips / "not-word" / f"{index}.wav", _spoken(stage.passages["clean"][index]))
     return chosen
