@@ -44,7 +44,7 @@ class DataSection(Section):
     """or "none", or a list of manifests of impulse responses"""
 
     mine: list[Path] = Field(default_factory=list)
-    """hours of more negatives: a third into the training the detector hears them, and the hardest 15 minutes join the negatives"""
+    """more negatives, any number of hours: of them the 15 minutes that are hardest for the detector are trained on"""
 
     negative_minutes: float | None = Field(default=None, gt=0)
     """upper limit of what is drawn from the negatives; default: all of them"""

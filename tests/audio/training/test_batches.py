@@ -262,12 +262,12 @@ def test_what_was_mined_is_in_all_later_rounds_also_when_resumed(maker, tiny_net
     soundfile.write(tmp_path / "a.wav", bursts((1.0,), 30.0), 16_000)
     hard = Hard([Moment(1, 2.0)], Mined([(Clip("a.wav", 30.0, path=tmp_path / "a.wav"), 4)], {}))
     (tmp_path / "rounds").mkdir()
-    with batches(maker, tiny_network, epochs=5, folder=tmp_path / "rounds", mine=lambda: lambda stopping: hard) as made:
-        list(made.epoch(2))
-        found = made.round(3)
-    without = batches(maker, tiny_network, epochs=5).round(3)
-    assert len(found[0]) - len(without[0]) == 1 + 30 // 3  # windows of 4 s, each with something new after the context of a score
-    assert (found[2] == 4).sum() == 30 // 3
-    (tmp_path / "rounds" / "round-003.safetensors").unlink()
-    resumed = batches(maker, tiny_network, epochs=5, folder=tmp_path / "rounds", mine=lambda: lambda stopping: hard)
-    assert same([resumed.round(3)], [found])
+    with batches(maker, tiny_network, epochs=3, folder=tmp_path / "rounds", mine=lambda: lambda stopping: hard) as made:
+        list(made.epoch(made.mined))
+        found = made.round(2)
+    windows = int((found[2] == 4).sum())
+    assert 8 <= windows <= 10  # of 4 s, half a second of each for the context
+    assert len(found[0]) - len(batches(maker, tiny_network, epochs=3).round(2)[0]) == 1 + windows
+    (tmp_path / "rounds" / "round-002.safetensors").unlink()
+    resumed = batches(maker, tiny_network, epochs=3, folder=tmp_path / "rounds", mine=lambda: lambda stopping: hard)
+    assert same([resumed.round(2)], [found])

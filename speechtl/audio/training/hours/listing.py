@@ -27,11 +27,13 @@ class Listing:
         self.paths = paths
         self.held_out: list[Clip] = []
         self._folder = tempfile.TemporaryDirectory(prefix="speechtl-")  # removed together with this object
+        self._seen: set[int] = set()
         self.listed = Listed(Path(self._folder.name) / "mine.jsonl")
         missing = Missing()
         with progress("listing recordings to mine"):
             clips = filter(self._is_for_training, each_clip(paths, log))
-            self.listed.write(clip for clip in clips if missing.passes(clip))
+            self.listed.write(clip for clip in clips if missing.passes(clip) and self._is_new(clip))
+        self._seen.clear()
         if not missing.looked_at:
             raise ManifestError(f"There is nothing to mine: {', '.join(map(str, paths))} have no line of the training split.")
         missing.report(log, anything=len(self.listed) > 0)
@@ -40,6 +42,13 @@ class Listing:
         if clip.split in HELD_OUT_SPLITS:
             self.held_out.append(clip)
         return clip.split not in HELD_OUT_SPLITS
+
+    def _is_new(self, clip: Clip) -> bool:
+        """Whether the recording was not listed by another manifest; of half a million, hashes take little memory."""
+        key = hash((clip.sha256 or clip.path, clip.offset, clip.channel))
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def test_only_lines_of_the_training_split_are_mined_and_no_one_of_another_split(
         {"speaker": "c", "split": "validation", "sha256": "1" * 64, "audio_filepath": "other.wav"},
         {"speaker": "C", "sha256": "2" * 64},
         {"speaker": "d", "split": "test", "sha256": "3" * 64, "audio_filepath": "other.wav"},
-        {"speaker": "d"},
+        {"speaker": "d", "sha256": "4" * 64},
     )
     assert [clip.speaker for clip in data.mine] == ["a", "b"]
     assert len(data.mine) == 2
@@ -69,6 +69,11 @@ def test_nothing_to_mine_is_an_error_that_says_why(listed):
         listed({"text": "burst"})
     with pytest.raises(ManifestError, match=r"none\.wav is missing"):
         listed({"audio_filepath": "none.wav"})
+
+
+def test_a_recording_of_two_manifests_is_heard_once(listed):
+    data, _ = listed({}, {}, {}, {})  # the fourth line is of the first recording
+    assert len(data.mine) == 3
 
 
 def test_the_key_is_that_of_the_lines(listed):
