@@ -45,7 +45,7 @@ SEED = 5  # of the order of recordings to mine
 Row = Mapping[str, Any]
 
 
-def main(argv: Sequence[str] | None = None) -> list[Row]:
+def main(argv: Sequence[str] | None = None) -> Sequence[Row]:
     """Train, play and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
@@ -75,8 +75,9 @@ def trained(hours: float, options: argparse.Namespace) -> Path:
     if not is_run(out):
         data = {"negative_minutes": options.minutes, "mine": [str(draw(hours, options).absolute())] if hours else None}
         given = {"data": data, "transfer": {"encoder": options.encoder}, "train": {"epochs": options.epochs}}
-        recipe = read_recipe(options.recipe, {name: {key: value for key, value in keys.items() if value} for name, keys in given.items()})
-        train(recipe, out, resume=begun(out))
+        chosen: dict[str, dict[str, Any]] = {name: {key: value for key, value in keys.items() if value} for name, keys in given.items()}
+        chosen["calibrate"] = {"enabled": False}  # the recall decides the threshold
+        train(read_recipe(options.recipe, chosen), out, resume=begun(out))
     return out
 
 

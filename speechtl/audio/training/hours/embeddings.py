@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,13 @@ class Embeddings:
                     np.save(file, made)
         return made.astype(np.float32)
 
+    @cached_property
     @torch.no_grad()
-    def silent(self, steps: int) -> Floats:
-        """The outputs `(steps, embedding size)` for silence."""
+    def silent(self) -> Floats:
+        """The outputs `(1, embedding size)` for silence."""
         frames = silence(self.encoder.features, 1, self.encoder.receptive_field).to(self._device)
-        return np.repeat(self.encoder(frames)[0, :, :, 0].T.cpu().numpy(), steps, axis=0)
+        outputs: Floats = self.encoder(frames)[0, :, :, 0].T.cpu().numpy()
+        return outputs
 
     def _path(self, clip: Clip) -> Path | None:
         if self.folder is None or clip.sha256 is None:

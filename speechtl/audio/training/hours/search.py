@@ -109,7 +109,7 @@ class Ear:
         found = self.embeddings.of(clip)
         if not len(found):
             return np.zeros(0, np.float32)
-        joined = np.concatenate([self.embeddings.silent(self.head.receptive_field - 1), found])
+        joined = np.concatenate([*[self.embeddings.silent] * (self.head.receptive_field - 1), found])
         inputs = torch.from_numpy(joined.T.copy())[None, :, :, None].to(next(self.head.parameters()).device)
         scores: Floats = self.head.eval()(inputs)[0, 0, :, 0].cpu().numpy()
         return scores
