@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +28,10 @@ class Listing:
     def __init__(self, paths: Sequence[Path], log: Log) -> None:
         self.paths = paths
         self.held_out: list[Clip] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="speechtl-")  # removed together with this object
         self._seen: set[int] = set()
-        self.listed = Listed(Path(self._folder.name) / "mine.jsonl")
+        folder = Path(tempfile.mkdtemp(prefix="speechtl-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.listed = Listed(folder / "mine.jsonl")
         missing = Missing()
         with progress("listing recordings to mine"):
             clips = filter(self._is_for_training, each_clip(paths, log))

@@ -1,4 +1,4 @@
-"""Recordings on disk as clips of a manifest, and an ear."""
+"""Recordings on disk as clips of a manifest, and what there is to mine of it."""
 
 import json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
@@ -74,6 +75,15 @@ def test_nothing_to_mine_is_an_error_that_says_why(listed):
 def test_a_recording_of_two_manifests_is_heard_once(listed):
     data, _ = listed({}, {}, {}, {})  # the fourth line is of the first recording
     assert len(data.mine) == 3
+
+
+def test_the_list_on_disk_goes_with_the_data(listed):
+    data, _ = listed({})
+    path = data.mine.listing.listed.path
+    assert path.is_file()
+    del data
+    gc.collect()
+    assert not path.parent.exists()
 
 
 def test_the_key_is_that_of_the_lines(listed):
