@@ -43,6 +43,9 @@ class DataSection(Section):
     rooms: str | list[Path] = "simulated"
     """or "none", or a list of manifests of impulse responses"""
 
+    mine: list[Path] = Field(default_factory=list)
+    """more negatives, any number of hours: of them the 15 minutes that are hardest for the detector are trained on"""
+
     negative_minutes: float | None = Field(default=None, gt=0)
     """upper limit of what is drawn from the negatives; default: all of them"""
 
@@ -175,6 +178,12 @@ class Recipe(Section):
     train: TrainSection = TrainSection()
     calibrate: CalibrateSection = CalibrateSection()
 
+    @model_validator(mode="after")
+    def _time_to_mine(self) -> Recipe:
+        if self.data.mine and self.train.epochs < 3:
+            raise ValueError(f"data.mine needs 3 epochs: recordings are heard in the second one; train.epochs is {self.train.epochs}")
+        return self
+
     @property
     def spoken(self) -> list[str]:
         """The phrases without pronunciations, or the name in words where there are none."""
@@ -205,7 +214,7 @@ def make_recipe(values: dict[str, Any], *, base: Path, source: str) -> Recipe:
     rooms = data.rooms if isinstance(data.rooms, str) else [at_home(room, base) for room in data.rooms]
     if isinstance(rooms, str) and rooms not in ("simulated", "none"):
         raise RecipeError(f'{source}: data.rooms is {rooms!r}; it must be "simulated", "none" or a list of manifests of impulse responses.')
-    anchored = {key: [at_home(path, base) for path in getattr(data, key)] for key in ("positives", "negatives", "noise", "music")}
+    anchored = {key: [at_home(path, base) for path in getattr(data, key)] for key in ("positives", "negatives", "noise", "music", "mine")}
     anchored_data = data.model_copy(update={**anchored, "rooms": rooms})
     return recipe.model_copy(update={"data": anchored_data, "transfer": with_weights_from(recipe.transfer, base, source)})
 

@@ -90,6 +90,9 @@ def train(
     ] = None,
     noise: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Noise to mix in.")] = None,
     music: Annotated[list[Path] | None, typer.Option(metavar=SOURCES, help="Music to mix in.")] = None,
+    mine: Annotated[
+        list[Path] | None, typer.Option(metavar=SOURCES, help="Hours of anything else; the hardest 15 minutes join the negatives.")
+    ] = None,
     encoder: EncoderOption = None,
     head: Annotated[str | None, typer.Option(help="New layers: linear, conv, gru or attention.")] = None,
     policy: Annotated[str | None, typer.Option(help="What to train: head (the default), last:2, all or gradual.")] = None,
@@ -106,7 +109,7 @@ def train(
         from speechtl.audio.evaluation.report import training_summary
         from speechtl.audio.training.train import train as run_training
 
-    data = {"positives": positives, "negatives": negatives, "noise": noise, "music": music}
+    data = {"positives": positives, "negatives": negatives, "noise": noise, "music": music, "mine": mine}
     sections: dict[str, dict[str, Any]] = {
         "data": {key: [str(path.absolute()) for path in paths] for key, paths in data.items() if paths}
         | ({"synthesise": True} if synthesise else {}),

@@ -139,6 +139,14 @@ def test_a_wrong_list_of_recordings_is_refused_in_words(tmp_path, positives, say
         make_recipe({"name": "a", "data": {"positives": positives, "negatives": ["n"]}}, base=tmp_path, source="here")
 
 
+def test_mining_needs_epochs_before_and_after_it(tmp_path):
+    values = {"name": "a", "data": {"positives": ["p"], "mine": ["m"]}, "train": {"epochs": 2}}
+    with pytest.raises(RecipeError, match=r"data\.mine needs 3 epochs.*train\.epochs is 2"):
+        make_recipe(values, base=tmp_path, source="here")
+    made = make_recipe(values | {"train": {"epochs": 3}}, base=tmp_path, source="here")
+    assert made.data.mine == [tmp_path / "m"]
+
+
 def test_values_checked_are_those_given(tmp_path):
     with pytest.raises(RecipeError, match=r"negative_minutes.*given: -2"):
         make_recipe({"name": "a", "data": {"positives": ["p"], "negatives": ["n"], "negative_minutes": -2}}, base=tmp_path, source="here")

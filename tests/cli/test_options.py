@@ -16,7 +16,7 @@ from speechtl.errors import DiskFullError, MissingExtraError, SpeechtlError
 ROOT = Path(__file__).parents[2]
 # Options that name what is read. Whatever else takes a path, a file or a folder has to be tried before the work.
 READ = {
-    *("--positives", "--negatives", "--noise", "--talk", "--music", "--rooms", "--budget", "--dry-run", "--require", "--repeat"),
+    *("--positives", "--negatives", "--noise", "--talk", "--music", "--mine", "--rooms", "--budget", "--dry-run", "--require", "--repeat"),
     *("--clips", "--manifest"),
 }
 PROGRAMS_READ = READ | {"--ages", "--audio", "--identity", "--speakers"}

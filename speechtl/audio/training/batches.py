@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from speechtl.audio.augment import mask
+from speechtl.audio.data.recordings import Recording
 from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training.examples import TAPE_SECONDS, ExampleMaker, Round
-from speechtl.audio.training.mining import MOMENTS, Moment, load_moments, save_moments
+from speechtl.audio.training.mining import MOMENTS, Hard, load_hard, save_hard
 from speechtl.audio.training.rounds import Kept, Stored, TensorOnDisk, in_layout, read_if_whole, write_round
-from speechtl.progress import tracked
+from speechtl.progress import say, tracked
 from speechtl.runtime.features import Features, WaveformSettings
 from speechtl.transfer import Batch, TransferNetwork
 
@@ -24,7 +26,7 @@ MASKED_BATCH = 64 * FROZEN_BATCH  # examples that are masked at a time
 MINED = 0.3  # of the epochs, after which the network looks for hard negatives
 HARD_FILE = "hard.json"
 
-Search = Callable[[], list[Moment]]
+Search = Callable[[Event], Hard]  # ends early when the event is set
 
 
 class RoundBatches:
@@ -34,7 +36,8 @@ class RoundBatches:
     a batch and a resumed run does not compute them again, otherwise in memory. SpecAugment masks the inputs of the frozen
     layers. While an epoch is drawn, the next round is rendered in the background; as a context manager, this waits for it
     at the end. After a third of the epochs `mine` begins a search for hard negatives with the network as it is then, which also runs
-    in the background; all later rounds contain what it finds.
+    in the background; all later rounds contain what it finds. The epoch does not end before the search does: whatever a checkpoint is
+    resumed with has been found by then, or the epoch that looks for it is repeated.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class RoundBatches:
         self.mine = mine
         self.kept = kept
         self.mined = max(round(MINED * settings.epochs), 1) if mine else settings.epochs  # the epoch during which that happens
-        self._moments: list[Moment] | None = None
+        self._hard: Hard | None = None
+        self._mined: list[Recording] | None = None
+        self._stopping = Event()
         self._rounds: dict[int, Stored] = {}
         threads = torch.get_num_threads()  # which torch counts for every thread anew
         self._background = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
@@ -68,6 +73,7 @@ class RoundBatches:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stopping.set()
         self._background.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
@@ -99,7 +105,9 @@ class RoundBatches:
         positive, negative = np.flatnonzero(~is_negative), np.flatnonzero(is_negative)
         random = np.random.default_rng([self.maker.seed, number, 1])
         size = self.settings.batch_size
-        for _ in range(self.settings.steps):
+        for step in range(self.settings.steps):
+            if step == self.settings.steps - 1 and number == self.mined and self._next is not None:
+                self._next[1].result()
             chosen = np.sort(np.concatenate([random.choice(positive, size // 2), random.choice(negative, size - size // 2)]))
             limits = np.searchsorted(chosen, starts)
             parts = [
@@ -117,9 +125,9 @@ class RoundBatches:
     def _prepared(self, number: int, search: Search | None) -> Stored:
         """A round, after a search for hard negatives if there is one."""
         if search is not None:
-            self._moments = search()
+            self._hard = search(self._stopping)
             if self.folder:
-                save_moments(self.folder / HARD_FILE, self._moments)
+                save_hard(self.folder / HARD_FILE, self._hard)
         return self._stored(number)
 
     def _stored(self, number: int) -> Stored:
@@ -139,18 +147,27 @@ class RoundBatches:
         if self.maker.spoken:
             parts.append(self._after_frozen(self.maker.render_spoken(number), (number, 9)))
         if number > self.mined:
-            parts.append(self._after_frozen(self.maker.render_hard(number, self.moments()), (number, 6)))
+            parts.append(self._after_frozen(self.maker.render_hard(number, self.hard().moments), (number, 6)))
+            if mined := self.mined_recordings():
+                parts.append(self._after_frozen(self.maker.render_mined(number, mined), (number, 11)))
         inputs, words, folds = (torch.cat(both) for both in zip(*parts, strict=True))
         inputs = in_layout(inputs)
         if path is not None:
             write_round(path, (inputs, words, folds))
         return inputs, words, folds
 
-    def moments(self) -> list[Moment]:
+    def hard(self) -> Hard:
         """The hard negatives; of a training that is resumed they are on disk."""
-        if self._moments is None:
-            self._moments = load_moments(self.folder / HARD_FILE) if self.folder else []
-        return self._moments
+        if self._hard is None:
+            self._hard = load_hard(self.folder / HARD_FILE) if self.folder else Hard([])
+        return self._hard
+
+    def mined_recordings(self) -> list[Recording]:
+        """What was mined, in memory."""
+        if self._mined is None:
+            mined = self.hard().mined
+            self._mined = mined.recordings(say) if mined else []
+        return self._mined
 
     def negatives(self, number: int) -> Batch:
         """The recorded negatives of round `number` after the frozen layers; they depend on no positive."""

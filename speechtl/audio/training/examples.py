@@ -113,6 +113,10 @@ class ExampleMaker:
         """The windows of all synthesised negatives of round `number`, where there are recorded ones, too."""
         return self._render_tapes(self.spoken, number, (self.seed, number, 8), (self.seed, number, 9), workers)
 
+    def render_mined(self, number: int, mined: Sequence[Recording], workers: int = 2) -> Round:
+        """The windows of what was mined, in round `number`."""
+        return self._render_tapes(_by_fold(mined), number, (self.seed, number, 10), (self.seed, number, 11), workers)
+
     def _render_tapes(
         self, by_fold: Mapping[int, list[Recording]], number: int, order: tuple[int, ...], seed: tuple[int, ...], workers: int
     ) -> Round:

@@ -2,7 +2,7 @@
 
 A round is too short for hours of negatives. So a network that has learned for a while hears all of them once, and later rounds
 repeat the moments with the highest scores. Each fold is heard by the members that are held out from it, which have not learned
-its moments by heart.
+its moments by heart. Recordings to mine, of which there may be far more, are heard in `training.hours`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from speechtl.audio.data.recordings import Recording
 from speechtl.audio.evaluation.scoring import score_stream
 from speechtl.audio.evaluation.streams import Condition, without_words
 from speechtl.audio.network.model import WakeWordNetwork, scorer_of
+from speechtl.audio.training.hours.search import Mined
 from speechtl.audio.training.kinds import drawn
 from speechtl.errors import RunError
 from speechtl.files import read_json, write_json
@@ -38,6 +39,14 @@ class Moment:
 
     recording: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Hard:
+    """What later rounds repeat: moments of the negatives, and what was mined."""
+
+    moments: Sequence[Moment]
+    mined: Mined | None = None
 
 
 def listeners(network: WakeWordNetwork, held_out: Sequence[int], negatives: Sequence[Recording]) -> dict[int, WakeWordNetwork]:
@@ -91,14 +100,16 @@ def _highest(found: Sequence[tuple[float, Moment]], most: int) -> list[Moment]:
     return moments
 
 
-def save_moments(path: Path, moments: Sequence[Moment]) -> None:
-    """Write moments, for a training that is resumed."""
-    write_json(path, {"moments": [asdict(moment) for moment in moments]})
+def save_hard(path: Path, hard: Hard) -> None:
+    """Write hard negatives, for a training that is resumed."""
+    write_json(path, {"moments": [asdict(moment) for moment in hard.moments], "mined": hard.mined and hard.mined.to_json()})
 
 
-def load_moments(path: Path) -> list[Moment]:
-    """The moments of a training; raises `RunError` if they are missing or damaged."""
+def load_hard(path: Path) -> Hard:
+    """The hard negatives of a training; raises `RunError` if they are missing or damaged."""
     try:
-        return [Moment(int(moment["recording"]), float(moment["seconds"])) for moment in read_json(path, RunError)["moments"]]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        found = read_json(path, RunError)
+        moments = [Moment(int(moment["recording"]), float(moment["seconds"])) for moment in found["moments"]]
+        return Hard(moments, Mined.from_json(found["mined"]) if found["mined"] else None)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is missing or damaged; start again without --resume.") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechtl import __version__
 from speechtl.audio.data.recordings import Recording
@@ -93,15 +93,29 @@ def in_layout(inputs: Tensor) -> Tensor:
     return inputs.contiguous(memory_format=torch.channels_last)
 
 
+def add_weights(digest: hashlib._Hash, groups: Iterable[nn.Module]) -> None:
+    """Add the weights of layer groups to a hash."""
+    for group in groups:
+        for tensor in group.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+
+
+def make_latest(folder: Path) -> None:
+    """Make the folder of a set in the cache; of the other sets beside it the oldest go."""
+    others = [other for other in folder.parent.glob("*") if other != folder and other.is_dir()]
+    for old in sorted(others, key=lambda other: other.stat().st_mtime)[: -KEPT_SETS or None]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.touch()
+
+
 class Kept:
     """Negatives of the first rounds in the cache, for all words that are trained against the same recordings."""
 
     def __init__(self, network: TransferNetwork, frozen_groups: int, kinds: Sequence[Sequence[Recording]], settings: Sequence[Any]) -> None:
         recordings = [[(one.clip.audio_filepath, one.clip.sha256, one.clip.offset, one.fold) for one in kind] for kind in kinds]
         digest = hashlib.sha256(json.dumps([__version__, frozen_groups, recordings, list(settings)]).encode())
-        for _, group in network.groups()[:frozen_groups]:
-            for tensor in group.state_dict().values():
-                digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        add_weights(digest, [group for _, group in network.groups()[:frozen_groups]])
         self.folder = cache_folder() / "negatives" / digest.hexdigest()[:16]
 
     def batch(self, number: int, make: Callable[[], Batch]) -> Batch:
@@ -118,8 +132,5 @@ class Kept:
         return made
 
     def _make_room(self, batch: Batch) -> None:
-        others = [folder for folder in self.folder.parent.glob("*") if folder != self.folder and folder.is_dir()]
-        for old in sorted(others, key=lambda folder: folder.stat().st_mtime)[: -KEPT_SETS or None]:
-            shutil.rmtree(old, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_latest(self.folder)
         check_room(self.folder, 4 * sum(tensor.numel() * tensor.element_size() for tensor in batch))

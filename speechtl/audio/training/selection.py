@@ -15,6 +15,7 @@ from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import Recording, heard_only, load_recordings, log_cuts
 from speechtl.audio.recipe import Recipe
 from speechtl.audio.synthesis.base import SYNTHESISED
+from speechtl.audio.training.hours.listing import HELD_OUT_SPLITS, Listing, Mine, reasons_against
 from speechtl.audio.training.kinds import shares
 from speechtl.errors import ManifestError
 from speechtl.progress import Log
@@ -27,6 +28,7 @@ SHORTEST_PART = 30.0  # seconds taken from a recording that is too long to take 
 ROUNDING = 1e-6  # seconds
 
 FOLDS = 4
+EVERYONE = FOLDS  # the fold of recordings that every member of the ensemble learns from
 HELD_OUT = 0  # the validation fold, where not every fold is validated
 VALIDATION_NOISE = 0.2  # share of the files of noise, and of music, that only validation uses
 SHORTEST_PIECE = 5.0  # seconds, when one recording is divided between folds
@@ -44,6 +46,7 @@ class Data:
     validation_music: list[Recording]
     rooms: list[Recording]
     marked: bool  # the manifests mark the validation recordings; these are the held-out fold
+    mine: Mine | None = None
 
     @property
     def apart(self) -> bool:
@@ -64,7 +67,9 @@ def prepare(recipe: Recipe, log: Log) -> Data:
     Raises `ManifestError` when too little is left.
     """
     random = np.random.default_rng([recipe.train.seed, 1])
-    usable = _for_training(_read(recipe, log), log)
+    given = _read(recipe, log)
+    listing = Listing(recipe.data.mine, log) if recipe.data.mine else None
+    usable = _for_training(given | {"mine": [clip for clip in listing.held_out if clip.split == "test"] if listing else []}, log)
     others = _without(usable["negatives"], recipe.spoken, log)
     negatives = _draw(others, recipe.data.negative_minutes, random, log)
     words = heard_only(_load(usable["positives"], recipe, log, find_words=True), "a word", log)
@@ -86,7 +91,11 @@ def prepare(recipe: Recipe, log: Log) -> Data:
         marked,
     )
     _check_amounts(data)
-    return data
+    if listing is None:
+        return data
+    held_out = [clip for clips in (*given.values(), listing.held_out) for clip in clips if clip.split in HELD_OUT_SPLITS]
+    reasons = reasons_against(held_out, data.clips(), recipe.spoken)
+    return replace(data, mine=Mine.of(listing, lambda clip: folds.get(_key(clip, folds), EVERYONE), reasons, log))
 
 
 def _read(recipe: Recipe, log: Log) -> dict[str, list[Clip]]:
@@ -135,7 +144,7 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], seed: int, log:
     validated = {HELD_OUT} if marked else set(folds.values())
     for unit, key_of in _UNITS.items():
         if unit == "part":
-            negatives = [part for clip in negatives for part in (_parts(clip, FOLDS) if key(clip) not in folds else [clip])]
+            negatives = [part for clip in negatives for part in (equal_parts(clip, FOLDS) if key(clip) not in folds else [clip])]
         settled = {clip: key(clip) if unit == "speaker" or key(clip) in folds else key_of(clip) for clip in negatives}
         dealt = _deal(negatives, settled.__getitem__, folds, marked, np.random.default_rng([seed, 2]))
         if (marked and is_marked(negatives)) or _is_enough(negatives, settled.__getitem__, dealt, validated):
@@ -182,9 +191,9 @@ def _is_enough(negatives: Sequence[Clip], key: Callable[[Clip], str], folds: Map
     return all(seconds[fold] >= MIN_NEGATIVE_SECONDS for fold in validated)
 
 
-def _parts(clip: Clip, number: int) -> list[Clip]:
+def equal_parts(clip: Clip, number: int) -> list[Clip]:
     """A clip in equal parts, cut at whole seconds; a short clip stays whole."""
-    if clip.duration < number * SHORTEST_PIECE:
+    if number < 2 or clip.duration < number * SHORTEST_PIECE:
         return [clip]
     cuts = [*(float(int(index * clip.duration / number)) for index in range(number)), clip.duration]
     return [replace(clip, offset=clip.offset + start, duration=end - start) for start, end in pairwise(cuts)]
@@ -194,7 +203,7 @@ def _enough_files(clips: Sequence[Clip]) -> list[Clip]:
     """Clips of noise or music, cut into parts if they are too few to hold one out for validation."""
     if round(VALIDATION_NOISE * len(clips)) > 0:
         return list(clips)
-    return [part for clip in clips for part in _parts(clip, round(1 / VALIDATION_NOISE))]
+    return [part for clip in clips for part in equal_parts(clip, round(1 / VALIDATION_NOISE))]
 
 
 def _divided(recordings: Sequence[Recording], random: np.random.Generator) -> tuple[list[Recording], list[Recording]]:

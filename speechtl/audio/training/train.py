@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
+from threading import Event
 from typing import Any
 
 import torch
 
 from speechtl.audio.augment import Augmenter, Sound, normalize_room, simulate_rooms
 from speechtl.audio.data.licences import verdict
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import sounds_of
 from speechtl.audio.encoders import RANDOM_INIT, data_input, load_encoder
 from speechtl.audio.network.heads import divide, make_head
@@ -26,7 +29,9 @@ from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.batches import FROZEN_BATCH, RoundBatches, Search
 from speechtl.audio.training.calibrate import RATES, OperatingPoint, calibrate, fit_sensitivity, fit_tail, median_delay
 from speechtl.audio.training.examples import ExampleMaker
-from speechtl.audio.training.mining import hard_moments, listeners
+from speechtl.audio.training.hours.embeddings import Embeddings
+from speechtl.audio.training.hours.search import Ear, Mined, search
+from speechtl.audio.training.mining import Hard, hard_moments, listeners
 from speechtl.audio.training.rounds import Kept
 from speechtl.audio.training.selection import Data, prepare
 from speechtl.audio.training.validation import held_out_folds, shift_scores, shipped_members, validate
@@ -77,11 +82,13 @@ class Training:
         head = make_head(recipe.transfer.head, encoder.info.embedding_size, members=len(self.held_out))
         self.network = attach(encoder, divide(head, encoder.parts) if len(encoder.parts) > 1 else head, WakeWordNetwork)
         self.network.to_accelerator()
+        self.mined: Mined | None = None
 
     def run(self, out: Path, *, resume: bool = False) -> dict[str, Any]:
         """Fit, calibrate and save the run; return its description."""
         recordings = [[clip.where, clip.sha256] for clip in self.data.clips()]
         given = {"recipe": self.recipe.model_dump(mode="json"), "encoder": self.network.encoder.info.source, "recordings": recordings}
+        given |= {"mine": self.data.mine.key} if self.data.mine else {}
         bind(self.work, given, resume=resume)
         history = self.fit(resume=resume)
         fitted = time.monotonic()
@@ -110,7 +117,7 @@ class Training:
         with batches, progress("training, step") as advance:
             self.policy.apply(self.network)
             _measure_embeddings(self.network, batches)
-            return fit(
+            history = fit(
                 self.network,
                 batches,
                 WakeWordLoss(times, self.held_out),
@@ -121,6 +128,8 @@ class Training:
                 on_epoch=time_epoch,
                 on_step=advance,
             )
+            self.mined = batches.hard().mined if self.data.mine else None
+            return history
 
     def batches(self) -> RoundBatches:
         """The batches of all epochs."""
@@ -137,7 +146,9 @@ class Training:
             seed=settings.seed,
         )
         frozen = self.policy.frozen_groups(self.network, settings.epochs)
-        return RoundBatches(maker, self.network, frozen, settings, folder=self.work / "rounds", mine=self._mine, kept=self._kept(frozen))
+        return RoundBatches(
+            maker, self.network, frozen, settings, folder=self.work / "rounds", mine=partial(self._mine, frozen), kept=self._kept(frozen)
+        )
 
     def _kept(self, frozen: int) -> Kept | None:
         """The place of outputs of frozen layers for default negatives, which other words are trained against, too."""
@@ -148,9 +159,22 @@ class Training:
         settings = [self.recipe.train.seed, ROOMS, self.network.context_seconds, self.network.encoder.features.to_json()]
         return Kept(self.network, frozen, [recorded, self.data.noise, self.data.music], settings)
 
-    def _mine(self) -> Search:
-        negatives = self.data.negatives
-        return partial(hard_moments, listeners(self.network, self.held_out, negatives), negatives)
+    def _mine(self, frozen: int) -> Search:
+        """The search for hard negatives with the network as it is now."""
+        negatives, mine = self.data.negatives, self.data.mine
+        listening = listeners(self.network, self.held_out, negatives)
+        shipped = shipped_members(self.held_out)
+        head = self.network.head.only(shipped).to(self.network.device)
+
+        def find(stopping: Event) -> Hard:
+            moments = hard_moments(listening, negatives)
+            if mine is None:
+                return Hard(moments)
+            encoder = next(iter(listening.values())).encoder
+            embeddings = Embeddings(encoder, frozen=frozen == len(self.network.groups()) - 1)
+            return Hard(moments, search(mine, Ear(embeddings, head), self.held_out[shipped[0]], say, stopping))
+
+        return find
 
     def calibrate(self) -> dict[str, Any]:
         """Shift the scores so that 0.5 is near the wanted operating point; describe the detector there, and at other thresholds."""
@@ -183,14 +207,15 @@ class Training:
 
     def _about(self) -> dict[str, Any]:
         encoder = self.network.encoder.info
+        clips = [*self.data.clips(), *(self.mined.clips if self.mined else ())]
         return {
             "name": self.recipe.name,
             "phrases": self.recipe.spoken,
             "recipe": self.recipe.model_dump(mode="json"),
             "encoder": encoder.to_json(),
             "policy": repr(self.policy),
-            "data": _provenance(self.data),
-            "licence": verdict([clip.license for clip in self.data.clips()], {"the encoder is": encoder.licence}).to_json(),
+            "data": _provenance(self.data, clips) | ({"mined": self.mined.about()} if self.mined else {}),
+            "licence": verdict([clip.license for clip in clips], {"the encoder is": encoder.licence}).to_json(),
         }
 
 
@@ -222,7 +247,7 @@ def _measure_embeddings(network: WakeWordNetwork, batches: RoundBatches) -> None
     network.head.standardize.measure(torch.cat([run_groups(groups, part.to(network.device)) for part in torch.split(spread, FROZEN_BATCH)]))
 
 
-def _provenance(data: Data) -> dict[str, Any]:
+def _provenance(data: Data, clips: Sequence[Clip]) -> dict[str, Any]:
     noise, music = [*data.noise, *data.validation_noise], [*data.music, *data.validation_music]
     kinds = {"positives": data.positives, "negatives": data.negatives, "noise": noise, "music": music, "rooms": data.rooms}
     amounts = {
@@ -233,7 +258,6 @@ def _provenance(data: Data) -> dict[str, Any]:
         }
         for name, recordings in kinds.items()
     }
-    clips = data.clips()
     return {
         **amounts,
         "speakers_apart": data.apart,

@@ -1,17 +1,22 @@
 import copy
 import threading
+import time
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from speechtl.audio.augment import Augmenter
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.recipe import TrainSection
 from speechtl.audio.training import batches as module
 from speechtl.audio.training.batches import RoundBatches, TensorOnDisk, spec_augment
 from speechtl.audio.training.examples import ExampleMaker, Round
-from speechtl.audio.training.mining import Moment
+from speechtl.audio.training.hours.search import Mined
+from speechtl.audio.training.mining import Hard, Moment
 from speechtl.errors import RunError
 from speechtl.files import size_of
 from speechtl.runtime.features import LogMelSettings, WaveformSettings
@@ -213,7 +218,7 @@ def test_hard_negatives_are_looked_for_once_and_are_in_all_later_rounds_also_whe
 
     def mine():
         searches.append(None)
-        return lambda: [Moment(1, 2.0), Moment(2, 1.0)]
+        return lambda stopping: Hard([Moment(1, 2.0), Moment(2, 1.0)])
 
     (tmp_path / "rounds").mkdir()
     with batches(maker, tiny_network, epochs=5, folder=tmp_path / "rounds", mine=mine) as made:
@@ -232,3 +237,37 @@ def test_hard_negatives_are_looked_for_once_and_are_in_all_later_rounds_also_whe
     (tmp_path / "rounds" / "round-004.safetensors").unlink()
     with pytest.raises(RunError, match=r"hard.json is missing or damaged; start again without --resume"):
         batches(maker, tiny_network, epochs=5, folder=tmp_path / "rounds", mine=mine).round(4)
+
+
+def test_a_checkpoint_is_written_only_when_the_search_before_it_is_over(maker, tiny_network, tmp_path):
+    """`fit` takes no more than the batches of an epoch and writes a checkpoint; what it resumes with must be on disk by then."""
+
+    def find(stopping: threading.Event) -> Hard:
+        time.sleep(0.1)
+        return Hard([Moment(1, 2.0)])
+
+    with batches(maker, tiny_network, epochs=5, folder=tmp_path, mine=lambda: find) as made:
+        list(islice(made.epoch(made.mined), 3))
+        assert (tmp_path / "hard.json").is_file()
+
+
+def test_a_search_learns_that_the_training_stops(maker, tiny_network):
+    heard = []
+    with batches(maker, tiny_network, epochs=5, mine=lambda: lambda stopping: heard.append(stopping.wait(10.0))) as made:
+        next(made.epoch(made.mined))
+    assert heard == [True]
+
+
+def test_what_was_mined_is_in_all_later_rounds_also_when_resumed(maker, tiny_network, tmp_path, bursts):
+    soundfile.write(tmp_path / "a.wav", bursts((1.0,), 30.0), 16_000)
+    hard = Hard([Moment(1, 2.0)], Mined([(Clip("a.wav", 30.0, path=tmp_path / "a.wav"), 4)], {}))
+    (tmp_path / "rounds").mkdir()
+    with batches(maker, tiny_network, epochs=3, folder=tmp_path / "rounds", mine=lambda: lambda stopping: hard) as made:
+        list(made.epoch(made.mined))
+        found = made.round(2)
+    windows = int((found[2] == 4).sum())
+    assert 8 <= windows <= 10  # of 4 s, half a second of each for the context
+    assert len(found[0]) - len(batches(maker, tiny_network, epochs=3).round(2)[0]) == 1 + windows
+    (tmp_path / "rounds" / "round-002.safetensors").unlink()
+    resumed = batches(maker, tiny_network, epochs=3, folder=tmp_path / "rounds", mine=lambda: lambda stopping: hard)
+    assert same([resumed.round(2)], [found])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from speechtl.audio.data.manifest import Clip
 from speechtl.audio.network.heads import make_head
 from speechtl.audio.network.model import scorer_of
 from speechtl.audio.training import mining
-from speechtl.audio.training.mining import Moment, hard_moments, listeners, load_moments, save_moments
+from speechtl.audio.training.hours.search import Mined, Tally
+from speechtl.audio.training.mining import Hard, Moment, hard_moments, listeners, load_hard, save_hard
 from speechtl.errors import RunError
 
 
@@ -57,15 +60,16 @@ def test_listeners_do_not_change_while_the_network_learns(tiny, recording_of):
     assert all((one == other).all() for one, other in zip(before, listening.parameters(), strict=True))
 
 
-def test_moments_are_kept_for_a_training_that_is_resumed(tmp_path):
-    moments = [Moment(3, 1.25), Moment(0, 0.5)]
-    save_moments(tmp_path / "hard.json", moments)
-    assert load_moments(tmp_path / "hard.json") == moments
+@pytest.mark.parametrize("mined", [None, Mined([(Clip("a.wav", 1.0, path=Path("a.wav")), 4)], {"talk": Tally(1, 2.0, 3, 0.5)})])
+def test_hard_negatives_are_kept_for_a_training_that_is_resumed(tmp_path, mined):
+    hard = Hard([Moment(3, 1.25), Moment(0, 0.5)], mined)
+    save_hard(tmp_path / "hard.json", hard)
+    assert load_hard(tmp_path / "hard.json") == hard
 
 
-@pytest.mark.parametrize("text", [None, "{}", "[]", '{"moments": [1]}', '{"moments": [{"recording": 1}]}'])
-def test_damaged_moments_are_an_error(tmp_path, text):
+@pytest.mark.parametrize("text", [None, "{}", "[]", '{"moments": [1]}', '{"moments": [{"recording": 1}]}', '{"moments": [], "mined": [1]}'])
+def test_damaged_hard_negatives_are_an_error(tmp_path, text):
     if text is not None:
         (tmp_path / "hard.json").write_text(text)
     with pytest.raises(RunError, match=r"hard\.json"):
-        load_moments(tmp_path / "hard.json")
+        load_hard(tmp_path / "hard.json")

@@ -46,6 +46,23 @@ def test_training_leaves_a_run_that_says_what_it_is(recipe, corpus, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_what_is_mined_is_told_in_the_run_and_a_search_that_was_interrupted_begins_again(recipe, corpus, monkeypatch, capsys):
+    recipe = uncalibrated(recipe.model_copy(update={"data": recipe.data.model_copy(update={"mine": [corpus / "noise.jsonl"]})}))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "search", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, corpus / "run")
+    about = train(recipe, corpus / "run", resume=True)
+    assert about["data"]["mined"]["manifests"]["noise"]["recordings"] == about["data"]["mined"]["recordings"] == 3
+    assert "Heard 0.00 hours in 3 recordings to mine; the hardest 0.1 minutes join the negatives: 0.1 of noise." in capsys.readouterr().err
+    noise = {json.loads(line)["sha256"][:12] for line in (corpus / "noise.jsonl").read_text().splitlines()}
+    assert noise <= set(about["data"]["recordings"].split())
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["head", "last:1"])
 @pytest.mark.parametrize("marked", [False, True])

@@ -28,7 +28,7 @@ class Listed:
         """Write clips to the file."""
         with self.path.open("wb") as file:
             for clip in clips:
-                size = file.write(_line(clip))
+                size = file.write(line_of(clip))
                 self._starts.append(self._starts[-1] + size)
                 self.durations.append(clip.duration)
 
@@ -48,13 +48,14 @@ class Listed:
         return clip_of(self.lines(index, index + 1)[0])
 
 
-def _line(clip: Clip) -> bytes:
+def line_of(clip: Clip) -> bytes:
+    """The line of a clip."""
     place = {"manifest": str(clip.manifest), "line": clip.line, "path": str(clip.path)}
     return json.dumps([clip.to_json(), place]).encode() + b"\n"
 
 
 def clip_of(line: bytes) -> Clip:
-    """The clip of a line that `Listed` wrote."""
+    """The clip of a line that `line_of` made."""
     entry, place = json.loads(line)
     known = {name: entry.pop(name) for name in _KEYS if name in entry}
     return Clip(**known, extra=entry, manifest=Path(place["manifest"]), line=place["line"], path=Path(place["path"]))

@@ -31,12 +31,12 @@ def list_negatives(path: Path, plan: Plan, model: Model, apart: Sequence[Recordi
 
     Raises `ManifestError` if nothing is left.
     """
-    known = people_known(_clips(plan.negatives, note), model) if plan.strangers else set()
+    known = people_known(each_clip(plan.negatives, note), model) if plan.strangers else set()
     sieve = Sieve(model, plan.others or plan.split, without=model.phrases, apart=apart, known=known)
-    missing = _Missing()
+    missing = Missing()
     listed = Listed(path)
     with progress("listing negatives"):
-        clips = filter(sieve.keeps, _clips(plan.negatives, note))
+        clips = filter(sieve.keeps, each_clip(plan.negatives, note))
         listed.write(clip for clip in clips if missing.passes(clip))
     if not missing.looked_at:
         raise sieve.nothing_left(plan.negatives)
@@ -46,13 +46,14 @@ def list_negatives(path: Path, plan: Plan, model: Model, apart: Sequence[Recordi
 
 
 @dataclass
-class _Missing:
+class Missing:
     """Recordings that are not on this machine: the first of each manifest, and their number."""
 
     looked_at: int = 0
     absent: dict[Path, tuple[Clip, int]] = field(default_factory=dict)
 
     def passes(self, clip: Clip) -> bool:
+        """Count a clip; false if it is missing."""
         self.looked_at += 1
         if clip.path is None:
             first, number = self.absent.get(clip.manifest, (clip, 0))
@@ -60,6 +61,7 @@ class _Missing:
         return clip.path is not None
 
     def report(self, note: Log, *, anything: bool) -> None:
+        """Note what is missing; raises `ManifestError` unless there is `anything` else."""
         reports = [are_missing(first, number) for first, number in self.absent.values()]
         if not anything:
             raise none_left(self.looked_at, next(iter(self.absent)), reports)
@@ -67,7 +69,7 @@ class _Missing:
             note(f"Skipped: {report}")
 
 
-def _clips(paths: Paths, note: Log) -> Iterator[Clip]:
+def each_clip(paths: Paths, note: Log) -> Iterator[Clip]:
     """The clips of manifests, folders and single recordings in the order of `read_clips`; of JSON lines, one at a time."""
     check_sources(paths)
     recordings = [path for path in paths if path.suffix.lower() in readable() and path.is_file()]
