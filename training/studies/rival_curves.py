@@ -33,7 +33,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Curve:
-    """The rates of an engine at thresholds from high to low, and at the one that it comes with."""
+    """The rates of an engine just above the scores of the negatives, from the highest down, and at the threshold that it comes with."""
 
     name: str
     hours: float
@@ -47,11 +47,10 @@ def curve_of(name: str, played: Played, trigger: TriggerSettings, *, delivered: 
     peaks = np.unique(smooth(played.others.scores, trigger.smoothing))[::-1]
     ranks = np.unique(np.geomspace(1, len(peaks), POINTS).astype(int)) - 1
     points: list[Rates] = []
-    for threshold in (1.0, *peaks[ranks].tolist()):
-        if threshold > 0.0:
-            points.append(_rates(played, replace(trigger, threshold=min(threshold, 1.0))))
-            if points[-1].events > MOST_PER_HOUR * played.others.hours:
-                break
+    for peak in peaks[ranks].tolist():
+        points.append(_rates(played, replace(trigger, threshold=min(float(np.nextafter(peak, 2.0)), 1.0))))  # just above it
+        if points[-1].events > MOST_PER_HOUR * played.others.hours:
+            break
     own = _rates(played, trigger) if delivered else None
     return Curve(name, played.others.hours, len(played.material.spoken), points, own)
 

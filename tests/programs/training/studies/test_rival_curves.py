@@ -29,11 +29,11 @@ def played():
     )
 
 
-def test_a_curve_has_the_rates_at_every_peak_of_the_negatives(program, played):
+def test_a_curve_has_the_rates_just_above_every_score_of_the_negatives(program, played):
     curve = program.curve_of("a", played, TriggerSettings(0.5), delivered=True)
     assert [(point.events, point.found[program.CLEAN], point.found[program.ELSEWHERE]) for point in curve.points[:3]] == [
-        (0, 0, 0.0),
-        (1, 1, 0.0),
+        (0, 1, 0.0),
+        (1, 2, 1.0),
         (2, 2, 1.0),
     ]
     assert (curve.delivered.events, curve.delivered.found[program.CLEAN]) == (1, 2)
