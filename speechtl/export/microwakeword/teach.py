@@ -14,7 +14,7 @@ from speechtl.progress import progress, tracked
 from speechtl.transfer import AllLayers, FitSettings, TransferNetwork, fit
 
 ROUNDS = 4  # of newly augmented examples
-EPOCHS, STEPS = (8, 8), 100  # before and after the search for what the student gets wrong
+EPOCHS, STEPS = (8, 8), 150  # before and after the search for what the student gets wrong
 LEARNING_RATES = (2e-3, 1e-3)
 MEASURED = 512  # examples on which the ranges of int8 are measured
 

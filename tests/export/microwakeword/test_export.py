@@ -6,7 +6,7 @@ import pytest
 
 from speechtl.audio.run import load_run, save_run
 from speechtl.errors import ManifestError, SpeechtlError
-from speechtl.export.microwakeword import lessons, teach
+from speechtl.export.microwakeword import cutoff, lessons, teach
 from speechtl.export.microwakeword.export import check_exportable, export_student
 
 ABOUT = {"licence": {"commercial": "yes", "reasons": ["11 clips are under CC0-1.0: no conditions"]}}
@@ -29,6 +29,7 @@ def short(monkeypatch):
     monkeypatch.setattr(teach, "STEPS", 2)
     monkeypatch.setattr(lessons, "BATCH", 8)
     monkeypatch.setattr(lessons, "STRETCHES", 4)
+    monkeypatch.setattr(cutoff, "WINDOWS", (1,))
     monkeypatch.setattr("speechtl.audio.training.validation.ROOMS", 1)
 
 
