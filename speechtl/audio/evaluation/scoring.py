@@ -12,6 +12,8 @@ from speechtl.audio.evaluation.streams import Passage
 from speechtl.runtime.samples import SAMPLE_RATE, Doubles, Floats, Samples
 from speechtl.runtime.trigger import GRACE, TriggerSettings, find_events, refractory_steps, smooth
 
+BLOCK = 30 * SAMPLE_RATE  # samples that are scored together: a network computes what precedes each block again
+
 
 class Hears(Protocol):
     """What gives the scores of a stream: a `Scorer`, or whatever stands for one."""
@@ -70,7 +72,8 @@ def score_stream(scorer: Hears, passages: Iterable[Passage], word: int = 0) -> S
     """Play passages as one stream and keep all scores of a word, the first by default."""
     scorer.reset()
     scores = [np.zeros((0, scorer.words), np.float32)]
-    samples = 0
+    samples = scored = 0
+    waiting: list[Samples] = []
     played: list[tuple[float, str, float]] = []
     stream = ScoredStream(np.zeros(0, np.float32), np.zeros(0), scorer.step_seconds, 0.0, passages=played)
     for index, passage in enumerate(passages):
@@ -82,8 +85,13 @@ def score_stream(scorer: Hears, passages: Iterable[Passage], word: int = 0) -> S
             stream.words.append(PlayedWord(start + passage.word[0], start + passage.word[1], index))
         else:
             stream.seconds += passage.recording.seconds
-        scores.append(scorer.feed(passage.samples))
+        waiting.append(passage.samples)
         samples += len(passage.samples)
+        if samples - scored >= BLOCK:
+            scores.append(scorer.feed(np.concatenate(waiting)))
+            scored = samples
+            waiting.clear()
+    scores.append(scorer.feed(np.concatenate([*waiting, np.zeros(0, np.float32)])))
     stream.scores = np.concatenate(scores)[:, word]
     stream.times = np.array([scorer.time(step) for step in range(len(stream.scores))])
     return stream

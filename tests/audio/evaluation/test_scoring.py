@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from speechtl.audio.evaluation import scoring
 from speechtl.audio.evaluation.scoring import PlayedWord, ScoredStream, count, score_stream
 from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.network.model import scorer_of
@@ -71,3 +74,27 @@ def test_what_is_counted_is_what_the_shipped_detector_does(tiny_network, recordi
     assert [event.time - end for event, end in zip(events, ends, strict=True)] == pytest.approx(counts.detected)
     assert counts.false_accepts == []
     assert len(scored.scores) == len(scored.times)
+
+
+def test_passages_are_scored_together_and_the_rest_at_the_end(monkeypatch):
+    """Of each block, a network computes what precedes it again."""
+    fed = []
+
+    class Engine:
+        words, step_seconds, steps = 1, 1.0, 0
+
+        def reset(self): ...
+
+        def feed(self, samples):
+            fed.append(len(samples))
+            return np.zeros((len(samples) // 4, 1), np.float32)
+
+        def time(self, step):
+            return float(step)
+
+    monkeypatch.setattr(scoring, "BLOCK", 20)
+    clip = SimpleNamespace(audio_filepath="a.wav", offset=0.0)
+    passage = SimpleNamespace(samples=np.zeros(8, np.float32), word=None, recording=SimpleNamespace(clip=clip, seconds=0.5))
+    heard = score_stream(Engine(), [passage] * 4)
+    assert fed == [24, 8]
+    assert (len(heard.scores), len(heard.passages), heard.seconds) == (8, 4, 2.0)
