@@ -1,4 +1,8 @@
+from pathlib import Path
+
 import pytest
+
+from speechtl.audio.run import Run
 
 REPORT = {
     "slices": [
@@ -34,3 +38,12 @@ def test_a_card_says_how_well_the_word_does_and_what_it_was_made_from(program):
     command = "\n".join(lines[lines.index("## Repeat it") :])
     assert "speechtl evaluate 'smart mirror'" in command
     assert "--positives data_manifests/wake_smart_mirror.jsonl" in command
+
+
+def test_runs_are_taken_at_the_rate_that_ready_words_are_aimed_at(program, tmp_path, monkeypatch):
+    points = [{"false_accepts_per_hour": rate, "threshold": 1.0 - rate / 10} for rate in (0.3, 0.5, 1.0)]
+    about = {"name": "alexa", "detector": {"threshold": 0.97, "smoothing": 2}, "operating_points": points}
+    monkeypatch.setattr(program, "is_run", lambda folder: True)
+    monkeypatch.setattr(program, "load_run", lambda folder: Run(folder, about, None))
+    assert program._run(Path("alexa.toml"), tmp_path).about["detector"] == {"threshold": 0.95, "smoothing": 2}
+    assert about["detector"]["threshold"] == 0.97
