@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 STUDIES = Path(__file__).parents[4] / "training" / "studies"
-MODULES = {"mnist", "scenes", "tracks"}  # read by studies
+MODULES = {"mnist", "rival_curves", "rival_engines", "scenes", "tracks"}  # read by studies
 PROGRAMS = sorted(path for path in STUDIES.glob("*.py") if path.stem not in MODULES)
 
 
