@@ -10,7 +10,7 @@ from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.listen.hearing import Hearing
 
-NAMES = ["alexa", "computer", "smart_mirror"]
+NAMES = ["alexa", "computer", "jarvis", "smart_mirror"]
 
 
 def test_every_ready_word_is_in_the_bundle_and_has_a_card():
@@ -47,7 +47,7 @@ def test_a_file_of_that_name_comes_before_the_ready_word(monkeypatch, tmp_path):
 @pytest.mark.parametrize("place", ["computr", "computer+marvin", "marvin.wake"])
 def test_an_unknown_word_is_refused_with_the_words_there_are(place, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BundleError, match=f"{place.replace('+', '.')} does not exist.*alexa, computer, smart_mirror"):
+    with pytest.raises(BundleError, match=f"{place.replace('+', '.')} does not exist.*alexa, computer, jarvis, smart_mirror"):
         open_bundle(place)
 
 
