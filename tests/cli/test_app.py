@@ -21,6 +21,7 @@ COMMANDS = [
     "evaluate",
     "export",
     "verify",
+    "microwakeword",
     "detect",
     "words",
     "listen",

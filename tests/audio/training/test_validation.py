@@ -43,7 +43,7 @@ def test_words_that_sound_like_it_are_not_validated_on_where_everything_is_synth
     data = prepare(recipe, lambda text: None)
     spoken = [replace(one, clip=replace(one.clip, source="synthesised")) for one in data.negatives]
     similar = [replace(one, clip=replace(one.clip, label=CONFUSABLE)) for one in spoken[:2]]
-    scenes = module._Scenes(replace(data, negatives=[*spoken[2:], *similar]), range(FOLDS), 0)
+    scenes = module.Scenes(replace(data, negatives=[*spoken[2:], *similar]), range(FOLDS), 0)
     others = [passage.recording for fold in range(FOLDS) for _, passages in scenes.others(fold) for passage in passages]
     assert len({id(recording) for recording in others}) == len(spoken) - 2
     assert not any(recording.clip.label == CONFUSABLE for recording in others)
