@@ -38,6 +38,7 @@ from speechtl.audio.training.validation import held_out_folds, shift_scores, shi
 from speechtl.files import check_room, size_of
 from speechtl.progress import progress, say
 from speechtl.runs import bind, finish, training_folder
+from speechtl.runtime.features import Features
 from speechtl.runtime.samples import Samples
 from speechtl.runtime.trigger import TriggerSettings
 from speechtl.text import counted
@@ -72,7 +73,7 @@ class Training:
         self.work = work
         self.data = prepare(recipe, say)
         _describe(self.data)
-        self.rooms = _rooms(recipe, self.data)
+        self.rooms = rooms_of(recipe, self.data)
         torch.manual_seed(recipe.train.seed)
         encoder = load_encoder(recipe.transfer.encoder)
         check_inputs(encoder, data_input(encoder))
@@ -134,17 +135,7 @@ class Training:
     def batches(self) -> RoundBatches:
         """The batches of all epochs."""
         settings = self.recipe.train
-        noises: list[Sound] = [*sounds_of(self.data.noise), *synthetic_noises(settings.seed)]
-        maker = ExampleMaker(
-            self.data.positives,
-            self.data.negatives,
-            Augmenter(noises, self.rooms),
-            self.network.encoder.features,
-            self.network.context_seconds,
-            music=with_synthetic_music(sounds_of(self.data.music), settings.seed),
-            repeats=settings.repeats,
-            seed=settings.seed,
-        )
+        maker = example_maker(self.recipe, self.data, self.rooms, self.network.encoder.features, self.network.context_seconds)
         frozen = self.policy.frozen_groups(self.network, settings.epochs)
         return RoundBatches(
             maker, self.network, frozen, settings, folder=self.work / "rounds", mine=partial(self._mine, frozen), kept=self._kept(frozen)
@@ -231,7 +222,24 @@ def _describe(data: Data) -> None:
     )
 
 
-def _rooms(recipe: Recipe, data: Data) -> list[Samples]:
+def example_maker(recipe: Recipe, data: Data, rooms: list[Samples], features: Features, context_seconds: float) -> ExampleMaker:
+    """What makes the examples of a recipe, for a network with these features and that context."""
+    seed = recipe.train.seed
+    noises: list[Sound] = [*sounds_of(data.noise), *synthetic_noises(seed)]
+    return ExampleMaker(
+        data.positives,
+        data.negatives,
+        Augmenter(noises, rooms),
+        features,
+        context_seconds,
+        music=with_synthetic_music(sounds_of(data.music), seed),
+        repeats=recipe.train.repeats,
+        seed=seed,
+    )
+
+
+def rooms_of(recipe: Recipe, data: Data) -> list[Samples]:
+    """The rooms of a recipe, simulated or recorded."""
     if recipe.data.rooms == "simulated":
         with progress("simulating rooms"):
             return simulate_rooms(ROOMS, recipe.train.seed)

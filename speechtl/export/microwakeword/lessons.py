@@ -6,7 +6,7 @@ The examples are those of the run's own training, without the people who are hel
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +15,18 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from speechtl.audio.augment import Augmenter, Sound, mask, normalize_room, simulate_rooms
-from speechtl.audio.data.recordings import Recording, sounds_of
+from speechtl.audio.augment import mask
+from speechtl.audio.data.recordings import Recording
 from speechtl.audio.network.loss import WakeWordLoss
 from speechtl.audio.network.model import WakeWordNetwork
 from speechtl.audio.recipe import Recipe
-from speechtl.audio.synthetic_music import with_synthetic_music
-from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.examples import ExampleMaker, Round
 from speechtl.audio.training.selection import HELD_OUT, Data
-from speechtl.audio.training.train import ROOMS
+from speechtl.audio.training.train import example_maker, rooms_of
 from speechtl.audio.training.validation import NO_FOLD
 from speechtl.export.microwakeword import features as micro
 from speechtl.export.microwakeword.student import CONTEXT, STRIDE, as_input, step_times
-from speechtl.progress import progress, tracked
+from speechtl.progress import tracked
 from speechtl.runtime.features import front_end
 from speechtl.runtime.samples import Floats, Samples
 from speechtl.runtime.trigger import log_odds
@@ -58,22 +56,13 @@ class Lessons:
 
 def maker_of(recipe: Recipe, data: Data, teacher: WakeWordNetwork) -> ExampleMaker:
     """What renders the examples of a training as samples, without the held-out people."""
-    seed = recipe.train.seed
-    noises: list[Sound] = [*sounds_of(data.noise), *synthetic_noises(seed)]
-    rooms: list[Samples] = [normalize_room(room.samples()) for room in data.rooms]
-    if recipe.data.rooms == "simulated":
-        with progress("simulating rooms"):
-            rooms = simulate_rooms(ROOMS, seed)
-    return ExampleMaker(
-        [one for one in data.positives if one.fold != HELD_OUT],
-        [one for one in data.negatives if one.fold != HELD_OUT],
-        Augmenter(noises, rooms),
-        micro.AUDIO,
-        max(teacher.context_seconds, micro.seconds(CONTEXT)),
-        music=with_synthetic_music(sounds_of(data.music), seed),
-        repeats=recipe.train.repeats,
-        seed=seed,
+    learned = replace(
+        data,
+        positives=[one for one in data.positives if one.fold != HELD_OUT],
+        negatives=[one for one in data.negatives if one.fold != HELD_OUT],
     )
+    context = max(teacher.context_seconds, micro.seconds(CONTEXT))
+    return example_maker(recipe, learned, rooms_of(recipe, data), micro.AUDIO, context)
 
 
 def prepare_lessons(maker: ExampleMaker, teacher: WakeWordNetwork, rounds: int) -> Lessons:
