@@ -25,8 +25,12 @@ RESOURCES = "livekit/wakeword/resources"
 os.environ.setdefault("SPEECHTL_KOKORO", os.devnull)
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with the slow tests, so that no worker waits for another at the end."""
+def pytest_collection_modifyitems(config, items):
+    """Begin with the slow tests, so that no worker waits for another at the end; leave out the long ones, unless asked for."""
+    if "long" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="it takes minutes: run it with -m long"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

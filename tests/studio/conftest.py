@@ -1,7 +1,14 @@
-"""A studio without a network: Starlette's test client, with the cookie and the origin of the studio's own page."""
+"""A studio without a network: Starlette's test client, with the cookie and the origin of the studio's own page; and a real one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import soundfile
+
+ROOT = Path(__file__).parents[2]
 
 TOKEN = "a-token-of-enough-characters"
 COOKIE = "speechtl-1"
@@ -58,3 +65,22 @@ def take(bursts, tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("take") / "a.wav"
     soundfile.write(path, bursts((0.5,), 1.2), 16_000)
     return path.read_bytes()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts `speechtl studio` as people do, and returns its process and the address that it prints."""
+    pytest.importorskip("uvicorn", reason="the extra studio is not installed")
+    begun = []
+
+    def call(*arguments: str) -> tuple[subprocess.Popen, str]:
+        command = [sys.executable, "-m", "speechtl", "studio", str(tmp_path / "words"), "--port", "0", "--no-browser", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        begun.append(subprocess.Popen(command, env=environment, **pipes))
+        return begun[-1], next((line.strip() for line in begun[-1].stdout if "token=" in line), "")
+
+    yield call
+    for process in begun:
+        process.kill()
+        process.communicate()

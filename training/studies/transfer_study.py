@@ -30,7 +30,7 @@ from speechtl.audio.encoders import RANDOM_INIT
 from speechtl.audio.evaluation.conditions import SEED
 from speechtl.audio.evaluation.evaluate import det
 from speechtl.audio.evaluation.material import choose
-from speechtl.audio.evaluation.model import open_model
+from speechtl.audio.evaluation.model import Model, open_model
 from speechtl.audio.evaluation.scoring import score_stream
 from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
 from speechtl.audio.network.model import OfflineEngine
@@ -152,6 +152,14 @@ class CachedEncoder(nn.Module):
         return self.known[key].to(frames.device)
 
 
+def remember_embeddings(model: Model, known: Known) -> None:
+    """Let a model whose encoder is frozen look its embeddings up in a cache."""
+    assert isinstance(model.scorer.engine, OfflineEngine)
+    encoder = model.scorer.engine.network.encoder
+    groups = nn.Sequential(*encoder.groups.values())
+    encoder.groups = nn.ModuleDict({"all": CachedEncoder(groups, known)})
+
+
 def recall(recipe: Recipe, policy: str, clips: int, seed: int, negatives: Negatives, known: Known) -> float:
     """Recall of test speakers at half a false accept per hour of test negatives, after a training with `clips` clips.
 
@@ -166,10 +174,7 @@ def recall(recipe: Recipe, policy: str, clips: int, seed: int, negatives: Negati
             SharingTraining(changed(recipe, policy, positives, seed), work, negatives).run(out)
         model = open_model(out)
     if policy.endswith(HEAD):
-        assert isinstance(model.scorer.engine, OfflineEngine)
-        encoder = model.scorer.engine.network.encoder
-        groups = nn.Sequential(*encoder.groups.values())
-        encoder.groups = nn.ModuleDict({"all": CachedEncoder(groups, known)})
+        remember_embeddings(model, known)
     spoken = choose(recipe.data.positives, "test", model, say, find_words=True)
     others = choose(_test_negatives(recipe), "test", model, say, without=model.phrases)
     words = score_stream(model.scorer, words_in_background(spoken, Condition(), SEED))

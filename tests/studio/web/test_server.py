@@ -14,25 +14,6 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def start(tmp_path):
-    """A function that starts `speechtl studio` as people do, and returns its process and the address that it prints."""
-    pytest.importorskip("uvicorn", reason="the extra studio is not installed")
-    begun = []
-
-    def call(*arguments: str) -> tuple[subprocess.Popen, str]:
-        command = [sys.executable, "-m", "speechtl", "studio", str(tmp_path / "words"), "--port", "0", "--no-browser", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        begun.append(subprocess.Popen(command, env=environment, **pipes))
-        return begun[-1], next((line.strip() for line in begun[-1].stdout if "token=" in line), "")
-
-    yield call
-    for process in begun:
-        process.kill()
-        process.communicate()
-
-
 @pytest.mark.parametrize("arguments", [(), ("--lan",)], ids=["loopback", "lan"])
 def test_the_printed_address_opens_the_studio_and_ctrl_c_ends_it(start, arguments, tmp_path):
     process, address = start(*arguments)

@@ -1,0 +1,175 @@
+"""The whole way of a newcomer with a real voice in a real Chromium: ten takes, training, report, trying, labelling, adapting, download.
+
+SPEECHTL_PICTURES names a folder for pictures of all pages, in the size of a phone and of a desk, and for the seconds that it took.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.fixtures.browser import SPACE
+
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.real]
+
+ROOT = Path(__file__).parents[3]
+RATE, QUIET = 16_000, 1.2  # quiet in seconds between takes of the microphone's file
+MINUTES = 30.0  # for a training on a busy machine
+PHONE, DESK = (390, 844), (1280, 860)
+
+
+@pytest.fixture(scope="module")
+def speakers(real_clips):
+    """The takes of the word by the speakers of the test, whom no training of the project has heard."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    from speechtl.audio.data.manifest import read_manifest
+
+    real_clips("wake_computer", 100)
+    found: dict[str, list] = {}
+    for clip in read_manifest(ROOT / "data_manifests" / "wake_computer.jsonl"):
+        if clip.split == "test" and clip.path:
+            found.setdefault(clip.speaker, []).append(clip)
+    return [clips for _, clips in sorted(found.items()) if len(clips) >= 10]
+
+
+@pytest.fixture
+def sound(speakers, tmp_path):
+    """What the microphone hears over and over: ten takes of one speaker, with pauses."""
+    from speechtl.runtime.sound.files import read_audio
+
+    pause = np.zeros(round(QUIET * RATE), np.float32)
+    parts = [part for clip in speakers[0][:10] for part in (read_audio(clip.path)[: 3 * RATE], pause)]
+    soundfile.write(tmp_path / "microphone.wav", np.concatenate(parts), RATE, subtype="PCM_16")
+    return tmp_path / "microphone.wav"
+
+
+def test_ten_takes_become_a_detector_that_is_tried_adapted_and_taken_along(browser, start, sound, speakers, real_clips, tmp_path):
+    shown = Path(os.environ.get("SPEECHTL_PICTURES") or tmp_path / "pictures")
+    shown.mkdir(parents=True, exist_ok=True)
+    _, address = start()
+    word = tmp_path / "words" / "computer"
+    window = browser(sound, "--use-fake-ui-for-media-stream")
+
+    def look(name: str) -> None:
+        for kind, size in (("phone", PHONE), ("desk", DESK)):
+            window.look(*size, phone=kind == "phone")
+            time.sleep(1.0)
+            window.picture(shown / f"{name}-{kind}.png")
+
+    window.look(*PHONE, phone=True)
+    began = time.monotonic()
+    window.open(address)
+    window.await_text("Your own wake word")
+    window.type("#phrase", "computer")
+    window.click("Begin")
+    window.click("Who speaks?")
+    window.type("dialog input", "Anna")
+    window.click("Add")
+    window.click("10 takes, one after the other", "label")
+    window.click("Record", "button")
+    window.await_text("10 takes of Anna", 180.0)
+    window.await_true("!document.body.innerText.includes('saving')")
+    took = {"recording": time.monotonic() - began}
+    look("record")
+    keep_others(word, speakers[1:3], real_clips("speechocean762", 40))
+    window.open(f"{address.split('?')[0]}#/computer/data")
+    window.await_text("for the test")
+    look("data")
+
+    window.press("3")
+    window.click("Train", "button.primary")
+    window.await_text("epoch 1 of 6", 600.0)
+    look("train")
+    window.await_true("document.querySelector('#page .badge.good')?.innerText === 'done'", MINUTES * 60.0)
+    took["opening to detector"] = time.monotonic() - began
+
+    window.click("Result", "#page a")
+    window.await_text("How sensitive")
+    window.await_text("On what was kept for the test")
+    report = json.loads((word / "runs" / "1.report" / "report.json").read_text())
+    look("result")
+    result = window.run("return location.href")
+    window.open(window.run("return document.querySelector('iframe').src"))
+    assert window.run("return document.querySelectorAll('audio').length") >= 1
+    look("report")
+    window.open(result)
+    window.await_text("How sensitive")
+    window.run("document.querySelector('input[type=range]').focus()")
+    window.press("\ue014")  # the arrow to the right
+    window.await_text("use this threshold now")
+
+    window.press("5")
+    window.await_text("Press, and talk")
+    window.press(SPACE)
+    window.await_true("document.querySelectorAll('.heard li').length > 3", 120.0)
+    look("try")
+
+    heard = listen(word, speakers[3], tmp_path)
+    assert heard, "the detector heard nothing of a stranger"
+    window.press("6")
+    window.await_text(f"{heard} clip")
+    look("inbox")
+    for left in range(heard - 1, -1, -1):
+        window.press("w")
+        window.await_text(f"{left} clip")
+    window.click("Adapt", "button.primary")
+    window.await_true("/in use; the previous|Not taken/.test(document.body.innerText)", MINUTES * 60.0)
+    adapted = window.run("return document.querySelector('.note').innerText")
+    look("adapted")
+
+    window.press("7")
+    window.await_text("Same scores as in training")
+    look("ship")
+    with urllib.request.urlopen(_with_cookie(window, f"{address.split('?')[0]}api/words/computer/bundle"), timeout=60) as answer:
+        (tmp_path / "computer.wake").write_bytes(answer.read())
+    events = detect(tmp_path / "computer.wake", sound)
+    assert len(events) >= 8, "the downloaded bundle hears its own speaker"
+    assert window.log() == []
+    found = {"seconds": took, "own takes heard, of 10": len(events), "clips labelled": heard, "adapting": adapted}
+    found["report"] = report["results"]
+    (shown / "whole_way.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def keep_others(word: Path, people, others) -> None:
+    """Copy recordings of other people into the folder of what is kept for the test, as somebody would."""
+    from speechtl.runtime.sound.files import read_audio
+
+    groups = {f"recordings/{clips[0].speaker}": clips for clips in people} | {"negatives/readers": others}
+    for place, clips in groups.items():
+        folder = word / "kept" / place
+        folder.mkdir(parents=True)
+        for clip in clips:
+            soundfile.write(folder / f"{Path(clip.audio_filepath).stem}.wav", read_audio(clip.path), RATE, subtype="PCM_16")
+
+
+def listen(word: Path, clips, folder: Path) -> int:
+    """Let the detector hear a stranger and save clips; their number."""
+    from speechtl.runtime.sound.files import read_audio
+
+    parts = [part for clip in clips for part in (read_audio(clip.path), np.zeros(RATE, np.float32))]
+    soundfile.write(folder / "stranger.wav", np.concatenate(parts), RATE, subtype="PCM_16")
+    _speechtl("listen", str(word / "computer.wake"), "--dry-run", str(folder / "stranger.wav"), "--save-clips", str(word / "clips"))
+    return len(list((word / "clips").glob("*.wav")))
+
+
+def detect(bundle: Path, sound: Path) -> list[dict]:
+    lines = _speechtl("detect", str(bundle), str(sound), "--json").splitlines()
+    return [json.loads(line) for line in lines if line]
+
+
+def _speechtl(*arguments: str) -> str:
+    command = [sys.executable, "-m", "speechtl", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment, timeout=600).stdout
+
+
+def _with_cookie(window, address: str) -> urllib.request.Request:
+    cookies = "; ".join(f"{one['name']}={one['value']}" for one in window.cookies())
+    return urllib.request.Request(address, headers={"Cookie": cookies})
