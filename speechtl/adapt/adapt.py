@@ -24,16 +24,25 @@ NOTHING = "nothing got better: the clips that are right and those that are wrong
 
 @progress("adapting")
 def adapt(
-    model: Path, out: Path, *, clips: Path | None = None, manifest: Path | None = None, keep_previous: bool = False, log: Log = say
+    model: Path,
+    out: Path,
+    *,
+    clips: Path | None = None,
+    manifest: Path | None = None,
+    word: str | None = None,
+    keep_previous: bool = False,
+    log: Log = say,
 ) -> dict[str, Any]:
     """Adapt and compare; write the result to `out` unless something got worse, or nothing better. Return the report.
+
+    `word` is needed for a bundle of several words, of which the others stay as they are.
 
     `report["written"]` tells whether it was written, `report["reasons"]` why not, and `report["table"]` has what was compared.
     """
     if clips is None and manifest is None:
         raise SpeechtlError("Give labelled clips with --clips, or a manifest with labels with --manifest.")
     check_place(out)
-    old = open_adaptable(model)
+    old = open_adaptable(model, word)
     inbox = read_inbox(clips, manifest, old.phrases, log)
     job = study(old, inbox, log)
     if not job.examples:
@@ -77,15 +86,16 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
 
 def _about(old: Adaptable, trigger: TriggerSettings, rise: float, clips: Sequence[Labelled], report: Mapping[str, Any]) -> dict[str, Any]:
     """The changes of the description: threshold and what is known of others, and the recordings that were learned."""
-    about = old.source.about
+    about = old.about
     points = [{**point, "threshold": sigmoid(log_odds_of(point["threshold"]) + rise)} for point in about.get("operating_points", [])]
-    learned = {*about.get("data", {}).get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
+    data = old.source.about.get("data", {})  # of all words of a bundle
+    learned = {*data.get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
     kept = ("words", "others", "held_back", "table")
     told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
     return {
         "detector": trigger.to_json(),
         "operating_points": points,
         "sensitivity": told and told.moved(rise).to_json(),
-        "data": {**about.get("data", {}), "recordings": " ".join(sorted(learned))},
+        "data": {**data, "recordings": " ".join(sorted(learned))},
         "adapted": [*about.get("adapted", []), {key: report[key] for key in kept}],
     }

@@ -9,38 +9,56 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from speechtl.adapt.layer import Layer
 from speechtl.errors import BundleError, CheckFailedError, MissingExtraError
-from speechtl.export.bundle import ONNX
+from speechtl.export.bundle import ONNX, ONNX_INT8
 from speechtl.progress import say
 from speechtl.runtime.bundle.archive import write_bundle
 from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine.session import OUTPUT
 from speechtl.runtime.parity import verify
-from speechtl.runtime.samples import Floats, from_int16
+from speechtl.runtime.samples import Doubles, Floats, from_int16
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
+READ = (ONNX, ONNX_INT8)  # graphs that show what the output layer sees, the one to prefer first
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output layer of a word in a graph: words that share the graph have rows of the same length, each with features of its own."""
+
+    graph: str
+    layer: Layer
+    row: Doubles  # all weights of the word
+    own: npt.NDArray[np.intp]  # the places of the layer's weights in the row: at all others it is 0
+    shown: bytes  # the graph with what the layer sees as its output
+
+    def with_layer(self, layer: Layer) -> Doubles:
+        """The row with the weights of another layer."""
+        row = self.row.copy()
+        row[self.own] = layer.weights
+        return row
 
 
 class GraphFeatures:
-    """An engine that gives what the output layer of a bundle's float graph sees, in place of scores."""
+    """An engine that gives what the output layer of a bundle's first word in use sees, in place of scores."""
 
     def __init__(self, bundle: Bundle) -> None:
         from speechtl.runtime.engine.onnx import OnnxSession
 
         self._bundle = bundle
-        self.layer, content = opened_graph(bundle)
-        self.size = len(self.layer.weights)
-        self._session = OnnxSession(content)
+        self.output = opened_graph(bundle)
+        self.size = len(self.output.own)
+        self._session = OnnxSession(self.output.shown)
         self._session.bind(bundle.states)
-        self._session.load([np.zeros(state.shape, np.float32) for state in bundle.states])
         self.run(np.full((bundle.silent_steps * bundle.frames_per_step, bundle.features.bands), bundle.features.silence, np.float32))
         self._silent = self._session.save()
 
@@ -53,42 +71,46 @@ class GraphFeatures:
         length = self._bundle.frames_per_step
         rows = np.empty((len(frames) // length, self.size), np.float32)
         for step in range(len(rows)):
-            rows[step] = self._session.step(frames[step * length : (step + 1) * length]).reshape(-1)
+            rows[step] = self._session.step(frames[step * length : (step + 1) * length]).reshape(-1)[self.output.own]
         return rows
 
 
-def features_of_bundle(bundle: Bundle) -> tuple[Layer, Scorer]:
-    """The output layer of a bundle with one word, and a scorer whose scores are the features of its float graph."""
+def features_of_bundle(bundle: Bundle) -> tuple[Output, Scorer]:
+    """The output layer of a bundle's first word in use, and a scorer whose scores are the features that it sees."""
     engine = GraphFeatures(bundle)
-    return engine.layer, Scorer(bundle.features, bundle.frames_per_step, engine, engine.size)
+    return engine.output, Scorer(bundle.features, bundle.frames_per_step, engine, engine.size)
 
 
-def opened_graph(bundle: Bundle) -> tuple[Layer, bytes]:
-    """The output layer of a bundle's float graph, and the graph with the input of that layer as its output."""
+def opened_graph(bundle: Bundle) -> Output:
+    """The output layer of a bundle's first word in use, in its float graph, or in the int8 one where that is not there."""
     try:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
         raise MissingExtraError("Adapting a bundle", "train") from error
-    if ONNX not in bundle.graphs:
+    name = next((graph for graph in READ if graph in bundle.graphs), None)
+    if name is None:
         raise BundleError(f"{bundle.path} has no {ONNX}, which is needed to adapt it; adapt its run, or export that again with {ONNX}.")
-    model = onnx.load_from_string(bundle.files[ONNX])
-    node = _output_node(model.graph, bundle)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    weights = numpy_helper.to_array(constants[node.input[1]])
-    bias = float(numpy_helper.to_array(constants[node.input[2]]).sum()) if len(node.input) > 2 else 0.0
-    _show(model.graph, node.input[0], weights.size)
-    return Layer(weights.astype(np.float64).reshape(-1), bias), model.SerializeToString()
+    model = onnx.load_from_string(bundle.files[name])
+    node = _output_node(model.graph, bundle, name)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name in node.input}
+    column = bundle.words[0].column
+    row = constants[node.input[1]].astype(np.float64).reshape(bundle.columns, -1)[column]
+    bias = float(constants[node.input[2]].reshape(bundle.columns, -1)[column].sum()) if len(node.input) > 2 else 0.0
+    own = np.flatnonzero(row) if bundle.columns > 1 else np.arange(len(row))
+    _show(model.graph, node.input[0], row.size)
+    return Output(name, Layer(row[own], bias), row, own, model.SerializeToString())
 
 
-def _output_node(graph: Any, bundle: Bundle) -> Any:
-    """The last product of a graph: its output layer, with constant weights."""
+def _output_node(graph: Any, bundle: Bundle, name: str) -> Any:
+    """The last product of a graph: its output layer, with constant weights, a row for each word."""
     producer = {name: node for node in graph.node for name in node.output}
-    name, constants = OUTPUT, {tensor.name: tensor for tensor in graph.initializer}
-    while (node := producer.get(name)) is not None and node.op_type not in PRODUCTS:
-        name = node.input[0]
-    if node is None or len(node.input) < 2 or node.input[1] not in constants or constants[node.input[1]].dims[0] != 1:
-        raise BundleError(f"{bundle.path}: the output layer of {ONNX} is of a kind that cannot be adapted; adapt its run.")
+    value, constants = OUTPUT, {tensor.name: tensor for tensor in graph.initializer}
+    while (node := producer.get(value)) is not None and node.op_type not in (*PRODUCTS, "Concat"):
+        value = node.input[0]
+    known = node is not None and node.op_type in PRODUCTS and len(node.input) > 1 and node.input[1] in constants
+    if node is None or not known or constants[node.input[1]].dims[0] != bundle.columns:
+        raise BundleError(f"{bundle.path}: the output layer of {name} is of a kind that cannot be adapted; adapt its run.")
     return node
 
 
@@ -107,19 +129,19 @@ def _renamed(given: str, shown: str) -> str:
     return {shown: OUTPUT, OUTPUT: f"{OUTPUT}_before"}.get(given, given)
 
 
-def rewritten(bundle: Bundle, old: Layer, new: Layer, about: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Description and files of a bundle with another output layer in all graphs, and `about` changed.
+def rewritten(bundle: Bundle, old: Output, new: Layer, about: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Description and files of a bundle with another output layer of a word in all graphs, and `about` changed.
 
-    A graph in which the old layer is not found as it is in the float one is left out. Raises `CheckFailedError` where a graph does
-    not give the scores of the float one.
+    A graph in which the old layer is not found as it is in the one that was read is left out. Raises `CheckFailedError` where a graph
+    does not give the scores of the float one.
     """
     files = dict(bundle.files)
-    before, after = (layer.weights.astype("<f4").tobytes() for layer in (old, new))
+    before, after = (row.astype("<f4").tobytes() for row in (old.row, old.with_layer(new)))
     for name in bundle.graphs:
         if files[name].count(before) == 1:
             files[name] = files[name].replace(before, after)
-        elif name == ONNX:
-            raise BundleError(f"{bundle.path}: the output layer of {ONNX} is not stored as it is; adapt its run.")
+        elif name == old.graph:
+            raise BundleError(f"{bundle.path}: the output layer of {name} is not stored as it is; adapt its run.")
         else:
             del files[name]
             say(f"{name} is left out: its output layer is stored in another form. Adapt the run to have it.")
@@ -128,6 +150,8 @@ def rewritten(bundle: Bundle, old: Layer, new: Layer, about: Mapping[str, Any]) 
     description = {**kept, **about, "graphs": graphs, "parity": []}
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / bundle.path.name
+        if GOLDEN in files and ONNX not in files:
+            del files[GOLDEN]  # what the float graph would score now is not known
         if GOLDEN in files:
             write_bundle(trial, description, files)
             files[GOLDEN] = _golden(_opened(trial))

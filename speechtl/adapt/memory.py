@@ -20,8 +20,8 @@ from speechtl.runtime.bundle.arrays import read_arrays
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.samples import Floats
 
-MEMORY = "memory.npz"
-MOST_BYTES = 150_000  # in a bundle
+MEMORY = "memory.npz"  # of the only word; with several, each has memory.NAME.npz
+MOST_BYTES, MOST_TOGETHER = 150_000, 400_000  # of a word, and of all words of a bundle
 LEVELS = 255
 FOLDS = 4
 PEAK_SECONDS = 1.0  # in which only the highest score counts
@@ -75,6 +75,11 @@ def highest(layer: Layer, streams: Bags, step_seconds: float, most: int) -> Bags
     return [peaks[index] for index in order[:most]]
 
 
+def memory_file(name: str, *, alone: bool) -> str:
+    """The file of a word's memory in a bundle."""
+    return MEMORY if alone else f"memory.{name}.npz"
+
+
 def pack(memory: Memory, most: int = MOST_BYTES) -> bytes:
     """The memory as a file of at most that many bytes; raises `ValueError` where nothing fits.
 
@@ -109,14 +114,15 @@ def _rows(bags: Bags) -> Floats:
 
 
 def unpack(bundle: Bundle) -> Memory:
-    """The memory of a bundle; raises `BundleError` where it has none, or a damaged one."""
-    if MEMORY not in bundle.files:
+    """The memory of a bundle's first word in use; raises `BundleError` where it has none, or a damaged one."""
+    file = memory_file(bundle.words[0].name, alone=not bundle.about.get("words"))
+    if file not in bundle.files:
         raise BundleError(
             f"{bundle.path} has no memory of its training, so it cannot be adapted alone. Adapt its run, or export that again "
             "where its recordings are, without --no-memory."
         )
     try:
-        arrays = read_arrays(bundle.files[MEMORY], ARRAYS)
+        arrays = read_arrays(bundle.files[file], ARRAYS)
         low, step = arrays["low"], arrays["step"]
         words, others = (arrays[name].astype(np.float32) * step + low for name in ("words", "others"))
         of = arrays["of"].astype(int).tolist()
@@ -124,4 +130,4 @@ def unpack(bundle: Bundle) -> Memory:
             raise ValueError("its arrays do not belong together")
         return Memory([row[None] for row in words], of, [row[None] for row in others], float(arrays["hours"][0]))
     except (*DAMAGE, KeyError) as error:
-        raise BundleError(f"{bundle.path} is damaged: {MEMORY} cannot be read ({reason(error)}).") from error
+        raise BundleError(f"{bundle.path} is damaged: {file} cannot be read ({reason(error)}).") from error

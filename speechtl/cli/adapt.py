@@ -14,7 +14,7 @@ from speechtl.text import echo, echo_json
 
 
 def adapt(
-    model: Annotated[Path, typer.Argument(metavar="RUN|NAME.wake", help="A run folder or a bundle.", show_default=False)],
+    model: Annotated[Path, typer.Argument(metavar="RUN|NAME.wake", help="A run folder, a bundle, or a ready word.", show_default=False)],
     clips: Annotated[
         Path | None, typer.Option(help="Folder with the sub-folders word, not-word and unsure, as of listen --save-clips.")
     ] = None,
@@ -23,6 +23,7 @@ def adapt(
         Path | None,
         typer.Option("-o", "--out", help="The adapted bundle to write; it may be the old one.", show_default=False, callback=output_file),
     ] = None,
+    word: Annotated[str | None, typer.Option(help="The word to adapt, of a bundle with several.", show_default=False)] = None,
     keep_previous: Annotated[bool, typer.Option("--keep-previous", help="Keep the bundle that is replaced, for --undo.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Go back to the bundle before the last adaptation.")] = False,
     as_json: JsonOption = False,
@@ -33,7 +34,7 @@ def adapt(
     tests. Exit code 1: something got worse, or nothing better, and nothing was written.
     """
     if undo:
-        _undo(model, as_json, given=clips or manifest or out or keep_previous)
+        _undo(model, as_json, given=clips or manifest or out or word or keep_previous)
         return
     if out is None:
         raise SpeechtlError(f"Say where to write the adapted detector: -o NAME.wake; -o {model} --keep-previous replaces the old one.")
@@ -41,7 +42,7 @@ def adapt(
         from speechtl.adapt.adapt import adapt as run_adaptation
         from speechtl.adapt.compare import table
 
-    report = run_adaptation(model, out, clips=clips, manifest=manifest, keep_previous=keep_previous)
+    report = run_adaptation(model, out, clips=clips, manifest=manifest, word=word, keep_previous=keep_previous)
     echo_json(report, indent=2) if as_json else echo(table(report["table"]))
     if not report["written"]:
         raise CheckFailedError(f"Nothing was written: {'; '.join(report['reasons'])}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl import __version__
-from speechtl.adapt.memory import MEMORY, pack
+from speechtl.adapt.memory import MOST_BYTES, MOST_TOGETHER, memory_file, pack
 from speechtl.adapt.remember import SMALL, remember
 from speechtl.audio.run import Run
 from speechtl.errors import CheckFailedError, SpeechtlError
@@ -85,7 +85,7 @@ def export_runs(
 ) -> dict[str, Any]:
     """Write one run, or several that share a frozen encoder, as a bundle to `out`, complete or not at all; return its `bundle.json`.
 
-    With `memory` a bundle of one run can be adapted when the run is gone.
+    With `memory` each word can be adapted when its run is gone.
 
     Raises `CheckFailedError` when an exported graph does not reproduce the network's scores, and `SpeechtlError` when runs cannot be
     joined, an operator cannot be converted, or the recordings for int8 calibration are missing.
@@ -112,14 +112,17 @@ def export_runs(
 
 
 def _memory(runs: Sequence[Run]) -> dict[str, bytes]:
-    """The memory of one run as a file of its bundle; none where its recordings are not on this machine."""
-    if len(runs) > 1 or runs[0].network.encoder.in_windows:
-        return {}
-    try:
-        return {MEMORY: pack(remember(runs[0], SMALL))}
-    except (SpeechtlError, ValueError) as error:
-        say(f"The bundle has no memory, so only its run can be adapted later: {error}")
-        return {}
+    """The memory of each run as a file of the bundle; none where its recordings are not on this machine, or many words share the room."""
+    files: dict[str, bytes] = {}
+    for run in runs:
+        if run.network.encoder.in_windows:
+            continue
+        try:
+            content = pack(remember(run, SMALL), min(MOST_BYTES, MOST_TOGETHER // len(runs)))
+            files[memory_file(run.name, alone=len(runs) == 1)] = content
+        except (SpeechtlError, ValueError) as error:
+            say(f"The bundle has no memory of {run.name}, so only its run can be adapted later: {error}")
+    return files
 
 
 def check_joinable(runs: Sequence[Run]) -> None:

@@ -57,17 +57,17 @@ def test_a_word_has_the_steps_at_which_an_event_counts_as_its_own(tiny_network, 
 
 
 def test_a_bundle_has_the_features_and_the_layer_of_its_network(tiny_bundle, tiny_network, bursts):
-    layer, scorer = features_of_bundle(open_bundle(tiny_bundle))
+    output, scorer = features_of_bundle(open_bundle(tiny_bundle))
     logits = layer_of_network(tiny_network).logits(features_of_network(tiny_network).feed(bursts()))
     for _ in range(2):  # a stream begins anew
-        assert layer.logits(scorer.feed(bursts())) == pytest.approx(logits, abs=1e-3)
+        assert output.layer.logits(scorer.feed(bursts())) == pytest.approx(logits, abs=1e-3)
         scorer.reset()
 
 
 def test_a_bundle_with_another_layer_gives_its_scores_in_all_graphs_and_proves_it(full_bundle, bursts, tmp_path):
     bundle = open_bundle(full_bundle)
     old, scorer = features_of_bundle(bundle)
-    new = Layer((old.weights * 1.5).astype(np.float32).astype(float), old.bias)
+    new = Layer((old.layer.weights * 1.5).astype(np.float32).astype(float), old.layer.bias)
     about, files = rewritten(bundle, old, new, {"note": "changed"})
     write_bundle(tmp_path / "new.wake", about, files)
     made = open_bundle(tmp_path / "new.wake")

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -39,4 +41,5 @@ def test_an_export_leaves_the_memory_out_where_it_cannot_be_made_and_says_so(run
     assert list(_memory([run])) == [MEMORY]
     assert _memory([recorded_run(data={"recordings": ""})]) == {}
     assert "only its run can be adapted later" in capsys.readouterr().err
-    assert _memory([run, run]) == {}
+    other = dataclasses.replace(run, about={**run.about, "name": "other"})
+    assert list(_memory([run, other])) == ["memory.burst.npz", "memory.other.npz"]

@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _tried(stage: Stage, case: str, prepare: Callable[[Stage, Path], list[int]], fires: int) -> dict[str, str]:
     """Adapt to the clips of a case; recordings that these were made of are not counted."""
-    old, _ = opened_graph(stage.bundle)
+    old = opened_graph(stage.bundle).layer
     peaks = np.sort(old.logits(stage.halves[0].features))
     threshold = stage.limit
     if "alarm" in case:
@@ -140,7 +140,7 @@ def _tried(stage: Stage, case: str, prepare: Callable[[Stage, Path], list[int]],
     except SpeechtlError as error:  # a detector that misses nothing has no such clips
         report = {"words": 0, "others": 0, "written": False, "reasons": [str(error)]}
     others = [index for index in range(len(stage.recordings)) if index not in used]
-    new, limit = (opened_graph(open_bundle(out))[0], _limit(open_bundle(out))) if report["written"] else (old, lowered.limit)
+    new, limit = (opened_graph(open_bundle(out)).layer, _limit(open_bundle(out))) if report["written"] else (old, lowered.limit)
     words, before, after = (len(others) * len(stage.words), *(stage.found(*one, others) for one in ((old, lowered.limit), (new, limit))))
     low, high = recall_limits(before / len(stage.words), len(others))
     say(f"{case}: recall {before / words:.3f} ({low:.3f} to {high:.3f}) before, {after / words:.3f} after.")
@@ -165,7 +165,7 @@ def _with_threshold(stage: Stage, threshold: float) -> Stage:
 
 def _false_alarms(stage: Stage, clips: Path, most: int | None = None) -> list[int]:
     """Save the alarms of the first half as `listen --save-clips` does."""
-    layer, _ = opened_graph(stage.bundle)
+    layer = opened_graph(stage.bundle).layer
     for number, step in enumerate(stage.alarms(layer, stage.limit, 0)[:most]):
         end = (step + 1) * stage.step
         start = max(round((end - BEFORE_SECONDS) * SAMPLE_RATE), 0)
@@ -181,7 +181,7 @@ _CLIP = round((BEFORE_SECONDS + AFTER_SECONDS) * SAMPLE_RATE)
 
 def _misses(stage: Stage, clips: Path) -> list[int]:
     """Save words that are missed in noise, of every other recording."""
-    layer, _ = opened_graph(stage.bundle)
+    layer = opened_graph(stage.bundle).layer
     chosen = list(range(0, len(stage.recordings), 2))
     for condition in ("noise", "babble"):
         for index in chosen:
@@ -192,7 +192,7 @@ def _misses(stage: Stage, clips: Path) -> list[int]:
 
 def _new_speaker(stage: Stage, clips: Path) -> list[int]:
     """Save five takes of the speaker of whom most words are missed in noise; only the other takes of that speaker are counted."""
-    layer, _ = opened_graph(stage.bundle)
+    layer = opened_graph(stage.bundle).layer
     missed = Counter(
         recording.clip.person
         for index, recording in enumerate(stage.recordings)

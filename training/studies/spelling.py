@@ -175,14 +175,14 @@ def heard(model: Model, tests: Sequence[Clip]) -> Heard:
     spoken = load_recordings(tests, find_words=True, on_skip=say)
     others = _held_out(NEGATIVES, model.phrases)
     background = score_stream(model.scorer, without_words(others, Condition(), SEED))
-    noise = Condition("noise", SNR_DB, sounds_of(_held_out(NOISES, ())))
     aimed, own = [], []
-    for condition in (Condition(), noise):
+    for condition in (Condition(), Condition("noise", SNR_DB, sounds_of(_held_out(NOISES, ())))):
         words = score_stream(model.scorer, words_in_background(spoken, condition, SEED))
         rows = det(words, background, model.trigger, THRESHOLDS)
         aimed.append(max((recalled for _, recalled, rate in rows if rate <= RATE), default=0.0))
         own.append(next(recalled for threshold, recalled, _ in rows if threshold == model.trigger.threshold))
-    return Heard(*aimed, *own, len(count(background, model.trigger).false_accepts), background.hours)
+    accepts = len(count(background, model.trigger).false_accepts)
+    return Heard(aimed[0], aimed[1], own[0], own[1], accepts, background.hours)
 
 
 def _held_out(names: Sequence[str], phrases: Sequence[str]) -> list[Recording]:

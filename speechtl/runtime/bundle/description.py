@@ -104,7 +104,7 @@ class Description:
     name: str
     features: Features
     words: tuple[Word, ...]
-    columns: int  # of the graph's scores: one for each word in the file
+    columns: int  # of the graph's scores: one for each word, and more where words were left out
     frames_per_step: int
     silent_steps: int
     states: tuple[State, ...]
@@ -121,7 +121,10 @@ def read_description(about: Mapping[str, Any]) -> Description:
     check_provenance(field)
     for word in field.get("words", []).list(0, MAX_WORDS):
         check_provenance(word)
-    return Description(field["name"].text(MAX_NAME), features, words, len(words), frames, silent, _states(field["states"]), _graphs(field))
+    columns = field.get("columns", len(words)).whole(1, MAX_WORDS)
+    if max(word.column for word in words) >= columns:
+        raise field.get("columns", len(words)).wrong("more than the column of every word")
+    return Description(field["name"].text(MAX_NAME), features, words, columns, frames, silent, _states(field["states"]), _graphs(field))
 
 
 def read_listing(field: Field) -> dict[str, Listed]:
@@ -171,9 +174,13 @@ def _chunk(field: Field, features: Features) -> tuple[int, int]:
 def _words(field: Field) -> tuple[Word, ...]:
     whole = _word(field, MAX_PHRASES * MAX_WORDS)
     described = field.get("words", []).list(0, MAX_WORDS)
-    words = tuple(replace(_word(one, MAX_PHRASES), column=column) for column, one in enumerate(described))
+    words = tuple(
+        replace(_word(one, MAX_PHRASES), column=one.get("column", place).whole(0, MAX_WORDS - 1)) for place, one in enumerate(described)
+    )
     if len({word.name for word in words}) < len(words):
         raise BundleError("words contains two words of the same name.")
+    if len({word.column for word in words}) < len(words):
+        raise BundleError("words contains two words of the same column.")
     return words or (whole,)
 
 

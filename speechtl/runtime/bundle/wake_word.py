@@ -115,11 +115,11 @@ def open_bundle(path: Path | str) -> Bundle:
     path = Path(path)
     if not os.path.lexists(path):
         names = ready.words_of(path)
-        return _only(_open(ready.BUNDLE), names)
+        return only(_open(ready.BUNDLE), names)
     return _open(path)
 
 
-def _only(bundle: Bundle, names: Collection[str]) -> Bundle:
+def only(bundle: Bundle, names: Collection[str]) -> Bundle:
     """A bundle of which only these words are in use."""
     words = tuple(word for word in bundle.words if word.name in names)
     return replace(bundle, description=replace(bundle.description, words=words))

@@ -24,6 +24,10 @@ export async function show(page, { word, rest, keys, current }) {
     head.append(chooser);
   }
   if (result.points.length) page.append(balance(word, result)); else page.append(h("div", { className: "note" }, "This training was not calibrated: there is nothing to choose from."));
+  if (result.data.positives.speakers < 2) {
+    page.append(h("div", { className: "note" }, "One person said all takes, so this says how well that person is heard, and nothing of others. ",
+      "Let others record, too, or train with synthesised voices."));
+  }
   page.append(facts(result));
   if (result.report) {
     page.append(h("section", { className: "card" }, h("div", { className: "row" }, h("h2", { className: "grow" }, "On what was kept for the test"),
