@@ -33,19 +33,20 @@ READ = (ONNX, ONNX_INT8)  # graphs that show what the output layer sees, the one
 
 @dataclass(frozen=True)
 class Output:
-    """The output layer of a word in a graph: words that share the graph have rows of the same length, each with features of its own."""
+    """The output layer of a word in a graph, which it may share with other words: each has a row of weights."""
 
     graph: str
     layer: Layer
-    row: Doubles  # all weights of the word
-    own: npt.NDArray[np.intp]  # the places of the layer's weights in the row: at all others it is 0
+    rows: Doubles  # `(words, size)`
+    place: int  # of the word's row
+    own: npt.NDArray[np.intp]  # the places of the layer's weights in that row: at all others it is 0
     shown: bytes  # the graph with what the layer sees as its output
 
     def with_layer(self, layer: Layer) -> Doubles:
-        """The row with the weights of another layer."""
-        row = self.row.copy()
-        row[self.own] = layer.weights
-        return row
+        """The rows with the weights of another layer."""
+        rows = self.rows.copy()
+        rows[self.place, self.own] = layer.weights
+        return rows
 
 
 class GraphFeatures:
@@ -94,22 +95,25 @@ def opened_graph(bundle: Bundle) -> Output:
     model = onnx.load_from_string(bundle.files[name])
     node = _output_node(model.graph, bundle, name)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name in node.input}
-    column = bundle.words[0].column
-    row = constants[node.input[1]].astype(np.float64).reshape(bundle.columns, -1)[column]
-    bias = float(constants[node.input[2]].reshape(bundle.columns, -1)[column].sum()) if len(node.input) > 2 else 0.0
-    own = np.flatnonzero(row) if bundle.columns > 1 else np.arange(len(row))
-    _show(model.graph, node.input[0], row.size)
-    return Output(name, Layer(row[own], bias), row, own, model.SerializeToString())
+    rows = constants[node.input[1]].astype(np.float64)
+    rows = rows.reshape(len(rows), -1)
+    place = bundle.words[0].column if len(rows) > 1 else 0
+    bias = float(constants[node.input[2]].reshape(len(rows), -1)[place].sum()) if len(node.input) > 2 else 0.0
+    own = np.flatnonzero(rows[place]) if len(rows) > 1 else np.arange(rows.shape[1])
+    _show(model.graph, node.input[0], rows.shape[1])
+    return Output(name, Layer(rows[place, own], bias), rows, place, own, model.SerializeToString())
 
 
 def _output_node(graph: Any, bundle: Bundle, name: str) -> Any:
     """The last product of a graph: its output layer, with constant weights, a row for each word."""
     producer = {name: node for node in graph.node for name in node.output}
-    value, constants = OUTPUT, {tensor.name: tensor for tensor in graph.initializer}
-    while (node := producer.get(value)) is not None and node.op_type not in (*PRODUCTS, "Concat"):
-        value = node.input[0]
-    known = node is not None and node.op_type in PRODUCTS and len(node.input) > 1 and node.input[1] in constants
-    if node is None or not known or constants[node.input[1]].dims[0] != bundle.columns:
+    value, rows = OUTPUT, bundle.columns
+    while (node := producer.get(value)) is not None and node.op_type not in PRODUCTS:
+        apart = node.op_type == "Concat" and len(node.input) == rows  # heads of several kinds, one after the other
+        value, rows = (node.input[bundle.words[0].column], 1) if apart else (node.input[0], rows)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    known = node is not None and len(node.input) > 1 and node.input[1] in constants
+    if node is None or not known or constants[node.input[1]].dims[0] != rows:
         raise BundleError(f"{bundle.path}: the output layer of {name} is of a kind that cannot be adapted; adapt its run.")
     return node
 
@@ -136,7 +140,7 @@ def rewritten(bundle: Bundle, old: Output, new: Layer, about: Mapping[str, Any])
     does not give the scores of the float one.
     """
     files = dict(bundle.files)
-    before, after = (row.astype("<f4").tobytes() for row in (old.row, old.with_layer(new)))
+    before, after = (rows.astype("<f4").tobytes() for rows in (old.rows, old.with_layer(new)))
     for name in bundle.graphs:
         if files[name].count(before) == 1:
             files[name] = files[name].replace(before, after)
