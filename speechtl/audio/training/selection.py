@@ -134,7 +134,7 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], seed: int, log:
     if divided:
         log(
             f"The positives have fewer than {FOLDS} speakers, so validation uses other clips of the same speakers; "
-            "expect worse results for new speakers."
+            "expect worse results for new speakers. Voices of other people are added with --synthesise."
         )
 
     def key(clip: Clip) -> str:

@@ -3,12 +3,15 @@
 import { address, attempt, get, h, icon, post, toast } from "./ui.js";
 
 const EFFORTS = { quick: ["Quick", "some minutes"], normal: ["Normal", "a quarter of an hour or more"], thorough: ["Thorough", "twice as long"] };
+const FEW = 4; // speakers: with fewer, synthesised voices stand in for the people that are missing
 const RATES = [[0.5, "one in two days"], [1, "one a day"], [2.4, "one in ten hours"], [7.2, "one in three hours"], [24, "one an hour"]];
 const STATES = { running: ["running", "fair"], done: ["done", "good"], stopped: ["stopped", "fair"], refused: ["not better", "fair"], failed: ["failed", "bad"] };
 
 export async function show(page, { word, project, keys, current, refresh }) {
   const base = (...rest) => address(word.name, "trainings", ...rest);
-  const chosen = { effort: "quick", false_accepts_per_day: 7.2, seed: 0, synthesise: false };
+  const data = await get(address(word.name, "data"));
+  if (!current()) return undefined;
+  const chosen = { effort: "quick", false_accepts_per_day: 7.2, seed: 0, synthesise: data.word.length < FEW };
   let timer = 0, last = "", logOpen = false, stopping = 0;
   const settings = h("section", { className: "card" });
   const running = h("section", { className: "card", hidden: true });
@@ -43,7 +46,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
       elsewhere ? h("div", { className: "note" }, `${elsewhere} is being trained; one training runs at a time.`) : "",
       h("div", { className: "field" }, efforts),
       h("label", { className: "field" }, h("span", {}, "It may fire by mistake"), select),
-      h("label", { className: "check" }, h("input", { type: "checkbox", checked: chosen.synthesise, onchange: (event) => { chosen.synthesise = event.target.checked; } }), "Also speak the word with synthesised voices"),
+      h("label", { className: "check" }, h("input", { type: "checkbox", checked: chosen.synthesise, onchange: (event) => { chosen.synthesise = event.target.checked; } }), "Also speak the word with synthesised voices: strangers are found more often"),
       h("details", {}, h("summary", {}, "More"), h("label", { className: "field" }, h("span", {}, "Random seed"), seed),
         h("small", {}, "All other settings: the recipe of the training, in its folder, for speechtl train.")),
       h("button", { className: "primary", disabled: Boolean(elsewhere), onclick: start }, icon("train"), "Train", h("kbd", {}, "T")));
@@ -95,9 +98,8 @@ export async function show(page, { word, project, keys, current, refresh }) {
     }));
   }
 
-  if (!project.negatives.length) {
-    const all = await get(address(word.name, "data"));
-    if (!all.other.length) page.insertBefore(h("div", { className: "note" }, "Nothing is here that is not the word, so the training takes speech that anybody may use, and downloads it once. What sounds in your own rooms helps more: record some minutes of it."), running);
+  if (!project.negatives.length && !data.other.length) {
+    page.insertBefore(h("div", { className: "note" }, "Nothing is here that is not the word, so the training takes speech that anybody may use, and downloads it once. What sounds in your own rooms helps more: record some minutes of it."), running);
   }
   keys({ t: start });
   await load();
