@@ -1,5 +1,6 @@
 """Adapting one word of a bundle with several."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,16 @@ GRAPH = "model.int8.onnx"
 
 
 @pytest.fixture
-def home(recorded_run, known_tiny, tmp_path):
-    """A function that makes a bundle of the words burst and bang, with heads of one kind or of two."""
+def home(recorded_run, known_tiny, once, tmp_path):
+    """A function that gives a bundle of the words burst and bang, with heads of one kind or of two."""
 
     def make(*heads: str):
-        runs = [recorded_run(name, head) for name, head in zip(("burst", "bang"), heads, strict=True)]
-        export_runs(runs, tmp_path / "home.wake", [GRAPH, "model.onnx"], golden=False)
-        return tmp_path / "home.wake"
+        def export(folder):
+            runs = [recorded_run(name, head) for name, head in zip(("burst", "bang"), heads, strict=True)]
+            graphs = [GRAPH, "model.onnx"] if len(set(heads)) == 1 else ["model.onnx"]
+            export_runs(runs, folder / "home.wake", graphs, golden=False)
+
+        return shutil.copy(once("-".join(("home", *heads)), export) / "home.wake", tmp_path / "home.wake")
 
     return make
 
@@ -41,8 +45,9 @@ def without(path, graph: str, **about):
     return path
 
 
-@pytest.mark.parametrize("heads", [("linear", "linear"), ("linear", "conv")])
-@pytest.mark.parametrize("graph", [GRAPH, "model.onnx"])
+@pytest.mark.parametrize(
+    ("heads", "graph"), [(("linear", "linear"), GRAPH), (("linear", "linear"), "model.onnx"), (("linear", "conv"), "model.onnx")]
+)
 def test_every_word_has_its_layer_and_what_that_sees(home, bursts, heads, graph):
     bundle = open_bundle(without(home(*heads), "model.onnx" if graph == GRAPH else GRAPH))
     scores = Scorer.of(bundle, graph).feed(bursts())
@@ -55,19 +60,18 @@ def test_every_word_has_its_layer_and_what_that_sees(home, bursts, heads, graph)
 
 def test_the_other_words_stay_as_they_are(home, save, bursts):
     path = without(home("linear", "linear"), "model.onnx")
-    before = open_bundle(path)
+    before, sound = open_bundle(path), bursts((1.0,), 2.0) * 0.03
+    old, remembered = Scorer.of(before, GRAPH).feed(sound), unpack(only(before, ["bang"]))
     for scale in (0.02, 0.025, 0.03, 0.035, 0.04):
         clips = save("not-word", bursts((1.0,), 2.0) * scale)
     assert adapt(path, path, clips=clips, word="bang")["written"]
     after = open_bundle(path)
     assert [word.name for word in after.words] == ["burst", "bang"]
     assert [len(word.get("adapted", [])) for word in after.about["words"]] == [0, 1]
-    sound = bursts((1.0,), 2.0) * 0.03
-    old, new = (Scorer.of(bundle, GRAPH).feed(sound) for bundle in (before, after))
-    np.testing.assert_array_equal(old[:, 0], new[:, 0])
+    np.testing.assert_array_equal(old[:, 0], Scorer.of(after, GRAPH).feed(sound)[:, 0])
     assert {event.name for event in Detector.open(path).feed(sound)} == {"burst"}
     assert {event.name for event in Detector.open(path).feed(bursts((1.0,), 2.0))} == {"burst", "bang"}
-    assert unpack(only(after, ["bang"])).others[0].shape == unpack(only(before, ["bang"])).others[0].shape
+    assert len(unpack(only(after, ["bang"])).others) > len(remembered.others)
 
 
 def test_of_ready_words_only_those_that_were_asked_for_are_written(home, save, bursts, tmp_path, monkeypatch):
