@@ -107,6 +107,7 @@ def test_a_word_is_recorded_trained_tried_sorted_and_taken_along(browser, addres
     window.press("3")
     window.click("Train", "button.primary")
     window.await_text("epoch 1 of 6")
+    assert "data.synthesise = true" in (project.word("burst").runs / "1.job" / "recipe.toml").read_text()  # of one person alone
     other = window.new_window()
     window.open(f"{address}/#/burst/train")
     window.await_text("epoch 1 of 6")
