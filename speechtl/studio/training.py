@@ -13,11 +13,11 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from speechtl.errors import SpeechtlError
+from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import read_json, write_json, write_text
 from speechtl.runs import begun, is_run
 from speechtl.studio.project import Project, Word, inside
@@ -235,9 +235,15 @@ def adapting(word: Word) -> dict[str, Any]:
     return {"title": "Adapting", "command": [sys.executable, "-m", "speechtl", *given]}
 
 
-def can_adapt() -> bool:
-    """Whether this speechtl has `speechtl adapt`."""
-    return find_spec("speechtl.adapt") is not None
+@lru_cache(1)
+def can_speak() -> bool:
+    """Whether words can be synthesised on this machine."""
+    from speechtl.audio.synthesis.speak import find_synthesizers
+
+    try:
+        return bool(find_synthesizers())
+    except MissingExtraError:
+        return False
 
 
 def progress_of(log: str, epochs: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import { address, attempt, command, counted, get, h, icon, peaksOf, play, post, 
 const VERDICTS = [["word", "The word", "w", "→"], ["not-word", "Not the word", "n", "←"], ["unsure", "Unsure", "u", "↓"]];
 const ARROWS = { arrowright: "word", arrowleft: "not-word", arrowdown: "unsure" };
 
-export async function show(page, { word, project, keys, current }) {
+export async function show(page, { word, keys, current }) {
   const base = (...rest) => address(word.name, "inbox", ...rest);
   const counts = h("p", {});
   const place = h("div");
@@ -22,7 +22,7 @@ export async function show(page, { word, project, keys, current }) {
     const labelled = about.labelled;
     counts.textContent = `${counted(about.total, "clip")} to hear · ${labelled.word} the word · ${labelled["not-word"]} not · ${labelled.unsure} unsure`;
     place.replaceChildren(clips.length ? card(clips[0]) : nothing(), back());
-    if (project.adapts && Object.values(labelled).some(Boolean)) place.append(adapting());
+    if (Object.values(labelled).some(Boolean)) place.append(adapting());
   }
 
   function card(clip) {
@@ -122,7 +122,7 @@ export async function show(page, { word, project, keys, current }) {
   const arrows = Object.fromEntries(Object.entries(ARROWS).map(([key, label]) => [key, () => give(label)]));
   keys({ ...labels, ...arrows, space: () => clips[0] && play(base(clips[0].name), button), z: undo });
   await load();
-  if (project.adapts) await follow();
+  await follow();
   const looking = setInterval(() => { if (!clips.length && !document.hidden) load().catch(() => {}); }, 5000);
   return () => { clearInterval(looking); clearTimeout(timer); };
 }

@@ -11,7 +11,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
   const base = (...rest) => address(word.name, "trainings", ...rest);
   const data = await get(address(word.name, "data"));
   if (!current()) return undefined;
-  const chosen = { effort: "quick", false_accepts_per_day: 7.2, seed: 0, synthesise: data.word.length < FEW };
+  const chosen = { effort: "quick", false_accepts_per_day: 7.2, seed: 0, synthesise: project.speaks && data.word.length < FEW };
   let timer = 0, last = "", logOpen = false, stopping = 0;
   const settings = h("section", { className: "card" });
   const running = h("section", { className: "card", hidden: true });
@@ -46,7 +46,7 @@ export async function show(page, { word, project, keys, current, refresh }) {
       elsewhere ? h("div", { className: "note" }, `${elsewhere} is being trained; one training runs at a time.`) : "",
       h("div", { className: "field" }, efforts),
       h("label", { className: "field" }, h("span", {}, "It may fire by mistake"), select),
-      h("label", { className: "check" }, h("input", { type: "checkbox", checked: chosen.synthesise, onchange: (event) => { chosen.synthesise = event.target.checked; } }), "Also speak the word with synthesised voices: strangers are found more often"),
+      project.speaks && h("label", { className: "check" }, h("input", { type: "checkbox", checked: chosen.synthesise, onchange: (event) => { chosen.synthesise = event.target.checked; } }), "Also speak the word with synthesised voices: strangers are found more often"),
       h("details", {}, h("summary", {}, "More"), h("label", { className: "field" }, h("span", {}, "Random seed"), seed),
         h("small", {}, "All other settings: the recipe of the training, in its folder, for speechtl train.")),
       h("button", { className: "primary", disabled: Boolean(elsewhere), onclick: start }, icon("train"), "Train", h("kbd", {}, "T")));

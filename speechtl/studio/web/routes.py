@@ -25,7 +25,7 @@ from speechtl.studio import inbox, result, ship, takes
 from speechtl.studio.checks import Checks
 from speechtl.studio.project import KINDS, Project, Word
 from speechtl.studio.refusals import RefusedError, missing, status_and_sentence
-from speechtl.studio.training import Trainings, TrainingSettings, can_adapt
+from speechtl.studio.training import Trainings, TrainingSettings, can_speak
 from speechtl.studio.web.guard import Guard
 from speechtl.studio.web.live import Live, fail
 from speechtl.text import echo
@@ -136,7 +136,8 @@ async def _project(studio: Studio, _request: Request) -> Response:
     words = [{"name": word.name, "phrases": word.about["phrases"], "bundle": word.bundle.is_file()} for word in studio.project.words()]
     about = {"folder": str(studio.project.folder), "version": __version__, "phone": studio.phone, "most_bytes": takes.MOST_BYTES}
     negatives = [str(path) for path in studio.project.negatives]
-    return JSONResponse({**about, "words": words, "negatives": negatives, "training": studio.trainings.running(), "adapts": can_adapt()})
+    speaks = await run_in_threadpool(can_speak)
+    return JSONResponse({**about, "words": words, "negatives": negatives, "training": studio.trainings.running(), "speaks": speaks})
 
 
 async def _code(studio: Studio, _request: Request) -> Response:
