@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from speechtl.audio.data.clips import read_clips, says
+from speechtl.audio.data.folder import left_out
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import OnDisk, Recording, load_recordings
 from speechtl.errors import ManifestError, SpeechtlError
@@ -99,7 +100,7 @@ def read_inbox(folder: Path | None, manifest: Path | None, wanted: Wanted, log: 
     inbox = Inbox()
     labelled: list[tuple[Clip, str | None]] = []
     if folder is not None:
-        labelled += _of_folder(folder)
+        labelled += _of_folder(folder, log)
     if manifest is not None:
         labelled += [(clip, _label(clip, wanted.phrases)) for clip in read_clips([manifest], log)]
     clips = _distinct(_of_word(labelled, wanted, inbox), inbox)
@@ -116,15 +117,17 @@ def read_inbox(folder: Path | None, manifest: Path | None, wanted: Wanted, log: 
     return inbox
 
 
-def _of_folder(folder: Path) -> list[tuple[Clip, str | None]]:
-    """The clips of the sub-folders with their labels, and those beside them without one."""
+def _of_folder(folder: Path, log: Log) -> list[tuple[Clip, str | None]]:
+    """The clips of the sub-folders with their labels, and those beside them without one; files that are skipped are logged."""
     if not folder.is_dir():
         raise SpeechtlError(f"{folder} is not a folder; give the one of listen --save-clips.")
     found: list[tuple[Clip, str | None]] = []
-    for label in LABELS:
-        inside = folder / label
-        if inside.is_dir() and look_into(inside, readable(), SOUNDS).files:
-            found += [(clip, label) for clip in read_clips([inside], lambda _: None)]
+    for label in (label for label in LABELS if (folder / label).is_dir()):
+        inside = look_into(folder / label, readable(), SOUNDS)
+        if inside.files:
+            found += [(clip, label) for clip in read_clips([inside.path], log)]
+        elif inside.left_out:
+            log(left_out(inside))
     beside = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in readable()]
     return found + [(Clip(path.name, 0.0, manifest=folder, line=1, path=path), None) for path in beside]
 
@@ -205,9 +208,8 @@ def _with_occasions(clips: Sequence[Labelled]) -> list[Labelled]:
     last, number = datetime.min, 0
     named = []
     for clip in sorted(clips, key=lambda clip: Path(clip.recording.clip.audio_filepath).name):
-        stamp = SAVED.match(Path(clip.recording.clip.audio_filepath).name)
-        if stamp and not clip.occasion:
-            at = datetime.strptime(stamp[1], "%Y%m%dT%H%M%S")
+        at = _saved_at(clip)
+        if at is not None and not clip.occasion:
             number += (at - last).total_seconds() > TOGETHER_SECONDS
             last = at
             clip = replace(clip, occasion=f"occasion {number}")
@@ -215,6 +217,15 @@ def _with_occasions(clips: Sequence[Labelled]) -> list[Labelled]:
     if len({clip.occasion for clip in named}) > 1:
         return named
     return [replace(clip, occasion=f"clip {index}") for index, clip in enumerate(named)]
+
+
+def _saved_at(clip: Labelled) -> datetime | None:
+    """The time in the name of a clip that `listen --save-clips` wrote."""
+    found = SAVED.match(Path(clip.recording.clip.audio_filepath).name)
+    try:
+        return datetime.strptime(found[1], "%Y%m%dT%H%M%S") if found else None
+    except ValueError:
+        return None  # digits that are no time
 
 
 def _speaker(clip: Labelled) -> str:

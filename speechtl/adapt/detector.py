@@ -104,6 +104,7 @@ def write_adapted(old: Adaptable, out: Path, layer: Layer, memory: Memory, about
     alone = not description.get("words")
     files[memory_file(old.source.words[0].name, alone=alone)] = pack(memory, min(MOST_BYTES, MOST_TOGETHER // len(old.kept)))
     write_bundle(out, description, {name: content for name, content in files.items() if name not in left_out})
+    open_bundle(out)  # raises where it cannot be opened again, so that it replaces nothing
 
 
 def _description(old: Adaptable, about: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -61,6 +61,22 @@ def test_clips_that_were_saved_for_another_word_of_the_detector_are_left_out(tmp
     assert "Left out 2 clips of another word." in " ".join(said)
 
 
+def test_files_that_are_no_recordings_are_named(tmp_path, said):
+    write(tmp_path / "word" / "a.wav", seed=1)
+    for label in ("word", "not-word"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / "talk.wma").write_bytes(b"odd")
+    assert len(read(said, tmp_path).clips) == 1
+    assert "1 recording is used; skipped: 1 .wma file." in said[0]
+    assert "0 recordings are used; skipped: 1 .wma file." in said[1]
+
+
+def test_a_name_with_digits_that_are_no_time_is_a_name(tmp_path, said):
+    write(tmp_path / "word" / "20261399T999999.999Z_computer_0.97.wav", seed=1)
+    write(tmp_path / "word" / NAME.format(second=1), seed=2)
+    assert len({clip.occasion for clip in read(said, tmp_path).clips}) == 2
+
+
 def test_a_manifest_gives_labels_or_texts(tmp_path, said):
     lines = []
     for index, line in enumerate(
