@@ -49,7 +49,9 @@ class Adaptable:
 
     @property
     def other_words(self) -> list[str]:
-        """The names of the bundle's other words, in use or not."""
+        """The names of the bundle's other words, in use or not; none of a run."""
+        if isinstance(self.source, Run):
+            return []
         return [word["name"] for word in self.source.about.get("words", ()) if word["name"] != self.source.words[0].name]
 
     @property
