@@ -68,7 +68,7 @@ class Setting:
 
     def __str__(self) -> str:
         recall = f"{100 * self.recall:.1f} % ({100 * self.recall_low:.1f} to {100 * self.recall_high:.1f} %)"
-        accepts = "accept" if self.per_day == 1.0 else "accepts"
+        accepts = "accept" if _rate(self.per_day) == "1" else "accepts"
         return (
             f"threshold {self.threshold:.4g} for {_rate(self.per_day)} false {accepts} a day "
             f"(at most {_rate(self.per_day_high)} with 95 % confidence); recall in validation {recall}"
