@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechtl.runtime.bundle.description import MAX_NAME as LONGEST_IN_BUNDLE
-from speechtl.runtime.listen.clips import _in_file_name
+from speechtl.runtime.listen.clips import in_file_name
 from speechtl.settings import MAX_NAME, MAX_NAME_BYTES, known_name, name_from
 
 
@@ -50,7 +50,7 @@ def test_a_name_made_of_a_text_is_allowed_or_empty(text: str) -> None:
 def test_letters_of_every_script_are_allowed_and_stay_in_the_names_of_clips(name: str) -> None:
     assert known_name(name) == name
     assert known_name(unicodedata.normalize("NFD", name)) == name
-    assert _in_file_name(name) == name.replace(".", "_")
+    assert in_file_name(name) == name.replace(".", "_")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a\\b", "..", ".a", "-a", "a\n", "a\u202eb", "a\u200bb", "x" * 65, "𐌰" * 51, "a:b"])
@@ -60,7 +60,7 @@ def test_what_no_file_should_be_called_is_refused(name: str) -> None:
 
 @given(st.text(max_size=100))
 def test_a_word_of_any_name_fits_into_the_name_of_a_clip(word: str) -> None:
-    name = _in_file_name(word)
+    name = in_file_name(word)
     assert len(name.encode()) <= 150
     assert "/" not in name
     assert name.isprintable()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from speechtl.adapt.clips import Inbox, Labelled, read_inbox
+from speechtl.adapt.clips import Inbox, Labelled, Wanted, read_inbox
 from speechtl.adapt.compare import LEVEL
 from speechtl.adapt.detector import Adaptable, open_adaptable, write_adapted
 from speechtl.adapt.keep import keep
@@ -15,8 +15,9 @@ from speechtl.adapt.study import Outcome, study
 from speechtl.errors import SpeechtlError
 from speechtl.files import check_place, writing
 from speechtl.progress import Log, progress, say
+from speechtl.runtime.bundle.archive import field_of
 from speechtl.runtime.bundle.document import Field
-from speechtl.runtime.bundle.sensitivity import read_sensitivity, sigmoid
+from speechtl.runtime.bundle.sensitivity import MOST_POINTS, read_sensitivity, sigmoid
 from speechtl.runtime.trigger import TriggerSettings, log_odds_of
 
 NOTHING = "nothing got better: the clips that are right and those that are wrong are the same as before"
@@ -43,7 +44,7 @@ def adapt(
         raise SpeechtlError("Give labelled clips with --clips, or a manifest with labels with --manifest.")
     check_place(out)
     old = open_adaptable(model, word)
-    inbox = read_inbox(clips, manifest, old.phrases, log)
+    inbox = read_inbox(clips, manifest, Wanted(old.phrases, old.other_words), log)
     job = study(old, inbox, log)
     if not job.examples:
         raise SpeechtlError("No clip is left to learn from.")
@@ -52,7 +53,8 @@ def adapt(
     report = _report(model, out, job.clips, inbox, outcome, reasons)
     if not reasons:
         trigger = replace(old.trigger, threshold=sigmoid(outcome.threshold))
-        about = _about(old, trigger, outcome.rise, job.clips, report)
+        with field_of(model):
+            about = _about(old, trigger, outcome.rise, job.clips, report)
         with writing(out) as beside:
             write_adapted(old, beside, outcome.layer, outcome.memory, about)
             if keep_previous:
@@ -72,6 +74,7 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
         "left_out": {
             "unsure": inbox.unsure,
             "unlabelled": inbox.unlabelled,
+            "of_other_words": inbox.of_other_words,
             "contradicting": inbox.contradicting,
             "repeated": inbox.repeated,
             "unusable": len(inbox.problems),
@@ -87,15 +90,20 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
 def _about(old: Adaptable, trigger: TriggerSettings, rise: float, clips: Sequence[Labelled], report: Mapping[str, Any]) -> dict[str, Any]:
     """The changes of the description: threshold and what is known of others, and the recordings that were learned."""
     about = old.about
-    points = [{**point, "threshold": sigmoid(log_odds_of(point["threshold"]) + rise)} for point in about.get("operating_points", [])]
+    points = Field("operating_points", about.get("operating_points") or []).list(0, MOST_POINTS)
     data = old.source.about.get("data", {})  # of all words of a bundle
     learned = {*data.get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
     kept = ("words", "others", "held_back", "table")
     told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
     return {
         "detector": trigger.to_json(),
-        "operating_points": points,
+        "operating_points": [_moved(point, rise) for point in points],
         "sensitivity": told and told.moved(rise).to_json(),
         "data": {**data, "recordings": " ".join(sorted(learned))},
         "adapted": [*about.get("adapted", []), {key: report[key] for key in kept}],
     }
+
+
+def _moved(point: Field, rise: float) -> dict[str, Any]:
+    """An operating point whose threshold has risen."""
+    return {**point.table(), "threshold": sigmoid(log_odds_of(point["threshold"].real(0.0, 1.0)) + rise)}

@@ -9,11 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from speechtl.audio.data.clips import read_clips, says
+from speechtl.audio.data.folder import left_out
 from speechtl.audio.data.manifest import Clip
 from speechtl.audio.data.recordings import OnDisk, Recording, load_recordings
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.folders import SOUNDS, look_into
 from speechtl.progress import Log, tracked
+from speechtl.runtime.listen.clips import in_file_name
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.sound.files import readable
 from speechtl.text import counted, first_few
@@ -21,7 +23,8 @@ from speechtl.text import counted, first_few
 WORD, NOT_WORD, UNSURE = LABELS = ("word", "not-word", "unsure")
 PIECE_SECONDS = 30.0  # of a longer recording without the word
 TOGETHER_SECONDS = 60.0  # clips that follow each other within this time are of one occasion
-STAMP = re.compile(r"^(\d{8}T\d{6})\.\d{3}Z_")  # of a clip that `listen --save-clips` wrote
+# The time and the word of a clip that `listen --save-clips` wrote.
+SAVED = re.compile(r"^(\d{8}T\d{6})\.\d{3}Z_(?:(.*?)(?:_near)?_\d\.\d\d\.wav$)?")
 QUARTERS = 4
 
 
@@ -34,6 +37,14 @@ class Labelled:
     occasion: str
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The word that clips are of: its phrases, and the names of the words that the same detector hears beside it."""
+
+    phrases: Sequence[str]
+    other_words: Sequence[str] = ()
+
+
 @dataclass
 class Inbox:
     """The clips to learn from, and the number of those that are not used."""
@@ -41,6 +52,7 @@ class Inbox:
     clips: list[Labelled] = field(default_factory=list)
     unsure: int = 0
     unlabelled: int = 0
+    of_other_words: int = 0
     contradicting: int = 0
     repeated: int = 0
     problems: list[str] = field(default_factory=list)  # of clips that cannot be used
@@ -66,6 +78,7 @@ class Inbox:
         reasons = {
             "labelled unsure": self.unsure,
             "without a label": self.unlabelled,
+            "of another word": self.of_other_words,
             "labelled both ways": self.contradicting,
             "given twice": self.repeated,
             "that cannot be used": len(self.problems),
@@ -77,18 +90,20 @@ class Inbox:
             log(problem)
 
 
-def read_inbox(folder: Path | None, manifest: Path | None, phrases: Sequence[str], log: Log) -> Inbox:
+def read_inbox(folder: Path | None, manifest: Path | None, wanted: Wanted, log: Log) -> Inbox:
     """The labelled clips of a folder with the sub-folders word, not-word and unsure, and of a manifest with labels.
+
+    Clips that were saved for another word of the detector are left out: their labels are about that word.
 
     Raises `SpeechtlError` where none is left.
     """
     inbox = Inbox()
     labelled: list[tuple[Clip, str | None]] = []
     if folder is not None:
-        labelled += _of_folder(folder)
+        labelled += _of_folder(folder, log)
     if manifest is not None:
-        labelled += [(clip, _label(clip, phrases)) for clip in read_clips([manifest], log)]
-    clips = _distinct(labelled, inbox)
+        labelled += [(clip, _label(clip, wanted.phrases)) for clip in read_clips([manifest], log)]
+    clips = _distinct(_of_word(labelled, wanted, inbox), inbox)
     for clip, label in tracked("reading clips", clips, len(clips)):
         for recording in _load(clip, inbox):
             inbox.clips += _cut(Labelled(recording, label == WORD, ""))
@@ -102,15 +117,17 @@ def read_inbox(folder: Path | None, manifest: Path | None, phrases: Sequence[str
     return inbox
 
 
-def _of_folder(folder: Path) -> list[tuple[Clip, str | None]]:
-    """The clips of the sub-folders with their labels, and those beside them without one."""
+def _of_folder(folder: Path, log: Log) -> list[tuple[Clip, str | None]]:
+    """The clips of the sub-folders with their labels, and those beside them without one; files that are skipped are logged."""
     if not folder.is_dir():
         raise SpeechtlError(f"{folder} is not a folder; give the one of listen --save-clips.")
     found: list[tuple[Clip, str | None]] = []
-    for label in LABELS:
-        inside = folder / label
-        if inside.is_dir() and look_into(inside, readable(), SOUNDS).files:
-            found += [(clip, label) for clip in read_clips([inside], lambda _: None)]
+    for label in (label for label in LABELS if (folder / label).is_dir()):
+        inside = look_into(folder / label, readable(), SOUNDS)
+        if inside.files:
+            found += [(clip, label) for clip in read_clips([inside.path], log)]
+        elif inside.left_out:
+            log(left_out(inside))
     beside = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in readable()]
     return found + [(Clip(path.name, 0.0, manifest=folder, line=1, path=path), None) for path in beside]
 
@@ -122,6 +139,15 @@ def _label(clip: Clip, phrases: Sequence[str]) -> str | None:
     if says(clip, phrases):
         return WORD
     return NOT_WORD if clip.text and not clip.label else None
+
+
+def _of_word(labelled: Sequence[tuple[Clip, str | None]], wanted: Wanted, inbox: Inbox) -> list[tuple[Clip, str | None]]:
+    """The clips without those that were saved for another word, which are counted."""
+    others = {in_file_name(name) for name in wanted.other_words}
+    saved = [SAVED.match(Path(clip.audio_filepath).name) for clip, _ in labelled]
+    own = [pair for pair, found in zip(labelled, saved, strict=True) if found is None or found[2] not in others]
+    inbox.of_other_words = len(labelled) - len(own)
+    return own
 
 
 def _distinct(labelled: Sequence[tuple[Clip, str | None]], inbox: Inbox) -> list[tuple[Clip, str]]:
@@ -182,9 +208,8 @@ def _with_occasions(clips: Sequence[Labelled]) -> list[Labelled]:
     last, number = datetime.min, 0
     named = []
     for clip in sorted(clips, key=lambda clip: Path(clip.recording.clip.audio_filepath).name):
-        stamp = STAMP.match(Path(clip.recording.clip.audio_filepath).name)
-        if stamp and not clip.occasion:
-            at = datetime.strptime(stamp[1], "%Y%m%dT%H%M%S")
+        at = _saved_at(clip)
+        if at is not None and not clip.occasion:
             number += (at - last).total_seconds() > TOGETHER_SECONDS
             last = at
             clip = replace(clip, occasion=f"occasion {number}")
@@ -192,6 +217,15 @@ def _with_occasions(clips: Sequence[Labelled]) -> list[Labelled]:
     if len({clip.occasion for clip in named}) > 1:
         return named
     return [replace(clip, occasion=f"clip {index}") for index, clip in enumerate(named)]
+
+
+def _saved_at(clip: Labelled) -> datetime | None:
+    """The time in the name of a clip that `listen --save-clips` wrote."""
+    found = SAVED.match(Path(clip.recording.clip.audio_filepath).name)
+    try:
+        return datetime.strptime(found[1], "%Y%m%dT%H%M%S") if found else None
+    except ValueError:
+        return None  # digits that are no time
 
 
 def _speaker(clip: Labelled) -> str:

@@ -48,6 +48,13 @@ class Adaptable:
         return next((word for word in about.get("words", ()) if word["name"] == self.source.words[0].name), about)
 
     @property
+    def other_words(self) -> list[str]:
+        """The names of the bundle's other words, in use or not; none of a run."""
+        if isinstance(self.source, Run):
+            return []
+        return [word["name"] for word in self.source.about.get("words", ()) if word["name"] != self.source.words[0].name]
+
+    @property
     def threshold(self) -> float:
         """The threshold in log-odds."""
         return float(log_odds(np.array([self.trigger.threshold]))[0])
@@ -99,6 +106,7 @@ def write_adapted(old: Adaptable, out: Path, layer: Layer, memory: Memory, about
     alone = not description.get("words")
     files[memory_file(old.source.words[0].name, alone=alone)] = pack(memory, min(MOST_BYTES, MOST_TOGETHER // len(old.kept)))
     write_bundle(out, description, {name: content for name, content in files.items() if name not in left_out})
+    open_bundle(out)  # raises where it cannot be opened again, so that it replaces nothing
 
 
 def _description(old: Adaptable, about: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,7 +124,7 @@ def _description(old: Adaptable, about: Mapping[str, Any]) -> Mapping[str, Any]:
     first = {key: words[0].get(key) for key in ("detector", "operating_points", "sensitivity", "timing", "policy", "licence")}
     phrases = [phrase for word in words for phrase in word["phrases"]]
     name = words[0]["name"] if len(words) == 1 else before["name"]
-    licence = first["licence"] if len(words) == 1 else before["licence"]
+    licence = first["licence"] if len(words) == 1 else before.get("licence")
     return {
         **first,
         "name": name,

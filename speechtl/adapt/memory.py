@@ -17,6 +17,7 @@ from speechtl.adapt.layer import Layer
 from speechtl.errors import BundleError
 from speechtl.runtime.bundle.archive import DAMAGE, reason
 from speechtl.runtime.bundle.arrays import read_arrays
+from speechtl.runtime.bundle.sensitivity import LARGEST
 from speechtl.runtime.bundle.wake_word import Bundle
 from speechtl.runtime.samples import Floats
 
@@ -124,10 +125,14 @@ def unpack(bundle: Bundle) -> Memory:
     try:
         arrays = read_arrays(bundle.files[file], ARRAYS)
         low, step = arrays["low"], arrays["step"]
-        words, others = (arrays[name].astype(np.float32) * step + low for name in ("words", "others"))
-        of = arrays["of"].astype(int).tolist()
-        if not len(of) == len(words) > 0 < len(others) or words.ndim != 2 or not np.isfinite(words).all() or not np.isfinite(others).all():
+        with np.errstate(over="ignore"):
+            words, others = (arrays[name].astype(np.float32) * step + low for name in ("words", "others"))
+        of = np.unique(arrays["of"], return_inverse=True)[1].ravel().tolist()  # numbered anew: they index counts
+        hours = float(arrays["hours"].ravel()[0])
+        if not len(of) == len(words) > 0 < len(others) or not words.ndim == others.ndim == 2 or not 0.0 < hours <= LARGEST:
             raise ValueError("its arrays do not belong together")
-        return Memory([row[None] for row in words], of, [row[None] for row in others], float(arrays["hours"][0]))
+        if not np.isfinite(words).all() or not np.isfinite(others).all():
+            raise ValueError("its values are not finite")
+        return Memory([row[None] for row in words], of, [row[None] for row in others], hours)
     except (*DAMAGE, KeyError) as error:
         raise BundleError(f"{bundle.path} is damaged: {file} cannot be read ({reason(error)}).") from error

@@ -82,8 +82,9 @@ class Study:
 
     def _adapted(self, without: int | None) -> Layer:
         memory, layer = self.old.memory, self.old.layer
-        words = [best(layer, bag) for bag, fold in zip(memory.words, memory.word_folds, strict=True) if fold != without]
-        streams = [stream for stream, fold in zip(memory.others, memory.other_folds, strict=True) if fold != without]
+        # What is remembered of one recording alone cannot be held back.
+        words = [best(layer, bag) for bag in _without(memory.words, memory.word_folds, without)]
+        streams = _without(memory.others, memory.other_folds, without)
         others = highest(layer, streams, self.old.scorer.step_seconds, HELD)
         learned = [one for one, fold in zip(self.examples, self.folds, strict=True) if fold != without or not self.held_back]
         return adapted(layer, self.old.threshold, learned, Held(np.concatenate(words), np.concatenate(others)))
@@ -160,6 +161,11 @@ class Study:
 
     def _peak(self, layer: Layer, example: Example) -> float:
         return float(layer.logits(example.copies[0]).max())
+
+
+def _without(bags: Bags, folds: Sequence[int], fold: int | None) -> Bags:
+    """The bags that are not in a fold; all where it holds all of them."""
+    return [bag for bag, own in zip(bags, folds, strict=True) if own != fold] or bags
 
 
 def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:

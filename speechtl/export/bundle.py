@@ -25,6 +25,7 @@ from speechtl.export.step import ExportStep, share_encoder
 from speechtl.files import check_place, writing
 from speechtl.progress import Advance, progress, say
 from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.description import MAX_FILES
 from speechtl.runtime.bundle.document import HASHES
 from speechtl.runtime.bundle.wake_word import GOLDEN, Bundle, State, open_bundle
 from speechtl.runtime.detector import Scorer
@@ -41,6 +42,7 @@ FORMATS = {
     TFLITE_INT8: {"runtime": "tflite", "precision": "int8", "layout": "NHWC"},
 }
 INT8 = (ONNX_INT8, TFLITE_INT8)
+MOST_REMEMBERED = MAX_FILES - len(ORDER) - 1  # words of a bundle: each memory is a file beside the graphs and the golden audio
 WORST_FIRST = ("no", "unclear", "yes")  # verdicts on commercial use
 INT8_MARGIN = 2.0  # int8 rounds differently in other versions and on other processors: tflite-runtime differs 1.8 times as much as LiteRT
 INT8_SLACK = 0.03  # of a score
@@ -114,6 +116,9 @@ def export_runs(
 def _memory(runs: Sequence[Run]) -> dict[str, bytes]:
     """The memory of each run as a file of the bundle; none where its recordings are not on this machine, or many words share the room."""
     files: dict[str, bytes] = {}
+    if len(runs) > MOST_REMEMBERED:
+        say(f"A bundle of more than {MOST_REMEMBERED} words has no memory of them, so only their runs can be adapted later.")
+        return files
     for run in runs:
         if run.network.encoder.in_windows:
             continue

@@ -74,4 +74,5 @@ def _names(folder: Path) -> list[str]:
     """The names of the clips in a folder, the newest first; their names begin with the time."""
     if not folder.is_dir():
         return []
-    return sorted((path.name for path in folder.iterdir() if path.suffix == ".wav" and path.name[0] != "."), reverse=True)
+    names = (path.name for path in folder.iterdir() if path.suffix == ".wav" and path.name[0] != ".")
+    return sorted((name for name in names if name.isprintable()), reverse=True)  # no page can name the others

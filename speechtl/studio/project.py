@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl.files import read_json, write_json
-from speechtl.folders import is_passed_over
+from speechtl.folders import is_passed_over, look_into
 from speechtl.runtime.sound.files import readable
 from speechtl.settings import name_from
 from speechtl.studio.refusals import RefusedError, conflict, missing
@@ -154,6 +154,11 @@ def files_in(folder: Path) -> list[Path]:
     endings = readable()
     found = (path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
     return sorted(path for path in found if path.is_file())
+
+
+def has_recordings(folder: Path) -> bool:
+    """Whether there is any recording in a folder or below it; a manifest may outlive those that it lists."""
+    return bool(look_into(folder, readable()).files)
 
 
 def subfolders(folder: Path) -> list[Path]:

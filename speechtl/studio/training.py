@@ -20,7 +20,7 @@ from typing import Any
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import read_json, write_json, write_text
 from speechtl.runs import begun, is_run
-from speechtl.studio.project import Project, Word, inside
+from speechtl.studio.project import Project, Word, has_recordings, inside
 from speechtl.studio.refusals import RefusedError, conflict, missing
 from speechtl.text import dumps
 
@@ -201,12 +201,12 @@ class Trainings:
 
 def recipe(project: Project, word: Word, settings: TrainingSettings) -> str:
     """The recipe of a training (TOML), with paths relative to its folder; JSON's texts and lists are TOML's, too."""
-    others = ["../../negatives"] if any(word.kind("other").rglob("*.*")) else []
+    others = ["../../negatives"] if has_recordings(word.kind("other")) else []
     values: dict[str, Any] = {
         "name": word.name,
         "phrases": word.about["phrases"],
         "data.synthesise": settings.synthesise or None,
-        "data.positives": ["../../recordings"] if any(word.kind("word").rglob("*.*")) else None,
+        "data.positives": ["../../recordings"] if has_recordings(word.kind("word")) else None,
         "data.negatives": [*others, *(str(path) for path in project.negatives)] or None,
         "data.negative_minutes": MINUTES.get(settings.effort),
         "train.epochs": EPOCHS[settings.effort],
@@ -224,7 +224,7 @@ def steps(word: Word, run: str, *, resume: bool, trained: bool = False) -> list[
     measured = ["evaluate", out, "--positives", str(kept[0]), "--negatives", str(kept[1]), "--out", str(word.runs / f"{run}.report")]
     listed = [] if trained else [{"title": "Training", "command": [*program, *train]}]
     listed.append({"title": "Making the bundle", "command": [*program, "export", out, "-o", str(word.bundle), "--no-tflite"]})
-    if all(any(folder.rglob("*.*")) for folder in kept):
+    if all(map(has_recordings, kept)):
         listed.append({"title": "Testing", "command": [*program, *measured]})
     return listed
 

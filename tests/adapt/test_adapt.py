@@ -3,8 +3,8 @@ import pytest
 from speechtl.adapt import compare, study
 from speechtl.adapt.adapt import adapt
 from speechtl.adapt.keep import previous, undo
-from speechtl.adapt.memory import unpack
-from speechtl.errors import CheckFailedError, SpeechtlError
+from speechtl.adapt.memory import MEMORY, unpack
+from speechtl.errors import BundleError, CheckFailedError, SpeechtlError
 from speechtl.runtime.bundle.wake_word import open_bundle
 from speechtl.runtime.detector import Detector
 
@@ -41,6 +41,14 @@ def test_the_new_bundle_says_what_it_learned_and_remembers_it(remembering, alarm
     assert len(after.about["data"]["recordings"].split()) == len(SOFT)
     assert all(result["ok"] for result in after.about["parity"])
     assert len(unpack(after).others) == len(unpack(before).others) + len(SOFT)
+
+
+@pytest.mark.parametrize("points", ["x", ["x"], [{}], [{"threshold": 2.0}]])
+def test_operating_points_that_are_none_are_one_sentence_and_nothing_is_written(remembering, remake, alarms, tmp_path, points):
+    memory = {MEMORY: open_bundle(remembering).files[MEMORY]}
+    with pytest.raises(BundleError, match=r"odd\.wake cannot be used: in its bundle\.json, operating_points"):
+        adapt(remake({"operating_points": points}, files=memory, name="odd.wake"), tmp_path / "new.wake", clips=alarms)
+    assert not (tmp_path / "new.wake").exists()
 
 
 def test_what_is_worse_is_not_written_and_the_old_bundle_stays(remembering, alarms, monkeypatch):

@@ -6,7 +6,7 @@ import soundfile
 
 pytest.importorskip("torch", reason="torch is not installed")
 
-from speechtl.adapt.clips import read_inbox
+from speechtl.adapt.clips import Wanted, read_inbox
 from speechtl.errors import SpeechtlError
 
 RATE = 16_000
@@ -24,7 +24,7 @@ def said():
 
 
 def read(said, folder=None, manifest=None):
-    return read_inbox(folder, manifest, ["computer"], said.append)
+    return read_inbox(folder, manifest, Wanted(["computer"], ["hey home"]), said.append)
 
 
 def test_labels_are_the_sub_folders_and_everything_else_is_counted_and_told(tmp_path, said):
@@ -50,6 +50,31 @@ def test_a_clip_given_twice_counts_once_and_one_with_both_labels_not_at_all(tmp_
         write(tmp_path / name, seed=len(name.split("/")[1]) + ("x" in name))
     inbox = read(said, tmp_path)
     assert (len(inbox.clips), inbox.repeated, inbox.contradicting) == (1, 1, 2)
+
+
+def test_clips_that_were_saved_for_another_word_of_the_detector_are_left_out(tmp_path, said):
+    write(tmp_path / "word" / NAME.format(second=1), seed=1)
+    write(tmp_path / "word" / NAME.format(second=2).replace("computer", "hey_home"), seed=2)
+    write(tmp_path / "not-word" / NAME.format(second=3).replace("computer_0.97", "hey_home_near_0.41"), seed=3)
+    inbox = read(said, tmp_path)
+    assert ([clip.is_word for clip in inbox.clips], inbox.of_other_words) == ([True], 2)
+    assert "Left out 2 clips of another word." in " ".join(said)
+
+
+def test_files_that_are_no_recordings_are_named(tmp_path, said):
+    write(tmp_path / "word" / "a.wav", seed=1)
+    for label in ("word", "not-word"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / "talk.odt").write_bytes(b"odd")
+    assert len(read(said, tmp_path).clips) == 1
+    assert "1 recording is used; skipped: 1 .odt file." in said[0]
+    assert "0 recordings are used; skipped: 1 .odt file." in said[1]
+
+
+def test_a_name_with_digits_that_are_no_time_is_a_name(tmp_path, said):
+    write(tmp_path / "word" / "20261399T999999.999Z_computer_0.97.wav", seed=1)
+    write(tmp_path / "word" / NAME.format(second=1), seed=2)
+    assert len({clip.occasion for clip in read(said, tmp_path).clips}) == 2
 
 
 def test_a_manifest_gives_labels_or_texts(tmp_path, said):

@@ -45,13 +45,27 @@ def test_a_bundle_without_a_memory_says_what_to_do(tiny_bundle):
 
 def test_damage_is_one_sentence(remake):
     good = dict(np.load(io.BytesIO(pack(memory()))))
-    for change in ({"of": good["of"][:3]}, {"low": np.full(6, np.nan, np.float32)}, {"words": good["words"][:0]}):
+    for change in (
+        {"of": good["of"][:3]},
+        {"low": np.full(6, np.nan, np.float32)},
+        {"words": good["words"][:0]},
+        {"others": good["others"][0]},
+        {"hours": np.array([np.nan])},
+        {"hours": np.array([0.0])},
+    ):
         file = io.BytesIO()
         np.savez_compressed(file, **(good | change))
         with pytest.raises(BundleError, match=r"is damaged: memory\.npz"):
             unpack(open_bundle(remake(files={MEMORY: file.getvalue()})))
     with pytest.raises(BundleError, match=r"is damaged: memory\.npz"):
         unpack(open_bundle(remake(files={MEMORY: b"nothing"})))
+
+
+def test_numbers_of_recordings_cost_no_room_whatever_they_are(remake):
+    good = dict(np.load(io.BytesIO(pack(memory()))))
+    file = io.BytesIO()
+    np.savez_compressed(file, **(good | {"of": good["of"] * 100_000_000 - 5}))
+    assert unpack(open_bundle(remake(files={MEMORY: file.getvalue()}))).of == memory().of
 
 
 def test_the_highest_moments_of_streams_come_first_one_of_a_second():

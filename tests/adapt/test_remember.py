@@ -43,3 +43,8 @@ def test_an_export_leaves_the_memory_out_where_it_cannot_be_made_and_says_so(run
     assert "only its run can be adapted later" in capsys.readouterr().err
     other = dataclasses.replace(run, about={**run.about, "name": "other"})
     assert list(_memory([run, other])) == ["memory.burst.npz", "memory.other.npz"]
+
+
+def test_a_bundle_of_more_words_than_it_has_room_for_files_has_no_memory_and_the_export_says_so(run, capsys):
+    assert _memory([run] * 28) == {}
+    assert "A bundle of more than 27 words has no memory" in capsys.readouterr().err

@@ -54,6 +54,11 @@ def test_false_alarms_of_a_kind_are_silenced_also_where_they_were_held_back(old)
     assert line(outcome, "training: words found").new >= line(outcome, "training: words found").old - 1
 
 
+def test_the_memory_of_one_recording_and_one_stream_is_enough(old):
+    old.memory = Memory(old.memory.words, [0] * len(old.memory.words), [np.concatenate(old.memory.others)], 0.5)
+    assert studied(old, [Example(False, [steps(-5.0, 0.5, like=3, amount=3.0)])]).improved
+
+
 def test_missed_words_of_a_kind_are_found_also_where_they_were_held_back(old):
     missed = [
         Example(True, [steps(-4.0, value, like=5, amount=3.0, seed=300 + index)]) for index, value in enumerate(np.linspace(-2.0, -0.2, 8))

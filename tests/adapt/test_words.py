@@ -9,7 +9,7 @@ import pytest
 from speechtl.adapt.adapt import adapt
 from speechtl.adapt.graph import features_of_bundle
 from speechtl.adapt.memory import unpack
-from speechtl.errors import BundleError
+from speechtl.errors import BundleError, SpeechtlError
 from speechtl.export.bundle import export_runs
 from speechtl.runtime.bundle.archive import write_bundle
 from speechtl.runtime.bundle.wake_word import only, open_bundle
@@ -95,6 +95,12 @@ def test_the_word_must_be_named_and_be_there(home, save, bursts, tmp_path):
         adapt(path, tmp_path / "a.wake", clips=clips)
     with pytest.raises(BundleError, match=r"no word 'bong' \(did you mean 'bang'\?\)"):
         adapt(path, tmp_path / "a.wake", clips=clips, word="bong")
+
+
+def test_labels_of_clips_that_another_word_saved_teach_nothing(home, save, bursts, tmp_path):
+    clips = save("word", bursts(), "20261121T093012.345Z_burst_0.91")
+    with pytest.raises(SpeechtlError, match="no labelled clip to learn from"):
+        adapt(home("linear", "linear"), tmp_path / "a.wake", clips=clips, word="bang")
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,16 @@ def test_the_recipe_is_one_that_speechtl_train_takes(project, phrase):
     assert [Path(one).resolve() for one in read.data.positives] == [word.kind("word").resolve()]
 
 
+def test_a_folder_whose_last_recording_was_removed_is_no_data(client, project, take):
+    for kind in ("word", "other", "kept-word", "kept-other"):
+        assert client.put(f"/api/words/burst/data/{kind}/anna/a.wav?rate=16000", content=take).status_code == 201
+        assert client.delete(f"/api/words/burst/data/{kind}/anna/a.wav").status_code == 200
+    word = project.word("burst")
+    assert (word.kind("other") / "manifest.jsonl").is_file()
+    assert "data." not in recipe(project, word, TrainingSettings("normal"))
+    assert [step["title"] for step in steps(word, "1", resume=False)] == ["Training", "Making the bundle"]
+
+
 def test_what_is_kept_for_the_test_is_measured_at_the_end(word):
     titles = [step["title"] for step in steps(word, "1", resume=False)]
     assert titles == ["Training", "Making the bundle"]

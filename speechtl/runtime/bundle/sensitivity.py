@@ -68,7 +68,7 @@ class Setting:
 
     def __str__(self) -> str:
         recall = f"{100 * self.recall:.1f} % ({100 * self.recall_low:.1f} to {100 * self.recall_high:.1f} %)"
-        accepts = "accept" if self.per_day == 1.0 else "accepts"
+        accepts = "accept" if _rate(self.per_day) == "1" else "accepts"
         return (
             f"threshold {self.threshold:.4g} for {_rate(self.per_day)} false {accepts} a day "
             f"(at most {_rate(self.per_day_high)} with 95 % confidence); recall in validation {recall}"
@@ -114,14 +114,18 @@ class Sensitivity:
 
     def at_threshold(self, threshold: float) -> Setting:
         """What a threshold between 0 and 1 costs."""
-        logit = min(max(_logit(threshold), LOGITS[0]), LOGITS[1])
+        logit = _in_range(_logit(threshold))
         known = logit >= self.tail.start - 1e-6
         return self._setting(threshold, logit, HOURS_A_DAY * self.tail.per_hour(logit) if known else math.inf)
 
     def moved(self, by: float) -> Sensitivity:
-        """The sensitivity of a detector whose logits are that much higher, for words and everything else alike."""
-        tail, high = (replace(one, start=one.start + by) for one in (self.tail, self.high))
-        return Sensitivity(tail, high, self.hours, tuple(replace(point, logit=point.logit + by) for point in self.recalls))
+        """The sensitivity of a detector whose logits are that much higher, for words and everything else alike.
+
+        Logits stay in the range that bundles may have, however often they have moved.
+        """
+        tail, high = (replace(one, start=_in_range(one.start + by)) for one in (self.tail, self.high))
+        moved = {_in_range(point.logit + by): point for point in self.recalls}
+        return Sensitivity(tail, high, self.hours, tuple(replace(point, logit=logit) for logit, point in moved.items()))
 
     def _setting(self, threshold: float, logit: float, asked: float) -> Setting:
         found = self._recall(logit)
@@ -186,6 +190,10 @@ def sigmoid(logit: float) -> float:
 
 def _logit(score: float) -> float:
     return math.inf if score >= 1.0 else math.log(score) - math.log1p(-score)
+
+
+def _in_range(logit: float) -> float:
+    return min(max(logit, LOGITS[0]), LOGITS[1])
 
 
 def _rate(rate: float) -> str:

@@ -92,7 +92,7 @@ class Clips:
         """Keep the seconds around an event, or a near miss, of that time since the start; return where, or None for other words."""
         if self._words and event.name not in self._words:
             return None
-        word = _in_file_name(event.name)
+        word = in_file_name(event.name)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(event.wall)) + f".{int(event.wall * 1000) % 1000:03d}Z"
         name = f"{stamp}_{word}{'_near' if near else ''}_{event.score:.2f}.wav"
         self._pending.append((event, name))
@@ -149,7 +149,7 @@ class Clips:
         self._troubled = True
 
 
-def _in_file_name(word: str) -> str:
+def in_file_name(word: str) -> str:
     """A word's name in a form for file names: letters of every script with their marks, and not too many bytes."""
     signs = (sign if unicodedata.category(sign)[0] in "LMN" or sign in "_-" else " " for sign in word)
     return "_".join("".join(signs).split()).encode()[:LONGEST_WORD].decode(errors="ignore")

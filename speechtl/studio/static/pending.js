@@ -27,6 +27,11 @@ async function inStore(mode, work) {
 
 const kept = (work) => work.catch(() => undefined); // private windows may have no storage; then only the connection protects a take
 
+// What the studio refuses for good would be refused again. A full disk, a silent studio, a token that this browser lacks (403), a name
+// that is not the studio's (421), or another window that sends the same take (409) will not stay so.
+const PASSING = [403, 409, 421];
+export const passes = (error) => !error.status || error.status >= 500 || PASSING.includes(error.status);
+
 export async function send(path, blob) {
   underway.add(path);
   await kept(inStore("readwrite", (store) => store.put({ path, blob })));
@@ -40,9 +45,7 @@ async function deliver(path, blob) {
     await kept(inStore("readwrite", (store) => store.delete(path)));
     return answer;
   } catch (error) {
-    // What the studio refuses for good would be refused again. A full disk, a silent studio, or another window that sends the same
-    // take (409) will not stay so.
-    if (error.status && error.status < 500 && error.status !== 409) await kept(inStore("readwrite", (store) => store.delete(path)));
+    if (!passes(error)) await kept(inStore("readwrite", (store) => store.delete(path)));
     throw error;
   } finally {
     underway.delete(path);

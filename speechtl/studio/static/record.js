@@ -2,7 +2,7 @@
 
 import { address, ask, attempt, counted, get, h, icon, play, playButton, post, request, surface, colour, toast, waveform, seconds, peaksOf } from "./ui.js";
 import { joined, level, microphone, takeName, wav, whyNoMicrophone } from "./microphone.js";
-import { send } from "./pending.js";
+import { passes, send } from "./pending.js";
 
 const BEFORE = 0.3; // seconds kept before the button was pressed
 const LONGEST = 4.0, SHORTEST = 0.8, AFTER = 0.6; // seconds of a take, and of quiet that ends it
@@ -157,7 +157,7 @@ export async function show(page, { word, project, keys, current }) {
       if (speaker === state.speaker) state.speakers.set(speaker, Math.max(state.speakers.get(speaker) || 0, saved));
       if (take.check.problems.length && mode === "word") toast(`${take.check.problems[0].text} ${take.check.problems[0].remedy}`, { undo: () => remove(take) });
     } catch (error) {
-      const waits = !error.status || error.status >= 500 || error.status === 409;
+      const waits = passes(error);
       if (!waits) state.newest = state.newest.filter((one) => one !== take);
       toast(error.message + (waits ? " The recording waits in this browser, and is saved as soon as that works." : ""), { bad: true });
     }

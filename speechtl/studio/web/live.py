@@ -45,9 +45,7 @@ class Stream:
         message: dict[str, Any] = {"seconds": round(self._heard / SAMPLE_RATE, 2)}
         if self._peak is not None:
             message |= {"score": round(self._peak[0], 4), "threshold": self._peak[1]}
-        return message | {
-            "events": [{"name": event.name, "time": round(event.time, 2), "score": round(event.score, 4)} for event in events]
-        }
+        return message | {"events": [event.to_json() for event in events]}
 
     def _keep(self, scored: Event, threshold: float) -> None:
         if self._peak is None or scored.score > self._peak[0]:

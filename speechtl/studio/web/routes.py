@@ -37,8 +37,29 @@ MOST_CLIP = 20_000_000  # bytes of a clip that a device sends
 REPORT_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self' data:; frame-ancestors 'self'"
 )
-TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".m4a": "audio/mp4"}
+TYPES = {
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".m4a": "audio/mp4",
+    ".mp4": "audio/mp4",
+    ".aac": "audio/aac",
+    ".webm": "audio/webm",
+    ".3gp": "audio/3gpp",
+}
 REPORT_TYPES = {".html": "text/html", ".json": "application/json", ".png": "image/png", ".svg": "image/svg+xml", **TYPES}
+
+
+class Answer(JSONResponse):
+    """A document; a name on the disk that is no UTF-8 gets question marks, and does not hide all others."""
+
+    def render(self, content: Any) -> bytes:
+        """The document as bytes."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 Handler: TypeAlias = Callable[["Studio", Request], Awaitable[Response]]
 
 
@@ -98,7 +119,7 @@ def _answering(studio: Studio, handler: Handler) -> Callable[[Request], Awaitabl
                 import traceback
 
                 echo("".join(traceback.format_exception(error)), err=True)
-            return JSONResponse({"error": sentence}, status)
+            return Answer({"error": sentence}, status)
 
     return answer
 
@@ -137,7 +158,7 @@ async def _project(studio: Studio, _request: Request) -> Response:
     about = {"folder": str(studio.project.folder), "version": __version__, "phone": studio.phone, "most_bytes": takes.MOST_BYTES}
     negatives = [str(path) for path in studio.project.negatives]
     speaks = await run_in_threadpool(can_speak)
-    return JSONResponse({**about, "words": words, "negatives": negatives, "training": studio.trainings.running(), "speaks": speaks})
+    return Answer({**about, "words": words, "negatives": negatives, "training": studio.trainings.running(), "speaks": speaks})
 
 
 async def _code(studio: Studio, _request: Request) -> Response:
@@ -155,12 +176,12 @@ async def _add_word(studio: Studio, request: Request) -> Response:
     phrase = (await _document(request)).get("phrase")
     if not isinstance(phrase, str):
         raise RefusedError(422, "A new word needs what is spoken: phrase.")
-    return JSONResponse({"name": studio.project.add(phrase).name}, 201)
+    return Answer({"name": studio.project.add(phrase).name}, 201)
 
 
 async def _data(studio: Studio, request: Request) -> Response:
     word = _word(studio, request)
-    return JSONResponse(await run_in_threadpool(_listed, studio, word))
+    return Answer(await run_in_threadpool(_listed, studio, word))
 
 
 def _listed(studio: Studio, word: Word) -> dict[str, Any]:
@@ -188,7 +209,7 @@ async def _store(studio: Studio, request: Request) -> Response:
     if (rate := request.query_params.get("rate", "")).isdecimal():  # recorded here
         await run_in_threadpool(takes.note, word, kind, target, request.query_params.get("device", "browser")[:200], int(rate))
     check = await run_in_threadpool(studio.checks.now, target, word.about["phrases"] if kind.endswith("word") else ())
-    return JSONResponse({"speaker": target.parent.name, "name": target.name, "check": check}, 201 if new else 200)
+    return Answer({"speaker": target.parent.name, "name": target.name, "check": check}, 201 if new else 200)
 
 
 async def _recording(studio: Studio, request: Request) -> Response:
@@ -201,27 +222,27 @@ def _sound(path: Path) -> Response:
 
 async def _remove(studio: Studio, request: Request) -> Response:
     takes.remove(_word(studio, request), *_take(request))
-    return JSONResponse({})
+    return Answer({})
 
 
 async def _restore(studio: Studio, request: Request) -> Response:
     takes.restore(_word(studio, request), *_take(request))
-    return JSONResponse({})
+    return Answer({})
 
 
 async def _keep(studio: Studio, request: Request) -> Response:
     takes.change_side(_word(studio, request), request.path_params["kind"], request.path_params["speaker"])
-    return JSONResponse({})
+    return Answer({})
 
 
 async def _trainings(studio: Studio, request: Request) -> Response:
     word = _word(studio, request)
-    return JSONResponse({"trainings": studio.trainings.listed(word), "running": studio.trainings.running()})
+    return Answer({"trainings": studio.trainings.listed(word), "running": studio.trainings.running()})
 
 
 async def _start(studio: Studio, request: Request) -> Response:
     settings = TrainingSettings.of(await _document(request))
-    return JSONResponse({"run": studio.trainings.start(_word(studio, request), settings)}, 201)
+    return Answer({"run": studio.trainings.start(_word(studio, request), settings)}, 201)
 
 
 async def _steer(studio: Studio, request: Request) -> Response:
@@ -232,15 +253,15 @@ async def _steer(studio: Studio, request: Request) -> Response:
         studio.trainings.stop(word, run, now=action == "kill")
     else:
         raise missing(f"The action {action!r}")
-    return JSONResponse({})
+    return Answer({})
 
 
 async def _log(studio: Studio, request: Request) -> Response:
-    return JSONResponse({"log": studio.trainings.log(_word(studio, request), request.path_params["run"])})
+    return Answer({"log": studio.trainings.log(_word(studio, request), request.path_params["run"])})
 
 
 async def _result(studio: Studio, request: Request) -> Response:
-    return JSONResponse(result.result(_word(studio, request), request.path_params["run"]))
+    return Answer(result.result(_word(studio, request), request.path_params["run"]))
 
 
 async def _report(studio: Studio, request: Request) -> Response:
@@ -251,12 +272,12 @@ async def _report(studio: Studio, request: Request) -> Response:
 
 async def _choose(studio: Studio, request: Request) -> Response:
     result.choose(_word(studio, request), (await _document(request)).get("per_day"))
-    return JSONResponse({})
+    return Answer({})
 
 
 async def _inbox(studio: Studio, request: Request) -> Response:
     before = request.query_params.get("before", "")
-    return JSONResponse(await run_in_threadpool(inbox.listed, _word(studio, request), before))
+    return Answer(await run_in_threadpool(inbox.listed, _word(studio, request), before))
 
 
 async def _receive_clip(studio: Studio, request: Request) -> Response:
@@ -264,9 +285,9 @@ async def _receive_clip(studio: Studio, request: Request) -> Response:
     word = _word(studio, request)
     name = inbox.clip_name(request.path_params["name"])
     if inbox.is_known(word, name):
-        return JSONResponse({"name": name})
+        return Answer({"name": name})
     await takes.store(word.clips / name, _announced(request), request.stream(), MOST_CLIP)
-    return JSONResponse({"name": name}, 201)
+    return Answer({"name": name}, 201)
 
 
 async def _clip(studio: Studio, request: Request) -> Response:
@@ -276,16 +297,16 @@ async def _clip(studio: Studio, request: Request) -> Response:
 async def _label(studio: Studio, request: Request) -> Response:
     given = await _document(request)
     inbox.label(_word(studio, request), request.path_params["name"], given.get("label", ""), given.get("expected", ""))
-    return JSONResponse({})
+    return Answer({})
 
 
 async def _adapt(studio: Studio, request: Request) -> Response:
     """Start adapting the bundle to the labelled clips."""
-    return JSONResponse({"run": studio.trainings.adapt(_word(studio, request))}, 201)
+    return Answer({"run": studio.trainings.adapt(_word(studio, request))}, 201)
 
 
 async def _certificate(studio: Studio, request: Request) -> Response:
-    return JSONResponse(await run_in_threadpool(ship.certificate, _word(studio, request)))
+    return Answer(await run_in_threadpool(ship.certificate, _word(studio, request)))
 
 
 async def _bundle(studio: Studio, request: Request) -> Response:
@@ -297,7 +318,7 @@ async def _copy(studio: Studio, request: Request) -> Response:
     given = await _document(request)
     word = _word(studio, request)
     done = await run_in_threadpool(lambda: ship.copy(word, given.get("host"), install=given.get("install") is True))
-    return JSONResponse({"done": done})
+    return Answer({"done": done})
 
 
 API: tuple[tuple[str, str, Handler], ...] = (

@@ -79,6 +79,12 @@ def test_scores_that_are_higher_need_a_threshold_that_is_higher_by_as_much():
     assert (after.per_day, after.recall, after.recall_low) == pytest.approx((before.per_day, before.recall, before.recall_low))
 
 
+@pytest.mark.parametrize("by", [-50.0, 50.0])
+def test_however_far_it_has_moved_it_can_be_read_again(by):
+    moved = json.loads(json.dumps(sensitivity().moved(by / 2).moved(by / 2).to_json()))
+    assert read_sensitivity(Field("sensitivity", moved)) is not None
+
+
 def test_what_is_written_is_read():
     assert json.loads(json.dumps(sensitivity().to_json())) == SENSITIVITY
 

@@ -162,7 +162,7 @@ def test_without_permission_the_page_says_what_to_do(browser, address, sound):
     window.await_text("The browser may not use the microphone. Allow it for this page")
 
 
-def test_a_take_survives_a_studio_that_does_not_answer_and_a_window_that_is_closed(browser, address, sound, word):
+def test_takes_survive_a_studio_that_does_not_answer_or_wants_its_token_and_a_window_that_is_closed(browser, address, sound, word):
     window = browser(sound, "--use-fake-ui-for-media-stream")
     window.open(f"{address}/?token={TOKEN}")
     window.click("Who speaks?")
@@ -172,10 +172,13 @@ def test_a_take_survives_a_studio_that_does_not_answer_and_a_window_that_is_clos
     window.run("window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError('no network'))")
     window.click("Record", "#page button")
     window.await_text("The recording waits in this browser")
+    window.run("window.fetch = () => Promise.resolve(new Response('This address lacks the token.', { status: 403 }))")
+    window.click("Record", "#page button")
+    window.await_text("lacks the token. The recording waits in this browser")
     assert list(word.folder.rglob("*.wav")) == []
     window.run("location.reload()")
-    window.await_text("1 take of Anna")
-    assert len(list(word.folder.rglob("*.wav"))) == 1
+    window.await_text("2 takes of Anna")
+    assert len(list(word.folder.rglob("*.wav"))) == 2
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "'\"><script>alert(2)</script>", "\u202egnp.exe", "a" * 60])

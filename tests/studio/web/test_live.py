@@ -1,3 +1,5 @@
+from unittest.mock import ANY
+
 import numpy as np
 import pytest
 import soxr
@@ -35,6 +37,7 @@ def test_the_browsers_microphone_is_heard_by_the_same_detector(client, trained, 
     expected = Detector.open(trained.bundle).feed(sound)
     assert [event["name"] for event in events] == ["burst", "burst"]
     assert [event["time"] for event in events] == pytest.approx([event.time for event in expected], abs=0.09)
+    assert [(event["level"], event["snr"], event["at"][:2]) for event in events] == [(pytest.approx(-12, abs=3), ANY, "20")] * 2
     assert {answer["threshold"] for answer in answers if "threshold" in answer} == {0.5}
     assert answers[-1]["seconds"] == pytest.approx(5.0, abs=0.1)
 

@@ -166,6 +166,15 @@ def test_recordings_put_into_the_folder_by_hand_are_listed_whatever_their_names(
     assert client.get(f"{TAKES}/%C3%85sa%20%26%20%3Cb%3ECo/take%201.wav").content == take
 
 
+def test_a_name_that_is_no_text_hides_no_other(client, word, take):
+    for folder in ("recordings", "recordings/\udcff", "clips"):
+        (word.folder / folder).mkdir(exist_ok=True)
+        for name in ("a.wav", "\udcfe.wav"):
+            (word.folder / folder / name).write_bytes(take)
+    assert names(client) == {"": ["a.wav", "?.wav"], "?": ["a.wav", "?.wav"]}
+    assert [clip["name"] for clip in client.get("/api/words/burst/inbox").json()["clips"]] == ["a.wav"]
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b"nul", b"[" * 100_000, b"\xff\xfe", json.dumps({"phrase": "x" * 200_000}).encode()])
 def test_a_request_that_is_no_json_object_is_one_sentence(client, body):
     answer = client.post("/api/words", content=body)
