@@ -23,6 +23,7 @@ METER_WIDTH = 30  # characters
 METER_DB = (-60.0, 0.0)  # from empty to full
 CLEAR = "\r\x1b[K"
 END = "\x04"  # Ctrl-D
+ESCAPE = "\x1b"
 
 
 class Terminal:
@@ -63,8 +64,11 @@ class Terminal:
         return answer.strip() or default
 
     def key(self) -> str:
-        """The next key, in lower case: a letter, `enter`, or `q` for Ctrl-D and the end of the input."""
+        """The next key, in lower case: a letter, `enter`, `q` for Ctrl-D and the end of the input, or `escape` for one without a letter."""
         pressed = os.read(sys.stdin.fileno(), 1).decode("ascii", "replace").lower()
+        if pressed == ESCAPE:
+            self.pressed()  # the rest of the key: that of F2 has a Q
+            return "escape"
         return {"\n": "enter", "\r": "enter", END: "q", "": "q"}.get(pressed, pressed)
 
     def pressed(self) -> bool:
