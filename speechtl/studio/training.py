@@ -217,16 +217,20 @@ def recipe(project: Project, word: Word, settings: TrainingSettings) -> str:
 
 
 def steps(word: Word, run: str, *, resume: bool, trained: bool = False) -> list[dict[str, Any]]:
-    """The commands of a training: train, export, and measure on what is kept for the test, if there is any."""
+    """The commands of a training: train, make the bundle, measure on what is kept for the test, if there is any, and make the bundle small.
+
+    Quantisation takes a minute, in which the detector can be tried already.
+    """
     program, out = [sys.executable, "-m", "speechtl"], str(word.runs / run)
     train = ["train", str(_job(word, run) / RECIPE), "--out", out, *(["--resume"] if resume else [])]
     kept = [word.kind("kept-word"), word.kind("kept-other")]
     measured = ["evaluate", out, "--positives", str(kept[0]), "--negatives", str(kept[1]), "--out", str(word.runs / f"{run}.report")]
     listed = [] if trained else [{"title": "Training", "command": [*program, *train]}]
-    listed.append({"title": "Making the bundle", "command": [*program, "export", out, "-o", str(word.bundle), "--no-tflite"]})
+    exported = [*program, "export", out, "-o", str(word.bundle), "--no-tflite"]
+    listed.append({"title": "Making the bundle", "command": [*exported, "--no-int8"]})
     if all(map(has_recordings, kept)):
         listed.append({"title": "Testing", "command": [*program, *measured]})
-    return listed
+    return [*listed, {"title": "Making the bundle small", "command": exported}]
 
 
 def adapting(word: Word) -> dict[str, Any]:

@@ -163,16 +163,20 @@ def test_a_folder_whose_last_recording_was_removed_is_no_data(client, project, t
     word = project.word("burst")
     assert (word.kind("other") / "manifest.jsonl").is_file()
     assert "data." not in recipe(project, word, TrainingSettings("normal"))
-    assert [step["title"] for step in steps(word, "1", resume=False)] == ["Training", "Making the bundle"]
+    assert [step["title"] for step in steps(word, "1", resume=False)] == ["Training", "Making the bundle", "Making the bundle small"]
 
 
 def test_what_is_kept_for_the_test_is_measured_at_the_end(word):
     titles = [step["title"] for step in steps(word, "1", resume=False)]
-    assert titles == ["Training", "Making the bundle"]
+    assert titles == ["Training", "Making the bundle", "Making the bundle small"]
     for kind in ("kept-word", "kept-other"):
         (word.kind(kind) / "anna").mkdir(parents=True)
         (word.kind(kind) / "anna" / "a.wav").touch()
-    assert [step["title"] for step in steps(word, "1", resume=True, trained=True)] == ["Making the bundle", "Testing"]
+    assert [step["title"] for step in steps(word, "1", resume=True, trained=True)] == [
+        "Making the bundle",
+        "Testing",
+        "Making the bundle small",
+    ]
 
 
 def test_an_adaptation_is_refused_where_it_is_no_better(client, word, monkeypatch):
