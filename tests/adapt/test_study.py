@@ -65,8 +65,16 @@ def test_missed_words_of_a_kind_are_found_also_where_they_were_held_back(old):
     ]
     outcome = studied(old, missed)
     assert (outcome.reasons, outcome.improved) == ([], True)
-    assert line(outcome, "new clips: words found").new >= 7
+    assert line(outcome, "held back: words found").new >= 7
     assert line(outcome, "training: false accepts").new <= line(outcome, "training: false accepts").old
+
+
+def test_what_one_occasion_alone_can_teach_is_learned(old):
+    missed = [Example(True, [steps(-4.0, -1.0, like=5, amount=3.0, seed=600 + index)]) for index in range(5)]
+    known = [Example(True, [steps(-4.0, 6.0, seed=700 + index)]) for index in range(5)]
+    outcome = Study(old, [], [*missed, *known], [0] * 5 + [1] * 5, held_back=True).run()
+    assert (outcome.reasons, outcome.improved) == ([], True)
+    assert [line(outcome, f"{how}: words found").new for how in ("held back", "learned from")] == [5, 10]
 
 
 def test_words_with_the_label_of_anything_else_are_never_shipped(old):
