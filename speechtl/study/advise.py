@@ -103,7 +103,7 @@ def _policy(target: Target) -> tuple[str, str]:
 
 
 def _sharing(target: Target) -> tuple[str, ...]:
-    """Expected gain when several tasks share a network; `training/studies/driving.py` measures it."""
+    """Expected gain when several tasks share a network; `training/studies/pictures/driving.py` measures it."""
     if len(target.labels) < 2:
         return ()
     fewest, most = min(target.labels), max(target.labels)

@@ -12,7 +12,7 @@ TARGET = 3
 @pytest.fixture
 def program(load_program):
     torch.set_num_threads(1)
-    return load_program("training/studies/driving")
+    return load_program("training/studies/pictures/driving")
 
 
 def weights(encoder) -> int:

@@ -11,7 +11,7 @@ from speechtl.image.manifest import read_pictures
 @pytest.fixture
 def program(load_program):
     torch.set_num_threads(1)
-    return load_program("training/studies/xray")
+    return load_program("training/studies/pictures/xray")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""python training/studies/driving.py --out runs/driving [--controls] [--photographs]
+"""python training/studies/pictures/driving.py --out runs/driving [--controls] [--photographs]
 
 Does a task with few labels gain from sharing a network with three tasks that have 2000 labels each?
 

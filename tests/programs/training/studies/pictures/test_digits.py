@@ -5,7 +5,7 @@ import torch
 @pytest.fixture
 def program(load_program):
     torch.set_num_threads(1)
-    return load_program("training/studies/digits")
+    return load_program("training/studies/pictures/digits")
 
 
 def test_drawn_digits_are_of_every_kind_and_from_the_pool(program):

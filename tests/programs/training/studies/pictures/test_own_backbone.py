@@ -8,7 +8,7 @@ from speechtl.image.recipe import read_image_recipe
 
 
 def test_digits_become_a_folder_of_classes_that_its_recipe_reads(load_program, tmp_path):
-    program = load_program("training/studies/own_backbone")
+    program = load_program("training/studies/pictures/own_backbone")
     program.write_folder(tmp_path / "small", *program.eight_by_eight(), most=60)
     recipe = read_image_recipe(program.write_recipe(tmp_path / "own-8x8.toml", "small", "small", "scratch", 5, 0.2))
     data = prepare(recipe, print)
@@ -21,7 +21,7 @@ def test_digits_become_a_folder_of_classes_that_its_recipe_reads(load_program, t
 @pytest.mark.slow
 def test_both_directions_are_pretrained_transferred_written_and_drawn(load_program, tmp_path, monkeypatch):
     torch.set_num_threads(1)
-    program = load_program("training/studies/own_backbone")
+    program = load_program("training/studies/pictures/own_backbone")
     monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path / "cache"))
     few = tuple(array[:200] for array in program.eight_by_eight())
     monkeypatch.setattr(program, "mnist", lambda: few)

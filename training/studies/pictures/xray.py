@@ -1,4 +1,4 @@
-"""python training/studies/xray.py --out runs/xray [--full]
+"""python training/studies/pictures/xray.py --out runs/xray [--full]
 
 Can a network that was pretrained on photographs tell pneumonia in chest X-rays?
 

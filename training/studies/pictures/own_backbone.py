@@ -1,4 +1,4 @@
-"""python training/studies/own_backbone.py --out runs/own [--full]
+"""python training/studies/pictures/own_backbone.py --out runs/own [--full]
 
 Does it pay to pretrain a backbone of your own? From MNIST to scikit-learn's 8×8 digits, and back.
 

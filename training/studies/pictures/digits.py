@@ -1,4 +1,4 @@
-"""python training/studies/digits.py --out runs/digits [--full]
+"""python training/studies/pictures/digits.py --out runs/digits [--full]
 
 How many pictures does it take to recognise handwritten digits with a network that was pretrained on photographs?
 
