@@ -9,7 +9,7 @@ import threading
 import pytest
 import soundfile
 
-from tests.fixtures.browser import SPACE
+from tests.fixtures.browser import SPACE, record_ten_takes
 
 pytestmark = pytest.mark.slow
 
@@ -82,18 +82,7 @@ def test_a_word_is_recorded_trained_tried_sorted_and_taken_along(browser, addres
     shutil.rmtree(project.folder / "burst")
     window = browser(sound, "--use-fake-ui-for-media-stream")
     window.look(390, 844, phone=True)
-    window.open(f"{address}/?token={TOKEN}")
-    window.await_text("Your own wake word")
-    window.type("#phrase", "burst")
-    window.click("Begin")
-
-    window.click("Who speaks?")
-    window.type("dialog input", "Anna")
-    window.click("Add")
-    window.click("10 takes, one after the other", "label")
-    window.click("Record", "button")
-    window.await_text("10 takes of Anna", 120.0)
-    window.await_true("!document.body.innerText.includes('saving')")
+    record_ten_takes(window, f"{address}/?token={TOKEN}", "burst")
     takes = sorted((project.folder / "burst" / "recordings" / "Anna").glob("[!.]*.wav"))
     assert len(takes) == 10
     assert all(0.8 <= soundfile.info(path).duration <= 4.2 for path in takes)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.fixtures.browser import SPACE
+from tests.fixtures.browser import SPACE, record_ten_takes
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.real]
 
@@ -60,17 +60,7 @@ def test_ten_takes_become_a_detector_that_is_tried_adapted_and_taken_along(brows
 
     window.look(*PHONE, phone=True)
     began = time.monotonic()
-    window.open(address)
-    window.await_text("Your own wake word")
-    window.type("#phrase", "computer")
-    window.click("Begin")
-    window.click("Who speaks?")
-    window.type("dialog input", "Anna")
-    window.click("Add")
-    window.click("10 takes, one after the other", "label")
-    window.click("Record", "button")
-    window.await_text("10 takes of Anna", 180.0)
-    window.await_true("!document.body.innerText.includes('saving')")
+    record_ten_takes(window, address, "computer")
     took = {"recording": time.monotonic() - began}
     look("record")
     keep_others(word, speakers[1:3], real_clips("speechocean762", 40))
@@ -139,7 +129,7 @@ def test_ten_takes_become_a_detector_that_is_tried_adapted_and_taken_along(brows
     events = detect(tmp_path / "computer.wake", sound)
     assert len(events) >= 8, "the downloaded bundle hears its own speaker"
     found = {"seconds": took, "own takes, of 10": len(events), "clips": heard + len(missed)}
-    found |= {"others of the missed speaker, of 5": [before, after], "report": report["results"]}
+    found |= {"others of the missed speaker, of 5": [before, after], "report": report["positives"]}
     (shown / "whole_way.json").write_text(json.dumps(found, indent=1) + "\n")
     assert [line for line in window.log() if "favicon" not in line] == []  # the report's page may load nothing
 
