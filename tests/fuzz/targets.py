@@ -766,7 +766,7 @@ def _encoder(name: str, folder: Path) -> Target:
 def _idx(name: str, folder: Path) -> Target:
     import gzip
 
-    sys.path.append(str(Path(__file__).parents[2] / "training" / "studies"))
+    sys.path.append(str(Path(__file__).parents[2] / "training" / "studies" / "pictures"))
     from mnist import read_idx
 
     plain = b"\0\0\x08\x03" + b"".join(size.to_bytes(4, "big") for size in (2, 5, 4)) + bytes(range(40))
