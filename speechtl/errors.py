@@ -23,7 +23,7 @@ Messages are sentences for the person who can act: what was given, what is allow
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from speechtl.text import echo, first_few, one_line
 
@@ -147,3 +147,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
     nearest = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
     return f" (did you mean {nearest[0]!r}?)" if nearest else ""
+
+
+def no_word(place: object, word: str, names: Sequence[str]) -> str:
+    """The sentence for a word that a bundle does not have."""
+    return f"{place} has no word {word!r}{did_you_mean(word, names)}; it has: {', '.join(names)}."

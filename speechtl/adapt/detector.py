@@ -14,10 +14,10 @@ import numpy as np
 
 from speechtl.adapt.graph import Output, features_of_bundle, rewritten
 from speechtl.adapt.layer import Layer, features_of_network, layer_of_network, put_into_network
-from speechtl.adapt.memory import MOST_BYTES, MOST_TOGETHER, Memory, memory_file, pack, unpack
+from speechtl.adapt.memory import Memory, memory_file, pack, room, unpack
 from speechtl.adapt.remember import LARGE, remember
 from speechtl.audio.run import Run, load_run
-from speechtl.errors import BundleError, SpeechtlError, did_you_mean
+from speechtl.errors import BundleError, SpeechtlError, no_word
 from speechtl.export.bundle import export_run
 from speechtl.runtime.bundle.archive import write_bundle
 from speechtl.runtime.bundle.document import Field
@@ -86,7 +86,7 @@ def open_adaptable(path: Path, word: str | None = None) -> Adaptable:
     if word is None and len(names) > 1:
         raise BundleError(f"{path} has {len(names)} words; say which to adapt: --word {names[0]}. There are: {', '.join(names)}.")
     if word is not None and word not in names:
-        raise BundleError(f"{path} has no word {word!r}{did_you_mean(word, names)}; there are: {', '.join(names)}.")
+        raise BundleError(no_word(path, word, names))
     used = only(bundle, [word or names[0]])
     memory = unpack(used)
     output, scorer = features_of_bundle(used)
@@ -104,7 +104,7 @@ def write_adapted(old: Adaptable, out: Path, layer: Layer, memory: Memory, about
     description, files = rewritten(old.source, old.output, layer, _description(old, about))
     left_out = {memory_file(word["name"], alone=False) for word in old.source.about.get("words", ()) if word["name"] not in old.kept}
     alone = not description.get("words")
-    files[memory_file(old.source.words[0].name, alone=alone)] = pack(memory, min(MOST_BYTES, MOST_TOGETHER // len(old.kept)))
+    files[memory_file(old.source.words[0].name, alone=alone)] = pack(memory, room(len(old.kept)))
     write_bundle(out, description, {name: content for name, content in files.items() if name not in left_out})
     open_bundle(out)  # raises where it cannot be opened again, so that it replaces nothing
 

@@ -81,6 +81,11 @@ def memory_file(name: str, *, alone: bool) -> str:
     return MEMORY if alone else f"memory.{name}.npz"
 
 
+def room(words: int) -> int:
+    """The most bytes of each memory in a bundle of so many words."""
+    return min(MOST_BYTES, MOST_TOGETHER // words)
+
+
 def pack(memory: Memory, most: int = MOST_BYTES) -> bytes:
     """The memory as a file of at most that many bytes; raises `ValueError` where nothing fits.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl import __version__
-from speechtl.adapt.memory import MOST_BYTES, MOST_TOGETHER, memory_file, pack
+from speechtl.adapt.memory import memory_file, pack, room
 from speechtl.adapt.remember import SMALL, remember
 from speechtl.audio.run import Run
 from speechtl.errors import CheckFailedError, SpeechtlError
@@ -123,7 +123,7 @@ def _memory(runs: Sequence[Run]) -> dict[str, bytes]:
         if run.network.encoder.in_windows:
             continue
         try:
-            content = pack(remember(run, SMALL), min(MOST_BYTES, MOST_TOGETHER // len(runs)))
+            content = pack(remember(run, SMALL), room(len(runs)))
             files[memory_file(run.name, alone=len(runs) == 1)] = content
         except (SpeechtlError, ValueError) as error:
             say(f"The bundle has no memory of {run.name}, so only its run can be adapted later: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from speechtl.errors import SpeechtlError, did_you_mean
+from speechtl.errors import SpeechtlError, no_word
 from speechtl.places.packages import require
 from speechtl.runtime.detector import Detector
 from speechtl.runtime.listen.incoming import Incoming
@@ -73,5 +73,5 @@ def _words(detector: Detector, word: str | None) -> set[str]:
     if word is None:
         return set(detector.names)
     if word not in detector.names:
-        raise SpeechtlError(f"The bundle has no word {word!r}{did_you_mean(word, detector.names)}; it has: {', '.join(detector.names)}.")
+        raise SpeechtlError(no_word("The bundle", word, detector.names))
     return {word}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from speechtl.errors import BundleError, RunError, did_you_mean
+from speechtl.errors import BundleError, RunError, no_word
 from speechtl.runtime.bundle.wake_word import Word, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.engine.select import open_engine
@@ -69,5 +69,5 @@ def _index(path: Path, names: Sequence[str], word: str | None) -> int:
     if word is None and len(names) > 1:
         raise BundleError(f"{path} has several words; say which to evaluate with --word: {', '.join(names)}.")
     if word is not None and word not in names:
-        raise BundleError(f"{path} has no word {word!r}{did_you_mean(word, names)}; it has: {', '.join(names)}.")
+        raise BundleError(no_word(path, word, names))
     return names.index(word) if word else 0
