@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from speechtl.audio.data.clips import read_clips, says
@@ -15,7 +14,7 @@ from speechtl.audio.data.recordings import OnDisk, Recording, load_recordings
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.folders import SOUNDS, look_into
 from speechtl.progress import Log, tracked
-from speechtl.runtime.listen.clips import in_file_name
+from speechtl.runtime.listen.clips import ClipName, in_file_name
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.sound.files import readable
 from speechtl.text import counted, first_few
@@ -23,8 +22,6 @@ from speechtl.text import counted, first_few
 WORD, NOT_WORD, UNSURE = LABELS = ("word", "not-word", "unsure")
 PIECE_SECONDS = 30.0  # of a longer recording without the word
 TOGETHER_SECONDS = 60.0  # clips that follow each other within this time are of one occasion
-# The time and the word of a clip that `listen --save-clips` wrote.
-SAVED = re.compile(r"^(\d{8}T\d{6})\.\d{3}Z_(?:(.*?)(?:_near)?_\d\.\d\d\.wav$)?")
 QUARTERS = 4
 
 
@@ -144,8 +141,8 @@ def _label(clip: Clip, phrases: Sequence[str]) -> str | None:
 def _of_word(labelled: Sequence[tuple[Clip, str | None]], wanted: Wanted, inbox: Inbox) -> list[tuple[Clip, str | None]]:
     """The clips without those that were saved for another word, which are counted."""
     others = {in_file_name(name) for name in wanted.other_words}
-    saved = [SAVED.match(Path(clip.audio_filepath).name) for clip, _ in labelled]
-    own = [pair for pair, found in zip(labelled, saved, strict=True) if found is None or found[2] not in others]
+    saved = [ClipName.of(Path(clip.audio_filepath).name) for clip, _ in labelled]
+    own = [pair for pair, told in zip(labelled, saved, strict=True) if told is None or told.word not in others]
     inbox.of_other_words = len(labelled) - len(own)
     return own
 
@@ -205,27 +202,18 @@ def _part(recording: Recording, start: int, end: int) -> Recording:
 
 def _with_occasions(clips: Sequence[Labelled]) -> list[Labelled]:
     """The clips with their occasions: clips of a minute are one, and those of a speaker; each is its own where all are of one."""
-    last, number = datetime.min, 0
+    last, number = datetime.min.replace(tzinfo=timezone.utc), 0
     named = []
     for clip in sorted(clips, key=lambda clip: Path(clip.recording.clip.audio_filepath).name):
-        at = _saved_at(clip)
-        if at is not None and not clip.occasion:
-            number += (at - last).total_seconds() > TOGETHER_SECONDS
-            last = at
+        saved = ClipName.of(Path(clip.recording.clip.audio_filepath).name)
+        if saved is not None and not clip.occasion:
+            number += (saved.at - last).total_seconds() > TOGETHER_SECONDS
+            last = saved.at
             clip = replace(clip, occasion=f"occasion {number}")
         named.append(replace(clip, occasion=clip.occasion or _speaker(clip)))
     if len({clip.occasion for clip in named}) > 1:
         return named
     return [replace(clip, occasion=f"clip {index}") for index, clip in enumerate(named)]
-
-
-def _saved_at(clip: Labelled) -> datetime | None:
-    """The time in the name of a clip that `listen --save-clips` wrote."""
-    found = SAVED.match(Path(clip.recording.clip.audio_filepath).name)
-    try:
-        return datetime.strptime(found[1], "%Y%m%dT%H%M%S") if found else None
-    except ValueError:
-        return None  # digits that are no time
 
 
 def _speaker(clip: Labelled) -> str:

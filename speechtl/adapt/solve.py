@@ -18,7 +18,6 @@ from speechtl.adapt.layer import Layer
 from speechtl.runtime.samples import Doubles, Floats
 
 MARGIN = 1.5  # log-odds beyond the threshold that a clip is moved to
-CLIPS = 3.0  # weight of all clips of a label, however few
 HELD, SILENT = 20.0, 60.0  # weights of the remembered words, and of everything else that is remembered
 SAFE = 2.0  # log-odds above the threshold from which on a remembered word counts less
 LEAST = 0.1  # weight of one far above it
@@ -44,14 +43,14 @@ class Held:
     others: Floats = field(repr=False)
 
 
-def adapted(layer: Layer, threshold: float, examples: Sequence[Example], held: Held) -> Layer:
-    """The layer after learning from examples; `threshold` is the detector's, in log-odds."""
+def adapted(layer: Layer, threshold: float, examples: Sequence[Example], held: Held, weight: float) -> Layer:
+    """The layer after learning from examples; `threshold` is the detector's, in log-odds, `weight` that of all examples of a label."""
     words = [copy for example in examples if example.is_word for copy in example.copies]
     others = [copy for example in examples if not example.is_word for copy in example.copies]
     change = np.zeros(len(layer.weights))
     for _ in range(PASSES):
         moved = Layer(layer.weights + change, layer.bias)
-        change = _solve(layer, threshold, _peaks(moved, words), _moments(moved, others, threshold), held, change)
+        change = _solve(layer, threshold, _peaks(moved, words), _moments(moved, others, threshold), held, weight, change)
     return Layer(layer.weights + change, layer.bias)
 
 
@@ -69,7 +68,7 @@ def _rows(parts: Sequence[Floats], layer: Layer) -> Doubles:
     return np.concatenate([np.zeros((0, len(layer.weights))), *parts]).astype(np.float64)
 
 
-def _solve(layer: Layer, threshold: float, words: Doubles, others: Doubles, held: Held, start: Doubles) -> Doubles:
+def _solve(layer: Layer, threshold: float, words: Doubles, others: Doubles, held: Held, weight: float, start: Doubles) -> Doubles:
     """The change of the weights that minimises the loss."""
     kept_words, kept_others = held.words.astype(np.float64), held.others.astype(np.float64)
     everything = np.concatenate([kept_words, kept_others])
@@ -78,17 +77,17 @@ def _solve(layer: Layer, threshold: float, words: Doubles, others: Doubles, held
 
     def loss(change: Doubles) -> tuple[float, Doubles]:
         terms = (
-            (words, np.minimum(words @ change - short, 0.0), CLIPS, 1.0),
-            (others, np.maximum(others @ change + long, 0.0), CLIPS, 1.0),
+            (words, np.minimum(words @ change - short, 0.0), weight, 1.0),
+            (others, np.maximum(others @ change + long, 0.0), weight, 1.0),
             (kept_words, np.minimum(kept_words @ change, 0.0), HELD, endangered),
             (kept_others, np.maximum(kept_others @ change, 0.0), SILENT, 1.0),
             (everything, everything @ change, STIFF, 1.0),
         )
         value, slope = RIDGE * float(change @ change), 2.0 * RIDGE * change
-        for rows, errors, weight, each in terms:
+        for rows, errors, share, each in terms:
             if len(rows):
-                value += weight * float(np.mean(each * errors**2))
-                slope = slope + 2.0 * weight / len(rows) * ((each * errors) @ rows)
+                value += share * float(np.mean(each * errors**2))
+                slope = slope + 2.0 * share / len(rows) * ((each * errors) @ rows)
         return value, slope
 
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS})

@@ -37,6 +37,7 @@ HELD = 600  # moments without the word that hold the layer
 TAIL = 20  # highest scores without the word: the threshold rises with their mean
 REMEMBERED = 100  # of the new clips of each label, for the next adaptation
 SILENCED = 0.1  # share of the false alarms that may still fire, if words allow it
+WEIGHTS = (3.0, 1.0, 0.3, 0.1, 0.03)  # of all clips of a label, however few: the first with which nothing gets worse
 HIGHER, TRIED = 3.0, 31  # log-odds by which the threshold may rise to silence alarms, and values that are tried
 
 
@@ -73,9 +74,15 @@ class Study:
     held_back: bool
 
     def run(self) -> Outcome:
+        """Adapt as strongly as the clips can be learned without making anything worse; else the outcome of the strongest is returned."""
+        first = self._outcome(WEIGHTS[0])
+        weaker = (self._outcome(weight) for weight in WEIGHTS[1:] if first.reasons)
+        return next((outcome for outcome in weaker if not outcome.reasons and outcome.improved), first)
+
+    def _outcome(self, weight: float) -> Outcome:
         """Adapt, choose the threshold, and compare."""
-        layers = [self._adapted(fold) for fold in range(FOLDS)]
-        everything = self._adapted(None)
+        layers = [self._adapted(fold, weight) for fold in range(FOLDS)]
+        everything = self._adapted(None, weight)
         rise = max(self._rise(layers), 0.0)
         threshold = self._threshold(layers, rise)
         lines = self._compare(layers, threshold)
@@ -83,14 +90,14 @@ class Study:
             lines += self._compare_clips(f"{CLIPS}, learned from", [everything] * FOLDS, threshold)
         return Outcome(everything, threshold, rise, lines, _extended(self.old.memory, everything, self.examples), self.held_back)
 
-    def _adapted(self, without: int | None) -> Layer:
+    def _adapted(self, without: int | None, weight: float) -> Layer:
         memory, layer = self.old.memory, self.old.layer
         # What is remembered of one recording alone cannot be held back.
         words = [best(layer, bag) for bag in _without(memory.words, memory.word_folds, without)]
         streams = _without(memory.others, memory.other_folds, without)
         others = highest(layer, streams, self.old.scorer.step_seconds, HELD)
         learned = [one for one, fold in zip(self.examples, self.folds, strict=True) if fold != without or not self.held_back]
-        return adapted(layer, self.old.threshold, learned, Held(np.concatenate(words), np.concatenate(others)))
+        return adapted(layer, self.old.threshold, learned, Held(np.concatenate(words), np.concatenate(others)), weight)
 
     def _threshold(self, layers: Sequence[Layer], rise: float) -> float:
         """The new threshold: anything else fires no more often than before, and, where it can, false alarms hardly at all."""

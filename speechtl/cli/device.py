@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from speechtl.runtime.listen.hand_over import HandOver, Span
     from speechtl.runtime.listen.hearing import Hearing
     from speechtl.runtime.listen.loop import Listener, Source
+    from speechtl.runtime.listen.sending import InboxAddress
     from speechtl.runtime.listen.signals import Signals
     from speechtl.runtime.listen.tally_file import TallyFile
 
@@ -63,6 +66,10 @@ ClipsOfOption = Annotated[
 ]
 DaysOption = Annotated[float, typer.Option(min=0.0, callback=finite, help="Delete clips older than this (days).")]
 MegabytesOption = Annotated[float, typer.Option(min=0.1, callback=finite, help="Delete the oldest clips above this total size (MB).")]
+SendOption = Annotated[
+    Path | None,
+    typer.Option("--send-clips", metavar="FILE", help="Send clips to the inbox of a studio, whose page Inbox gives this file."),
+]
 GateOption = Annotated[bool, typer.Option("--gate", help="Run the network only near speech (voice-activity gate).")]
 FileOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Play a recording in place of the microphone.")]
 UriOption = Annotated[str, typer.Option(help="Address: tcp://HOST:PORT (0.0.0.0: for the whole network), unix://PATH or stdio://.")]
@@ -91,6 +98,7 @@ def listen(
     clips_of: ClipsOfOption = None,
     clips_days: DaysOption = 30.0,
     clips_mb: MegabytesOption = 200.0,
+    send_clips: SendOption = None,
     tally: TallyOption = None,
     gate: GateOption = False,
     dry_run: FileOption = None,
@@ -112,6 +120,7 @@ def listen(
         raise SpeechtlError("--clips needs a folder to save clips in: --save-clips DIR.")
     chosen = (thresholds(threshold or []), refractory_times(refractory or []), graph, engine, tuple(clips_of or ()))
     choice = Choice(*chosen, per_day=rates(per_day or []))
+    inbox = _inbox(send_clips, save_clips)
     span = Span(hand_over_from, hand_over_seconds)
     with Signals() as signals:
         command = Command(on_detect, _note, shell=shell, seconds=on_detect_seconds) if on_detect is not None else None
@@ -120,7 +129,9 @@ def listen(
         kept = _tally_file(tally, save_clips) if tally is not None else None
         hearing = _hearing(bundles, choice, channel, gate, clips, kept)
         source, output = _source(dry_run, device, rate, channel), _print_json if as_json else _print
-        _run(Listener(source, hearing, InputWatch(_note, channel), output, _note, command, clips, request, kept), signals)
+        listener = Listener(source, hearing, InputWatch(_note, channel), output, _note, command, clips, request, kept)
+        with _sending(inbox, save_clips, hearing):
+            _run(listener, signals)
 
 
 def _hand_over(text: str, shell: bool, seconds: float, span: Span) -> HandOver:
@@ -140,6 +151,33 @@ def _clips(folder: Path, days: float, megabytes: float, choice: Choice) -> Clips
     from speechtl.runtime.listen.clips import ClipLimits, Clips
 
     return Clips(folder, _note, ClipLimits(days, megabytes), choice.clips)
+
+
+def _inbox(file: Path | None, clips: Path | None) -> InboxAddress | None:
+    """The inbox of a studio that clips are sent to."""
+    from speechtl.runtime.listen.sending import InboxAddress
+
+    if file is not None and clips is None:
+        raise SpeechtlError("--send-clips needs a folder to save clips in: --save-clips DIR.")
+    return None if file is None else InboxAddress.read(file)
+
+
+@contextmanager
+def _sending(inbox: InboxAddress | None, clips: Path | None, hearing: Hearing) -> Iterator[None]:
+    """Send saved clips meanwhile, if there is an inbox."""
+    from speechtl.runtime.listen.clips import in_file_name
+    from speechtl.runtime.listen.sending import Sender
+
+    if inbox is None or clips is None:
+        yield
+        return
+    if inbox.word not in map(in_file_name, hearing.names):
+        _note(f"The inbox is that of {inbox.word}, which no bundle hears; clips of other words are not sent.")
+    sender = Sender(clips, inbox, _note)
+    try:
+        yield
+    finally:
+        sender.close()
 
 
 def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clips: Clips | None, kept: TallyFile | None) -> Hearing:

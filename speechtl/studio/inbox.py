@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from speechtl.runtime.listen.clips import ClipName
 from speechtl.studio.project import Word, inside
 from speechtl.studio.refusals import RefusedError, conflict, missing
 
 LABELS = ("word", "not-word", "unsure")
 PAGE = 50  # clips listed at a time
-# Names that `listen --save-clips` gives: 20261121T093012.345Z_computer_near_0.41.wav
-NAME = re.compile(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.\d{3}Z_(.*?)(_near)?_(\d\.\d\d)\.wav$")
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where devices reach the studio, with the key that they need and the fingerprint of its certificate (empty without encryption)."""
+
+    origin: str
+    key: str
+    sha256: str = ""
+
+    def address(self, word: Word) -> str:
+        """The address of the inbox of a word, as `speechtl listen --send-clips` reads it."""
+        mark = f"&sha256={self.sha256}" if self.sha256 else ""
+        return f"{self.origin}/api/words/{quote(word.name)}/inbox/#key={self.key}{mark}"
 
 
 def listed(word: Word, before: str = "") -> dict[str, Any]:
@@ -25,11 +39,10 @@ def listed(word: Word, before: str = "") -> dict[str, Any]:
 
 def describe(name: str) -> dict[str, Any]:
     """What the name of a clip tells: time (UTC), whether it was a near miss, score."""
-    found = NAME.match(name)
-    if not found:
+    told = ClipName.of(name)
+    if told is None:
         return {"name": name, "at": None, "near": False, "score": None}
-    year, month, day, hour, minute, second, _, near, score = found.groups()
-    return {"name": name, "at": f"{year}-{month}-{day}T{hour}:{minute}:{second}Z", "near": bool(near), "score": float(score)}
+    return {"name": name, "at": f"{told.at:%Y-%m-%dT%H:%M:%SZ}", "near": told.near, "score": told.score}
 
 
 def clip(word: Word, name: str) -> Path:
@@ -47,7 +60,7 @@ def is_known(word: Word, name: str) -> bool:
 
 def clip_name(name: str) -> str:
     """The name of a clip that a device sends; raises `RefusedError` for names that `listen --save-clips` does not give."""
-    if not NAME.match(name) or Path(name).name != name or "\\" in name or not name.isprintable():
+    if ClipName.of(name) is None or Path(name).name != name or "\\" in name or not name.isprintable():
         raise RefusedError(422, "A clip must have the name that `speechtl listen --save-clips` gave it.")
     return name
 

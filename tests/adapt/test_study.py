@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 from speechtl.adapt.layer import Layer
 from speechtl.adapt.memory import Memory
 from speechtl.adapt.solve import Example
-from speechtl.adapt.study import Study
+from speechtl.adapt.study import WEIGHTS, Study
 from speechtl.runtime.trigger import TriggerSettings
 
 SIZE = 8
@@ -67,6 +67,22 @@ def test_missed_words_of_a_kind_are_found_also_where_they_were_held_back(old):
     assert (outcome.reasons, outcome.improved) == ([], True)
     assert line(outcome, "held back: words found").new >= 7
     assert line(outcome, "training: false accepts").new <= line(outcome, "training: false accepts").old
+
+
+def test_alarms_that_share_much_with_the_word_are_learned_less_strongly_rather_than_not_at_all(old):
+    old.memory = dataclasses.replace(
+        old.memory,
+        words=[steps(value, like=3, amount=1.0, seed=index) for index, value in enumerate(np.linspace(-1.0, 12.0, 60))],
+        of=list(range(60)),
+    )
+    alarms = [
+        Example(False, [steps(-5.0, value, like=3, amount=3.0, seed=200 + index)]) for index, value in enumerate(np.linspace(0.2, 2.0, 12))
+    ]
+    study = Study(old, [], alarms, [index % 4 for index in range(12)], held_back=True)
+    strongest, outcome = study._outcome(WEIGHTS[0]), study.run()
+    assert "words found" in strongest.reasons[0]
+    assert (outcome.reasons, outcome.improved) == ([], True)
+    assert line(strongest, "false alarms").new < line(outcome, "false alarms").new < 12
 
 
 def test_what_one_occasion_alone_can_teach_is_learned(old):

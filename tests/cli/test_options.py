@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # Options that name what is read. Whatever else takes a path, a file or a folder has to be tried before the work.
 READ = {
     *("--positives", "--negatives", "--noise", "--talk", "--music", "--mine", "--rooms", "--budget", "--dry-run", "--require", "--repeat"),
-    *("--clips", "--manifest"),
+    *("--clips", "--manifest", "--send-clips"),
 }
 PROGRAMS_READ = READ | {"--ages", "--audio", "--identity", "--speakers"}
 TRIED_INSIDE = {("harness.py", "--out"), ("harness.py", "--plot")}  # with a sentence of the program's own; tests/device/test_harness.py

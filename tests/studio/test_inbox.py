@@ -90,3 +90,15 @@ def test_a_device_sends_a_clip_once(client, word, take):
 def test_a_clip_with_another_name_is_refused(client, word, take, name):
     assert client.put(f"{BASE}/{name}", content=take).status_code in (404, 405, 422)
     assert not word.clips.exists()
+
+
+def test_the_file_for_devices_is_an_address_that_they_read(app, client, tmp_path):
+    from speechtl.runtime.listen.sending import InboxAddress
+    from speechtl.studio.inbox import Door
+
+    assert client.get("/api/words/burst/inbox-address").status_code == 404
+    assert client.get(BASE).json()["reachable"] is False
+    word = type("Word", (), {"name": "smart mirror ä"})
+    address = InboxAddress.of(Door("https://[fe80::1]:8300", "key-1", "ab" * 32).address(word))
+    assert (address.host, address.port, address.key, address.sha256) == ("fe80::1", 8300, "key-1", "ab" * 32)
+    assert address.word == "smart_mirror_ä"

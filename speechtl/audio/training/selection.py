@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,6 +30,7 @@ ROUNDING = 1e-6  # seconds
 FOLDS = 4
 EVERYONE = FOLDS  # the fold of recordings that every member of the ensemble learns from
 HELD_OUT = 0  # the validation fold, where not every fold is validated
+VALIDATED_SECONDS = 4 * 3600.0  # of negatives as they are: calibration takes minutes, no matter how many there are
 VALIDATION_NOISE = 0.2  # share of the files of noise, and of music, that only validation uses
 SHORTEST_PIECE = 5.0  # seconds, when one recording is divided between folds
 
@@ -46,6 +47,7 @@ class Data:
     validation_music: list[Recording]
     rooms: list[Recording]
     marked: bool  # the manifests mark the validation recordings; these are the held-out fold
+    unlearned: list[Recording] = field(default_factory=list)  # negatives for validation alone, in the folds of their speakers
     mine: Mine | None = None
 
     @property
@@ -56,7 +58,7 @@ class Data:
 
     def clips(self) -> list[Clip]:
         """Every clip used, for provenance."""
-        kinds = (self.positives, self.negatives, self.noise, self.validation_noise, self.music, self.validation_music, self.rooms)
+        kinds = (self.positives, self.negatives, self.unlearned, self.noise, self.validation_noise, self.music, self.validation_music, self.rooms)
         return [recording.clip for kind in kinds for recording in kind]
 
 
@@ -80,6 +82,7 @@ def prepare(recipe: Recipe, log: Log) -> Data:
     if recipe.calibrate.enabled or marked:
         folds, negatives = _folds(positives, negatives, recipe.train.seed, log)
     words = _in_folds(words, folds)
+    unlearned = _unlearned(others, negatives, folds, recipe.train.seed) if recipe.calibrate.enabled and not marked else []
     random = np.random.default_rng([recipe.train.seed, 3])  # the same for every word
     noise, music = (heard_only(_load(_enough_files(usable[kind]), recipe, log), "any sound", log) for kind in ("noise", "music"))
     data = Data(
@@ -89,6 +92,7 @@ def prepare(recipe: Recipe, log: Log) -> Data:
         *_divided(music, random),
         heard_only(_load(usable["rooms"], recipe, log), "any sound", log),
         marked,
+        _in_folds(_load(unlearned, recipe, log), folds),
     )
     _check_amounts(data)
     if listing is None:
@@ -305,6 +309,14 @@ def _draw(clips: Sequence[Clip], minutes: float | None, random: np.random.Genera
         for part in parts:
             log(f"Took {part.duration / 60.0:.1f} minutes of {part.where}, to stay within {minutes:g} minutes of negatives.")
     return chosen
+
+
+def _unlearned(others: Sequence[Clip], drawn: Sequence[Clip], folds: Mapping[str, int], seed: int) -> list[Clip]:
+    """Clips for validation beside those that were drawn for training, of speakers whose fold says which heads know them."""
+    names = {name for clip in drawn for name in clip.names}
+    rest = [clip for clip in others if _speaker_key(clip) in folds and names.isdisjoint(clip.names)]
+    left = VALIDATED_SECONDS - sum(clip.duration for clip in drawn if clip.source != SYNTHESISED)
+    return _draw(rest, left / 60.0, np.random.default_rng([seed, 5]), lambda _: None) if left > 0.0 else []
 
 
 def _draw_kind(clips: Sequence[Clip], seconds: float, random: np.random.Generator) -> tuple[list[Clip], list[Clip]]:

@@ -21,14 +21,13 @@ from speechtl.audio.synthetic_music import with_synthetic_music
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.audio.training.calibrate import Copies
 from speechtl.audio.training.kinds import by_kind, drawn, kind_names
-from speechtl.audio.training.selection import FOLDS, HELD_OUT, Data
+from speechtl.audio.training.selection import FOLDS, HELD_OUT, VALIDATED_SECONDS, Data
 from speechtl.audio.training.surroundings import enough_talkers
 from speechtl.progress import Tally, progress
 from speechtl.transfer import HeadOnly, Policy
 
 ROOMS = 8
 SNR = 10.0  # dB
-MOST_SECONDS = 4 * 3600.0  # of negatives as they are: calibration takes minutes, no matter how many there are
 CHANGED_SECONDS = 3600.0  # of negatives in each of the other conditions
 BABBLE_MIXTURES = 6  # of 20 s, in a fold
 NO_FOLD = -1  # of a member that learns from all folds
@@ -97,11 +96,12 @@ class Scenes:
         self._seed = seed
         words = _real(data.positives)
         self._words = {fold: [recording for recording in words if recording.fold == fold] for fold in folds}
-        others = {fold: [recording for recording in _real(data.negatives) if recording.fold == fold] for fold in folds}
+        negatives = _real([*data.negatives, *data.unlearned])
+        others = {fold: [recording for recording in negatives if recording.fold == fold] for fold in folds}
         self._people = {fold: enough_talkers(recordings) for fold, recordings in others.items()}
-        self._plain = {fold: self._some(recordings, MOST_SECONDS) for fold, recordings in others.items()}
+        self._plain = {fold: self._some(recordings, VALIDATED_SECONDS) for fold, recordings in others.items()}
         self._changed = {fold: self._some(recordings, CHANGED_SECONDS) for fold, recordings in self._plain.items()}
-        self._kinds = kind_names(recording.clip.manifest for recording in data.negatives)
+        self._kinds = kind_names(recording.clip.manifest for recording in negatives)
         noise: list[Sound] = [*sounds_of(data.validation_noise), *synthetic_noises(seed + 1)]
         self._noise = Condition("noise", SNR, noise)
         self._behind_others = [Condition(), self._noise, Condition("rooms", rooms=simulate_rooms(ROOMS, seed + 1_000_000))]

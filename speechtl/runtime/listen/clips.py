@@ -9,6 +9,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, Full, Queue
 
@@ -27,8 +28,28 @@ WAITING = 8  # clips that may be queued for a slow disk
 PRUNE_SECONDS = 600.0  # at most between two checks of the clips' age
 CLOSE_SECONDS = 0.3
 LONGEST_WORD = 150  # bytes of a word's name in a clip's: file systems allow 255 for the whole
-# Only files of this form are ever removed: 20261121T093012.345Z_computer_0.97.wav, _near_0.41.wav
-OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z_.*_\d\.\d\d\.wav$")
+# Only files of this form are ever removed or sent: 20261121T093012.345Z_computer_0.97.wav, _near_0.41.wav
+OURS = re.compile(r"(\d{8}T\d{6}\.\d{3})Z_(.*?)(_near)?_(\d\.\d\d)\.wav")
+
+
+@dataclass(frozen=True)
+class ClipName:
+    """What the name of a saved clip tells: when (UTC), the word in its form for file names, whether it was a near miss, the score."""
+
+    at: datetime
+    word: str
+    near: bool
+    score: float
+
+    @classmethod
+    def of(cls, name: str) -> ClipName | None:
+        """What a name tells, or None for a file that is no saved clip."""
+        found = OURS.fullmatch(name)
+        try:
+            at = datetime.strptime(f"{found[1]}+0000", "%Y%m%dT%H%M%S.%f%z") if found else None
+        except ValueError:
+            return None  # digits that are no time
+        return cls(at, found[2], bool(found[3]), float(found[4])) if found and at else None
 
 
 @dataclass(frozen=True)
@@ -136,7 +157,7 @@ class Clips:
 
     def _prune(self) -> None:
         """Remove the oldest clips beyond the limits; files of other names are left alone."""
-        found = [(path, path.stat()) for path in self._folder.iterdir() if OURS.match(path.name)]
+        found = [(path, path.stat()) for path in self._folder.iterdir() if OURS.fullmatch(path.name)]
         total = 0
         for path, about in sorted(found, key=lambda entry: entry[0].name, reverse=True):
             total += about.st_size

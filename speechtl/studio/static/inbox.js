@@ -23,6 +23,7 @@ export async function show(page, { word, keys, current }) {
     counts.textContent = `${counted(about.total, "clip")} to hear · ${labelled.word} the word · ${labelled["not-word"]} not · ${labelled.unsure} unsure`;
     place.replaceChildren(clips.length ? card(clips[0]) : nothing(), back());
     if (Object.values(labelled).some(Boolean)) place.append(adapting());
+    place.append(devices());
   }
 
   function card(clip) {
@@ -86,6 +87,20 @@ export async function show(page, { word, keys, current }) {
       h("p", {}, "Devices save clips around events and near misses; the newest come here."),
       command(`speechtl listen ${word.name}.wake --save-clips ${about.folder}`),
       h("button", { onclick: () => attempt(load) }, "Look again"));
+  }
+
+  function devices() {
+    const file = `${word.name}.inbox`;
+    const card = h("section", { className: "card" }, h("h2", {}, "From another device"));
+    if (!about.reachable) {
+      card.append(h("p", { className: "soft" }, "Devices reach a studio that was started with ", h("code", {}, "--lan"), "; this one serves this computer alone."));
+      return card;
+    }
+    card.append(
+      h("p", { className: "soft" }, "Copy this file to the device: with it the device adds clips here, and can do nothing else. Keep it to yourself."),
+      h("p", {}, h("a", { className: "button", href: address(word.name, "inbox-address"), download: file }, icon("ship"), `Download ${file}`)),
+      command(`speechtl listen ${word.name}.wake --save-clips clips --send-clips ${file}`));
+    return card;
   }
 
   // ---- learning from the labels

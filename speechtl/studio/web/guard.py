@@ -1,12 +1,15 @@
 """Who may use the studio: the right address, the token, and pages of the studio itself.
 
 A foreign page cannot use it, by whatever name it reaches this machine: the host must be an address or this machine's own name (DNS
-rebinding), and what changes anything must come from a page of the same origin (CSRF) or carry the token in a header.
+rebinding), and what changes anything must come from a page of the same origin (CSRF) or carry the token in a header. A device has a key
+that lets it add clips to an inbox, and nothing else.
 """
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -21,6 +24,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+ADDS_CLIP = re.compile(r"/api/words/[^/]+/inbox/[^/]+")
 SAFE = ("GET", "HEAD", "OPTIONS")
 POLICY = (
     "default-src 'self'; media-src 'self' blob:; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -66,13 +70,18 @@ class Guard:
         if given and method == "GET" and self._is_token(given):
             return self._welcome(request)
         bearer = request.headers.get("authorization", "")
-        if bearer.startswith("Bearer ") and self._is_token(bearer.removeprefix("Bearer ")):
+        if bearer.startswith("Bearer ") and self._may(bearer.removeprefix("Bearer "), method, request.url.path):
             return None
         if not self._is_token(_cookies(request.headers).get(self.cookie, "")):
             return PlainTextResponse(NO_TOKEN, 403)
         if method not in SAFE and not _same_origin(request.headers, host, request.url.scheme):
             return PlainTextResponse(FOREIGN, 403)
         return None
+
+    def _may(self, given: str, method: str, path: str) -> bool:
+        """Whether a token may do anything, or a device's key adds a clip."""
+        adds = method == "PUT" and ADDS_CLIP.fullmatch(path) is not None
+        return self._is_token(given) or (adds and secrets.compare_digest(given.encode(), device_key(self.token).encode()))
 
     def _is_token(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(), self.token.encode())
@@ -84,6 +93,11 @@ class Guard:
         secure = request.url.scheme == "https"
         answer.set_cookie(self.cookie, self.token, max_age=30 * 86_400, httponly=True, samesite="lax", secure=secure)
         return answer
+
+
+def device_key(token: str) -> str:
+    """The key of devices that send clips, which tells nothing of the token."""
+    return hmac.new(token.encode(), b"clips of devices", "sha256").hexdigest()
 
 
 def own_host(host: str) -> bool:

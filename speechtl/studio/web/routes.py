@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -69,6 +70,7 @@ class Studio:
 
     project: Project
     phone: str | None = None  # address for phones
+    door: inbox.Door | None = None  # for devices
     checks: Checks = field(default_factory=Checks)
     live: Live = field(default_factory=Live)
 
@@ -277,7 +279,17 @@ async def _choose(studio: Studio, request: Request) -> Response:
 
 async def _inbox(studio: Studio, request: Request) -> Response:
     before = request.query_params.get("before", "")
-    return Answer(await run_in_threadpool(inbox.listed, _word(studio, request), before))
+    found = await run_in_threadpool(inbox.listed, _word(studio, request), before)
+    return Answer({**found, "reachable": studio.phone is not None})
+
+
+async def _inbox_address(studio: Studio, request: Request) -> Response:
+    """The file with which a device sends its clips."""
+    word = _word(studio, request)
+    if studio.door is None:
+        raise missing("An address for devices")
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(word.name)}.inbox"}
+    return PlainTextResponse(studio.door.address(word) + "\n", headers=headers)
 
 
 async def _receive_clip(studio: Studio, request: Request) -> Response:
@@ -338,6 +350,7 @@ API: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/words/{word}/results/{run}", _result),
     ("POST", "/api/words/{word}/threshold", _choose),
     ("GET", "/api/words/{word}/inbox", _inbox),
+    ("GET", "/api/words/{word}/inbox-address", _inbox_address),
     ("PUT", "/api/words/{word}/inbox/{name}", _receive_clip),
     ("GET", "/api/words/{word}/inbox/{name}", _clip),
     ("POST", "/api/words/{word}/inbox/{name}", _label),

@@ -15,9 +15,10 @@ import uvicorn
 from speechtl.errors import MissingExtraError, ServerError
 from speechtl.files import check_folder, locked
 from speechtl.progress import say
+from speechtl.studio.inbox import Door
 from speechtl.studio.project import Project
 from speechtl.studio.web.front import front
-from speechtl.studio.web.guard import read_token
+from speechtl.studio.web.guard import device_key, read_token
 from speechtl.studio.web.routes import Studio, application
 from speechtl.text import echo
 
@@ -56,8 +57,9 @@ def _run(project: Project, served: Served) -> None:
 async def _serve_here(project: Project, served: Served, listening: socket.socket) -> None:
     port = listening.getsockname()[1]
     token = read_token(project.private / "token")
-    address = f"http://{LOOPBACK}:{port}/?token={token}"
-    server = _server(application(Studio(project), token, _cookie(port)))
+    origin = f"http://{LOOPBACK}:{port}"
+    address = f"{origin}/?token={token}"
+    server = _server(application(Studio(project, door=Door(origin, device_key(token))), token, _cookie(port)))
     _announce(project, address)
     if served.browser and _has_display():
         webbrowser.open(address)
@@ -78,12 +80,14 @@ async def _serve_lan(project: Project, served: Served) -> None:
     with _bound(LOOPBACK, 0) as inner, _bound(EVERYWHERE, served.port) as probe:
         port = probe.getsockname()[1]
         probe.close()
-        address = f"https://{_in_address(own[0])}:{port}/?token={token}"
-        server = _server(application(Studio(project, phone=address), token, _cookie(port)), pem, key)
-        door = await front(EVERYWHERE, port, inner.getsockname()[1])
+        origin, mark = f"https://{_in_address(own[0])}:{port}", fingerprint(pem)
+        address = f"{origin}/?token={token}"
+        door = Door(origin, device_key(token), mark.replace(":", "").lower())
+        server = _server(application(Studio(project, phone=address, door=door), token, _cookie(port)), pem, key)
+        entrance = await front(EVERYWHERE, port, inner.getsockname()[1])
         _announce(project, address)
-        _show_code(address, fingerprint(pem))
-        async with door:
+        _show_code(address, mark)
+        async with entrance:
             await server.serve([inner])
 
 

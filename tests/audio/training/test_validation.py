@@ -128,7 +128,7 @@ def test_of_many_negatives_some_are_validated_on_and_fewer_in_changed_conditions
     data = prepare(recipe, lambda text: None)
     held_out = held_out_folds(HeadOnly(), data)
     tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
-    monkeypatch.setattr(module, "MOST_SECONDS", 100.0)
+    monkeypatch.setattr(module, "VALIDATED_SECONDS", 100.0)
     monkeypatch.setattr(module, "CHANGED_SECONDS", 10.0)
     heard = validate(tiny_network, held_out, data, 0)
     seconds = {name: sum(stream.seconds for stream in streams) for name, streams in heard.others.items()}

@@ -1,7 +1,7 @@
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from speechtl.studio.web.guard import own_host, read_token
+from speechtl.studio.web.guard import device_key, own_host, read_token
 
 TOKEN = "a-token-of-enough-characters"
 ORIGIN = "http://localhost"
@@ -79,3 +79,25 @@ def test_the_token_stays_the_same_and_is_for_this_user_only(tmp_path):
     assert len(token) >= 32
     assert read_token(tmp_path / "token") == token
     assert (tmp_path / "token").stat().st_mode & 0o077 == 0
+
+
+def test_a_device_with_its_key_may_add_clips_and_nothing_else(stranger, word, take):
+    stranger.headers["authorization"] = f"Bearer {device_key(TOKEN)}"
+    name = "20261201T093012.345Z_burst_0.97.wav"
+    assert stranger.put(f"/api/words/burst/inbox/{name}", content=take).status_code == 201
+    assert (word.clips / name).read_bytes() == take
+    for method, path in [
+        ("GET", "/api/project"),
+        ("GET", f"/api/words/burst/inbox/{name}"),
+        ("POST", f"/api/words/burst/inbox/{name}"),
+        ("PUT", "/api/words/burst/recordings/word/Anna/a.wav"),
+        ("GET", "/api/words/burst/inbox-address"),
+        ("GET", f"/?token={device_key(TOKEN)}"),
+        ("PUT", f"/api/words/burst/inbox/../../../project/{name}"),
+    ]:
+        assert stranger.request(method, path).status_code == 403
+
+
+def test_the_key_of_devices_does_not_tell_the_token():
+    assert device_key(TOKEN) not in (TOKEN, device_key(TOKEN + "x"))
+    assert TOKEN not in device_key(TOKEN)

@@ -4,10 +4,14 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from speechtl.runtime.listen import sending
 
 pytestmark = pytest.mark.slow
 
@@ -44,3 +48,39 @@ def test_a_port_in_use_is_one_sentence(start, tmp_path):
     command = [sys.executable, "-m", "speechtl", "studio", str(tmp_path / "other"), "--port", port, "--no-browser"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120, check=False)
     assert (done.returncode, f"Port {port} cannot be used" in done.stderr) == (2, True)
+
+
+def test_a_device_sends_its_clips_encrypted_and_only_to_this_studio(start, tmp_path, monkeypatch, take):
+    process, address = start("--lan")
+    if not address and "no address in a local network" in process.stderr.read():
+        pytest.skip("this machine has no local network")
+    from speechtl.studio.project import Project
+
+    monkeypatch.setattr(sending, "LOOK_SECONDS", 0.05)
+    word = Project(tmp_path / "words").add("hey home")
+    origin, token = address.split("/?token=")
+    context = ssl.create_default_context(cafile=str(tmp_path / "words" / ".studio" / "certificate.pem"))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    request = urllib.request.Request(f"{origin}/api/words/hey_home/inbox-address", headers={"Authorization": f"Bearer {token}"})
+    with opener.open(request, timeout=30) as answer:
+        inbox = sending.InboxAddress.of(answer.read().decode().strip())
+    clips, told = tmp_path / "clips", []
+    clips.mkdir()
+    name = "20261201T093012.345Z_hey_home_0.97.wav"
+    (clips / name).write_bytes(take)
+    other = sending.Sender(clips, replace(inbox, sha256="0" * 64), told.append)
+    wait_for(lambda: told)
+    other.close()
+    assert "its certificate is another one" in told[0]
+    assert not word.clips.exists()
+    sender = sending.Sender(clips, inbox, told.append)
+    wait_for(lambda: (word.clips / name).is_file())
+    sender.close()
+    assert (word.clips / name).read_bytes() == take
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
