@@ -18,8 +18,8 @@ from speechtl.runtime.samples import SAMPLE_RATE, Samples, to_int16
 from speechtl.runtime.sound.files import load_soundfile, read_audio
 
 FOLDER = "report-audio"
-MOST = 100  # players of each list
-MOST_BYTES = 32_000_000  # of all files together
+MOST = 1000  # players of each list
+MOST_BYTES = 100_000_000  # of all files together, after which no further one is written
 MOST_SECONDS = 6.0  # of each
 BEFORE_WORD, AFTER_WORD = 0.5, 1.0  # seconds
 BEFORE_EVENT, AFTER_EVENT = 2.5, 0.5  # seconds; an event comes after what caused it
@@ -68,13 +68,12 @@ def write_players(folder: Path, moments: Moments) -> Players:
     room = MOST_BYTES
     players: Players = {key: [] for key in listed}
     for key, number, moment in tracked("cutting out misses and false accepts", _numbered(listed), sum(map(len, listed.values()))):
-        name = f"{key.replace('_', '-')}-{number:03d}.wav"
-        samples = _sound(moment)
-        room -= 2 * len(samples)
-        made = len(samples) > 0 and room >= 0
-        if made:
+        name = f"{key.replace('_', '-')}-{number:04d}.flac"
+        samples = _sound(moment) if room > 0 else np.zeros(0, np.float32)
+        if len(samples):
             load_soundfile().write(beside / name, to_int16(samples), SAMPLE_RATE)
-        players[key].append(f"{FOLDER}/{name}" if made else None)
+            room -= (beside / name).stat().st_size
+        players[key].append(f"{FOLDER}/{name}" if len(samples) else None)
     replace_folder(beside, target)
     return players
 

@@ -58,7 +58,16 @@ class Data:
 
     def clips(self) -> list[Clip]:
         """Every clip used, for provenance."""
-        kinds = (self.positives, self.negatives, self.unlearned, self.noise, self.validation_noise, self.music, self.validation_music, self.rooms)
+        kinds = (
+            self.positives,
+            self.negatives,
+            self.unlearned,
+            self.noise,
+            self.validation_noise,
+            self.music,
+            self.validation_music,
+            self.rooms,
+        )
         return [recording.clip for kind in kinds for recording in kind]
 
 

@@ -9,6 +9,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -51,11 +52,11 @@ class InboxAddress:
                 text = opened.read(MOST_ADDRESS).decode()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
-            raise SpeechtlError(f"The inbox in {file} cannot be read ({reason}). Its file comes from the page Inbox of the studio.") from error
+            raise SpeechtlError(f"{file} cannot be read ({reason}). This file comes from the page Inbox of the studio.") from error
         try:
             return cls.of(text.strip())
         except ValueError as error:
-            raise SpeechtlError(f"{file} has no address of an inbox: {error}. Download it again from the page Inbox of the studio.") from error
+            raise SpeechtlError(f"{file} has no address of an inbox: {error}. Get it again from the page Inbox of the studio.") from error
 
     @classmethod
     def of(cls, address: str) -> InboxAddress:
@@ -87,7 +88,7 @@ class InboxAddress:
         shown = connection.sock.getpeercert(binary_form=True) or b""
         if not hmac.compare_digest(hashlib.sha256(shown).hexdigest(), self.sha256):
             connection.close()
-            raise _NotSentError("its certificate is another one; download the file of the inbox again")
+            raise _NotSentError("its certificate is another one; get the file again from its page Inbox")
         return connection
 
 
@@ -121,16 +122,14 @@ class Sender:
 
     def _send_new(self) -> None:
         new = [name for name in sorted(path.name for path in self._folder.glob("*.wav")) if self._is_wanted(name)]
-        connection = self._inbox.connect() if new else None
-        try:
-            for name in new if connection is not None else ():
+        if not new:
+            return
+        with closing(self._inbox.connect()) as connection:
+            for name in new:
                 if self._ending.is_set():
                     return
                 self._send(connection, name)
-        finally:
-            if connection is not None:
-                connection.close()
-        if new and self._troubled:
+        if self._troubled:
             self._troubled = False
             self._log("The studio has the clips now.")
 
@@ -173,7 +172,7 @@ class Sender:
 
 
 def _reason(status: int, said: str) -> str:
-    known = {403: "it does not know the key; download the file of the inbox again", 404: "it does not have this word any more"}
+    known = {403: "it does not know the key; get the file again from its page Inbox", 404: "it does not have this word any more"}
     return known.get(status, f"it answers {status}: {said}")
 
 

@@ -282,11 +282,11 @@ def test_requirements_that_are_not_met_stand_first():
 
 
 def test_misses_and_false_accepts_have_players_of_files_beside_the_page():
-    players = {"missed": ["report-audio/missed-001.wav", None], "false_accepts": ["report-audio/false-accepts-001.wav"]}
+    players = {"missed": ["report-audio/missed-0001.flac", None], "false_accepts": ["report-audio/false-accepts-0001.flac"]}
     read = Reader(page(make_report(events=3), players))
     assert [value for key, value in read.attributes if key == "src"] == [
-        "report-audio/missed-001.wav",
-        "report-audio/false-accepts-001.wav",
+        "report-audio/missed-0001.flac",
+        "report-audio/false-accepts-0001.flac",
     ]
     assert read.tags.count("audio") == 2
     assert [key for key, _ in read.attributes].count("preload") == 2  # nothing is loaded before someone plays it
