@@ -7,6 +7,7 @@ import soundfile
 
 from speechtl.audio.data.clips import read_clips, says
 from speechtl.audio.recipe import make_recipe
+from speechtl.audio.training import selection as module
 from speechtl.audio.training.selection import HELD_OUT, prepare
 from speechtl.errors import ManifestError
 
@@ -204,6 +205,28 @@ def test_all_negatives_are_taken_without_a_limit_and_each_kind_has_a_share_with_
     for recording in prepare(limited, log=lambda text: None).negatives:
         seconds[recording.clip.manifest.stem] += recording.seconds
     assert seconds == {"n": 120.0, "s": 30.0}  # shares of 143 s and 37 s
+
+
+def test_negatives_that_were_not_drawn_are_for_validation_in_the_folds_of_their_speakers(manifest):
+    lines = [{"speaker": f"talker{index % 8}", "duration": 15.0, "text": "more"} for index in range(40)]
+    tested = [{"speaker": "tested", "duration": 15.0, "split": "test"}]
+    positives, negatives = manifest("p", people(8)), manifest("n", [*lines, *tested])
+    made = recipe(positives, negatives, negative_minutes=5.0)
+    data = prepare(made, log=lambda text: None)
+    assert files(data.unlearned).isdisjoint(files(data.negatives))
+    assert files(data.unlearned) | files(data.negatives) == {f"n/{index}.wav" for index in range(40)}
+    folds = {recording.clip.speaker: recording.fold for recording in data.negatives}
+    assert all(folds[recording.clip.speaker] == recording.fold for recording in data.unlearned)
+    assert {recording.clip for recording in data.unlearned} <= set(data.clips())
+    everything = made.model_copy(update={"data": made.data.model_copy(update={"negative_minutes": None})})
+    assert prepare(everything, log=lambda text: None).unlearned == []
+
+
+def test_no_more_negatives_are_validated_on_than_calibration_takes(manifest, monkeypatch):
+    monkeypatch.setattr(module, "VALIDATED_SECONDS", 400.0)
+    negatives = manifest("n", [{"speaker": f"talker{index % 8}", "duration": 15.0} for index in range(60)])
+    data = prepare(recipe(manifest("p", people(8)), negatives, negative_minutes=5.0), log=lambda text: None)
+    assert 60.0 < sum(recording.seconds for recording in data.unlearned) <= 400.0 - sum(recording.seconds for recording in data.negatives)
 
 
 def test_lines_without_recordings_are_counted_for_each_manifest_and_left_out(manifest, tmp_path):

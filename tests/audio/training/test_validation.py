@@ -120,7 +120,11 @@ def test_kinds_of_negatives_are_validated_on_by_name(recipe, corpus, tiny_networ
     tiny_network.head = make_head("linear", tiny_network.head.input_size, members=len(held_out))
     heard = validate(tiny_network, held_out, data, 0)
     assert set(heard.others) == {"negatives", "negatives, noise", "negatives, rooms", "negatives, music"}
-    assert len({round(sum(stream.hours for stream in streams), 6) for streams in heard.others.values()}) == 1
+    hours = {round(sum(stream.hours for stream in streams), 6) for streams in heard.others.values()}
+    assert len(hours) == 1
+    parted = replace(data, negatives=data.negatives[::2], unlearned=data.negatives[1::2])
+    heard = validate(tiny_network, held_out, parted, 0)
+    assert {round(sum(stream.hours for stream in streams), 6) for streams in heard.others.values()} == hours
 
 
 def test_of_many_negatives_some_are_validated_on_and_fewer_in_changed_conditions(recipe, corpus, tiny_network, monkeypatch):
