@@ -49,7 +49,7 @@ class TrainingSettings:
     """What a person chooses for a training."""
 
     effort: str = "quick"
-    false_accepts_per_day: float = 7.2  # 0.3 an hour, as recipes have it
+    false_accepts_per_day: float = 12.0  # as the ready words
     seed: int = 0
     synthesise: bool = False
 

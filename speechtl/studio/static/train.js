@@ -4,14 +4,14 @@ import { address, attempt, get, h, icon, post, toast } from "./ui.js";
 
 const EFFORTS = { quick: ["Quick", "some minutes"], normal: ["Normal", "a quarter of an hour or more"], thorough: ["Thorough", "twice as long"] };
 const FEW = 4; // speakers: with fewer, synthesised voices stand in for the people that are missing
-const RATES = [[0.5, "one in two days"], [1, "one a day"], [2.4, "one in ten hours"], [7.2, "one in three hours"], [24, "one an hour"]];
+const RATES = [[0.5, "one in two days"], [1, "one a day"], [2.4, "one in ten hours"], [7.2, "one in three hours"], [12, "one in two hours"], [24, "one an hour"]];
 const STATES = { running: ["running", "fair"], done: ["done", "good"], stopped: ["stopped", "fair"], refused: ["not better", "fair"], failed: ["failed", "bad"] };
 
 export async function show(page, { word, project, keys, current, refresh }) {
   const base = (...rest) => address(word.name, "trainings", ...rest);
   const data = await get(address(word.name, "data"));
   if (!current()) return undefined;
-  const chosen = { effort: "quick", false_accepts_per_day: 7.2, seed: 0, synthesise: project.speaks && data.word.length < FEW };
+  const chosen = { effort: "quick", false_accepts_per_day: 12, seed: 0, synthesise: project.speaks && data.word.length < FEW };
   let timer = 0, last = "", logOpen = false, stopping = 0;
   const settings = h("section", { className: "card" });
   const running = h("section", { className: "card", hidden: true });
