@@ -83,6 +83,7 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
         "held_back": outcome.held_back,
         "threshold": sigmoid(outcome.threshold),
         "level": LEVEL,
+        "weight": outcome.weight,
         "table": [line.to_json() for line in outcome.lines],
     }
 

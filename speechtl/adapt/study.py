@@ -51,6 +51,7 @@ class Outcome:
     lines: list[Line]
     memory: Memory
     held_back: bool
+    weight: float  # of the clips
 
     @property
     def reasons(self) -> list[str]:
@@ -88,7 +89,7 @@ class Study:
         lines = self._compare(layers, threshold)
         if self.held_back:
             lines += self._compare_clips(f"{CLIPS}, learned from", [everything] * FOLDS, threshold)
-        return Outcome(everything, threshold, rise, lines, _extended(self.old.memory, everything, self.examples), self.held_back)
+        return Outcome(everything, threshold, rise, lines, _extended(self.old.memory, everything, self.examples), self.held_back, weight)
 
     def _adapted(self, without: int | None, weight: float) -> Layer:
         memory, layer = self.old.memory, self.old.layer

@@ -130,7 +130,7 @@ def listen(
         hearing = _hearing(bundles, choice, channel, gate, clips, kept)
         source, output = _source(dry_run, device, rate, channel), _print_json if as_json else _print
         listener = Listener(source, hearing, InputWatch(_note, channel), output, _note, command, clips, request, kept)
-        with _sending(inbox, save_clips, hearing):
+        with _sending(inbox, save_clips, hearing, signals):
             _run(listener, signals)
 
 
@@ -155,29 +155,31 @@ def _clips(folder: Path, days: float, megabytes: float, choice: Choice) -> Clips
 
 def _inbox(file: Path | None, clips: Path | None) -> InboxAddress | None:
     """The inbox of a studio that clips are sent to."""
+    if file is None:
+        return None  # without loading what sending needs
     from speechtl.runtime.listen.sending import InboxAddress
 
-    if file is not None and clips is None:
+    if clips is None:
         raise SpeechtlError("--send-clips needs a folder to save clips in: --save-clips DIR.")
-    return None if file is None else InboxAddress.read(file)
+    return InboxAddress.read(file)
 
 
 @contextmanager
-def _sending(inbox: InboxAddress | None, clips: Path | None, hearing: Hearing) -> Iterator[None]:
+def _sending(inbox: InboxAddress | None, clips: Path | None, hearing: Hearing, signals: Signals) -> Iterator[None]:
     """Send saved clips meanwhile, if there is an inbox."""
-    from speechtl.runtime.listen.clips import in_file_name
-    from speechtl.runtime.listen.sending import Sender
-
     if inbox is None or clips is None:
         yield
         return
+    from speechtl.runtime.listen.clips import in_file_name
+    from speechtl.runtime.listen.sending import CLOSE_SECONDS, LAST_SECONDS, Sender
+
     if inbox.word not in map(in_file_name, hearing.names):
         _note(f"The inbox is that of {inbox.word}, which no bundle hears; clips of other words are not sent.")
     sender = Sender(clips, inbox, _note)
     try:
         yield
     finally:
-        sender.close()
+        sender.close(CLOSE_SECONDS if signals.stopping else LAST_SECONDS)
 
 
 def _hearing(bundles: list[Path], choice: Choice, channel: int, gate: bool, clips: Clips | None, kept: TallyFile | None) -> Hearing:

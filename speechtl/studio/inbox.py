@@ -13,6 +13,7 @@ from speechtl.studio.refusals import RefusedError, conflict, missing
 
 LABELS = ("word", "not-word", "unsure")
 PAGE = 50  # clips listed at a time
+MOST_WAITING = 10_000  # clips without a label, beyond which devices add none: whoever has a stolen key cannot fill the disk
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,13 @@ def clip(word: Word, name: str) -> Path:
 
 def is_known(word: Word, name: str) -> bool:
     """Whether a clip came already, with or without a label."""
-    return any(name in _names(folder) for folder in (word.clips, *(word.clips / label for label in LABELS)))
+    return any((folder / name).is_file() for folder in (word.clips, *(word.clips / label for label in LABELS)))
+
+
+def check_waiting(word: Word) -> None:
+    """Raise `RefusedError` where so many clips wait for a label that a device may not add any more."""
+    if len(_names(word.clips)) >= MOST_WAITING:
+        raise RefusedError(507, f"{MOST_WAITING:,} clips wait in the inbox; label some, or delete them in {word.name}/{word.clips.name}.")
 
 
 def clip_name(name: str) -> str:

@@ -86,6 +86,15 @@ def test_a_device_sends_a_clip_once(client, word, take):
     assert soundfile.info(word.clips / "word" / name).duration == 1.2
 
 
+def test_devices_add_no_clip_to_a_full_inbox(client, clips, take, monkeypatch):
+    monkeypatch.setattr("speechtl.studio.inbox.MOST_WAITING", 3)
+    answer = client.put(f"{BASE}/{clip_name(7)}", content=take)
+    assert (answer.status_code, "3 clips wait in the inbox; label some" in answer.json()["error"]) == (507, True)
+    assert client.put(f"{BASE}/{clip_name(0)}", content=take).status_code == 200  # it is there
+    client.post(f"{BASE}/{clip_name(0)}", json={"label": "word"})
+    assert client.put(f"{BASE}/{clip_name(7)}", content=take).status_code == 201
+
+
 @pytest.mark.parametrize("name", ["a.wav", "..%2fx.wav", "20261130T100000.000Z_%2e%2e%5cx_0.91.wav", "20261130T100000.000Z_a_0.91.exe"])
 def test_a_clip_with_another_name_is_refused(client, word, take, name):
     assert client.put(f"{BASE}/{name}", content=take).status_code in (404, 405, 422)

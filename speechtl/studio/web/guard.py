@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 ADDS_CLIP = re.compile(r"/api/words/[^/]+/inbox/[^/]+")
+HOST = re.compile(r"(?:\[([^\]]*)\]|([^:/?#]*))(?::\d*)?")
 SAFE = ("GET", "HEAD", "OPTIONS")
 POLICY = (
     "default-src 'self'; media-src 'self' blob:; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -66,11 +67,11 @@ class Guard:
         if not own_host(host):
             return PlainTextResponse(WRONG_HOST, 421)
         method = request.scope.get("method", "WEBSOCKET")
-        given = parse_qs(request.url.query).get("token", [""])[0]
+        given = parse_qs(request.scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if given and method == "GET" and self._is_token(given):
             return self._welcome(request)
         bearer = request.headers.get("authorization", "")
-        if bearer.startswith("Bearer ") and self._may(bearer.removeprefix("Bearer "), method, request.url.path):
+        if bearer.startswith("Bearer ") and self._may(bearer.removeprefix("Bearer "), method, request.scope["path"]):
             return None
         if not self._is_token(_cookies(request.headers).get(self.cookie, "")):
             return PlainTextResponse(NO_TOKEN, 403)
@@ -88,7 +89,7 @@ class Guard:
 
     def _welcome(self, request: HTTPConnection) -> Response:
         """Take the token out of the address bar, and into a cookie."""
-        rest = {key: values[0] for key, values in parse_qs(request.url.query).items() if key != "token"}
+        rest = {key: values[0] for key, values in parse_qs(request.scope["query_string"].decode("latin-1")).items() if key != "token"}
         answer = RedirectResponse("/" + (f"?{urlencode(rest)}" if rest else ""), 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(self.cookie, self.token, max_age=30 * 86_400, httponly=True, samesite="lax", secure=secure)
@@ -102,8 +103,8 @@ def device_key(token: str) -> str:
 
 def own_host(host: str) -> bool:
     """Whether a request is addressed to an address, to localhost or to this machine's name."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    name = name.lower().rstrip(".")
+    found = HOST.fullmatch(host)
+    name = (found[1] or found[2]).lower().rstrip(".") if found else ""
     own = socket.gethostname().lower()
     if name in ("localhost", own, f"{own}.local"):
         return True

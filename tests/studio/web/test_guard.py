@@ -13,10 +13,21 @@ def test_addresses_and_this_machines_name_are_answered(host):
 
 
 @pytest.mark.parametrize(
-    "host", ["", "evil.example", "evil.example:8300", "localhost.evil.example", "127.0.0.1.evil.example", "[::1", "a]b"]
+    "host",
+    [
+        "",
+        "evil.example",
+        "evil.example:8300",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "[::1",
+        "a]b",
+        "127.0.0.1/a",
+        "127.0.0.1:1/a#",
+    ],
 )
 def test_a_name_that_somebody_else_may_point_at_this_machine_is_not(host):
-    assert host == "[::1" or not own_host(host)
+    assert not own_host(host)
 
 
 def test_a_page_that_rebinds_its_name_to_this_machine_gets_nothing(client):
@@ -94,8 +105,16 @@ def test_a_device_with_its_key_may_add_clips_and_nothing_else(stranger, word, ta
         ("GET", "/api/words/burst/inbox-address"),
         ("GET", f"/?token={device_key(TOKEN)}"),
         ("PUT", f"/api/words/burst/inbox/../../../project/{name}"),
+        ("PUT", "/api/words/burst/data/word/Anna/a.wav?/api/words/burst/inbox/x"),
     ]:
         assert stranger.request(method, path).status_code == 403
+
+
+def test_a_host_that_pretends_to_be_a_path_does_not_widen_what_a_device_may(stranger, word, take):
+    stranger.headers["authorization"] = f"Bearer {device_key(TOKEN)}"
+    for host in ("127.0.0.1:1/api/words/burst/inbox/x#", "127.0.0.1/api/words/burst/inbox/x?"):
+        assert stranger.put("/api/words/burst/data/word/Anna/a.wav", content=take, headers={"host": host}).status_code == 421
+    assert not (word.folder / "recordings" / "Anna").exists()
 
 
 def test_the_key_of_devices_does_not_tell_the_token():

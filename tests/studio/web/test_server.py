@@ -68,6 +68,7 @@ def test_a_device_sends_its_clips_encrypted_and_only_to_this_studio(start, tmp_p
     clips.mkdir()
     name = "20261201T093012.345Z_hey_home_0.97.wav"
     (clips / name).write_bytes(take)
+    (clips / "20261201T093011.000Z_hey_home_0.97.wav").write_bytes(b"RIFF")  # the power failed while it was written
     other = sending.Sender(clips, replace(inbox, sha256="0" * 64), told.append)
     wait_for(lambda: told)
     other.close()
@@ -76,6 +77,7 @@ def test_a_device_sends_its_clips_encrypted_and_only_to_this_studio(start, tmp_p
     sender = sending.Sender(clips, inbox, told.append)
     wait_for(lambda: (word.clips / name).is_file())
     sender.close()
+    assert "does not take the clip 20261201T093011.000Z_hey_home_0.97.wav" in told[1]
     assert (word.clips / name).read_bytes() == take
 
 
