@@ -37,7 +37,7 @@ TAIL_BYTES = 20_000  # of a log
 COUNTED = re.compile(r"^(?P<stage>[^:\n]+): (?:still )?(?P<done>\d+) of (?P<total>\d+)(?P<rest>.*)$")
 AT_WORK = re.compile(r"^(?P<stage>[^:\n]+): at work, .* so far$")
 LEFT = re.compile(r"about (.+) left$")
-EPOCHS = {"quick": 10, "normal": 19, "thorough": 40}  # 19 is the default of recipes
+EPOCHS = {"quick": 8, "normal": 19, "thorough": 40}  # 19 is the default of recipes
 MINUTES = {"quick": 60.0}  # of negatives; the others take all
 STEPS_STAGE = "training, step"
 # Threads that wait in loops for one that another program displaced made an example take eight times as long on a busy computer.

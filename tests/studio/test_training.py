@@ -60,7 +60,7 @@ def begun(about: dict) -> bool:
 def test_a_training_runs_beside_the_pages_and_is_done(client, word, quick):
     assert client.post(BASE, json={"effort": "quick"}).json() == {"run": "1"}
     about = wait(client, begun)
-    assert about["progress"] == {"stage": "training, step", "done": 12, "total": 114, "left": "4 min", "epoch": 2, "epochs": 10}
+    assert about["progress"] == {"stage": "training, step", "done": 12, "total": 114, "left": "4 min", "epoch": 1, "epochs": 8}
     assert client.get("/api/project").json()["training"]["word"] == "burst"
     log = client.get(f"{BASE}/1/log").json()["log"]
     assert "idle threads are PASSIVE" in log
@@ -151,7 +151,7 @@ def test_the_recipe_is_one_that_speechtl_train_takes(project, phrase):
     path.parent.mkdir(parents=True)
     path.write_text(recipe(project, word, TrainingSettings("quick", 2.4, 3)), encoding="utf-8")
     read = read_recipe(path)
-    assert (read.name, read.phrases, read.train.epochs, read.train.seed) == ("spoken", [phrase], 10, 3)
+    assert (read.name, read.phrases, read.train.epochs, read.train.seed) == ("spoken", [phrase], 8, 3)
     assert read.calibrate.false_accepts_per_hour == pytest.approx(0.1)
     assert [Path(one).resolve() for one in read.data.positives] == [word.kind("word").resolve()]
 

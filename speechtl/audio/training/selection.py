@@ -140,14 +140,16 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], seed: int, log:
     spoken = [clip for clip in negatives if clip.source == SYNTHESISED] if recorded is not negatives else []
     negatives = recorded
     marked = is_marked(positives)
-    speakers = {_speaker_key(clip) for clip in positives}
+    people = [clip for clip in positives if clip.source != SYNTHESISED]
+    speakers = {_speaker_key(clip) for clip in people or positives}
     divided = speakers if len(speakers) < FOLDS and not marked else set()
     if not named(positives):
         log("Some positives name no speaker, so speakers may be in both training and validation; use one sub-folder per speaker.")
     if divided:
+        advice = " Voices of other people are added with --synthesise." if len(people) == len(positives) else ""
         log(
             f"The positives have fewer than {FOLDS} speakers, so validation uses other clips of the same speakers; "
-            "expect worse results for new speakers. Voices of other people are added with --synthesise."
+            f"expect worse results for new speakers.{advice}"
         )
 
     def key(clip: Clip) -> str:
@@ -190,7 +192,8 @@ def _deal(
 
 def _spread(words: list[Recording]) -> list[Recording]:
     """Spread takes cut from one file over all folds if there are fewer files or speakers than folds."""
-    if len({_speaker_key(recording.clip) for recording in words}) >= FOLDS:
+    people = [recording for recording in words if not recording.synthesised] or words
+    if len({_speaker_key(recording.clip) for recording in people}) >= FOLDS:
         return words
     return [replace(one, fold=index % FOLDS) if one.times > 1 else one for index, one in enumerate(words)]
 

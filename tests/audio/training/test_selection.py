@@ -222,6 +222,17 @@ def test_negatives_that_were_not_drawn_are_for_validation_in_the_folds_of_their_
     assert prepare(everything, log=lambda text: None).unlearned == []
 
 
+def test_takes_of_a_few_people_are_in_all_folds_however_many_voices_there_are_beside_them(manifest):
+    voices = [{"speaker": f"v{index}", "source": "synthesised"} for index in range(12)]
+    positives = manifest("p", [*people(1, clips=8), *voices])
+    notes = []
+    data = prepare(recipe(positives, manifest("n", talk(8))), notes.append)
+    assert {recording.fold for recording in data.positives if not recording.synthesised} == {0, 1, 2, 3}
+    assert not data.apart
+    (note,) = [note for note in notes if "fewer than 4 speakers" in note]
+    assert note.endswith("expect worse results for new speakers.")
+
+
 def test_no_more_negatives_are_validated_on_than_calibration_takes(manifest, monkeypatch):
     monkeypatch.setattr(module, "VALIDATED_SECONDS", 400.0)
     negatives = manifest("n", [{"speaker": f"talker{index % 8}", "duration": 15.0} for index in range(60)])

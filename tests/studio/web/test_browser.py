@@ -95,11 +95,11 @@ def test_a_word_is_recorded_trained_tried_sorted_and_taken_along(browser, addres
     window.await_text("10 recordings")
     window.press("3")
     window.click("Train", "button.primary")
-    window.await_text("epoch 1 of 6")
+    window.await_text("epoch 1 of 8")
     assert "data.synthesise = true" in (project.word("burst").runs / "1.job" / "recipe.toml").read_text()  # of one person alone
     other = window.new_window()
     window.open(f"{address}/#/burst/train")
-    window.await_text("epoch 1 of 6")
+    window.await_text("epoch 1 of 8")
     window.switch(other)
     (project.word("burst").runs / "go").touch()
     window.click("Result", "#page a")

@@ -70,7 +70,7 @@ def test_ten_takes_become_a_detector_that_is_tried_adapted_and_taken_along(brows
 
     window.press("3")
     window.click("Train", "button.primary")
-    window.await_text("epoch 1 of 6", 600.0)
+    window.await_text("epoch 1 of 8", 600.0)
     look("train")
     until = time.monotonic() + MINUTES * 60.0
     while not (word / "computer.wake").exists():
