@@ -14,12 +14,11 @@ from speechtl.audio.data.recordings import OnDisk, Recording, load_recordings
 from speechtl.errors import ManifestError, SpeechtlError
 from speechtl.folders import SOUNDS, look_into
 from speechtl.progress import Log, tracked
-from speechtl.runtime.listen.clips import ClipName, in_file_name
+from speechtl.runtime.listen.clips import NOT_WORD, UNSURE, VERDICTS, WORD, ClipName, in_file_name
 from speechtl.runtime.samples import SAMPLE_RATE
 from speechtl.runtime.sound.files import readable
 from speechtl.text import counted, first_few
 
-WORD, NOT_WORD, UNSURE = LABELS = ("word", "not-word", "unsure")
 PIECE_SECONDS = 30.0  # of a longer recording without the word
 TOGETHER_SECONDS = 60.0  # clips that follow each other within this time are of one occasion
 QUARTERS = 4
@@ -119,7 +118,7 @@ def _of_folder(folder: Path, log: Log) -> list[tuple[Clip, str | None]]:
     if not folder.is_dir():
         raise SpeechtlError(f"{folder} is not a folder; give the one of listen --save-clips.")
     found: list[tuple[Clip, str | None]] = []
-    for label in (label for label in LABELS if (folder / label).is_dir()):
+    for label in (label for label in VERDICTS if (folder / label).is_dir()):
         inside = look_into(folder / label, readable(), SOUNDS)
         if inside.files:
             found += [(clip, label) for clip in read_clips([inside.path], log)]
@@ -131,7 +130,7 @@ def _of_folder(folder: Path, log: Log) -> list[tuple[Clip, str | None]]:
 
 def _label(clip: Clip, phrases: Sequence[str]) -> str | None:
     """The label of a line: as written, or by whether its text has the word; None for a label that is neither."""
-    if clip.label in LABELS:
+    if clip.label in VERDICTS:
         return clip.label
     if says(clip, phrases):
         return WORD
@@ -218,7 +217,7 @@ def _with_occasions(clips: Sequence[Labelled]) -> list[Labelled]:
 
 def _speaker(clip: Labelled) -> str:
     of = clip.recording.clip
-    from_folder = of.manifest.is_dir() and of.speaker in LABELS
+    from_folder = of.manifest.is_dir() and of.speaker in VERDICTS
     return of.speaker if of.speaker and not from_folder else f"{of.where} {of.offset}"
 
 

@@ -12,7 +12,7 @@ from itertools import compress
 
 import numpy as np
 
-from speechtl.adapt.clips import NOT_WORD, UNSURE, Inbox, Labelled, tell_alike, tell_unlike
+from speechtl.adapt.clips import Inbox, Labelled, tell_alike, tell_unlike
 from speechtl.adapt.compare import NEAR, Counts, Line, fires, words_found
 from speechtl.adapt.detector import Adaptable
 from speechtl.adapt.layer import Heard, Layer, hear
@@ -23,6 +23,7 @@ from speechtl.audio.evaluation.streams import Condition, without_words, words_in
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import CheckFailedError
 from speechtl.progress import Log, tracked
+from speechtl.runtime.listen.clips import NOT_WORD, UNSURE
 from speechtl.runtime.samples import Floats
 from speechtl.runtime.trigger import find_events, refractory_steps
 from speechtl.text import counted
@@ -76,9 +77,11 @@ class Study:
 
     def run(self) -> Outcome:
         """Adapt as strongly as the clips can be learned without making anything worse; else the outcome of the strongest is returned."""
-        first = self._outcome(WEIGHTS[0])
-        weaker = (self._outcome(weight) for weight in WEIGHTS[1:] if first.reasons)
-        return next((outcome for outcome in weaker if not outcome.reasons and outcome.improved), first)
+        outcomes = map(self._outcome, WEIGHTS)
+        strongest = next(outcomes)
+        if not strongest.reasons:
+            return strongest
+        return next((weaker for weaker in outcomes if not weaker.reasons and weaker.improved), strongest)
 
     def _outcome(self, weight: float) -> Outcome:
         """Adapt, choose the threshold, and compare."""

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from speechtl.runtime.listen.clips import ClipName
+from speechtl.runtime.listen.clips import VERDICTS, ClipName
 from speechtl.studio.project import Word, inside
 from speechtl.studio.refusals import RefusedError, conflict, missing
 
-LABELS = ("word", "not-word", "unsure")
 PAGE = 50  # clips listed at a time
 MOST_WAITING = 10_000  # clips without a label, beyond which devices add none: whoever has a stolen key cannot fill the disk
 
@@ -34,7 +33,7 @@ def listed(word: Word, before: str = "") -> dict[str, Any]:
     """The newest clips that have no label, those whose names come before another one, and how many there are."""
     names = _names(word.clips)
     page = [name for name in names if not before or name < before][:PAGE]
-    labelled = {label: len(_names(word.clips / label)) for label in LABELS}
+    labelled = {label: len(_names(word.clips / label)) for label in VERDICTS}
     return {"clips": [describe(name) for name in page], "total": len(names), "labelled": labelled, "folder": str(word.clips)}
 
 
@@ -48,7 +47,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def clip(word: Word, name: str) -> Path:
     """A clip, with or without a label."""
-    for folder in (word.clips, *(word.clips / label for label in LABELS)):
+    for folder in _folders(word):
         if folder.is_dir() and name in _names(folder):
             return inside(folder, name)
     raise missing(f"The clip {name!r}")
@@ -56,7 +55,7 @@ def clip(word: Word, name: str) -> Path:
 
 def is_known(word: Word, name: str) -> bool:
     """Whether a clip came already, with or without a label."""
-    return any((folder / name).is_file() for folder in (word.clips, *(word.clips / label for label in LABELS)))
+    return any((folder / name).is_file() for folder in _folders(word))
 
 
 def check_waiting(word: Word) -> None:
@@ -77,8 +76,8 @@ def label(word: Word, name: str, given: str, expected: str = "") -> None:
 
     Raises `RefusedError` where another window labelled it otherwise in the meantime.
     """
-    if given not in ("", *LABELS) or expected not in ("", *LABELS):
-        raise RefusedError(422, f"A label must be one of {', '.join(LABELS)}; got {given!r}.")
+    if given not in ("", *VERDICTS) or expected not in ("", *VERDICTS):
+        raise RefusedError(422, f"A label must be one of {', '.join(VERDICTS)}; got {given!r}.")
     path = clip(word, name)
     now = path.parent.name if path.parent != word.clips else ""
     if now == given:
@@ -88,6 +87,11 @@ def label(word: Word, name: str, given: str, expected: str = "") -> None:
     target = word.clips / given / name
     target.parent.mkdir(parents=True, exist_ok=True)
     path.rename(target)
+
+
+def _folders(word: Word) -> list[Path]:
+    """The folders of its clips: without a label, and with each."""
+    return [word.clips, *(word.clips / label for label in VERDICTS)]
 
 
 def _names(folder: Path) -> list[str]:

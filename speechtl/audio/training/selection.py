@@ -140,13 +140,12 @@ def _folds(positives: Sequence[Clip], negatives: Sequence[Clip], seed: int, log:
     spoken = [clip for clip in negatives if clip.source == SYNTHESISED] if recorded is not negatives else []
     negatives = recorded
     marked = is_marked(positives)
-    people = [clip for clip in positives if clip.source != SYNTHESISED]
-    speakers = {_speaker_key(clip) for clip in people or positives}
+    speakers = _speakers(positives)
     divided = speakers if len(speakers) < FOLDS and not marked else set()
     if not named(positives):
         log("Some positives name no speaker, so speakers may be in both training and validation; use one sub-folder per speaker.")
     if divided:
-        advice = " Voices of other people are added with --synthesise." if len(people) == len(positives) else ""
+        advice = " Voices of other people are added with --synthesise." if all(clip.source != SYNTHESISED for clip in positives) else ""
         log(
             f"The positives have fewer than {FOLDS} speakers, so validation uses other clips of the same speakers; "
             f"expect worse results for new speakers.{advice}"
@@ -192,8 +191,7 @@ def _deal(
 
 def _spread(words: list[Recording]) -> list[Recording]:
     """Spread takes cut from one file over all folds if there are fewer files or speakers than folds."""
-    people = [recording for recording in words if not recording.synthesised] or words
-    if len({_speaker_key(recording.clip) for recording in people}) >= FOLDS:
+    if len(_speakers([recording.clip for recording in words])) >= FOLDS:
         return words
     return [replace(one, fold=index % FOLDS) if one.times > 1 else one for index, one in enumerate(words)]
 
@@ -245,6 +243,11 @@ def _folder_key(clip: Clip) -> str:
 
 def _speaker_key(clip: Clip) -> str:
     return f"speaker {clip.person}" if clip.person else _file_key(clip)
+
+
+def _speakers(clips: Sequence[Clip]) -> set[str]:
+    """The people who speak; the voices where there are no people."""
+    return {_speaker_key(clip) for clip in [clip for clip in clips if clip.source != SYNTHESISED] or clips}
 
 
 def _file_key(clip: Clip) -> str:

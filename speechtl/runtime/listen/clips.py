@@ -23,7 +23,7 @@ from speechtl.runtime.sound.files import load_soundfile
 BEFORE_SECONDS, AFTER_SECONDS = 3.0, 1.0  # around the decision
 NEAR_MISS = 0.6  # of the threshold
 # Folders within that of the clips, into which people move clips to say what is heard; nothing in them is ever removed.
-VERDICTS = ("word", "not-word", "unsure")
+VERDICTS = WORD, NOT_WORD, UNSURE = ("word", "not-word", "unsure")
 WAITING = 8  # clips that may be queued for a slow disk
 PRUNE_SECONDS = 600.0  # at most between two checks of the clips' age
 CLOSE_SECONDS = 0.3

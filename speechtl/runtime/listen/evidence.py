@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechtl.errors import SpeechtlError
-from speechtl.runtime.listen.clips import VERDICTS
+from speechtl.runtime.listen.clips import NOT_WORD, UNSURE, VERDICTS, WORD
 from speechtl.runtime.listen.tally_file import EVENT, HEARD, NEAR, VERDICT, Line, Which, read_lines
 from speechtl.runtime.samples import Json
 from speechtl.text import one_line
 
-WORD, NOT_WORD, UNSURE = VERDICTS
 NONE = "none"  # no verdict
 CONFIDENCE = 0.95
 

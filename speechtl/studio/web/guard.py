@@ -67,7 +67,7 @@ class Guard:
         if not own_host(host):
             return PlainTextResponse(WRONG_HOST, 421)
         method = request.scope.get("method", "WEBSOCKET")
-        given = parse_qs(request.scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        given = _query(request).get("token", "")
         if given and method == "GET" and self._is_token(given):
             return self._welcome(request)
         bearer = request.headers.get("authorization", "")
@@ -89,7 +89,7 @@ class Guard:
 
     def _welcome(self, request: HTTPConnection) -> Response:
         """Take the token out of the address bar, and into a cookie."""
-        rest = {key: values[0] for key, values in parse_qs(request.scope["query_string"].decode("latin-1")).items() if key != "token"}
+        rest = {key: value for key, value in _query(request).items() if key != "token"}
         answer = RedirectResponse("/" + (f"?{urlencode(rest)}" if rest else ""), 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(self.cookie, self.token, max_age=30 * 86_400, httponly=True, samesite="lax", secure=secure)
@@ -121,6 +121,11 @@ def read_token(path: Path) -> str:
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(24), encoding="ascii")
     return path.read_text(encoding="ascii")
+
+
+def _query(request: HTTPConnection) -> dict[str, str]:
+    """The query, read past `request.url`, which contains the host that the client names."""
+    return {key: values[0] for key, values in parse_qs(request.scope["query_string"].decode("latin-1")).items()}
 
 
 def _same_origin(headers: Mapping[str, str], host: str, scheme: str) -> bool:
