@@ -147,10 +147,12 @@ def _hear(client: Client, address: str, ears: Ears, parts: Iterable[Part]) -> It
             at_work.append(client.submit(hear, ears.key, part, pure=False))
         if not at_work:
             return
-        finished = [future for future in at_work if future.done()]
-        at_work = [future for future in at_work if future not in finished]
-        yield from (_result(future, address) for future in finished)
-        if not finished:
+        # Asked anew for each: a result that is lost with its worker is made again by another.
+        finished = next((future for future in at_work if future.done()), None)
+        if finished is not None:
+            at_work.remove(finished)
+            yield _result(finished, address)
+        else:
             time.sleep(POLL_SECONDS)
             watch.look()
 
@@ -180,7 +182,7 @@ class _Watch:
 
 def _result(future: Future, address: str) -> Heard:
     """What was heard; raises `SpeechtlError`."""
-    if future.status in ("cancelled", "lost"):
+    if future.status == "cancelled":
         raise _gone(address)
     with _while_there(address):
         problem = future.exception()

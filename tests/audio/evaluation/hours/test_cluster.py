@@ -15,6 +15,7 @@ from speechtl.audio.evaluation.hours.negatives import Machines
 from speechtl.errors import SpeechtlError
 
 pytest.importorskip("distributed", reason="distributed is not installed: pip install 'speechtl[cluster]'")
+from speechtl.audio.evaluation.hours import cluster as dask_cluster
 
 OTHER_VERSION = "import speechtl; speechtl.__version__ = '0.0.1'; from distributed.cli.dask_worker import main; main()"
 ROOT = Path(__file__).parents[4]
@@ -77,6 +78,46 @@ def test_workers_hear_what_this_machine_hears_also_when_one_is_killed(cluster, l
     then(workers[0].kill)
     assert evaluate(model, loud, print, Machines(scheduler=cluster.address)) == expected
     assert workers[0].wait() != 0
+
+
+class Fading:
+    """A client whose second result is lost with its worker once the first was taken, and made again by another worker."""
+
+    def __init__(self):
+        self.futures = []
+
+    def nthreads(self):
+        return {"tcp://127.0.0.1:1": 1, "tcp://127.0.0.1:2": 1}
+
+    def submit(self, function, key, part, pure):
+        self.futures.append(FadingFuture(self, part))
+        return self.futures[-1]
+
+
+class FadingFuture:
+    def __init__(self, client, part):
+        self._client, self._part = client, part
+        self.status, self._asked_while_lost = "finished", 0
+
+    def done(self):
+        if self.status == "lost":
+            self._asked_while_lost += 1
+            self.status = "finished" if self._asked_while_lost > 3 else "lost"
+        return self.status == "finished"
+
+    def exception(self):
+        return None
+
+    def result(self):
+        assert self.done(), "a lost result is waited for"
+        for other in self._client.futures:
+            if other is not self:
+                other.status = "lost"
+        return self._part
+
+
+def test_a_result_that_is_lost_with_its_worker_before_it_was_taken_is_waited_for(ears):
+    assert sorted(dask_cluster._hear(Fading(), "tcp://127.0.0.1:1", ears, [1, 2, 3, 4])) == [1, 2, 3, 4]
 
 
 @pytest.mark.slow
