@@ -29,10 +29,11 @@ STEPS = 400  # of the solver, at most
 
 @dataclass(frozen=True)
 class Example:
-    """A labelled clip as features `(steps, size)`, in one or several surroundings."""
+    """A labelled clip as features `(steps, size)`, in one or several surroundings, of which the first `clean` add nothing."""
 
     is_word: bool
     copies: Sequence[Floats] = field(repr=False)
+    clean: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ def adapted(layer: Layer, threshold: float, examples: Sequence[Example], held: H
         moved = Layer(layer.weights + change, layer.bias)
         change = _solve(layer, threshold, _peaks(moved, words), _moments(moved, others, threshold), held, weight, change)
     return Layer(layer.weights + change, layer.bias)
+
+
+def peak(layer: Layer, example: Example) -> float:
+    """The highest log-odds of a clip as it is, at any alignment."""
+    return max(float(layer.logits(copy).max()) for copy in example.copies[: example.clean])
 
 
 def _peaks(layer: Layer, clips: Sequence[Floats]) -> Doubles:

@@ -13,24 +13,25 @@ from itertools import compress
 import numpy as np
 
 from speechtl.adapt.clips import Inbox, Labelled, tell_alike, tell_unlike
-from speechtl.adapt.compare import NEAR, Counts, Line, fires, words_found
+from speechtl.adapt.compare import LEVEL, NEAR, Counts, Line, chance, fires, words_found
 from speechtl.adapt.detector import Adaptable
 from speechtl.adapt.layer import Heard, Layer, hear
 from speechtl.adapt.memory import FOLDS, Bags, Memory, best, highest
-from speechtl.adapt.solve import Example, Held, adapted
+from speechtl.adapt.solve import Example, Held, adapted, peak
 from speechtl.audio.data.recordings import Recording
-from speechtl.audio.evaluation.streams import Condition, without_words, words_in_background
+from speechtl.audio.evaluation.streams import Condition, Passage, without_words, words_in_background
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import CheckFailedError
 from speechtl.progress import Log, tracked
 from speechtl.runtime.listen.clips import NOT_WORD, UNSURE
-from speechtl.runtime.samples import Floats
+from speechtl.runtime.samples import SAMPLE_RATE, Floats
 from speechtl.runtime.trigger import find_events, refractory_steps
 from speechtl.text import counted
 
 SEED = 14
 CLIPS = "new clips"  # begins the lines of the table about them
 SNR_DB = (15.0, 5.0)  # of the noisy copies of clips that are learned
+ALIGNMENTS = 3  # of the steps to a clip of anything else, at which it is played: the next time a programme begins at another sample
 MOST_COPIED = 200  # clips, beyond which there are no noisy copies
 UNLIKE = 8.0  # log-odds below the threshold at which nothing in a clip resembles the word
 MOST_ALIKE = 0.2  # share of the clips of anything else that may sound like the word itself: beyond it the labels are in doubt
@@ -106,8 +107,8 @@ class Study:
     def _threshold(self, layers: Sequence[Layer], rise: float) -> float:
         """The new threshold: anything else fires no more often than before, and, where it can, false alarms hardly at all."""
         threshold = self.old.threshold
-        alarms = [index for index, one in enumerate(self.examples) if not one.is_word and self._peak(self.old.layer, one) >= threshold]
-        heard = np.array([self._peak(layers[self.folds[index]], self.examples[index]) for index in alarms])
+        alarms = [index for index, one in enumerate(self.examples) if not one.is_word and peak(self.old.layer, one) >= threshold]
+        heard = np.array([peak(layers[self.folds[index]], self.examples[index]) for index in alarms])
         chosen = threshold + rise
         for more in np.linspace(0.0, HIGHER, TRIED) if alarms else ():
             tried = threshold + rise + float(more)
@@ -139,7 +140,7 @@ class Study:
         clips = f"{CLIPS}, held back" if self.held_back else f"{CLIPS}, learned from"
         remembered = self._words(before, limits[0]), self._words(layers, limits[1])
         return [
-            words_found("training: words found", *remembered, len(memory.words)),
+            words_found("training: words found", *remembered, len(memory.words), self._silenced(layers, threshold)),
             fires("training: false accepts", self._events(before, limits[0]), self._events(layers, limits[1]), memory.hours),
             fires("training: near misses", self._events(before, near[0]), self._events(layers, near[1]), memory.hours),
             *self._compare_clips(clips, layers, threshold),
@@ -156,7 +157,14 @@ class Study:
     def _lost(self, layers: Sequence[Layer], threshold: float, room: float) -> bool:
         """Whether a threshold loses words that were found with some room to spare: words of strangers have less room."""
         before = self._words([self.old.layer] * FOLDS, self.old.threshold + room)
-        return bool(words_found("", before, self._words(layers, threshold + room), len(self.old.memory.words)).reason)
+        after = self._words(layers, threshold + room)
+        return bool(words_found("", before, after, len(self.old.memory.words), self._silenced(layers, threshold)).reason)
+
+    def _silenced(self, layers: Sequence[Layer], threshold: float) -> bool:
+        """Whether there are fewer false alarms in the new clips, by the test that tells what is worse."""
+        before = self._clips([self.old.layer] * FOLDS, self.old.threshold, is_word=False)
+        after = self._clips(layers, threshold, is_word=False)
+        return chance(int((after < before).sum()), int((after > before).sum())) < LEVEL
 
     def _words(self, layers: Sequence[Layer], threshold: float) -> Counts:
         """In how many conditions each remembered recording of the word is found."""
@@ -176,10 +184,7 @@ class Study:
     def _clips(self, layers: Sequence[Layer], threshold: float, is_word: bool) -> Counts:
         """Whether each clip of a label fires."""
         own = [(one, fold) for one, fold in zip(self.examples, self.folds, strict=True) if one.is_word == is_word]
-        return np.array([int(self._peak(layers[fold], one) >= threshold) for one, fold in own], np.int64)
-
-    def _peak(self, layer: Layer, example: Example) -> float:
-        return float(layer.logits(example.copies[0]).max())
+        return np.array([int(peak(layers[fold], one) >= threshold) for one, fold in own], np.int64)
 
 
 def _without(bags: Bags, folds: Sequence[int], fold: int | None) -> Bags:
@@ -194,11 +199,11 @@ def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
     training; raises `CheckFailedError` where so many are of the second kind that the labels of the others are in doubt, too.
     """
     examples = _examples(old, inbox.clips)
-    peaks = [float(old.layer.logits(one.copies[0]).max()) for one in examples]
+    peaks = [peak(old.layer, one) for one in examples]
     alike = max(float(np.median([old.layer.logits(bag).max() for bag in old.memory.words])), old.threshold + NEAR)
     clips, pairs = inbox.clips, list(zip(examples, peaks, strict=True))
-    unlike = [one.is_word and peak < old.threshold - UNLIKE for one, peak in pairs]
-    wrong = [not one.is_word and peak >= alike for one, peak in pairs]
+    unlike = [one.is_word and score < old.threshold - UNLIKE for one, score in pairs]
+    wrong = [not one.is_word and score >= alike for one, score in pairs]
     tell_unlike(list(compress(clips, unlike)), log)
     tell_alike(list(compress(clips, wrong)), log)
     others = sum(not one.is_word for one in examples)
@@ -213,25 +218,28 @@ def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
 
 
 def _examples(old: Adaptable, clips: Sequence[Labelled]) -> list[Example]:
-    """The features of clips, as they are and, if they are few, in noise."""
+    """The features of clips, as they are and, if they are few, in noise; those of anything else at several alignments to the steps."""
+    few = len(clips) <= MOST_COPIED
     noises = synthetic_noises(SEED)
-    conditions = [Condition(), *(Condition("noise", snr, noises) for snr in SNR_DB)]
-    if len(clips) > MOST_COPIED:
-        conditions = conditions[:1]
+    noisy = [Condition("noise", snr, noises) for snr in SNR_DB if few]
     copies: dict[int, list[Floats]] = {index: [] for index in range(len(clips))}
-    for is_word in (True, False):
+    alignments = {True: 1, False: ALIGNMENTS if few else 1}
+    for is_word, aligned in alignments.items():
         own = [index for index, clip in enumerate(clips) if clip.is_word == is_word]
-        for condition in conditions if own else ():
-            recordings = [clips[index].recording for index in own]
-            for index, heard in zip(own, _heard(old, recordings, condition, is_word), strict=True):
+        recordings = [clips[index].recording for index in own]
+        played = [(Condition(), number / aligned) for number in range(aligned)] + [(condition, 0.0) for condition in noisy]
+        for condition, later in played if own else ():
+            for index, heard in zip(own, _heard(old, recordings, condition, is_word, later), strict=True):
                 copies[index].append(heard.of_word if is_word else heard.features)
-    return [Example(clip.is_word, copies[index]) for index, clip in enumerate(clips)]
+    return [Example(clip.is_word, copies[index], alignments[clip.is_word]) for index, clip in enumerate(clips)]
 
 
-def _heard(old: Adaptable, recordings: Sequence[Recording], condition: Condition, is_word: bool) -> list[Heard]:
+def _heard(old: Adaptable, recordings: Sequence[Recording], condition: Condition, is_word: bool, later: float) -> list[Heard]:
+    """The clips as one stream, which begins `later` by a part of a step."""
     play = words_in_background if is_word else without_words
+    silence = np.zeros(round(later * old.scorer.step_seconds * SAMPLE_RATE), np.float32)
     passages = tracked("listening to the clips", play(recordings, condition, SEED), len(recordings))
-    return list(hear(old.scorer, passages, old.trigger.smoothing))
+    return list(hear(old.scorer, [Passage(recordings[0], silence), *passages], old.trigger.smoothing))[1:]
 
 
 def _extended(memory: Memory, layer: Layer, examples: Sequence[Example]) -> Memory:

@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 
 from speechtl.adapt.layer import Layer
 from speechtl.adapt.memory import Memory
-from speechtl.adapt.solve import Example
+from speechtl.adapt.solve import Example, peak
 from speechtl.adapt.study import WEIGHTS, Study
 from speechtl.runtime.trigger import TriggerSettings
 
@@ -83,6 +83,26 @@ def test_alarms_that_share_much_with_the_word_are_learned_less_strongly_rather_t
     assert "words found" in strongest.reasons[0]
     assert (outcome.reasons, outcome.improved) == ([], True)
     assert line(strongest, "false alarms").new < line(outcome, "false alarms").new < 12
+
+
+def test_alarms_may_cost_a_few_words_where_enough_of_them_fall_silent(old):
+    words = [steps(value, like=3, amount=2.0, seed=index) for index, value in enumerate(np.linspace(0.1, 12.0, 320))]
+    old.memory = dataclasses.replace(old.memory, words=words, of=list(range(320)))
+    alarms = [
+        Example(False, [steps(value, like=3, amount=2.0, seed=200 + index)]) for index, value in enumerate(np.linspace(0.02, 0.28, 12))
+    ]
+    study = Study(old, [], alarms, [index % 4 for index in range(12)], held_back=True)
+    silent = study._threshold([LAYER] * 4, 0.0)
+    assert silent == pytest.approx(0.3)  # a tenth of them may fire; six words are lost
+    assert 5 < (study._words([LAYER] * 4, 0.0) - study._words([LAYER] * 4, silent)).sum() <= 8
+    few = Study(old, [], alarms[:4], [0, 1, 2, 3], held_back=True)
+    assert few._threshold([LAYER] * 4, 0.0) < silent  # four prove nothing
+
+
+def test_a_clip_of_anything_else_fires_if_it_does_so_at_any_alignment(old):
+    quiet, loud = steps(-3.0, -2.0), steps(-3.0, 0.5)
+    assert peak(LAYER, Example(False, [quiet, loud, steps(4.0)], clean=2)) == pytest.approx(0.5)
+    assert peak(LAYER, Example(True, [quiet, loud])) == pytest.approx(-2.0)
 
 
 def test_what_one_occasion_alone_can_teach_is_learned(old):
