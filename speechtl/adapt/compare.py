@@ -14,7 +14,7 @@ from speechtl.limits import rate_high
 
 LEVEL = 0.05  # of the tests, one-sided
 MOST_LOST = 0.02  # of the words or clips, however few: a test of few cannot tell
-PRICE = 0.025  # of the words, also if a test can tell: what silence may cost where false alarms became fewer by such a test
+PRICE = 0.025  # of the words that silence may cost, also if a test can tell, where false alarms became fewer by such a test
 NEAR = 2.0  # log-odds below the threshold at which events are also counted: at the threshold they are rare
 
 Counts = npt.NDArray[np.int64]
@@ -38,13 +38,13 @@ class Line:
         return asdict(self)
 
 
-def words_found(what: str, old: Counts, new: Counts, of: int, silenced: bool = False) -> Line:
-    """Words that are found, by unit: a recording in several conditions, or a clip; where alarms were `silenced`, this has a price."""
+def words_found(what: str, old: Counts, new: Counts, of: int, price: float = 0.0) -> Line:
+    """Words that are found, by unit: a recording in several conditions, or a clip; a `price` is the share of them that may be lost."""
     better, worse = int((new > old).sum()), int((new < old).sum())
     p = chance(worse, better)
     lost = int(old.sum() - new.sum())
     reason = ""
-    if lost > PRICE * of if silenced else p < LEVEL or lost > MOST_LOST * of:
+    if lost > price * of if price else p < LEVEL or lost > MOST_LOST * of:
         reason = f"{what}: {worse} of {len(old)} are found less often than before, and {better} more often (p = {p:.2g})"
     return Line(what, of, int(old.sum()), int(new.sum()), better, worse, p, reason)
 

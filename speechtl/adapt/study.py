@@ -13,7 +13,7 @@ from itertools import compress
 import numpy as np
 
 from speechtl.adapt.clips import Inbox, Labelled, tell_alike, tell_unlike
-from speechtl.adapt.compare import LEVEL, NEAR, Counts, Line, chance, fires, words_found
+from speechtl.adapt.compare import LEVEL, NEAR, PRICE, Counts, Line, chance, fires, words_found
 from speechtl.adapt.detector import Adaptable
 from speechtl.adapt.layer import Heard, Layer, hear
 from speechtl.adapt.memory import FOLDS, Bags, Memory, best, highest
@@ -65,6 +65,17 @@ class Outcome:
         """Whether any clip got better: also one of the only occasion of its kind, which no other could teach."""
         return any(line.better > line.worse for line in self.lines if line.what.startswith(CLIPS))
 
+    @property
+    def wrong(self) -> int:
+        """The number of new clips that are still wrong, each heard by a layer that has not learned it where clips could be held back."""
+        words, alarms = (line for line in self.lines if line.what.startswith(f"{CLIPS}, held back" if self.held_back else CLIPS))
+        return words.of - words.new + alarms.new
+
+    @property
+    def lost(self) -> int:
+        """By how many words of the training it finds fewer than the old detector."""
+        return self.lines[0].old - self.lines[0].new
+
 
 @dataclass(frozen=True)
 class Study:
@@ -77,12 +88,10 @@ class Study:
     held_back: bool
 
     def run(self) -> Outcome:
-        """Adapt as strongly as the clips can be learned without making anything worse; else the outcome of the strongest is returned."""
-        outcomes = map(self._outcome, WEIGHTS)
-        strongest = next(outcomes)
-        if not strongest.reasons:
-            return strongest
-        return next((weaker for weaker in outcomes if not weaker.reasons and weaker.improved), strongest)
+        """Adapt with every weight: the best outcome that makes nothing worse, or that of the strongest if there is none."""
+        outcomes = [self._outcome(weight) for weight in WEIGHTS]
+        good = [one for one in outcomes if not one.reasons and one.improved]
+        return min(good, key=lambda one: (one.wrong, one.lost)) if good else outcomes[0]
 
     def _outcome(self, weight: float) -> Outcome:
         """Adapt, choose the threshold, and compare."""
@@ -106,16 +115,18 @@ class Study:
 
     def _threshold(self, layers: Sequence[Layer], rise: float) -> float:
         """The new threshold: anything else fires no more often than before, and, where it can, false alarms hardly at all."""
-        threshold = self.old.threshold
-        alarms = [index for index, one in enumerate(self.examples) if not one.is_word and peak(self.old.layer, one) >= threshold]
-        heard = np.array([peak(layers[self.folds[index]], self.examples[index]) for index in alarms])
-        chosen = threshold + rise
-        for more in np.linspace(0.0, HIGHER, TRIED) if alarms else ():
-            tried = threshold + rise + float(more)
-            if threshold + more > self.old.highest_threshold or any(self._lost(layers, tried, room) for room in (0.0, NEAR)):
+        chosen, fewest = self.old.threshold + rise, len(self.examples) + 1
+        most = SILENCED * self._fired([self.old.layer] * FOLDS, self.old.threshold).sum()
+        for more in np.linspace(0.0, HIGHER, TRIED) if most else ():
+            tried = self.old.threshold + rise + float(more)
+            if self.old.threshold + more > self.old.highest_threshold:
                 break
-            chosen = tried
-            if (heard >= tried).sum() <= SILENCED * len(alarms):
+            if self._lost(layers, tried, 0.0, PRICE) or self._lost(layers, tried, NEAR, 2.0 * PRICE):
+                continue
+            alarms, missed = self._fired(layers, tried).sum(), (1 - self._fired(layers, tried, is_word=True)).sum()
+            if alarms + missed < fewest:
+                chosen, fewest = tried, alarms + missed
+            if alarms <= most:
                 break
         return chosen
 
@@ -140,7 +151,7 @@ class Study:
         clips = f"{CLIPS}, held back" if self.held_back else f"{CLIPS}, learned from"
         remembered = self._words(before, limits[0]), self._words(layers, limits[1])
         return [
-            words_found("training: words found", *remembered, len(memory.words), self._silenced(layers, threshold)),
+            words_found("training: words found", *remembered, len(memory.words), PRICE * self._silenced(layers, threshold)),
             fires("training: false accepts", self._events(before, limits[0]), self._events(layers, limits[1]), memory.hours),
             fires("training: near misses", self._events(before, near[0]), self._events(layers, near[1]), memory.hours),
             *self._compare_clips(clips, layers, threshold),
@@ -150,20 +161,20 @@ class Study:
         """The new clips: each heard by the old layer, and by the new one of its fold."""
         before = [self.old.layer] * FOLDS
         words, others = (
-            (self._clips(before, self.old.threshold, is_word), self._clips(layers, threshold, is_word)) for is_word in (True, False)
+            (self._fired(before, self.old.threshold, is_word=is_word), self._fired(layers, threshold, is_word=is_word))
+            for is_word in (True, False)
         )
         return [words_found(f"{title}: words found", *words, len(words[0])), fires(f"{title}: false alarms", *others)]
 
-    def _lost(self, layers: Sequence[Layer], threshold: float, room: float) -> bool:
+    def _lost(self, layers: Sequence[Layer], threshold: float, room: float, price: float) -> bool:
         """Whether a threshold loses words that were found with some room to spare: words of strangers have less room."""
         before = self._words([self.old.layer] * FOLDS, self.old.threshold + room)
         after = self._words(layers, threshold + room)
-        return bool(words_found("", before, after, len(self.old.memory.words), self._silenced(layers, threshold)).reason)
+        return bool(words_found("", before, after, len(self.old.memory.words), price * self._silenced(layers, threshold)).reason)
 
     def _silenced(self, layers: Sequence[Layer], threshold: float) -> bool:
         """Whether there are fewer false alarms in the new clips, by the test that tells what is worse."""
-        before = self._clips([self.old.layer] * FOLDS, self.old.threshold, is_word=False)
-        after = self._clips(layers, threshold, is_word=False)
+        before, after = self._fired([self.old.layer] * FOLDS, self.old.threshold), self._fired(layers, threshold)
         return chance(int((after < before).sum()), int((after > before).sum())) < LEVEL
 
     def _words(self, layers: Sequence[Layer], threshold: float) -> Counts:
@@ -181,7 +192,7 @@ class Study:
         streams = zip(memory.others, memory.other_folds, strict=True)
         return np.array([len(find_events(layers[fold].logits(stream), threshold, refractory)) for stream, fold in streams])
 
-    def _clips(self, layers: Sequence[Layer], threshold: float, is_word: bool) -> Counts:
+    def _fired(self, layers: Sequence[Layer], threshold: float, *, is_word: bool = False) -> Counts:
         """Whether each clip of a label fires."""
         own = [(one, fold) for one, fold in zip(self.examples, self.folds, strict=True) if one.is_word == is_word]
         return np.array([int(peak(layers[fold], one) >= threshold) for one, fold in own], np.int64)

@@ -67,7 +67,7 @@ class Stage:
 
     bundle: Bundle
     folder: Path
-    first: Samples
+    sounds: tuple[Samples, Samples]
     halves: tuple[Heard, Heard]
     recordings: Sequence[Recording]
     words: dict[str, list[Heard]]
@@ -107,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     done = {row["case"] for row in read_rows(table)} if table.exists() else set()
     cases: dict[str, Callable[[Stage, Path], list[int]]] = {
         "false alarms": _false_alarms,
+        "false alarms of both halves": partial(_false_alarms, halves=(0, 1)),
         "one false alarm": partial(_false_alarms, most=1),
         "misses": _misses,
         "new speaker": _new_speaker,
@@ -163,16 +164,15 @@ def _with_threshold(stage: Stage, threshold: float) -> Stage:
     return replace(stage, bundle=open_bundle(path))
 
 
-def _false_alarms(stage: Stage, clips: Path, most: int | None = None) -> list[int]:
-    """Save the alarms of the first half as `listen --save-clips` does."""
+def _false_alarms(stage: Stage, clips: Path, most: int | None = None, halves: Sequence[int] = (0,)) -> list[int]:
+    """Save the alarms of the first half, or of both, as `listen --save-clips` does."""
     layer = opened_graph(stage.bundle).layer
-    for number, step in enumerate(stage.alarms(layer, stage.limit, 0)[:most]):
-        end = (step + 1) * stage.step
-        start = max(round((end - BEFORE_SECONDS) * SAMPLE_RATE), 0)
-        _save(
-            clips / "not-word" / f"20260101T{number // 30:02d}{number * 2 % 60:02d}00.000Z_alarm_0.90.wav",
-            stage.first[start : start + _CLIP],
-        )
+    for half in halves:
+        for number, step in enumerate(stage.alarms(layer, stage.limit, half)[:most]):
+            end = (step + 1) * stage.step
+            start = max(round((end - BEFORE_SECONDS) * SAMPLE_RATE), 0)
+            name = f"20260101T{12 * half + number // 30:02d}{number * 2 % 60:02d}00.000Z_alarm_0.90.wav"
+            _save(clips / "not-word" / name, stage.sounds[half][start : start + _CLIP])
     return []
 
 
@@ -245,8 +245,8 @@ def _stage(options: argparse.Namespace) -> Stage:
     passages = {one.name: list(words_in_background(recordings, one, SEED)) for one in conditions}
     heard = [_joined(list(hear(scorer, tracked("playing the programme", half, len(half)), 1))) for half in halves]
     words = {name: list(hear(scorer, tracked(f"playing words, {name}", own, len(own)), 1)) for name, own in passages.items()}
-    first = np.concatenate([passage.samples for passage in halves[0]])
-    return Stage(bundle, options.out, first, (heard[0], heard[1]), recordings, words, passages)
+    first, second = (np.concatenate([passage.samples for passage in half]) for half in halves)
+    return Stage(bundle, options.out, (first, second), (heard[0], heard[1]), recordings, words, passages)
 
 
 def _joined(parts: Sequence[Heard]) -> Heard:
