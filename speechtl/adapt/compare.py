@@ -14,7 +14,7 @@ from speechtl.limits import rate_high
 
 LEVEL = 0.05  # of the tests, one-sided
 MOST_LOST = 0.02  # of the words or clips, however few: a test of few cannot tell
-PRICE = 0.025  # of the words that silence may cost, also if a test can tell, where false alarms became fewer by such a test
+PRICE = 0.04  # of the words that silence may cost, also if a test can tell, where false alarms became fewer by such a test
 NEAR = 2.0  # log-odds below the threshold at which events are also counted: at the threshold they are rare
 
 Counts = npt.NDArray[np.int64]

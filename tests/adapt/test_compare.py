@@ -29,11 +29,11 @@ def test_five_words_that_are_lost_are_worse_even_among_a_thousand():
 
 def test_silence_has_a_price_of_a_few_words_and_no_more():
     old, new = np.ones(320, np.int64), np.ones(320, np.int64)
-    new[:8] = 0
+    new[:12] = 0
     line = words_found("words", old, new, 320, PRICE)
     assert (line.reason, table([line.to_json()]).split()[-1]) == ("", "price")
-    new[8] = 0
-    assert "9 of 320 are found less often" in words_found("words", old, new, 320, PRICE).reason
+    new[12] = 0
+    assert "13 of 320 are found less often" in words_found("words", old, new, 320, PRICE).reason
 
 
 def test_one_word_of_ten_is_worse_although_a_test_cannot_tell():

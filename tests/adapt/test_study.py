@@ -94,7 +94,7 @@ def test_alarms_may_cost_a_few_words_where_enough_of_them_fall_silent(old):
     study = Study(old, [], alarms, [index % 4 for index in range(12)], held_back=True)
     silent = study._threshold([LAYER] * 4, 0.0)
     assert silent == pytest.approx(0.3)  # a tenth of them may fire; six words are lost
-    assert 5 < (study._words([LAYER] * 4, 0.0) - study._words([LAYER] * 4, silent)).sum() <= 8
+    assert 5 < (study._words([LAYER] * 4, 0.0) - study._words([LAYER] * 4, silent)).sum() <= 12
     few = Study(old, [], alarms[:4], [0, 1, 2, 3], held_back=True)
     assert few._threshold([LAYER] * 4, 0.0) < silent  # four prove nothing
 
