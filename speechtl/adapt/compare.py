@@ -71,7 +71,10 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
         (*(str(line[key]) for key in ("what", "of", "old", "new", "better", "worse")), f"{line['p']:.2g}", _verdict(line)) for line in lines
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    written = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if any(row[-1] == "price" for row in rows):
+        written.append(f"price: silence costs these words; up to {PRICE:.0%} of them may be lost where so many false alarms are silenced.")
+    return "\n".join(written)
 
 
 def _verdict(line: Mapping[str, Any]) -> str:
