@@ -230,8 +230,8 @@ def tell_unlike(clips: Sequence[Labelled], log: Log) -> None:
 def tell_alike(clips: Sequence[Labelled], log: Log) -> None:
     """Log clips of anything else that sound like the word itself."""
     if clips:
-        what = counted(len(clips), "clip")
-        log(f"Left out {what} of anything else with scores as high as the word itself; listen again to: {_names(clips)}.")
+        what = f"{counted(len(clips), 'clip')} of anything else that {'sounds' if len(clips) == 1 else 'sound'} like the word itself"
+        log(f"Left out {what}; listen again to: {_names(clips)}.")
 
 
 def _names(clips: Sequence[Labelled]) -> str:

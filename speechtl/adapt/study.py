@@ -12,6 +12,7 @@ from itertools import compress
 
 import numpy as np
 
+from speechtl.adapt.alike import Known
 from speechtl.adapt.clips import Inbox, Labelled, tell_alike, tell_unlike
 from speechtl.adapt.compare import LEVEL, NEAR, PRICE, Counts, Line, chance, fires, words_found
 from speechtl.adapt.detector import Adaptable
@@ -206,21 +207,20 @@ def _without(bags: Bags, folds: Sequence[int], fold: int | None) -> Bags:
 def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
     """Listen to the clips with a detector, and leave out those whose labels are in doubt.
 
-    These are clips of the word that do not resemble it at all, and clips of anything else with scores as high as most words of the
-    training; raises `CheckFailedError` where so many are of the second kind that the labels of the others are in doubt, too.
+    These are clips of the word that do not resemble it at all, and clips of anything else that sound like the word itself; raises
+    `CheckFailedError` where so many are of the second kind that the labels of the others are in doubt, too.
     """
     examples = _examples(old, inbox.clips)
-    peaks = [peak(old.layer, one) for one in examples]
-    alike = max(float(np.median([old.layer.logits(bag).max() for bag in old.memory.words])), old.threshold + NEAR)
-    clips, pairs = inbox.clips, list(zip(examples, peaks, strict=True))
-    unlike = [one.is_word and score < old.threshold - UNLIKE for one, score in pairs]
-    wrong = [not one.is_word and score >= alike for one, score in pairs]
+    known = Known.of(old.memory, old.layer, old.threshold, old.scorer.step_seconds)
+    clips = inbox.clips
+    unlike = [one.is_word and peak(old.layer, one) < old.threshold - UNLIKE for one in examples]
+    wrong = [not one.is_word and known.is_word(one) for one in examples]
     tell_unlike(list(compress(clips, unlike)), log)
     tell_alike(list(compress(clips, wrong)), log)
     others = sum(not one.is_word for one in examples)
     if sum(wrong) > MOST_ALIKE * others:
         raise CheckFailedError(
-            f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} have scores as high as the word itself, so the labels of the "
+            f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} sound like the word itself, so the labels of the "
             f"others are in doubt, too. Listen to them again; those that are right belong into {UNSURE}, or into a new training."
         )
     used = [not (odd or doubtful) for odd, doubtful in zip(unlike, wrong, strict=True)]

@@ -90,14 +90,14 @@ def test_words_among_many_false_alarms_are_left_out_and_named(remembering, alarm
     said = []
     report = adapt(remembering, tmp_path / "new.wake", clips=alarms, log=said.append)
     assert (report["left_out"]["doubtful"], report["written"]) == (1, True)
-    assert any("scores as high as the word itself; listen again to: the-word.wav" in line for line in said)
+    assert any("sounds like the word itself; listen again to: the-word.wav" in line for line in said)
     assert fires(tmp_path / "new.wake", bursts())
 
 
 def test_more_words_than_that_with_the_label_of_anything_else_are_refused(remembering, alarms, save, bursts, tmp_path):
     for scale in (0.8, 1.0):
         save("not-word", bursts((1.0,), 2.0) * scale)
-    with pytest.raises(CheckFailedError, match="2 of 7 clips labelled not-word have scores as high as the word itself"):
+    with pytest.raises(CheckFailedError, match="2 of 7 clips labelled not-word sound like the word itself"):
         adapt(remembering, tmp_path / "new.wake", clips=alarms)
     assert not (tmp_path / "new.wake").exists()
 
