@@ -219,9 +219,11 @@ def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
     tell_alike(list(compress(clips, wrong)), log)
     others = sum(not one.is_word for one in examples)
     if sum(wrong) > MOST_ALIKE * others:
+        sound = "sounds" if sum(wrong) == 1 else "sound"
+        doubts = ", so the labels of the others are in doubt, too" if sum(wrong) < others else ""
         raise CheckFailedError(
-            f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} sound like the word itself, so the labels of the "
-            f"others are in doubt, too. Listen to them again; those that are right belong into {UNSURE}, or into a new training."
+            f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} {sound} like the word itself{doubts}. "
+            f"Listen again; what is labelled right belongs into {UNSURE}, or into a new training."
         )
     used = [not (odd or doubtful) for odd, doubtful in zip(unlike, wrong, strict=True)]
     kept = replace(inbox, clips=list(compress(clips, used)))
