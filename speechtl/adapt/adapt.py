@@ -31,12 +31,14 @@ def adapt(
     clips: Path | None = None,
     manifest: Path | None = None,
     word: str | None = None,
+    sure: bool = False,
     keep_previous: bool = False,
     log: Log = say,
 ) -> dict[str, Any]:
     """Adapt and compare; write the result to `out` unless something got worse, or nothing better. Return the report.
 
-    `word` is needed for a bundle of several words, of which the others stay as they are.
+    `word` is needed for a bundle of several words, of which the others stay as they are. With `sure` no label is
+    in doubt, whatever a clip sounds like.
 
     `report["written"]` tells whether it was written, `report["reasons"]` why not, and `report["table"]` has what was compared.
     """
@@ -45,7 +47,7 @@ def adapt(
     check_place(out)
     old = open_adaptable(model, word)
     inbox = read_inbox(clips, manifest, Wanted(old.phrases, old.other_words), log)
-    job = study(old, inbox, log)
+    job = study(old, inbox, log, sure=sure)
     if not job.examples:
         raise SpeechtlError("No clip is left to learn from.")
     outcome = job.run()
@@ -84,6 +86,7 @@ def _report(model: Path, out: Path, clips: Sequence[Labelled], inbox: Inbox, out
         "threshold": sigmoid(outcome.threshold),
         "level": LEVEL,
         "weight": outcome.weight,
+        "lost": outcome.lost / outcome.lines[0].of,
         "table": [line.to_json() for line in outcome.lines],
     }
 
@@ -94,7 +97,7 @@ def _about(old: Adaptable, trigger: TriggerSettings, rise: float, clips: Sequenc
     points = Field("operating_points", about.get("operating_points") or []).list(0, MOST_POINTS)
     data = old.source.about.get("data", {})  # of all words of a bundle
     learned = {*data.get("recordings", "").split(), *(clip.recording.clip.short_hash or "" for clip in clips)} - {""}
-    kept = ("words", "others", "held_back", "table")
+    kept = ("words", "others", "held_back", "lost", "table")
     told = read_sensitivity(Field("sensitivity", about.get("sensitivity")))
     return {
         "detector": trigger.to_json(),

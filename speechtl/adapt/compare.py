@@ -44,8 +44,9 @@ def words_found(what: str, old: Counts, new: Counts, of: int, price: float = 0.0
     p = chance(worse, better)
     lost = int(old.sum() - new.sum())
     reason = ""
-    if lost > price * of if price else p < LEVEL or lost > MOST_LOST * of:
-        reason = f"{what}: {worse} of {len(old)} are found less often than before, and {better} more often (p = {p:.2g})"
+    if lost > price * of if price > 0.0 else p < LEVEL or lost > MOST_LOST * of:
+        reason = f"{what}: {worse} of {len(old)} are found less often than before, and {better} more often"
+        reason += f"; {lost} of {of} are lost (p = {p:.2g})"
     return Line(what, of, int(old.sum()), int(new.sum()), better, worse, p, reason)
 
 
@@ -72,8 +73,9 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     written = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    written.append("old, new: words in all conditions, false accepts, clips; better, worse, p: recordings, moments, clips.")
     if any(row[-1] == "price" for row in rows):
-        written.append(f"price: silence costs these words; up to {PRICE:.0%} of them may be lost where so many false alarms are silenced.")
+        written.append(f"price: silence costs these words; up to {PRICE:.0%} of all may be lost where false alarms fall silent.")
     return "\n".join(written)
 
 

@@ -26,6 +26,8 @@ from speechtl.runtime.bundle.wake_word import Bundle, only, open_bundle
 from speechtl.runtime.detector import Scorer
 from speechtl.runtime.trigger import TriggerSettings, log_odds
 
+MOST_ADAPTATIONS = 10_000
+
 
 @dataclass(frozen=True)
 class Adaptable:
@@ -67,6 +69,12 @@ class Adaptable:
             return inf
         low = told.at_threshold(self.trigger.threshold).recall_low
         return next((point.logit for point in told.recalls if point.recall < low), inf)
+
+    @property
+    def spent(self) -> float:
+        """The share of the remembered words that earlier adaptations have cost."""
+        earlier = Field("adapted", self.about.get("adapted") or []).list(0, MOST_ADAPTATIONS)
+        return max(sum(one.get("lost", 0.0).real(-1.0, 1.0) for one in earlier), 0.0)
 
     @cached_property
     def memory(self) -> Memory:

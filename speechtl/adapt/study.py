@@ -24,7 +24,7 @@ from speechtl.audio.evaluation.streams import Condition, Passage, without_words,
 from speechtl.audio.synthetic_noise import synthetic_noises
 from speechtl.errors import CheckFailedError
 from speechtl.progress import Log, tracked
-from speechtl.runtime.listen.clips import NOT_WORD, UNSURE
+from speechtl.runtime.listen.clips import NOT_WORD
 from speechtl.runtime.samples import SAMPLE_RATE, Floats
 from speechtl.runtime.trigger import find_events, refractory_steps
 from speechtl.text import counted
@@ -105,6 +105,11 @@ class Study:
             lines += self._compare_clips(f"{CLIPS}, learned from", [everything] * FOLDS, threshold)
         return Outcome(everything, threshold, rise, lines, _extended(self.old.memory, everything, self.examples), self.held_back, weight)
 
+    @property
+    def _price(self) -> float:
+        """The share of the remembered words that silence may cost now: what earlier adaptations have left of it."""
+        return max(PRICE - self.old.spent, 0.0)
+
     def _adapted(self, without: int | None, weight: float) -> Layer:
         memory, layer = self.old.memory, self.old.layer
         # What is remembered of one recording alone cannot be held back.
@@ -122,7 +127,7 @@ class Study:
             tried = self.old.threshold + rise + float(more)
             if self.old.threshold + more > self.old.highest_threshold:
                 break
-            if self._lost(layers, tried, 0.0, PRICE) or self._lost(layers, tried, NEAR, 2.0 * PRICE):
+            if self._lost(layers, tried, 0.0, self._price) or self._lost(layers, tried, NEAR, 2.0 * self._price):
                 continue
             alarms, missed = self._fired(layers, tried).sum(), (1 - self._fired(layers, tried, is_word=True)).sum()
             if alarms + missed < fewest:
@@ -152,7 +157,7 @@ class Study:
         clips = f"{CLIPS}, held back" if self.held_back else f"{CLIPS}, learned from"
         remembered = self._words(before, limits[0]), self._words(layers, limits[1])
         return [
-            words_found("training: words found", *remembered, len(memory.words), PRICE * self._silenced(layers, threshold)),
+            words_found("training: words found", *remembered, len(memory.words), self._price * self._silenced(layers, threshold)),
             fires("training: false accepts", self._events(before, limits[0]), self._events(layers, limits[1]), memory.hours),
             fires("training: near misses", self._events(before, near[0]), self._events(layers, near[1]), memory.hours),
             *self._compare_clips(clips, layers, threshold),
@@ -204,17 +209,17 @@ def _without(bags: Bags, folds: Sequence[int], fold: int | None) -> Bags:
     return [bag for bag, own in zip(bags, folds, strict=True) if own != fold] or bags
 
 
-def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
+def study(old: Adaptable, inbox: Inbox, log: Log, *, sure: bool = False) -> Study:
     """Listen to the clips with a detector, and leave out those whose labels are in doubt.
 
     These are clips of the word that do not resemble it at all, and clips of anything else that sound like the word itself; raises
-    `CheckFailedError` where so many are of the second kind that the labels of the others are in doubt, too.
+    `CheckFailedError` where so many are of the second kind that the labels of the others are in doubt, too. With `sure` none is.
     """
     examples = _examples(old, inbox.clips)
     known = Known.of(old.memory, old.layer, old.threshold, old.scorer.step_seconds)
     clips = inbox.clips
-    unlike = [one.is_word and peak(old.layer, one) < old.threshold - UNLIKE for one in examples]
-    wrong = [not one.is_word and known.is_word(one) for one in examples]
+    unlike = [one.is_word and not sure and peak(old.layer, one) < old.threshold - UNLIKE for one in examples]
+    wrong = [not (sure or one.is_word) and known.is_word(one) for one in examples]
     tell_unlike(list(compress(clips, unlike)), log)
     tell_alike(list(compress(clips, wrong)), log)
     others = sum(not one.is_word for one in examples)
@@ -223,7 +228,7 @@ def study(old: Adaptable, inbox: Inbox, log: Log) -> Study:
         doubts = ", so the labels of the others are in doubt, too" if sum(wrong) < others else ""
         raise CheckFailedError(
             f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} {sound} like the word itself{doubts}. "
-            f"Listen again; what is labelled right belongs into {UNSURE}, or into a new training."
+            f"Listen again; if all labels are right, --sure learns them all the same."
         )
     used = [not (odd or doubtful) for odd, doubtful in zip(unlike, wrong, strict=True)]
     kept = replace(inbox, clips=list(compress(clips, used)))

@@ -24,6 +24,7 @@ def adapt(
         typer.Option("-o", "--out", help="The adapted bundle to write; it may be the old one.", show_default=False, callback=output_file),
     ] = None,
     word: Annotated[str | None, typer.Option(help="The word to adapt, of a bundle with several.", show_default=False)] = None,
+    sure: Annotated[bool, typer.Option("--sure", help="The labels are right, whatever the clips sound like.")] = False,
     keep_previous: Annotated[bool, typer.Option("--keep-previous", help="Keep the bundle that is replaced, for --undo.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Go back to the bundle before the last adaptation.")] = False,
     as_json: JsonOption = False,
@@ -34,7 +35,7 @@ def adapt(
     tests. Exit code 1: something got worse, or nothing better, and nothing was written.
     """
     if undo:
-        _undo(model, as_json, given=clips or manifest or out or word or keep_previous)
+        _undo(model, as_json, given=clips or manifest or out or word or sure or keep_previous)
         return
     if out is None:
         raise SpeechtlError(f"Say where to write the adapted detector: -o NAME.wake; -o {model} --keep-previous replaces the old one.")
@@ -42,7 +43,7 @@ def adapt(
         from speechtl.adapt.adapt import adapt as run_adaptation
         from speechtl.adapt.compare import table
 
-    report = run_adaptation(model, out, clips=clips, manifest=manifest, word=word, keep_previous=keep_previous)
+    report = run_adaptation(model, out, clips=clips, manifest=manifest, word=word, sure=sure, keep_previous=keep_previous)
     echo_json(report, indent=2) if as_json else echo(table(report["table"]))
     if not report["written"]:
         raise CheckFailedError(f"Nothing was written: {'; '.join(report['reasons'])}.")

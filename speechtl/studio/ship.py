@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from speechtl.adapt.keep import previous
 from speechtl.errors import BundleError
 from speechtl.files import in_megabytes
 from speechtl.runtime.bundle.choice import Choice
@@ -35,7 +36,7 @@ def bundle_of(word: Word) -> Path:
 def certificate(word: Word) -> dict[str, Any]:
     """What the bundle states of itself: graphs and whether they give the scores of the network, recordings, licence, thresholds.
 
-    `note` says why the false accepts per day that were chosen cannot be had, where that is so.
+    `note` says why the false accepts per day that were chosen cannot be had, where that is so; `previous`, whether one can go back.
     """
     bundle = open_bundle(bundle_of(word))
     per_day, note = result.chosen(word), ""
@@ -48,7 +49,7 @@ def certificate(word: Word) -> dict[str, Any]:
     stated = {key: bundle.about[key] for key in STATED if key in bundle.about}
     size = in_megabytes(word.bundle.stat().st_size)
     about = {"file": word.bundle.name, "size": size, "words": named, "graphs": list(bundle.graphs), "stated": stated}
-    return {**about, "option": option, "note": note}
+    return {**about, "option": option, "note": note, "previous": previous(word.bundle).is_file()}
 
 
 def copy(word: Word, host: Any, *, install: bool = False) -> str:

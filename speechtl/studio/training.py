@@ -5,6 +5,7 @@ A lock that the child inherits says that one is running: it is held however the 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from speechtl.adapt.keep import keep, previous, undo
 from speechtl.errors import MissingExtraError, SpeechtlError
 from speechtl.files import read_json, write_json, write_text
 from speechtl.runs import begun, is_run
@@ -36,6 +38,7 @@ TAIL_BYTES = 20_000  # of a log
 # Lines of speechtl.progress: "training, step: 35 of 570, about 4 min left", "loading: at work, 20 s so far".
 COUNTED = re.compile(r"^(?P<stage>[^:\n]+): (?:still )?(?P<done>\d+) of (?P<total>\d+)(?P<rest>.*)$")
 AT_WORK = re.compile(r"^(?P<stage>[^:\n]+): at work, .* so far$")
+COLUMNS = re.compile(r"\s{2,}")  # what lies between the cells of a table
 LEFT = re.compile(r"about (.+) left$")
 EPOCHS = {"quick": 8, "normal": 19, "thorough": 40}  # 19 is the default of recipes
 MINUTES = {"quick": 60.0}  # of negatives; the others take all
@@ -80,6 +83,7 @@ class Trainings:
         """Start a new training of a word; return the name of its run."""
         with self._lock:
             self._check_idle()
+            keep(word.bundle)  # it may have learned from clips, which a training does not know
             number = 1 + max((int(name) for name in self._names(word) if name.isdecimal()), default=0)
             job = _job(word, str(number))
             write_text(job / RECIPE, recipe(self.project, word, settings))
@@ -98,6 +102,14 @@ class Trainings:
             write_json(_job(word, name) / JOB, {"settings": {}, "steps": [adapting(word)], "step": 0, "code": None})
             self._spawn(word, name)
         return name
+
+    def go_back(self, word: Word) -> None:
+        """Put the bundle before the last adaptation or training in place of the present one, which is kept in turn."""
+        if not previous(word.bundle).is_file():
+            raise missing(f"A bundle of {word.name} before this one; one is kept when the word is trained again or adapted, it")
+        with self._lock:
+            self._check_idle()
+            undo(word.bundle)
 
     def resume(self, word: Word, run: str) -> None:
         """Continue a training that was stopped, or whose machine was switched off."""
@@ -170,6 +182,8 @@ class Trainings:
             about["progress"] = progress_of(tail, EPOCHS.get(settings.get("effort"), 0))
         if state in ("failed", "stopped", "refused"):
             about["reason"] = last_sentence(tail)
+        if run.startswith(ADAPT) and state in ("done", "refused"):
+            about["table"] = table_of(tail)
         return about
 
     def _check_idle(self) -> None:
@@ -263,6 +277,14 @@ def progress_of(log: str, epochs: int) -> dict[str, Any]:
         if found := AT_WORK.match(line):
             return {"stage": found["stage"], "done": 0, "total": 0, "left": None}
     return {"stage": "starting", "done": 0, "total": 0, "left": None}
+
+
+def table_of(log: str) -> str:
+    """The last table of `speechtl adapt` in a log; empty where there is none."""
+    lines = log.splitlines()
+    begins = [number for number, line in enumerate(lines) if line.split()[:3] == ["of", "old", "new"]]
+    rows = itertools.takewhile(lambda line: len(COLUMNS.split(line.rstrip())) >= 8, lines[begins[-1] :]) if begins else ()
+    return "\n".join(rows)
 
 
 def last_sentence(log: str) -> str:

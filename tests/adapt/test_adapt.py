@@ -2,6 +2,7 @@ import pytest
 
 from speechtl.adapt import compare, study
 from speechtl.adapt.adapt import adapt
+from speechtl.adapt.detector import open_adaptable
 from speechtl.adapt.keep import previous, undo
 from speechtl.adapt.memory import MEMORY, unpack
 from speechtl.errors import BundleError, CheckFailedError, SpeechtlError
@@ -100,6 +101,25 @@ def test_more_words_than_that_with_the_label_of_anything_else_are_refused(rememb
     with pytest.raises(CheckFailedError, match="2 of 7 clips labelled not-word sound like the word itself"):
         adapt(remembering, tmp_path / "new.wake", clips=alarms)
     assert not (tmp_path / "new.wake").exists()
+
+
+def test_what_sounds_like_the_word_is_learned_where_the_labels_are_sure(remembering, alarms, save, bursts, tmp_path):
+    for scale in (0.8, 1.0):
+        save("not-word", bursts((1.0,), 2.0) * scale)
+    report = adapt(remembering, tmp_path / "new.wake", clips=alarms, sure=True)
+    assert (report["others"], report["left_out"]["doubtful"]) == (7, 0)
+
+
+def test_what_an_adaptation_costs_in_words_is_remembered(remembering, alarms, tmp_path):
+    report = adapt(remembering, tmp_path / "new.wake", clips=alarms)
+    told = open_adaptable(tmp_path / "new.wake")
+    assert report["lost"] == told.about["adapted"][0]["lost"]
+    told.about["adapted"][0]["lost"] = 0.03
+    told.about["adapted"].append({"lost": -0.01})
+    assert told.spent == pytest.approx(0.02)
+    told.about["adapted"].append({"lost": "all"})
+    with pytest.raises(BundleError, match=r"adapted\[2\]\.lost must be a number"):
+        _ = told.spent
 
 
 def test_it_needs_clips(remembering, tmp_path):

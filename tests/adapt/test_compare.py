@@ -34,7 +34,7 @@ def test_silence_has_a_price_of_a_few_words_and_no_more():
     assert line.reason == ""
     rows = table([line.to_json()]).splitlines()
     assert rows[1].endswith("price")
-    assert rows[2].startswith("price: silence costs these words; up to 4%")
+    assert rows[3].startswith("price: silence costs these words; up to 4%")
     new[12] = 0
     assert "13 of 320 are found less often" in words_found("words", old, new, 320, PRICE).reason
 

@@ -31,7 +31,7 @@ def old():
     memory = Memory(words, [index // 3 for index in range(60)], others, 0.5)
     scorer = SimpleNamespace(step_seconds=0.08)
     return SimpleNamespace(
-        layer=LAYER, threshold=0.0, trigger=TriggerSettings(), scorer=scorer, memory=memory, highest_threshold=float("inf")
+        layer=LAYER, threshold=0.0, trigger=TriggerSettings(), scorer=scorer, memory=memory, highest_threshold=float("inf"), spent=0.0
     )
 
 
@@ -95,6 +95,8 @@ def test_alarms_may_cost_a_few_words_where_enough_of_them_fall_silent(old):
     silent = study._threshold([LAYER] * 4, 0.0)
     assert silent == pytest.approx(0.3)  # a tenth of them may fire; six words are lost
     assert 5 < (study._words([LAYER] * 4, 0.0) - study._words([LAYER] * 4, silent)).sum() <= 12
+    old.spent = 0.035  # most of the price was paid before
+    assert study._threshold([LAYER] * 4, 0.0) < silent
     few = Study(old, [], alarms[:4], [0, 1, 2, 3], held_back=True)
     assert few._threshold([LAYER] * 4, 0.0) < silent  # four prove nothing
 

@@ -29,6 +29,11 @@ run.mkdir()
 partial.rmdir()
 """
 
+TABLE = """\
+                        of   old  new  better  worse  p     verdict
+training: words found   320  317  306  0       11     0.01  WORSE
+old, new: words in all conditions, false accepts, clips; better, worse, p: recordings, moments, clips."""
+
 
 @pytest.fixture
 def quick(monkeypatch):
@@ -181,7 +186,7 @@ def test_what_is_kept_for_the_test_is_measured_at_the_end(word):
 
 def test_an_adaptation_is_refused_where_it_is_no_better(client, word, monkeypatch):
     def refusing(_word):
-        code = "import sys; print('speechtl: Nothing was written: recall is lower.'); sys.exit(1)"
+        code = f"import sys; print({TABLE!r}); print('speechtl: Nothing was written: recall is lower.'); sys.exit(1)"
         return {"title": "Adapting", "command": [sys.executable, "-S", "-c", code]}
 
     assert client.post("/api/words/burst/adapt").status_code == 404
@@ -190,7 +195,23 @@ def test_an_adaptation_is_refused_where_it_is_no_better(client, word, monkeypatc
     assert client.post("/api/words/burst/adapt").json() == {"run": "adapt-1"}
     about = wait(client, lambda one: one["state"] != "running")
     assert (about["run"], about["state"], about["reason"]) == ("adapt-1", "refused", "Nothing was written: recall is lower.")
+    assert about["table"].splitlines() == TABLE.splitlines()[:2]
     assert word.bundle.read_bytes() == b"a bundle"
+
+
+def test_a_new_training_keeps_a_bundle_that_may_have_learned_from_clips_and_one_can_go_back(client, word, quick):
+    back = "/api/words/burst/go-back"
+    assert client.post(back).status_code == 404
+    word.bundle.write_bytes(b"adapted")
+    client.post(BASE, json={})
+    wait(client, begun)
+    assert client.post(back).status_code == 409  # its bundle may be written at any moment
+    (word.runs / "go").touch()
+    wait(client, lambda one: one["state"] == "done")
+    word.bundle.write_bytes(b"trained again")
+    for expected in (b"adapted", b"trained again"):
+        assert client.post(back).status_code == 200
+        assert word.bundle.read_bytes() == expected
 
 
 @pytest.mark.parametrize("kind", ["training", "export", "evaluate"])

@@ -121,13 +121,14 @@ export async function show(page, { word, keys, current }) {
       await attempt(async () => { const { run } = await post(address(word.name, "adapt")); toast(`Adapting has begun (${run}).`); });
       await attempt(follow);
     };
-    const states = { done: ["good", "The adapted bundle is in use; the previous one is kept beside it."], refused: ["", "Not taken: "], failed: ["bad", ""], stopped: ["", "Stopped. "] };
+    const states = { done: ["good", "The adapted bundle is in use; the previous one is kept, and Ship goes back to it."], refused: ["", "Not taken: "], failed: ["bad", ""], stopped: ["", "Stopped. "] };
     const card = h("section", { className: "card" }, h("h2", {}, "Learn from them"),
       h("p", { className: "soft" }, `${counted(yes, "clip")} of the word and ${no} of what is not teach the detector; it is replaced only if it gets better.`));
     if (work?.state === "running") {
       card.append(h("p", {}, `At work: ${work.progress.stage}…`), h("button", { onclick: () => attempt(() => post(address(word.name, "trainings", work.run, "stop"))) }, "Stop"));
     } else {
       if (work) card.append(h("div", { className: `note ${states[work.state][0]}` }, states[work.state][1] + (work.reason || "")));
+      if (work?.table) card.append(h("pre", { className: "log cells", tabIndex: 0 }, work.table));
       card.append(h("button", { className: "primary", onclick: begin, disabled: !(yes + no) }, icon("train"), "Adapt"));
     }
     return card;

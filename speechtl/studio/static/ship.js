@@ -17,7 +17,7 @@ export async function show(page, { word, keys }) {
     h("section", { className: "card" }, h("div", { className: "row" }, h("div", { className: "grow" }, h("h2", {}, about.file), h("small", {}, about.size)),
       h("a", { className: "button primary", href: address(word.name, "bundle"), download: about.file }, icon("ship"), "Download")),
     h("p", {}), h("p", { className: "soft" }, "On the device:"), command(`speechtl listen ${about.file}${about.option ? ` ${about.option}` : ""}`)),
-    device(word), statement(about));
+    device(word), about.previous ? previous(word) : "", statement(about));
   keys({});
   return undefined;
 }
@@ -45,6 +45,17 @@ function device(word) {
       h("label", { className: "field" }, h("span", {}, "Device, over ssh with a key"), host),
       h("label", { className: "check" }, install, "Install it, and reload the listener"),
       h("p", {}, h("button", {}, "Copy"))), report);
+}
+
+function previous(word) {
+  const back = async () => {
+    await post(address(word.name, "go-back"));
+    toast("The previous bundle is in use; the other one is kept.");
+    dispatchEvent(new HashChangeEvent("hashchange"));
+  };
+  return h("section", { className: "card" }, h("h2", {}, "The bundle before this one"),
+    h("p", { className: "soft" }, "It was kept when this one was trained or adapted. Going back keeps this one, so you can come here again."),
+    h("p", {}, h("button", { onclick: () => attempt(back) }, "Go back")));
 }
 
 function statement(about) {

@@ -318,6 +318,12 @@ async def _adapt(studio: Studio, request: Request) -> Response:
     return Answer({"run": studio.trainings.adapt(_word(studio, request))}, 201)
 
 
+async def _go_back(studio: Studio, request: Request) -> Response:
+    """Use the bundle before the last adaptation or training again."""
+    await run_in_threadpool(studio.trainings.go_back, _word(studio, request))
+    return Answer({})
+
+
 async def _certificate(studio: Studio, request: Request) -> Response:
     return Answer(await run_in_threadpool(ship.certificate, _word(studio, request)))
 
@@ -356,6 +362,7 @@ API: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/words/{word}/inbox/{name}", _clip),
     ("POST", "/api/words/{word}/inbox/{name}", _label),
     ("POST", "/api/words/{word}/adapt", _adapt),
+    ("POST", "/api/words/{word}/go-back", _go_back),
     ("GET", "/api/words/{word}/certificate", _certificate),
     ("GET", "/api/words/{word}/bundle", _bundle),
     ("POST", "/api/words/{word}/copy", _copy),

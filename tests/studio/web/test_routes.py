@@ -216,6 +216,9 @@ def test_the_bundle_is_downloaded_with_what_it_states(client, word, tiny_bundle)
     about = client.get("/api/words/burst/certificate").json()
     assert about["words"] == [{"name": "burst", "phrases": ["burst"], "threshold": 0.5}]
     assert all(one["ok"] for one in about["stated"]["parity"])
+    assert about["previous"] is False
+    word.bundle.with_name("burst.wake.previous").touch()
+    assert client.get("/api/words/burst/certificate").json()["previous"] is True
 
 
 def test_a_bundle_that_cannot_keep_what_was_chosen_says_so_and_is_still_there(client, word, remake):
