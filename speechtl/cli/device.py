@@ -53,7 +53,7 @@ HandOverOption = Annotated[
 ]
 HandOverFromOption = Annotated[str, typer.Option(help="Where that sound begins: end or start of the word.")]
 HandOverSecondsOption = Annotated[
-    float, typer.Option(min=0.5, max=300.0, callback=finite, help="Greatest length of that sound; it ends with the speech (seconds).")
+    float, typer.Option(min=0.5, max=300.0, callback=finite, help="Greatest length from the event on; it ends with the speech (seconds).")
 ]
 TallyOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Append hours listened and events to this file.", callback=tally_file)

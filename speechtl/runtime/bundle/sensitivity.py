@@ -137,7 +137,7 @@ class Sensitivity:
             return f"Validation tells nothing about more than {_rate(self.most_per_day)} false accepts a day."
         if asked < self.least_per_day * (1.0 - 1e-6):
             return (
-                f"{self.hours:.1f} hours of validation support no rate below {_rate(self.least_per_day)} false accepts a day, so the "
+                f"{self.hours:.2g} hours of validation support no rate below {_rate(self.least_per_day)} false accepts a day, so the "
                 "threshold is extrapolated."
             )
         return ""

@@ -227,4 +227,5 @@ def _to_mono(block: Samples, path: Path, channel: int | None) -> Samples:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).split(": ", 1)[-1].strip().rstrip(".") + "."
+    said = str(error).split(": ", 1)[-1].strip().rstrip(".")
+    return "Format not recognised." if "possibly a pipe" in said else f"{said}."  # of a file that is there and is no MP3

@@ -80,7 +80,7 @@ def _about(path: Path, _size: int, _changed: int) -> tuple[int, int, int]:
                 raise AudioError(f"{path} contains no sound.")
             rate, channels = container.streams.audio[0].rate, container.streams.audio[0].channels
     except (av.FFmpegError, ValueError) as error:
-        raise AudioError(f"{path} is not an audio file that can be read: {error}.") from error
+        raise AudioError(f"{path} is not an audio file that can be read: {_reason(error)}.") from error
     return rate, channels, sum(map(len, _decoded(path)))
 
 
@@ -106,7 +106,12 @@ def _decoded(path: Path) -> Iterator[Samples]:
                 raise AudioError(f"{path} is damaged: {bad} of its {good + bad} packets cannot be decoded.")
             yield from map(_samples, to_float.resample(None))
     except (av.FFmpegError, ValueError) as error:
-        raise AudioError(f"{path} is damaged: {error}.") from error
+        raise AudioError(f"{path} is damaged: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, without its number and the path."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _samples(frame: Any) -> Samples:

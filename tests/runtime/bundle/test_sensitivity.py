@@ -69,7 +69,7 @@ def test_more_than_the_tail_tells_gets_its_beginning_and_a_sentence():
 def test_less_than_the_hours_support_is_extrapolated_with_a_sentence():
     setting = sensitivity().at_rate(0.24)
     assert setting.per_day == pytest.approx(0.24)
-    assert setting.beyond == ("5.0 hours of validation support no rate below 0.48 false accepts a day, so the threshold is extrapolated.")
+    assert setting.beyond == ("5 hours of validation support no rate below 0.48 false accepts a day, so the threshold is extrapolated.")
     assert sensitivity(hours=0.001).least_per_day == 240.0  # of minutes, even the beginning of the tail
 
 

@@ -136,3 +136,9 @@ def test_libmpg123_is_silent_while_a_damaged_mp3_is_read(tmp_path, sound, capfd)
     with contextlib.suppress(AudioError):
         read_audio(path)
     assert capfd.readouterr().err == ""
+
+
+def test_what_is_no_mp3_is_not_taken_for_a_pipe(tmp_path):
+    (tmp_path / "a.mp3").write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(AudioError, match=r"a\.mp3 is not an audio file that can be read .*: Format not recognised\."):
+        read_audio(tmp_path / "a.mp3")

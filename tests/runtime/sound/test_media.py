@@ -77,5 +77,5 @@ def test_without_pyav_the_error_names_the_extra(tmp_path, monkeypatch, suffix):
 def test_a_file_of_a_phone_that_is_no_sound_is_one_sentence(tmp_path):
     pytest.importorskip("av", reason="PyAV is not installed: pip install 'speechtl[media]'")
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0 ftypM4A " + bytes(1000))
-    with pytest.raises(AudioError, match=r"a\.m4a is not an audio file that can be read"):
+    with pytest.raises(AudioError, match=r"a\.m4a is not an audio file that can be read: [A-Z]"):
         read_audio(tmp_path / "a.m4a")
