@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from speechtl.files import append_row, read_rows
 from speechtl.limits import recall_limits
 from speechtl.progress import say, tracked
 from speechtl.runtime.bundle.archive import write_bundle
-from speechtl.runtime.bundle.wake_word import Bundle, open_bundle
+from speechtl.runtime.bundle.wake_word import Bundle, only, open_bundle
 from speechtl.runtime.listen.clips import AFTER_SECONDS, BEFORE_SECONDS
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
 from speechtl.runtime.trigger import find_events, log_odds, refractory_steps
@@ -76,7 +76,7 @@ class Stage:
     @property
     def limit(self) -> float:
         """The threshold of the bundle in log-odds."""
-        return float(log_odds(np.array([self.bundle.words[0].trigger.threshold]))[0])
+        return limit_of(self.bundle)
 
     def alarms(self, layer: Layer, threshold: float, half: int) -> list[int]:
         """The steps at which a half of the programme fires."""
@@ -93,34 +93,28 @@ class Stage:
         return sum(layer.logits(heard[index].of_word).max() >= threshold for heard in self.words.values() for index in indices)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Adapt to every case, and print the table."""
+def main(argv: Sequence[str] | None = None) -> Sequence[Mapping[str, str]]:
+    """Adapt to every case; print and return the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", type=Path, help="a bundle of one word, or a ready word")
     parser.add_argument("--words", type=Path, nargs="+", required=True)
     parser.add_argument("--speech", type=Path, nargs="+", required=True)
     parser.add_argument("--minutes", type=at_least(4), default=60, help="of the programme")
     parser.add_argument("--fires", type=at_least(2), default=20, help="alarms of its first half")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--out", type=output_folder, default="runs/adapting")
     options = parser.parse_args(argv)
     table = options.out / "adapting.csv"
     done = {row["case"] for row in read_rows(table)} if table.exists() else set()
-    cases: dict[str, Callable[[Stage, Path], list[int]]] = {
-        "false alarms": _false_alarms,
-        "false alarms of both halves": partial(_false_alarms, halves=(0, 1)),
-        "one false alarm": partial(_false_alarms, most=1),
-        "misses": _misses,
-        "new speaker": _new_speaker,
-        "wrong labels": _wrong_labels,
-        "six wrong labels": partial(_wrong_labels, most=6),
-    }
-    left = [case for case in cases if case not in done]
+    left = [case for case in options.cases if case not in done]
     stage = _stage(options) if left else None
     for case in left:
         assert stage is not None
-        append_row(table, _tried(stage, case, cases[case], options.fires))
-    for row in read_rows(table):
+        append_row(table, _tried(stage, case, CASES[case], options.fires))
+    rows = read_rows(table)
+    for row in rows:
         echo(", ".join(f"{key} {value}" for key, value in row.items() if value))
+    return rows
 
 
 def _tried(stage: Stage, case: str, prepare: Callable[[Stage, Path], list[int]], fires: int) -> dict[str, str]:
@@ -137,11 +131,14 @@ def _tried(stage: Stage, case: str, prepare: Callable[[Stage, Path], list[int]],
     out = clips / "adapted.wake"
     try:
         used |= set(prepare(lowered, clips))
-        report = adapt(lowered.bundle.path, out, clips=clips, log=say)
+        report = adapt(lowered.bundle.path, out, clips=clips, word=lowered.bundle.words[0].name, log=say)
     except SpeechtlError as error:  # a detector that misses nothing has no such clips
         report = {"words": 0, "others": 0, "written": False, "reasons": [str(error)]}
     others = [index for index in range(len(stage.recordings)) if index not in used]
-    new, limit = (opened_graph(open_bundle(out)).layer, _limit(open_bundle(out))) if report["written"] else (old, lowered.limit)
+    new, limit = old, lowered.limit
+    if report["written"]:
+        adapted = only(open_bundle(out), [stage.bundle.words[0].name])
+        new, limit = opened_graph(adapted).layer, limit_of(adapted)
     words, before, after = (len(others) * len(stage.words), *(stage.found(*one, others) for one in ((old, lowered.limit), (new, limit))))
     low, high = recall_limits(before / len(stage.words), len(others))
     say(f"{case}: recall {before / words:.3f} ({low:.3f} to {high:.3f}) before, {after / words:.3f} after.")
@@ -150,18 +147,22 @@ def _tried(stage: Stage, case: str, prepare: Callable[[Stage, Path], list[int]],
     return dict(zip(COLUMNS, map(str, values), strict=True))
 
 
-def _limit(bundle: Bundle) -> float:
+def limit_of(bundle: Bundle) -> float:
+    """The threshold of the first word in use, in log-odds."""
     return float(log_odds(np.array([bundle.words[0].trigger.threshold]))[0])
 
 
 def _with_threshold(stage: Stage, threshold: float) -> Stage:
     """The stage with a bundle of that threshold."""
     about = {key: value for key, value in stage.bundle.about.items() if key not in ("schema", "files")}
-    about["detector"] = {**about["detector"], "threshold": float(1.0 / (1.0 + np.exp(-threshold)))}
+    name = stage.bundle.words[0].name
+    for word in [about, *about.get("words", ())]:
+        if word["name"] == name:
+            word["detector"] = {**word["detector"], "threshold": float(1.0 / (1.0 + np.exp(-threshold)))}
     stage.folder.mkdir(parents=True, exist_ok=True)
     path = stage.folder / "lowered.wake"
     write_bundle(path, about, dict(stage.bundle.files))
-    return replace(stage, bundle=open_bundle(path))
+    return replace(stage, bundle=only(open_bundle(path), [name]))
 
 
 def _false_alarms(stage: Stage, clips: Path, most: int | None = None, halves: Sequence[int] = (0,)) -> list[int]:
@@ -217,6 +218,17 @@ def _wrong_labels(stage: Stage, clips: Path, most: int | None = None) -> list[in
     for index in chosen:
         _save(clips / "not-word" / f"{index}.wav", _spoken(stage.passages["clean"][index]))
     return chosen
+
+
+CASES: dict[str, Callable[[Stage, Path], list[int]]] = {
+    "false alarms": _false_alarms,
+    "false alarms of both halves": partial(_false_alarms, halves=(0, 1)),
+    "one false alarm": partial(_false_alarms, most=1),
+    "misses": _misses,
+    "new speaker": _new_speaker,
+    "wrong labels": _wrong_labels,
+    "six wrong labels": partial(_wrong_labels, most=6),
+}
 
 
 def _spoken(passage: Passage) -> Samples:
