@@ -228,7 +228,7 @@ def study(old: Adaptable, inbox: Inbox, log: Log, *, sure: bool = False) -> Stud
         doubts = ", so the labels of the others are in doubt, too" if sum(wrong) < others else ""
         raise CheckFailedError(
             f"{sum(wrong)} of {counted(others, 'clip')} labelled {NOT_WORD} {sound} like the word itself{doubts}. "
-            f"Listen again; if all labels are right, --sure learns them all the same."
+            "Listen again; if all labels are right, speechtl adapt --sure learns them all the same."
         )
     used = [not (odd or doubtful) for odd, doubtful in zip(unlike, wrong, strict=True)]
     kept = replace(inbox, clips=list(compress(clips, used)))
