@@ -22,10 +22,11 @@ HIGH = 2.0  # log-odds above the threshold that a score must have, and be as hig
 
 @dataclass(frozen=True)
 class Known:
-    """The moments of a training `(moments, size)`: of words, and of anything else that came near the word."""
+    """The moments of a training `(moments, size)` in units of their `spread`: of words, and of anything else that came near the word."""
 
     layer: Layer
     high: float  # log-odds
+    spread: Floats = field(repr=False)
     words: Floats = field(repr=False)
     others: Floats = field(repr=False)
 
@@ -34,7 +35,8 @@ class Known:
         """The best moment of every remembered word, and the highest ones of anything else; `threshold` in log-odds."""
         words = np.concatenate([best(layer, bag) for bag in memory.words])
         others = np.concatenate(highest(layer, memory.others, step_seconds, OTHERS))
-        return cls(layer, max(float(np.median(layer.logits(words))), threshold + HIGH), words, others)
+        spread = np.concatenate([words, others]).std(axis=0) + 1e-6
+        return cls(layer, max(float(np.median(layer.logits(words))), threshold + HIGH), spread, words / spread, others / spread)
 
     def is_word(self, example: Example) -> bool:
         """Whether a clip's highest score is as high as that of most words, or its moment far closer to words than to anything else."""
@@ -42,8 +44,7 @@ class Known:
         moment = best(self.layer, steps)
         if self.layer.logits(moment)[0] >= self.high:
             return True
-        spread = np.concatenate([self.words, self.others]).std(axis=0) + 1e-6
-        to_words, to_others = (_distance(moment / spread, known / spread) for known in (self.words, self.others))
+        to_words, to_others = (_distance(moment / self.spread, known) for known in (self.words, self.others))
         return bool(to_words < ALIKE * to_others)
 
 

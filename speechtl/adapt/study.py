@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import compress
 
 import numpy as np
@@ -41,6 +42,7 @@ TAIL = 20  # highest scores without the word: the threshold rises with their mea
 REMEMBERED = 100  # of the new clips of each label, for the next adaptation
 SILENCED = 0.1  # share of the false alarms that may still fire, if words allow it
 WEIGHTS = (3.0, 1.0, 0.3, 0.1, 0.03)  # of all clips of a label, however few: the first with which nothing gets worse
+ROOM = {0.0: 1.0, NEAR: 2.0}  # log-odds above the threshold at which words are counted, and how many times the price they may cost
 HIGHER, TRIED = 3.0, 31  # log-odds by which the threshold may rise to silence alarms, and values that are tried
 
 
@@ -105,10 +107,15 @@ class Study:
             lines += self._compare_clips(f"{CLIPS}, learned from", [everything] * FOLDS, threshold)
         return Outcome(everything, threshold, rise, lines, _extended(self.old.memory, everything, self.examples), self.held_back, weight)
 
-    @property
-    def _price(self) -> float:
-        """The share of the remembered words that silence may cost now: what earlier adaptations have left of it."""
-        return max(PRICE - self.old.spent, 0.0)
+    @cached_property
+    def _found_before(self) -> dict[float, Counts]:
+        """In how many conditions the old layer finds each remembered recording, with this much room to spare (log-odds)."""
+        return {room: self._words([self.old.layer] * FOLDS, self.old.threshold + room) for room in ROOM}
+
+    @cached_property
+    def _fired_before(self) -> dict[bool, Counts]:
+        """Whether each clip of a label fires with the old layer."""
+        return {is_word: self._fired([self.old.layer] * FOLDS, self.old.threshold, is_word=is_word) for is_word in (True, False)}
 
     def _adapted(self, without: int | None, weight: float) -> Layer:
         memory, layer = self.old.memory, self.old.layer
@@ -122,12 +129,12 @@ class Study:
     def _threshold(self, layers: Sequence[Layer], rise: float) -> float:
         """The new threshold: anything else fires no more often than before, and, where it can, false alarms hardly at all."""
         chosen, fewest = self.old.threshold + rise, len(self.examples) + 1
-        most = SILENCED * self._fired([self.old.layer] * FOLDS, self.old.threshold).sum()
+        most = SILENCED * self._fired_before[False].sum()
         for more in np.linspace(0.0, HIGHER, TRIED) if most else ():
             tried = self.old.threshold + rise + float(more)
             if self.old.threshold + more > self.old.highest_threshold:
                 break
-            if self._lost(layers, tried, 0.0, self._price) or self._lost(layers, tried, NEAR, 2.0 * self._price):
+            if self._lost(layers, tried):
                 continue
             alarms, missed = self._fired(layers, tried).sum(), (1 - self._fired(layers, tried, is_word=True)).sum()
             if alarms + missed < fewest:
@@ -155,9 +162,9 @@ class Study:
         memory = self.old.memory
         near = tuple(limit - NEAR for limit in limits)
         clips = f"{CLIPS}, held back" if self.held_back else f"{CLIPS}, learned from"
-        remembered = self._words(before, limits[0]), self._words(layers, limits[1])
+        remembered = self._found_before[0.0], self._words(layers, threshold)
         return [
-            words_found("training: words found", *remembered, len(memory.words), self._price * self._silenced(layers, threshold)),
+            words_found("training: words found", *remembered, len(memory.words), self._price(layers, threshold)),
             fires("training: false accepts", self._events(before, limits[0]), self._events(layers, limits[1]), memory.hours),
             fires("training: near misses", self._events(before, near[0]), self._events(layers, near[1]), memory.hours),
             *self._compare_clips(clips, layers, threshold),
@@ -165,23 +172,25 @@ class Study:
 
     def _compare_clips(self, title: str, layers: Sequence[Layer], threshold: float) -> list[Line]:
         """The new clips: each heard by the old layer, and by the new one of its fold."""
-        before = [self.old.layer] * FOLDS
-        words, others = (
-            (self._fired(before, self.old.threshold, is_word=is_word), self._fired(layers, threshold, is_word=is_word))
-            for is_word in (True, False)
-        )
+        words, others = ((self._fired_before[is_word], self._fired(layers, threshold, is_word=is_word)) for is_word in (True, False))
         return [words_found(f"{title}: words found", *words, len(words[0])), fires(f"{title}: false alarms", *others)]
 
-    def _lost(self, layers: Sequence[Layer], threshold: float, room: float, price: float) -> bool:
-        """Whether a threshold loses words that were found with some room to spare: words of strangers have less room."""
-        before = self._words([self.old.layer] * FOLDS, self.old.threshold + room)
-        after = self._words(layers, threshold + room)
-        return bool(words_found("", before, after, len(self.old.memory.words), price * self._silenced(layers, threshold)).reason)
+    def _lost(self, layers: Sequence[Layer], threshold: float) -> bool:
+        """Whether a threshold loses words, also of those that were found with room to spare: words of strangers have less room."""
+        price, of = self._price(layers, threshold), len(self.old.memory.words)
+        return any(
+            words_found("", self._found_before[room], self._words(layers, threshold + room), of, times * price).reason
+            for room, times in ROOM.items()
+        )
 
-    def _silenced(self, layers: Sequence[Layer], threshold: float) -> bool:
-        """Whether there are fewer false alarms in the new clips, by the test that tells what is worse."""
-        before, after = self._fired([self.old.layer] * FOLDS, self.old.threshold), self._fired(layers, threshold)
-        return chance(int((after < before).sum()), int((after > before).sum())) < LEVEL
+    def _price(self, layers: Sequence[Layer], threshold: float) -> float:
+        """The share of the remembered words that may be lost: none, or what earlier adaptations have left of the price of silence.
+
+        It is paid where there are fewer false alarms in the new clips, by the test that tells what is worse.
+        """
+        before, after = self._fired_before[False], self._fired(layers, threshold)
+        silenced = chance(int((after < before).sum()), int((after > before).sum())) < LEVEL
+        return max(PRICE - self.old.spent, 0.0) if silenced else 0.0
 
     def _words(self, layers: Sequence[Layer], threshold: float) -> Counts:
         """In how many conditions each remembered recording of the word is found."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -37,10 +38,11 @@ from speechtl.files import append_row, read_rows
 from speechtl.limits import recall_limits
 from speechtl.progress import say, tracked
 from speechtl.runtime.bundle.archive import write_bundle
+from speechtl.runtime.bundle.sensitivity import sigmoid
 from speechtl.runtime.bundle.wake_word import Bundle, only, open_bundle
 from speechtl.runtime.listen.clips import AFTER_SECONDS, BEFORE_SECONDS
 from speechtl.runtime.samples import SAMPLE_RATE, Samples
-from speechtl.runtime.trigger import find_events, log_odds, refractory_steps
+from speechtl.runtime.trigger import find_events, log_odds_of, refractory_steps
 from speechtl.text import echo
 
 SEED = 31
@@ -149,16 +151,19 @@ def _tried(stage: Stage, case: str, prepare: Callable[[Stage, Path], list[int]],
 
 def limit_of(bundle: Bundle) -> float:
     """The threshold of the first word in use, in log-odds."""
-    return float(log_odds(np.array([bundle.words[0].trigger.threshold]))[0])
+    return log_odds_of(bundle.words[0].trigger.threshold)
 
 
 def _with_threshold(stage: Stage, threshold: float) -> Stage:
     """The stage with a bundle of that threshold."""
-    about = {key: value for key, value in stage.bundle.about.items() if key not in ("schema", "files")}
     name = stage.bundle.words[0].name
-    for word in [about, *about.get("words", ())]:
-        if word["name"] == name:
-            word["detector"] = {**word["detector"], "threshold": float(1.0 / (1.0 + np.exp(-threshold)))}
+
+    def lowered(word: Mapping[str, Any]) -> dict[str, Any]:
+        return {**word, "detector": {**word["detector"], "threshold": sigmoid(threshold)}} if word["name"] == name else dict(word)
+
+    about = {key: value for key, value in lowered(stage.bundle.about).items() if key not in ("schema", "files")}
+    if "words" in about:
+        about["words"] = [lowered(word) for word in about["words"]]
     stage.folder.mkdir(parents=True, exist_ok=True)
     path = stage.folder / "lowered.wake"
     write_bundle(path, about, dict(stage.bundle.files))
